@@ -1,0 +1,156 @@
+// The newcomer's walk, and the memory that lets one step use the answers of those before it.
+// Both pages share this file, so that they teach the same thing in the same words.
+
+const as = (person) => JSON.stringify({ Authorization: `Bearer {{${person}.accessToken}}` });
+
+const person = (username, password) => ({
+  input: { username, email: `${username}@example.com`, password, deviceInfo: "Explorer" },
+});
+
+const register = (Name, password) => ({
+  query: `# Run with Ctrl+Enter: makes the account
+# "${Name.toLowerCase()}" and signs it in. CONFLICT says
+# that the name is taken: change it, or use LogIn.
+mutation Register${Name}($input: RegisterInput!) {
+  ${Name.toLowerCase()}: register(input: $input) {
+    accessToken
+    accessTokenExpiresAt
+    refreshToken
+    viewer { user { id username } email }
+  }
+}
+`,
+  variables: person(Name.toLowerCase(), password),
+});
+
+export const walk = [
+  register("Alice", "plum-anvil-cobalt-drizzle-42"),
+  register("Bob", "otter-velvet-quarry-lantern-17"),
+  {
+    query: `# For later: an access token lives for minutes.
+# The page keeps the answer as "alice" until it is
+# closed. {{alice.accessToken}} in a header stands
+# for it. For bob, change "alice:" and variables.
+mutation LogIn($input: LoginInput!) {
+  alice: login(input: $input) {
+    accessToken
+    accessTokenExpiresAt
+    viewer { user { id username } }
+  }
+}
+`,
+    variables: { input: { login: "alice", password: "plum-anvil-cobalt-drizzle-42" } },
+  },
+  {
+    query: `# The token goes into the headers, below:
+# {"Authorization": "Bearer ..."}. Paste one, or
+# let {{alice.accessToken}} stand for the last one.
+query WhoAmI($friend: String!) {
+  viewer { user { id username } email role unreadCount }
+  friend: user(by: { username: $friend }) { id username }
+}
+`,
+    variables: { friend: "bob" },
+    headers: as("alice"),
+  },
+  {
+    query: `# Alice writes to the friend that WhoAmI found. A
+# real client encrypts first; the server sees only
+# bytes, in base64, and an iv of 12. The same sent
+# again changes nothing: for a new message choose
+# a new clientMessageId.
+mutation SendMessage($input: SendMessageInput!) {
+  sendMessage(input: $input) {
+    message {
+      id
+      clientMessageId
+      createdAt
+      recipient { username }
+    }
+  }
+}
+`,
+    variables: {
+      input: {
+        recipientId: "{{friend.id}}",
+        encryptedContent: "SGVsbG8gQm9i",
+        iv: "AAECAwQFBgcICQoL",
+        clientMessageId: "hello-1",
+      },
+    },
+    headers: as("alice"),
+  },
+  {
+    query: `# Bob's feed: all there was, then CAUGHT_UP, then
+# each event as it happens. Leave it running and
+# send another message as alice: it arrives here.
+# GraphiQL stops it when you change tabs: send in
+# a second window, after LogIn and WhoAmI there.
+# Resume with a cursor: messageFeed(after: "...").
+subscription FollowFeed {
+  messageFeed {
+    cursor
+    kind
+    message {
+      sender { username }
+      encryptedContent
+      iv
+      createdAt
+    }
+  }
+}
+`,
+    headers: as("bob"),
+  },
+  {
+    query: `# What was said, newest first, as alice sees it.
+query Conversation($with: ID!) {
+  viewer {
+    conversation(with: $with) {
+      peer { username }
+      unreadCount
+      messages(first: 10) {
+        nodes {
+          sender { username }
+          encryptedContent
+          iv
+          createdAt
+          readAt
+        }
+        pageInfo { hasNextPage endCursor }
+      }
+    }
+  }
+}
+`,
+    variables: { with: "{{friend.id}}" },
+    headers: as("alice"),
+  },
+];
+
+// Kept in the page's memory only: nobody's token is written to disk.
+const answers = Object.create(null);
+
+export function remember(result) {
+  for (const [name, answer] of Object.entries(result.data ?? {})) {
+    if (answer) answers[name] = answer;
+  }
+  return result;
+}
+
+export const signedIn = () => Object.keys(answers).filter((name) => answers[name].accessToken);
+
+// Replaces each {{path}} in the texts of a value by what an earlier answer holds there.
+export function fill(value) {
+  return JSON.parse(JSON.stringify(value ?? {}), (_key, part) =>
+    typeof part === "string" ? part.replace(/\{\{([\w.]+)\}\}/g, (_text, path) => find(path)) : part,
+  );
+}
+
+function find(path) {
+  const found = path.split(".").reduce((answer, name) => answer?.[name], answers);
+  if (typeof found !== "string") {
+    throw new Error(`Nothing is known of {{${path}}} yet. Run the step that answers it, or write the value itself.`);
+  }
+  return found;
+}

@@ -1,0 +1,73 @@
+// Carries GraphiQL's operations to the server: by POST, and subscriptions over a WebSocket.
+
+import { getOperationAST } from "graphql";
+import { createClient } from "graphql-ws";
+import { fill, remember } from "../../explorer/walk.js";
+
+const ENDPOINT = "/graphql";
+const EVENTS_SHOWN = 50;
+
+export async function fetcher(request, { headers, documentAST } = {}) {
+  try {
+    // The schema is public here, and an expired token in the headers must not hide it.
+    if (request.operationName === "IntrospectionQuery") return await post(request, {});
+
+    const filled = { ...request, variables: fill(request.variables) };
+    const operation = documentAST && getOperationAST(documentAST, request.operationName);
+    if (operation?.operation === "subscription") return follow(filled, fill(headers));
+    return remember(await post(filled, fill(headers)));
+  } catch (error) {
+    throw shown(error.message);
+  }
+}
+
+async function post(request, headers) {
+  const response = await fetch(ENDPOINT, {
+    method: "POST",
+    headers: {
+      Accept: "application/graphql-response+json, application/json;q=0.9",
+      "Content-Type": "application/json",
+      ...headers,
+    },
+    body: JSON.stringify(request),
+  });
+  return response.json().catch(() => {
+    throw new Error(`The server answered ${response.status} without JSON.`);
+  });
+}
+
+// GraphiQL shows one result at a time and would replace each event by the next: show the latest ones.
+function follow(request, headers) {
+  return {
+    subscribe(sink) {
+      const events = [];
+      // A retry would begin the feed anew and show every event twice.
+      const client = createClient({ url: ENDPOINT, connectionParams: headers, retryAttempts: 0 });
+      const unsubscribe = client.subscribe(request, {
+        next(event) {
+          events.unshift(event);
+          events.length = Math.min(events.length, EVENTS_SHOWN);
+          sink.next({ newestFirst: events });
+        },
+        error(cause) {
+          sink.error(readable(cause));
+        },
+        complete() {
+          sink.complete();
+        },
+      });
+      return { unsubscribe };
+    },
+  };
+}
+
+function readable(cause) {
+  if (Array.isArray(cause)) return cause;
+  if (cause instanceof CloseEvent) return shown(`The server closed the socket: ${cause.code} ${cause.reason}`);
+  return shown("The socket to the server failed.");
+}
+
+// GraphiQL would show the stack of an Error.
+function shown(message) {
+  return { message };
+}

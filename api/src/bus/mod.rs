@@ -1,0 +1,143 @@
+//! How nodes tell each other that there is news: in the process, or over Redis.
+//!
+//! A hint may be lost, late or doubled, so it carries nothing: who hears it looks into the database.
+
+mod local;
+mod redis;
+
+use tokio::sync::watch;
+
+use self::{local::Topics, redis::RedisBus};
+use crate::{
+    config,
+    domain::{Random, event::Topic},
+};
+
+/// One of the two ways to spread hints.
+#[derive(Clone)]
+pub enum Bus {
+    /// For one node.
+    Local(Topics),
+    /// For many.
+    Redis(RedisBus),
+}
+
+/// Hears of one topic until it is dropped.
+pub struct Subscription {
+    receiver: watch::Receiver<()>,
+    topics: Topics,
+    channel: String,
+}
+
+impl Bus {
+    /// A bus inside this process.
+    #[must_use]
+    pub fn local() -> Self {
+        Self::Local(Topics::default())
+    }
+
+    /// The bus that the settings name.
+    pub fn open(settings: &config::Redis, random: &Random) -> Result<Self, String> {
+        if settings.is_set() { Ok(Self::Redis(RedisBus::open(settings, random)?)) } else { Ok(Self::local()) }
+    }
+
+    /// Tells everyone who listens, on every node, that there is news.
+    pub fn publish(&self, topic: Topic) {
+        match self {
+            Self::Local(topics) => topics.notify(&topic.to_string()),
+            Self::Redis(bus) => bus.publish(topic),
+        }
+    }
+
+    /// Listens from now on.
+    #[must_use]
+    pub fn subscribe(&self, topic: Topic) -> Subscription {
+        match self {
+            Self::Local(topics) => topics.subscribe(topic.to_string()).0,
+            Self::Redis(bus) => bus.subscribe(topic),
+        }
+    }
+
+    /// Whether hints of other nodes arrive; while they do not, listeners must look by themselves.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        match self {
+            Self::Local(_) => true,
+            Self::Redis(bus) => bus.is_connected(),
+        }
+    }
+}
+
+impl Subscription {
+    /// Waits for news; what came since the last call counts, once.
+    pub async fn news(&mut self) {
+        if self.receiver.changed().await.is_err() {
+            // The sender lives in `topics` for as long as this subscription counts there.
+            std::future::pending().await
+        }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.topics.leave(&self.channel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::Future, time::Duration};
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::UserId;
+
+    async fn soon<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(10), future).await.expect("no hint came")
+    }
+
+    /// What every variant does alike, between two nodes that may be the same. `QV_TEST_REDIS_URL` names a Redis.
+    async fn conforms(here: Bus, there: Bus) {
+        let [alice, bob] = [1, 2].map(|n| Topic::Mailbox(UserId(Uuid::from_u128(n))));
+        let (mut first, mut second, mut other) = (here.subscribe(alice), there.subscribe(alice), here.subscribe(bob));
+        // A subscription that is confirmed late says so by a hint: take those before counting.
+        loop {
+            there.publish(bob);
+            here.publish(alice);
+            soon(async { tokio::join!(first.news(), second.news(), other.news()) }).await;
+            if here.is_connected() && there.is_connected() {
+                break;
+            }
+        }
+        here.publish(alice);
+        soon(second.news()).await;
+        soon(first.news()).await;
+        drop(first);
+        there.publish(alice);
+        soon(second.news()).await;
+        drop((second, other));
+        let mut again = there.subscribe(alice);
+        here.publish(alice);
+        here.publish(alice);
+        soon(again.news()).await;
+    }
+
+    #[tokio::test]
+    async fn the_local_bus_conforms() {
+        let bus = Bus::local();
+        conforms(bus.clone(), bus.clone()).await;
+        let Bus::Local(topics) = bus else { unreachable!() };
+        assert!(topics.is_empty(), "a topic that nobody hears is forgotten");
+    }
+
+    #[tokio::test]
+    async fn the_configured_bus_conforms() {
+        let url = std::env::var("QV_TEST_REDIS_URL").unwrap_or_default();
+        let prefix = format!("test-{}:", std::process::id());
+        let settings = config::Redis { url: url.into(), prefix, command_timeout_ms: 2000 };
+        let here = Bus::open(&settings, &Random::System).unwrap();
+        let there = if settings.is_set() { Bus::open(&settings, &Random::System).unwrap() } else { here.clone() };
+        conforms(here, there).await;
+    }
+}

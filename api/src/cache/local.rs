@@ -1,0 +1,54 @@
+//! The cache inside the process, bounded by the bytes it holds.
+
+use std::time::{Duration, Instant};
+
+use moka::{Expiry, sync};
+
+use super::Key;
+
+const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A value and how long it is good for.
+#[derive(Clone)]
+struct Entry {
+    value: Vec<u8>,
+    lifetime: Duration,
+}
+
+/// Values as bytes, so that both variants keep to the same rules.
+#[derive(Clone)]
+pub struct LocalCache(sync::Cache<String, Entry>);
+
+impl Default for LocalCache {
+    fn default() -> Self {
+        let weight = |key: &String, entry: &Entry| u32::try_from(key.len() + entry.value.len() + 64).unwrap_or(u32::MAX);
+        Self(sync::Cache::builder().weigher(weight).max_capacity(CAPACITY_BYTES).expire_after(Lifetime).build())
+    }
+}
+
+impl LocalCache {
+    pub(super) fn get_many<T>(&self, keys: &[Key<T>]) -> Vec<Option<Vec<u8>>> {
+        keys.iter().map(|key| self.0.get(key.name()).map(|entry| entry.value)).collect()
+    }
+
+    pub(super) fn set<T>(&self, key: &Key<T>, value: Vec<u8>, lifetime: Duration) {
+        self.0.insert(key.name().to_owned(), Entry { value, lifetime });
+    }
+
+    pub(super) fn delete<T>(&self, key: &Key<T>) {
+        self.0.invalidate(key.name());
+    }
+}
+
+/// Every entry ends its own time after it was last written.
+struct Lifetime;
+
+impl Expiry<String, Entry> for Lifetime {
+    fn expire_after_create(&self, _: &String, entry: &Entry, _: Instant) -> Option<Duration> {
+        Some(entry.lifetime)
+    }
+
+    fn expire_after_update(&self, _: &String, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(entry.lifetime)
+    }
+}

@@ -1,0 +1,164 @@
+//! Reading the settings, and refusing what is unknown or contradictory in one sentence that names it.
+
+use std::{collections::BTreeMap, path::Path};
+
+use config::{Environment, File, FileFormat, Source, Value, ValueKind};
+use secrecy::ExposeSecret;
+
+use super::Config;
+
+const DEFAULTS: &str = include_str!("../../config.default.toml");
+const PREFIX: &str = "QUANTUMVAULT";
+/// Names the file; not a setting itself.
+const FILE_VARIABLE: &str = "QUANTUMVAULT__CONFIG";
+
+/// Why the settings cannot be used: one sentence that names the setting and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// The settings that `environment` (name and value pairs) and the file it names make of the defaults.
+pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+    let mut environment: config::Map<String, String> = environment.into_iter().collect();
+    let file = environment.remove(FILE_VARIABLE);
+    let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
+    let known = flatten(&defaults).map_err(|error| ConfigError(error.to_string()))?;
+
+    let mut builder = config::Config::builder().add_source(defaults);
+    if let Some(path) = &file {
+        let source = File::from(Path::new(path)).format(FileFormat::Toml);
+        let settings = flatten(&source).map_err(|error| {
+            ConfigError(format!("{FILE_VARIABLE} names {path}, which cannot be read ({error}): name a TOML file that can"))
+        })?;
+        refuse_unknown(&settings, &known, |key| format!("`{key}` in {path}"))?;
+        builder = builder.add_source(source);
+    }
+    let variables = variables(environment, &known);
+    refuse_unknown(&flatten(&variables).map_err(|error| ConfigError(error.to_string()))?, &known, variable)?;
+    let config: Config = builder
+        .add_source(variables)
+        .build()
+        .and_then(config::Config::try_deserialize)
+        .map_err(|error| ConfigError(format!("the settings cannot be used: {error}")))?;
+    check(&config)?;
+    Ok(config)
+}
+
+fn variables(environment: config::Map<String, String>, known: &BTreeMap<String, bool>) -> Environment {
+    let variables = Environment::with_prefix(PREFIX)
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true)
+        .list_separator(",")
+        .source(Some(environment));
+    let lists = known.iter().filter(|(_, is_list)| **is_list);
+    // An empty list of list keys would make every value with a comma a list.
+    lists.fold(variables.with_list_parse_key("none"), |variables, (key, _)| variables.with_list_parse_key(key))
+}
+
+fn refuse_unknown(
+    settings: &BTreeMap<String, bool>,
+    known: &BTreeMap<String, bool>,
+    name: impl Fn(&str) -> String,
+) -> Result<(), ConfigError> {
+    match settings.keys().find(|key| !known.contains_key(*key)) {
+        None => Ok(()),
+        Some(key) => Err(ConfigError(format!(
+            "{} is not a setting: remove it, or take one of `quantumvault config` ",
+            name(key)
+        ))),
+    }
+}
+
+fn variable(key: &str) -> String {
+    format!("{PREFIX}__{}", key.to_uppercase().replace('.', "__"))
+}
+
+/// The dotted keys of a source, each with whether it holds a list.
+fn flatten(source: &dyn Source) -> Result<BTreeMap<String, bool>, config::ConfigError> {
+    fn walk(prefix: &str, values: config::Map<String, Value>, into: &mut BTreeMap<String, bool>) {
+        for (key, value) in values {
+            let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+            match value.kind {
+                ValueKind::Table(table) => walk(&key, table, into),
+                kind => drop(into.insert(key, matches!(kind, ValueKind::Array(_)))),
+            }
+        }
+    }
+    // An environment source gives dotted keys as they are; a built configuration nests them.
+    let mut keys = BTreeMap::new();
+    walk("", source.collect()?, &mut keys);
+    Ok(keys)
+}
+
+/// What no single setting can tell by itself.
+fn check(config: &Config) -> Result<(), ConfigError> {
+    let url = config.database_url();
+    let url = url.expose_secret();
+    let refuse = |key: &str, why: &str| Err(ConfigError(format!("{} {why}", variable(key))));
+    if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return refuse("database.url", "must begin with sqlite:// or postgres://");
+    }
+    if config.redis.is_set() && url.starts_with("sqlite:") {
+        return refuse("redis.url", "needs a database that several nodes can share: set QUANTUMVAULT__DATABASE__URL to a postgres:// address, or leave Redis out");
+    }
+    if config.database.pool_size < 2 {
+        return refuse("database.pool_size", "must be at least 2");
+    }
+    if config.redis.is_set() && !["redis://", "rediss://"].iter().any(|scheme| config.redis.url.expose_secret().starts_with(scheme)) {
+        return refuse("redis.url", "must begin with redis:// or rediss://");
+    }
+    if config.accounts.password_min_length < 8 {
+        return refuse("accounts.password_min_length", "must be at least 8");
+    }
+    if config.accounts.access_token_ttl_seconds >= config.accounts.refresh_token_ttl_seconds {
+        return refuse("accounts.access_token_ttl_seconds", "must be less than QUANTUMVAULT__ACCOUNTS__REFRESH_TOKEN_TTL_SECONDS");
+    }
+    if config.feed.batch_size == 0 {
+        return refuse("feed.batch_size", "must be at least 1");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_with(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        load(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn the_defaults_hold_every_setting() {
+        let config = load_with(&[]).unwrap();
+        assert_eq!(config.database_url().expose_secret(), "sqlite://data/quantumvault.db");
+        assert_eq!(config.database.pool_size, 20);
+    }
+
+    #[test]
+    fn the_environment_stands_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.toml");
+        std::fs::write(&file, "data_dir = \"elsewhere\"\n[database]\npool_size = 7\n").unwrap();
+        let file = ("QUANTUMVAULT__CONFIG", file.to_str().unwrap());
+        assert_eq!(load_with(&[file]).unwrap().database.pool_size, 7);
+        let config = load_with(&[file, ("QUANTUMVAULT__DATABASE__POOL_SIZE", "9")]).unwrap();
+        assert_eq!((config.database.pool_size, config.data_dir.to_str()), (9, Some("elsewhere")));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (pairs, name) in [
+            (&[("QUANTUMVAULT__HTTP__LISTENS", "1")][..], "QUANTUMVAULT__HTTP__LISTENS is not a setting"),
+            (&[("QUANTUMVAULT__DATABASE__POOL_SIZE", "many")], "database.pool_size"),
+            (&[("QUANTUMVAULT__DATABASE__URL", "mysql://x")], "QUANTUMVAULT__DATABASE__URL must begin with"),
+            (&[("QUANTUMVAULT__REDIS__URL", "redis://127.0.0.1")], "QUANTUMVAULT__REDIS__URL needs a database"),
+            (&[("QUANTUMVAULT__CONFIG", "/nowhere.toml")], "QUANTUMVAULT__CONFIG names /nowhere.toml"),
+            (&[("QUANTUMVAULT__LOG__FORMAT", "xml")], "log.format"),
+        ] {
+            let error = load_with(pairs).unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The settings as plain structs; `config.default.toml` says what each means.
+#![expect(missing_docs, reason = "config.default.toml documents every field, once")]
+
+use std::path::PathBuf;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub log: Log,
+    pub database: Database,
+    pub redis: Redis,
+    pub accounts: Accounts,
+    pub passwords: Passwords,
+    pub cache: Cache,
+    pub feed: Feed,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: SecretString,
+    pub pool_size: u32,
+    pub acquire_timeout_seconds: u64,
+    pub statement_timeout_seconds: u64,
+    pub slow_statement_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    pub url: SecretString,
+    pub prefix: String,
+    pub command_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accounts {
+    pub token_issuer: String,
+    pub access_token_ttl_seconds: u32,
+    pub refresh_token_ttl_seconds: u32,
+    pub password_min_length: u16,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passwords {
+    pub memory_kib: u32,
+    pub passes: u32,
+    pub lanes: u32,
+    pub concurrency: usize,
+    pub queue: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cache {
+    pub user_ttl_seconds: u64,
+    pub session_ttl_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    pub batch_size: u16,
+    pub poll_seconds: u64,
+    pub poll_without_bus_ms: u64,
+}
+
+impl Config {
+    /// The database's address, with the embedded file as the default.
+    #[must_use]
+    pub fn database_url(&self) -> SecretString {
+        if self.database.url.expose_secret().is_empty() {
+            format!("sqlite://{}", self.data_dir.join("quantumvault.db").display()).into()
+        } else {
+            self.database.url.clone()
+        }
+    }
+}
+
+impl Redis {
+    /// Whether several nodes share a cache and a bus.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        !self.url.expose_secret().is_empty()
+    }
+}

@@ -1,0 +1,195 @@
+//! Passwords: Argon2id (RFC 9106) with bounded parallelism and a bounded queue.
+
+use std::{
+    num::NonZero,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use argon2::{
+    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
+    password_hash::phc::PasswordHash,
+};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+use zxcvbn::Score;
+
+use crate::{config, domain::Random};
+
+/// Longer passwords are refused before any work is done on them.
+pub const PASSWORD_MAX_CHARACTERS: usize = 256;
+const PASSWORD_MAX_BYTES: usize = 1024;
+/// The strength estimator's time grows with the square of the length; its verdict does not change past this.
+const ESTIMATED_CHARACTERS: usize = 64;
+
+/// Why a password was not hashed or compared.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// Too many are waiting already.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// Hashing itself failed.
+    #[error("password hashing failed: {0}")]
+    Failed(String),
+}
+
+/// Hashes and compares passwords, a few at a time.
+#[derive(Clone)]
+pub struct Passwords {
+    argon2: Argon2<'static>,
+    random: Random,
+    permits: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+    queue: usize,
+    /// Compared with when there is no account, so that the answer takes as long.
+    decoy: Arc<str>,
+}
+
+impl Passwords {
+    /// Hashing as the settings say.
+    pub fn new(settings: &config::Passwords, random: Random) -> Result<Self, PasswordError> {
+        let params = Params::new(settings.memory_kib, settings.passes, settings.lanes, None).map_err(failed)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let permits = if settings.concurrency == 0 { (cores - 1).max(1) } else { settings.concurrency };
+        let decoy = hash(&argon2, "", &random.bytes())?.into();
+        Ok(Self {
+            argon2,
+            random,
+            permits: Arc::new(Semaphore::new(permits)),
+            waiting: Arc::default(),
+            queue: settings.queue,
+            decoy,
+        })
+    }
+
+    /// The PHC string of a new password.
+    pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
+        let (argon2, salt) = (self.argon2.clone(), self.random.bytes());
+        self.in_turn(move || hash(&argon2, password.expose_secret(), &salt)).await?
+    }
+
+    /// Whether the password belongs to the hash; without a hash it takes as long and is false.
+    pub async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<bool, PasswordError> {
+        let (argon2, decoy) = (self.argon2.clone(), Arc::clone(&self.decoy));
+        self.in_turn(move || {
+            let hash = PasswordHash::new(stored.as_deref().unwrap_or(&decoy)).map_err(failed)?;
+            // A password that no account can have costs no more than the comparison it would fail.
+            let known = password.expose_secret().len() <= PASSWORD_MAX_BYTES;
+            let candidate = if known { password.expose_secret().as_bytes() } else { &[] };
+            let matches = argon2.verify_password(candidate, &hash).is_ok();
+            Ok(matches && known && stored.is_some())
+        })
+        .await?
+    }
+
+    /// Runs `work` on a blocking thread when it is its turn.
+    async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
+        let permit = if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            permit
+        } else {
+            let _place = Place::take(&self.waiting, self.queue).ok_or(PasswordError::Busy)?;
+            Arc::clone(&self.permits).acquire_owned().await.map_err(failed)?
+        };
+        let task = move || {
+            let done = work();
+            drop(permit);
+            done
+        };
+        tokio::task::spawn_blocking(task).await.map_err(failed)
+    }
+}
+
+/// A place in the queue, given back when dropped.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, queue: usize) -> Option<Self> {
+        let place = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < queue).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Why a new password is refused, or nothing. `context` holds words an attacker would try first.
+#[must_use]
+pub fn weakness(password: &str, min_characters: usize, context: &[&str]) -> Option<String> {
+    let characters = password.chars().count();
+    if characters < min_characters {
+        return Some(format!("must have at least {min_characters} characters"));
+    }
+    if characters > PASSWORD_MAX_CHARACTERS || password.len() > PASSWORD_MAX_BYTES {
+        return Some(format!("must have at most {PASSWORD_MAX_CHARACTERS} characters and {PASSWORD_MAX_BYTES} bytes"));
+    }
+    let head: String = password.chars().take(ESTIMATED_CHARACTERS).collect();
+    let estimate = zxcvbn::zxcvbn(&head, context);
+    if estimate.score() >= Score::Three {
+        return None;
+    }
+    let warning = estimate.feedback().and_then(zxcvbn::feedback::Feedback::warning).map(|warning| warning.to_string());
+    Some(format!("is too easy to guess{}", warning.map_or(String::new(), |warning| format!(": {warning}"))))
+}
+
+fn hash(argon2: &Argon2<'_>, password: &str, salt: &[u8; 16]) -> Result<String, PasswordError> {
+    let hash: PasswordHash = argon2.hash_password_with_salt(password.as_bytes(), salt).map_err(failed)?;
+    Ok(hash.to_string())
+}
+
+fn failed(error: impl std::fmt::Display) -> PasswordError {
+    PasswordError::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passwords(queue: usize) -> Passwords {
+        let settings = config::Passwords { memory_kib: 64, passes: 1, lanes: 1, concurrency: 1, queue };
+        Passwords::new(&settings, Random::System).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_hash_fits_its_password_only() {
+        let passwords = passwords(4);
+        let hash = passwords.hash("correct horse battery".into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"));
+        assert!(passwords.verify("correct horse battery".into(), Some(hash.clone())).await.unwrap());
+        assert!(!passwords.verify("correct horse batterz".into(), Some(hash.clone())).await.unwrap());
+        assert!(!passwords.verify("x".repeat(1_000_000).into(), Some(hash)).await.unwrap());
+        assert!(!passwords.verify("".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn past_the_queue_the_answer_is_busy_at_once() {
+        let passwords = passwords(1);
+        let held = passwords.permits.acquire().await.unwrap();
+        let mut waiting = std::pin::pin!(passwords.verify("a".into(), None));
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        assert_eq!(passwords.verify("b".into(), None).await, Err(PasswordError::Busy));
+        drop(held);
+        assert_eq!(waiting.await, Ok(false));
+        assert_eq!(passwords.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn short_long_and_guessable_passwords_are_refused_with_a_reason() {
+        for (password, reason) in [
+            ("short", "at least 15"),
+            ("aaaaaaaaaaaaaaaaaaaa", "easy to guess"),
+            ("passwordpassword", "easy to guess"),
+            ("alice.wonderland1", "easy to guess"),
+            (&"é7".repeat(200), "at most 256"),
+        ] {
+            let weakness = weakness(password, 15, &["alice.wonderland"]).unwrap_or_default();
+            assert!(weakness.contains(reason), "{password}: {weakness}");
+        }
+        assert_eq!(weakness("correct horse battery staple", 15, &["alice"]), None);
+    }
+}

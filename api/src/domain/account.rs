@@ -1,0 +1,181 @@
+//! Accounts and who is asking: users, sessions, and the rules for their names.
+
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+
+use email_address::{EmailAddress, Options};
+use serde::{Deserialize, Serialize};
+
+use super::{SessionId, Timestamp, UserId};
+
+/// What an account may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Uses the messenger.
+    User,
+    /// Operates it.
+    Admin,
+}
+
+/// The part of an account that anyone signed in may see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Never changes.
+    pub id: UserId,
+    /// Unique, in lower case.
+    pub username: Arc<str>,
+    /// False once the account has been deactivated.
+    pub is_active: bool,
+    /// Whether the address has been confirmed.
+    pub is_verified: bool,
+    /// When the public keys were last set; absent until they are.
+    pub keys_changed_at: Option<Timestamp>,
+    /// When the account was registered.
+    pub created_at: Timestamp,
+}
+
+/// The part of an account that only its owner and operators may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// In lower case.
+    pub email: String,
+    /// Whether the address has been confirmed.
+    pub is_email_verified: bool,
+    /// What the account may do.
+    pub role: Role,
+    /// The latest sign-in before now, if there was one.
+    pub last_login_at: Option<Timestamp>,
+    /// The owner's private keys, wrapped on the device.
+    pub key_vault: Option<Vec<u8>>,
+}
+
+/// A user's hybrid public keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKeys {
+    /// X25519, 32 bytes (RFC 7748).
+    pub ecc: Vec<u8>,
+    /// ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).
+    pub pqc: Vec<u8>,
+    /// When they were last set.
+    pub changed_at: Timestamp,
+}
+
+/// A signed-in device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Never changes, however often its tokens do.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user_id: UserId,
+    /// What the client called itself.
+    pub device_info: Option<String>,
+    /// Where it was opened from.
+    pub ip_address: Option<String>,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it last signed in or refreshed.
+    pub last_used_at: Timestamp,
+    /// When it ends unless it is refreshed before.
+    pub expires_at: Timestamp,
+}
+
+/// Who asks, proven by an access token of a living session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Viewer {
+    /// The account.
+    pub user_id: UserId,
+    /// The device.
+    pub session_id: SessionId,
+    /// What the account may do.
+    pub role: Role,
+    /// When the access token ends.
+    pub expires_at: Timestamp,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Names the request in logs and errors.
+    pub request_id: String,
+    /// The address, as far as trusted proxies tell it.
+    pub ip: Option<IpAddr>,
+    /// What the client says it is.
+    pub user_agent: Option<String>,
+}
+
+/// A name that is well formed: 3 to 32 of `a-z 0-9 _ . -`, folded to lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Username(Arc<str>);
+
+/// An address that is well formed (RFC 5321, at most 254 characters, ASCII), folded to lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email(String);
+
+impl Username {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Email {
+    /// The address.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Username {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-');
+        if !text.bytes().all(known) {
+            return Err("may hold letters a to z, digits, and _ . - only");
+        }
+        if !(3..=32).contains(&text.len()) {
+            return Err("must have 3 to 32 characters");
+        }
+        Ok(Self(text.to_ascii_lowercase().into()))
+    }
+}
+
+impl FromStr for Email {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
+        if !text.is_ascii() || text.len() > 254 || EmailAddress::parse_with_options(text, options).is_err() {
+            return Err("is not an e-mail address");
+        }
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usernames_are_folded_and_restricted() {
+        assert_eq!("Alice.B-c_9".parse::<Username>().unwrap().as_str(), "alice.b-c_9");
+        for text in ["", "al", "a b c", "älice", "ａｌｉｃｅ", "al\0ce", &"a".repeat(33)] {
+            assert!(text.parse::<Username>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_folded_and_restricted() {
+        assert_eq!("Alice+x@Example.ORG".parse::<Email>().unwrap().as_str(), "alice+x@example.org");
+        for text in ["", "alice", "alice@", "@example.org", "alice@localhost", "Alice <alice@example.org>", "alice@[127.0.0.1]", "älice@example.org", "a\0@example.org"] {
+            assert!(text.parse::<Email>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What nodes tell each other over the bus: where there is news, never the news itself.
+
+use std::fmt;
+
+use super::{SessionId, UserId};
+
+/// A subject that somebody may listen to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// The user's mailbox has new events.
+    Mailbox(UserId),
+    /// The session has ended.
+    Session(SessionId),
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mailbox(id) => write!(f, "mailbox:{id}"),
+            Self::Session(id) => write!(f, "session:{id}"),
+        }
+    }
+}

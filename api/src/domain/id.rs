@@ -1,0 +1,131 @@
+//! Typed ids: a UUIDv7 inside, a `TypeID` such as `user_01jd…` outside.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Crockford's base 32 in lower case, the alphabet of the `TypeID` specification 0.3.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const SUFFIX_LENGTH: usize = 26;
+
+/// Why a text is not the id that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// The text is no `TypeID` at all.
+    #[error("is not an id")]
+    Malformed,
+    /// The text is the id of another type of object.
+    #[error("is the id of another type of object")]
+    WrongType,
+}
+
+macro_rules! typed_ids {
+    ($($(#[$doc:meta])* $name:ident = $prefix:literal as $variant:ident;)+) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+            #[serde(transparent)]
+            pub struct $name(pub Uuid);
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    write_type_id(f, $prefix, self.0)
+                }
+            }
+
+            impl FromStr for $name {
+                type Err = IdError;
+
+                fn from_str(text: &str) -> Result<Self, IdError> {
+                    match NodeId::from_str(text)? {
+                        NodeId::$variant(id) => Ok(id),
+                        _ => Err(IdError::WrongType),
+                    }
+                }
+            }
+        )+
+
+        /// The id of any object that `node(id)` can name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum NodeId {
+            $($(#[$doc])* $variant($name),)+
+        }
+
+        impl FromStr for NodeId {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let (prefix, suffix) = text.rsplit_once('_').ok_or(IdError::Malformed)?;
+                let uuid = parse_suffix(suffix).ok_or(IdError::Malformed)?;
+                match prefix {
+                    $($prefix => Ok(Self::$variant($name(uuid))),)+
+                    _ => Err(IdError::Malformed),
+                }
+            }
+        }
+    };
+}
+
+typed_ids! {
+    /// An account.
+    UserId = "user" as User;
+    /// A signed-in device.
+    SessionId = "session" as Session;
+    /// Two people's exchange of messages.
+    ConversationId = "conversation" as Conversation;
+    /// One encrypted message.
+    MessageId = "message" as Message;
+}
+
+fn write_type_id(f: &mut fmt::Formatter<'_>, prefix: &str, uuid: Uuid) -> fmt::Result {
+    let bits = uuid.as_u128();
+    let mut suffix = [0_u8; SUFFIX_LENGTH];
+    for (place, character) in suffix.iter_mut().rev().enumerate() {
+        *character = ALPHABET[(bits >> (5 * place)) as usize & 31];
+    }
+    write!(f, "{prefix}_{}", str::from_utf8(&suffix).map_err(|_| fmt::Error)?)
+}
+
+fn parse_suffix(suffix: &str) -> Option<Uuid> {
+    // The first character carries the upper three bits only, so a greater one would overflow.
+    if suffix.len() != SUFFIX_LENGTH || suffix.as_bytes()[0] > b'7' {
+        return None;
+    }
+    let bits = suffix.bytes().try_fold(0_u128, |bits, character| {
+        let digit = ALPHABET.iter().position(|&known| known == character)?;
+        Some(bits << 5 | digit as u128)
+    })?;
+    Some(Uuid::from_u128(bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The valid vectors of the `TypeID` specification that have a prefix of ours put before them.
+    #[test]
+    fn ids_follow_the_type_id_vectors() {
+        for (uuid, suffix) in [
+            ("00000000-0000-0000-0000-000000000000", "00000000000000000000000000"),
+            ("00000000-0000-0000-0000-000000000001", "00000000000000000000000001"),
+            ("00000000-0000-0000-0000-000000000020", "00000000000000000000000010"),
+            ("ffffffff-ffff-ffff-ffff-ffffffffffff", "7zzzzzzzzzzzzzzzzzzzzzzzzz"),
+            ("0110c853-1d09-52d8-d73e-1194e95b5f19", "0123456789abcdefghjkmnpqrs"),
+            ("01890a5d-ac96-774b-bcce-b302099a8057", "01h455vb4pex5vsknk084sn02q"),
+        ] {
+            let id = UserId(uuid.parse().unwrap());
+            assert_eq!(id.to_string(), format!("user_{suffix}"));
+            assert_eq!(id.to_string().parse::<UserId>().unwrap(), id);
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_told_from_an_id_of_another_type() {
+        let message = MessageId(Uuid::from_u128(7)).to_string();
+        assert_eq!(message.parse::<UserId>(), Err(IdError::WrongType));
+        for text in ["", "user", "user_", "user_8zzzzzzzzzzzzzzzzzzzzzzzzz", "user_0123456789ABCDEFGHJKMNPQRS", "cat_00000000000000000000000000", "user_é0000000000000000000000000"] {
+            assert_eq!(text.parse::<UserId>(), Err(IdError::Malformed), "{text}");
+        }
+    }
+}

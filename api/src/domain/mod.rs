@@ -1,0 +1,19 @@
+//! The nouns of the product and their rules: no I/O, no framework, no global clock or randomness.
+
+pub mod account;
+pub mod error_code;
+pub mod event;
+pub mod id;
+pub mod message;
+pub mod page;
+pub mod source;
+
+pub use account::{Account, Client, Email, PublicKeys, Role, Session, User, Username, Viewer};
+pub use error_code::{AuthenticationReason, ErrorCode};
+pub use id::{ConversationId, IdError, MessageId, NodeId, SessionId, UserId};
+pub use message::{Conversation, FeedEvent, FeedEventKind, Message};
+pub use page::{Direction, Page, PageArguments, Slice};
+pub use source::{Clock, Random, Source};
+
+/// A point in time, in UTC, never finer than a microsecond (the finest that both databases keep).
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

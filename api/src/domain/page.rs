@@ -1,0 +1,64 @@
+//! Keyset pages: what a caller asks for, what a list needs to know, what comes back.
+
+/// The arguments of a connection (Relay Cursor Connections), as they came.
+#[derive(Debug, Clone, Default)]
+pub struct PageArguments {
+    /// How many from the start.
+    pub first: Option<i32>,
+    /// Only what stands behind this cursor.
+    pub after: Option<String>,
+    /// How many from the end.
+    pub last: Option<i32>,
+    /// Only what stands before this cursor.
+    pub before: Option<String>,
+}
+
+/// From which end of a list a page is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the start.
+    Forward,
+    /// From the end.
+    Backward,
+}
+
+/// A page that may be asked for: arguments checked, cursors opened.
+#[derive(Debug, Clone)]
+pub struct Page<K> {
+    /// How many at most.
+    pub limit: u64,
+    /// From which end.
+    pub direction: Direction,
+    /// Only keys behind this one.
+    pub after: Option<K>,
+    /// Only keys before this one.
+    pub before: Option<K>,
+}
+
+/// A page's items in the list's order, and whether there is more on either side.
+#[derive(Debug, Clone)]
+pub struct Slice<T> {
+    /// At most as many as asked for.
+    pub items: Vec<T>,
+    /// Whether the list goes on behind the last item.
+    pub has_next: bool,
+    /// Whether the list goes on before the first item.
+    pub has_previous: bool,
+}
+
+impl<K> Page<K> {
+    /// Cuts rows, read in the page's direction and one more than its limit, to the page.
+    #[must_use]
+    pub fn slice<T>(&self, mut rows: Vec<T>) -> Slice<T> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        match self.direction {
+            Direction::Forward => Slice { items: rows, has_next: has_more, has_previous: self.after.is_some() },
+            Direction::Backward => {
+                rows.reverse();
+                Slice { items: rows, has_next: self.before.is_some(), has_previous: has_more }
+            }
+        }
+    }
+}

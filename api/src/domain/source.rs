@@ -1,0 +1,123 @@
+//! Where time, ids and randomness come from: passed in, so that a test can decide them.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicI64, Ordering},
+};
+
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::Timestamp;
+
+/// The clock, the ids and the random bytes of one running server.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// What time it is.
+    pub clock: Clock,
+    /// Where secrets come from.
+    pub random: Random,
+}
+
+impl Source {
+    /// The time now, in whole microseconds.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A new `UUIDv7` (RFC 9562, section 5.7).
+    #[must_use]
+    pub fn uuid(&self) -> Uuid {
+        let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or_default();
+        uuid::Builder::from_unix_timestamp_millis(millis, &self.random.bytes()).into_uuid()
+    }
+}
+
+/// A clock that runs, or one that a test moves.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The machine's clock.
+    #[default]
+    System,
+    /// A clock that stands at so many microseconds since 1970 until it is moved.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The time now, in whole microseconds.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
+            Self::System => Utc::now().trunc_subsecs(6),
+            Self::Manual(micros) => DateTime::from_timestamp_micros(micros.load(Ordering::SeqCst)).unwrap_or_default(),
+        }
+    }
+
+    /// Moves a manual clock on; a running one cannot be moved.
+    pub fn advance(&self, by: TimeDelta) {
+        if let Self::Manual(micros) = self {
+            micros.fetch_add(by.num_microseconds().unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
+}
+
+/// The operating system's randomness, or a sequence that a test can repeat.
+#[derive(Debug, Clone, Default)]
+pub enum Random {
+    /// Fit for keys and tokens.
+    #[default]
+    System,
+    /// The same bytes for the same seed: never for a server that others can reach.
+    Seeded(Arc<Mutex<u64>>),
+}
+
+impl Random {
+    /// So many fresh bytes.
+    ///
+    /// # Panics
+    /// If the operating system has none to give: no secret may then be made.
+    #[must_use]
+    pub fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        match self {
+            #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system for randomness")]
+            Self::System => getrandom::fill(&mut bytes).expect("the operating system gives random bytes"),
+            Self::Seeded(state) => {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                for chunk in bytes.chunks_mut(8) {
+                    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                    chunk.copy_from_slice(&mix(*state).to_le_bytes()[..chunk.len()]);
+                }
+            }
+        }
+        bytes
+    }
+}
+
+/// The finaliser of `SplitMix64` (Steele, Lea and Flood, 2014).
+fn mix(state: u64) -> u64 {
+    let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ z >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_carry_the_clock_and_differ() {
+        let source = Source {
+            clock: Clock::Manual(Arc::new(AtomicI64::new(1_700_000_000_123_456))),
+            random: Random::Seeded(Arc::new(Mutex::new(1))),
+        };
+        let (first, second) = (source.uuid(), source.uuid());
+        assert_ne!(first, second);
+        assert_eq!(first.get_version_num(), 7);
+        assert_eq!(first.as_u128() >> 80, 1_700_000_000_123);
+        source.clock.advance(TimeDelta::milliseconds(1));
+        assert!(source.uuid() > second);
+    }
+}

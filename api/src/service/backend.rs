@@ -1,0 +1,102 @@
+//! The running server as use cases see it: its stores, keys and rules.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::TimeDelta;
+
+use super::{Error, sessions::VerifiedTokens};
+use crate::{
+    bus::Bus,
+    cache::Cache,
+    config::Config,
+    crypto::{AccessTokens, Passwords, Seal, SigningKey},
+    domain::Source,
+    store::{self, Store},
+};
+
+/// Why the server does not start: one sentence that names the setting and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+/// Everything that outlives a request.
+pub struct Backend {
+    /// The settings.
+    pub config: Config,
+    pub(super) store: Store,
+    pub(super) cache: Cache,
+    pub(super) bus: Bus,
+    pub(super) passwords: Passwords,
+    pub(super) tokens: AccessTokens,
+    pub(super) verified: VerifiedTokens,
+    pub(super) seal: Seal,
+    pub(super) source: Source,
+}
+
+impl Backend {
+    /// Opens what the settings name, and agrees with the other nodes on what all must share.
+    pub async fn open(config: Config, source: Source, signing: SigningKey) -> Result<Arc<Self>, StartError> {
+        let stop = |error: &dyn ToString| StartError(error.to_string());
+        let store = Store::open(&config.database_url(), &config.database).await.map_err(|error| stop(&error))?;
+        let redis = |cause| StartError(format!("QUANTUMVAULT__REDIS__URL cannot be used ({cause}): correct it"));
+        let (cache, bus) = (Cache::open(&config.redis), Bus::open(&config.redis, &source.random));
+        let passwords = Passwords::new(&config.passwords, source.random.clone())
+            .map_err(|error| StartError(format!("QUANTUMVAULT__PASSWORDS__* cannot be used ({error}): correct them")))?;
+
+        let (now, db) = (source.now(), store.db());
+        let installation = store::installation::find_or_insert(db, source.random.bytes(), now).await;
+        let installation = installation.map_err(|error| stop(&error))?;
+        store::installation::publish_signing_key(db, &signing.kid, &signing.public_key, now)
+            .await
+            .map_err(|error| stop(&error))?;
+
+        let backend = Self {
+            tokens: AccessTokens::new(&config.accounts.token_issuer, signing),
+            verified: VerifiedTokens::default(),
+            seal: Seal::new(&installation.cursor_key),
+            cache: cache.map_err(redis)?,
+            bus: bus.map_err(redis)?,
+            store,
+            passwords,
+            source,
+            config,
+        };
+        backend.learn_signing_keys().await.map_err(|error| stop(&error))?;
+        Ok(Arc::new(backend))
+    }
+
+    /// The statements run so far; tests hold them against what a request should need.
+    #[must_use]
+    pub fn statement_count(&self) -> u64 {
+        self.store.statement_count()
+    }
+
+    /// Lets go of the database when the last request is done.
+    pub async fn close(&self) {
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the database's connections did not close");
+        }
+    }
+
+    /// Learns the public keys of nodes that have come since.
+    pub(super) async fn learn_signing_keys(&self) -> Result<(), Error> {
+        self.tokens.trust(store::installation::signing_keys(self.store.db()).await?);
+        Ok(())
+    }
+
+    pub(super) fn access_token_lifetime(&self) -> TimeDelta {
+        TimeDelta::seconds(self.config.accounts.access_token_ttl_seconds.into())
+    }
+
+    pub(super) fn refresh_token_lifetime(&self) -> TimeDelta {
+        TimeDelta::seconds(self.config.accounts.refresh_token_ttl_seconds.into())
+    }
+
+    pub(super) fn user_cache_lifetime(&self) -> Duration {
+        Duration::from_secs(self.config.cache.user_ttl_seconds)
+    }
+
+    pub(super) fn session_cache_lifetime(&self) -> Duration {
+        Duration::from_secs(self.config.cache.session_ttl_seconds)
+    }
+}

@@ -1,0 +1,159 @@
+//! Everything that a use case can refuse or fail with, and how it is told to the client.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::{
+    crypto::PasswordError,
+    domain::{AuthenticationReason, ErrorCode},
+    store,
+};
+
+/// How long a client should wait before it tries an unavailable part again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An argument is not acceptable.
+    #[error("`{field}` {reason}")]
+    Invalid {
+        /// The argument's path, such as `input.username`.
+        field: String,
+        /// What is wrong with it, as the rest of a sentence.
+        reason: String,
+    },
+    /// There is no valid session.
+    #[error("{}", authentication_message(*.0))]
+    Unauthenticated(AuthenticationReason),
+    /// The login and the password do not belong together.
+    #[error("The login or the password is wrong.")]
+    InvalidCredentials,
+    /// The caller may not do that.
+    #[error("This needs the role ADMIN.")]
+    Forbidden,
+    /// There is no such thing, or the caller may not see it.
+    #[error("There is no such {0}.")]
+    NotFound(&'static str),
+    /// It contradicts what is stored.
+    #[error("`{field}` {reason}")]
+    Conflict {
+        /// The argument's path.
+        field: &'static str,
+        /// What it collides with, as the rest of a sentence.
+        reason: &'static str,
+    },
+    /// What the cursor names was removed by retention.
+    #[error("The events behind this cursor are no longer kept.")]
+    CursorExpired,
+    /// A part that is needed does not answer.
+    #[error("The service is busy or a part of it is away: try again shortly.")]
+    Unavailable {
+        /// Why, for the log only.
+        cause: String,
+    },
+    /// A fault of ours.
+    #[error("Something went wrong on the server.")]
+    Internal {
+        /// Why, for the log only.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// An argument that is not acceptable.
+    pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Invalid { field: field.into(), reason: reason.into() }
+    }
+
+    /// The code on the wire.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Invalid { .. } => ErrorCode::BadUserInput,
+            Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
+            Self::InvalidCredentials => ErrorCode::InvalidCredentials,
+            Self::Forbidden => ErrorCode::Forbidden,
+            Self::NotFound(_) => ErrorCode::NotFound,
+            Self::Conflict { .. } => ErrorCode::Conflict,
+            Self::CursorExpired => ErrorCode::CursorExpired,
+            Self::Unavailable { .. } => ErrorCode::Unavailable,
+            Self::Internal { .. } => ErrorCode::InternalServerError,
+        }
+    }
+
+    /// What stands in `extensions` beside the code.
+    #[must_use]
+    pub fn fields(&self) -> Vec<(&'static str, Value)> {
+        match self {
+            Self::Invalid { field, .. } => vec![("field", field.as_str().into())],
+            Self::Conflict { field, .. } => vec![("field", (*field).into())],
+            Self::Unauthenticated(reason) => vec![("reason", reason.as_str().into())],
+            Self::Unavailable { .. } => vec![("retryAfterSeconds", RETRY_AFTER.as_secs().into())],
+            _ => Vec::new(),
+        }
+    }
+
+    /// What the log must say and the client must not hear.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { cause } | Self::Internal { cause } => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+fn authentication_message(reason: AuthenticationReason) -> &'static str {
+    match reason {
+        AuthenticationReason::Missing => "This needs a session: send an access token.",
+        AuthenticationReason::Expired => "The access token has expired: refresh the session.",
+        AuthenticationReason::Revoked => "The session has ended: sign in again.",
+        AuthenticationReason::Invalid => "The access token is not valid.",
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::Unavailable(cause) => Self::Unavailable { cause },
+            // Whoever expects a collision maps it at the call.
+            store::Error::Taken(_) | store::Error::Fault(_) => Self::Internal { cause: error.to_string() },
+        }
+    }
+}
+
+impl From<PasswordError> for Error {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Unavailable { cause: error.to_string() },
+            PasswordError::Failed(cause) => Self::Internal { cause },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_code_and_no_message_tells_the_cause() {
+        let cause = || "secret".to_owned();
+        for (error, code, fields) in [
+            (Error::invalid("input.iv", "is short"), "BAD_USER_INPUT", r#"[["field","input.iv"]]"#),
+            (Error::Unauthenticated(AuthenticationReason::Expired), "UNAUTHENTICATED", r#"[["reason","EXPIRED"]]"#),
+            (Error::InvalidCredentials, "INVALID_CREDENTIALS", "[]"),
+            (Error::Forbidden, "FORBIDDEN", "[]"),
+            (Error::NotFound("user"), "NOT_FOUND", "[]"),
+            (Error::Conflict { field: "input.email", reason: "is taken" }, "CONFLICT", r#"[["field","input.email"]]"#),
+            (Error::CursorExpired, "CURSOR_EXPIRED", "[]"),
+            (Error::Unavailable { cause: cause() }, "UNAVAILABLE", r#"[["retryAfterSeconds",1]]"#),
+            (Error::Internal { cause: cause() }, "INTERNAL_SERVER_ERROR", "[]"),
+        ] {
+            assert_eq!(error.code().as_str(), code);
+            assert_eq!(serde_json::to_string(&error.fields()).unwrap(), fields);
+            assert!(!error.to_string().contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Use cases: the only place that decides anything.
+//!
+//! Each takes the operation it serves first, and answers with a value or an [`Error`].
+
+pub mod accounts;
+mod backend;
+pub mod conversations;
+mod error;
+pub mod feed;
+pub mod health;
+pub mod messages;
+mod operation;
+mod page;
+pub mod sessions;
+pub mod users;
+
+pub use self::{
+    backend::{Backend, StartError},
+    error::Error,
+    operation::Operation,
+    page::{Connection, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE},
+};

@@ -1,0 +1,41 @@
+//! One operation of a client: who asks, from where, and of which backend.
+
+use std::sync::Arc;
+
+use super::{Backend, Error};
+use crate::domain::{AuthenticationReason, Client, Viewer};
+
+/// What every use case gets first.
+#[derive(Clone)]
+pub struct Operation {
+    /// The running server.
+    pub backend: Arc<Backend>,
+    /// Where the request comes from.
+    pub client: Arc<Client>,
+    viewer: Option<Viewer>,
+}
+
+impl Operation {
+    /// An operation of whoever the access token proved.
+    #[must_use]
+    pub fn new(backend: Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>) -> Self {
+        Self { backend, client, viewer }
+    }
+
+    /// Who asks, if anyone is signed in.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Viewer> {
+        self.viewer.as_ref()
+    }
+
+    /// Who asks; whoever is not signed in is refused.
+    pub fn viewer(&self) -> Result<&Viewer, Error> {
+        self.caller().ok_or(Error::Unauthenticated(AuthenticationReason::Missing))
+    }
+
+    /// The same operation, gone on as somebody who has just signed in.
+    #[must_use]
+    pub fn signed_in(&self, viewer: Viewer) -> Self {
+        Self { viewer: Some(viewer), ..self.clone() }
+    }
+}

@@ -1,0 +1,68 @@
+//! Pages: arguments checked once for every list, cursors sealed for one user and one list.
+
+use std::str::FromStr;
+
+use super::{Error, Operation};
+use crate::domain::{Direction, Page, PageArguments, Slice};
+
+/// What a page holds when nothing is said.
+pub const DEFAULT_PAGE_SIZE: u64 = 20;
+/// What it holds at most.
+pub const MAX_PAGE_SIZE: u64 = 100;
+
+/// A page of a list with its cursors.
+#[derive(Debug, Clone)]
+pub struct Connection<T> {
+    /// Each item behind its cursor.
+    pub edges: Vec<(String, T)>,
+    /// Whether the list goes on behind.
+    pub has_next: bool,
+    /// Whether the list goes on before.
+    pub has_previous: bool,
+}
+
+impl Operation {
+    /// Checks a page's arguments against the list they are for.
+    pub(super) fn page<K: FromStr>(&self, list: &str, arguments: &PageArguments) -> Result<Page<K>, Error> {
+        let (direction, limit) = match (arguments.first, arguments.last) {
+            (Some(_), Some(_)) => return Err(Error::invalid("last", "cannot be asked for together with `first`")),
+            (_, Some(last)) => (Direction::Backward, limit("last", last)?),
+            (Some(first), None) => (Direction::Forward, limit("first", first)?),
+            (None, None) => (Direction::Forward, DEFAULT_PAGE_SIZE),
+        };
+        let open = |field: &str, cursor: &Option<String>| match cursor {
+            None => Ok(None),
+            Some(cursor) => self.open_cursor(list, field, cursor).map(Some),
+        };
+        Ok(Page { limit, direction, after: open("after", &arguments.after)?, before: open("before", &arguments.before)? })
+    }
+
+    /// A page's items with their cursors.
+    pub(super) fn connection<T, K: ToString>(&self, list: &str, slice: Slice<T>, key: impl Fn(&T) -> K) -> Connection<T> {
+        let edges = slice.items.into_iter().map(|item| (self.seal_cursor(list, &key(&item)), item)).collect();
+        Connection { edges, has_next: slice.has_next, has_previous: slice.has_previous }
+    }
+
+    pub(super) fn seal_cursor(&self, list: &str, key: &impl ToString) -> String {
+        self.backend.seal.seal(&self.scope(list), key.to_string().as_bytes())
+    }
+
+    pub(super) fn open_cursor<K: FromStr>(&self, list: &str, field: &str, cursor: &str) -> Result<K, Error> {
+        let key = self.backend.seal.open(&self.scope(list), cursor);
+        let key = key.and_then(|key| String::from_utf8(key).ok()?.parse().ok());
+        key.ok_or_else(|| Error::invalid(field, "is not a cursor of this list"))
+    }
+
+    /// A cursor means something to one user in one list only.
+    fn scope(&self, list: &str) -> Vec<u8> {
+        let user = self.caller().map(|viewer| viewer.user_id.0).unwrap_or_default();
+        [user.as_bytes(), list.as_bytes()].concat()
+    }
+}
+
+fn limit(field: &str, asked: i32) -> Result<u64, Error> {
+    match u64::try_from(asked) {
+        Ok(asked @ 1..=MAX_PAGE_SIZE) => Ok(asked),
+        _ => Err(Error::invalid(field, format!("must be between 1 and {MAX_PAGE_SIZE}, and is {asked}"))),
+    }
+}

@@ -1,0 +1,184 @@
+//! Sessions: opening them, and telling whether a token still speaks for one.
+
+use std::{future::Future, sync::Arc};
+
+use moka::sync::Cache as Remembered;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use super::{Backend, Error, Operation};
+use crate::{
+    cache::Key,
+    crypto::{Claims, TokenError, access_token, token},
+    domain::{AuthenticationReason, Client, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
+    store::{self, Transaction, audit_logs::NewEntry, sessions::TokenDigests},
+};
+
+const VERIFIED_TOKENS: u64 = 20_000;
+/// What a device may call itself, in characters.
+const DEVICE_INFO_MAX: usize = 200;
+
+/// A new session with the tokens that are shown once.
+pub struct Grant {
+    /// For requests.
+    pub access_token: SecretString,
+    /// When the access token ends.
+    pub access_token_expires_at: Timestamp,
+    /// For another access token.
+    pub refresh_token: SecretString,
+    /// When the refresh token ends.
+    pub refresh_token_expires_at: Timestamp,
+    /// Who is signed in now.
+    pub viewer: Viewer,
+}
+
+/// What is remembered of a living session.
+#[derive(Serialize, Deserialize)]
+struct Alive {
+    user_id: UserId,
+    role: Role,
+}
+
+/// Claims of tokens whose signatures have been checked, by the tokens' digests.
+#[derive(Clone)]
+pub(super) struct VerifiedTokens(Remembered<[u8; 32], Arc<Claims>>);
+
+impl Default for VerifiedTokens {
+    fn default() -> Self {
+        Self(Remembered::new(VERIFIED_TOKENS))
+    }
+}
+
+/// Who an access token speaks for, if its session is alive.
+pub async fn authenticate(backend: &Arc<Backend>, _client: &Client, token: &str) -> Result<Viewer, Error> {
+    let claims = claims(backend, token).await?;
+    let viewer = |role| Viewer {
+        user_id: claims.user_id(),
+        session_id: claims.session_id(),
+        role,
+        expires_at: claims.expires_at(),
+    };
+    match alive(backend, claims.session_id()).await? {
+        Some(alive) if alive.user_id == claims.user_id() => Ok(viewer(alive.role)),
+        _ => Err(Error::Unauthenticated(AuthenticationReason::Revoked)),
+    }
+}
+
+/// Whether what was proven at the start of a stream still holds; cheap enough to ask before each item.
+pub async fn still_valid(backend: &Arc<Backend>, viewer: &Viewer) -> bool {
+    // While the database is away nobody can be shown to be revoked: what is open stays open.
+    backend.source.now() < viewer.expires_at && !matches!(alive(backend, viewer.session_id).await, Ok(None))
+}
+
+/// Ends when the session has ended, on whichever node that was.
+pub fn watch(backend: &Arc<Backend>, session_id: SessionId) -> impl Future<Output = ()> + Send + 'static {
+    let (backend, mut news) = (Arc::clone(backend), backend.bus.subscribe(Topic::Session(session_id)));
+    async move {
+        loop {
+            news.news().await;
+            if matches!(alive(&backend, session_id).await, Ok(None)) {
+                return;
+            }
+        }
+    }
+}
+
+/// The session that the operation runs in.
+pub async fn current(op: &Operation) -> Result<Session, Error> {
+    let session = store::sessions::find(op.backend.store.db(), op.viewer()?.session_id).await?;
+    session.ok_or(Error::Unauthenticated(AuthenticationReason::Revoked))
+}
+
+/// What a client calls its device, if it is acceptable.
+pub(super) fn check_device_info(device_info: Option<String>) -> Result<Option<String>, Error> {
+    match device_info {
+        Some(text) if text.chars().count() > DEVICE_INFO_MAX => {
+            Err(Error::invalid("input.deviceInfo", format!("must have at most {DEVICE_INFO_MAX} characters")))
+        }
+        Some(text) if text.contains('\0') => Err(Error::invalid("input.deviceInfo", "must not hold a NUL")),
+        other => Ok(other),
+    }
+}
+
+/// Opens a session inside a transaction, with its entry in the audit trail.
+pub(super) async fn open(
+    op: &Operation,
+    tx: &Transaction,
+    (user_id, role): (UserId, Role),
+    device_info: Option<String>,
+) -> Result<Grant, Error> {
+    let backend = &op.backend;
+    let (source, now) = (&backend.source, backend.source.now());
+    let id = SessionId(source.uuid());
+    let (access_token, access_token_expires_at) = backend
+        .tokens
+        .sign((user_id, id), source.uuid(), now, backend.access_token_lifetime())
+        .map_err(|error| Error::Internal { cause: error.to_string() })?;
+    let refresh_token = token::refresh_token(&source.random);
+    let session = Session {
+        id,
+        user_id,
+        device_info,
+        ip_address: op.client.ip.map(|ip| ip.to_string()),
+        created_at: now,
+        last_used_at: now,
+        expires_at: now + backend.refresh_token_lifetime(),
+    };
+    let digests = TokenDigests {
+        access: token::digest(access_token.expose_secret()),
+        refresh: token::digest(refresh_token.expose_secret()),
+    };
+    store::sessions::insert(tx.db(), &session, digests).await?;
+    let entry = NewEntry {
+        id: source.uuid(),
+        user_id: Some(user_id),
+        action: "session.created",
+        resource: Some(id.to_string()),
+        client: &op.client,
+        created_at: now,
+    };
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
+    let refresh_token_expires_at = session.expires_at;
+    Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer })
+}
+
+/// What a token says, its signature checked once and its times each time.
+async fn claims(backend: &Backend, token: &str) -> Result<Arc<Claims>, Error> {
+    let (digest, now) = (token::digest(token), backend.source.now());
+    if let Some(claims) = backend.verified.0.get(&digest) {
+        return access_token::check_times(&claims, now).map(|()| claims).map_err(refusal);
+    }
+    let token = SecretString::from(token);
+    let claims = match backend.tokens.verify(&token, now) {
+        // A node that has come since may have signed it.
+        Err(TokenError::UnknownKey(_)) => {
+            backend.learn_signing_keys().await?;
+            backend.tokens.verify(&token, now)
+        }
+        other => other,
+    };
+    let claims = Arc::new(claims.map_err(refusal)?);
+    backend.verified.0.insert(digest, Arc::clone(&claims));
+    Ok(claims)
+}
+
+fn refusal(error: TokenError) -> Error {
+    Error::Unauthenticated(match error {
+        TokenError::Expired => AuthenticationReason::Expired,
+        TokenError::UnknownKey(_) | TokenError::Invalid => AuthenticationReason::Invalid,
+    })
+}
+
+/// What is known of a session, remembered for a few seconds.
+async fn alive(backend: &Backend, id: SessionId) -> Result<Option<Alive>, Error> {
+    let key = Key::<Alive>::new("session", id);
+    if let Some(alive) = backend.cache.get(&key).await {
+        return Ok(Some(alive));
+    }
+    let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;
+    let Some((user_id, role)) = found else { return Ok(None) };
+    let alive = Alive { user_id, role };
+    backend.cache.set(&key, &alive, backend.session_cache_lifetime()).await;
+    Ok(Some(alive))
+}

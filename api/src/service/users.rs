@@ -1,0 +1,79 @@
+//! Users as others see them: read often, changed seldom, so remembered.
+
+use std::collections::HashMap;
+
+use super::{Connection, Error, Operation};
+use crate::{
+    cache::Key,
+    domain::{Email, PageArguments, PublicKeys, Role, User, UserId, Username},
+    store,
+};
+
+/// How a user may be looked up.
+pub enum Lookup {
+    /// By id.
+    Id(UserId),
+    /// By name.
+    Username(String),
+    /// By address: the caller's own, or anyone's for an operator.
+    Email(String),
+}
+
+/// One user, for anyone signed in.
+pub async fn find(op: &Operation, lookup: Lookup) -> Result<Option<User>, Error> {
+    let viewer = op.viewer()?;
+    let db = op.backend.store.db();
+    let id = match lookup {
+        Lookup::Id(id) => Some(id),
+        // What cannot be a name is nobody's.
+        Lookup::Username(text) => match text.parse::<Username>() {
+            Ok(username) => store::users::find_by_username(db, &username).await?,
+            Err(_) => None,
+        },
+        Lookup::Email(text) => match text.parse::<Email>() {
+            Ok(email) => store::users::find_by_email(db, &email)
+                .await?
+                .filter(|id| *id == viewer.user_id || viewer.role == Role::Admin),
+            Err(_) => None,
+        },
+    };
+    match id {
+        Some(id) => Ok(find_many(op, &[id]).await?.remove(&id)),
+        None => Ok(None),
+    }
+}
+
+/// Those of these users that exist: from the cache, the rest in one statement.
+pub async fn find_many(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId, User>, Error> {
+    let cache = &op.backend.cache;
+    let keys: Vec<_> = ids.iter().map(|id| key(*id)).collect();
+    let mut users: HashMap<_, _> = cache.get_many(&keys).await.into_iter().flatten().map(|user| (user.id, user)).collect();
+    let missing: Vec<_> = ids.iter().copied().filter(|id| !users.contains_key(id)).collect();
+    if missing.is_empty() {
+        return Ok(users);
+    }
+    for user in store::users::find_many(op.backend.store.db(), &missing).await? {
+        cache.set(&key(user.id), &user, op.backend.user_cache_lifetime()).await;
+        users.insert(user.id, user);
+    }
+    Ok(users)
+}
+
+/// The public keys of those of these users that have published some.
+pub async fn find_keys(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId, PublicKeys>, Error> {
+    Ok(store::users::find_keys(op.backend.store.db(), ids).await?.into_iter().collect())
+}
+
+/// Active users by name, for anyone signed in; `search` is how the name begins.
+pub async fn list(op: &Operation, search: Option<&str>, arguments: &PageArguments) -> Result<Connection<User>, Error> {
+    op.viewer()?;
+    let prefix = search.map(str::to_ascii_lowercase).filter(|prefix| !prefix.is_empty());
+    let list = format!("users {}", prefix.as_deref().unwrap_or_default());
+    let page = op.page(&list, arguments)?;
+    let slice = store::users::list(op.backend.store.db(), prefix.as_deref(), &page).await?;
+    Ok(op.connection(&list, slice, |user| user.username.clone()))
+}
+
+fn key(id: UserId) -> Key<User> {
+    Key::new("user", id)
+}

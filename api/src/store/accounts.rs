@@ -1,0 +1,122 @@
+//! Accounts as their owners and the server see them: credentials, address, role.
+
+use qv_entity::users::{ActiveModel, Column, Entity};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use uuid::Uuid;
+
+use super::Error;
+use crate::domain::{Account, Email, Role, Timestamp, UserId, Username};
+
+/// What a sign-in is checked against.
+pub struct Credentials {
+    /// Whose they are.
+    pub user_id: UserId,
+    /// An Argon2id PHC string.
+    pub password_hash: String,
+    /// Whether the account may sign in.
+    pub is_active: bool,
+    /// What it may do.
+    pub role: Role,
+}
+
+/// An account to be.
+pub struct NewAccount<'a> {
+    /// Its id.
+    pub id: UserId,
+    /// Its name.
+    pub username: &'a Username,
+    /// Its address.
+    pub email: &'a Email,
+    /// An Argon2id PHC string.
+    pub password_hash: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Adds an account; a taken name or address is [`Error::Taken`].
+pub async fn insert(db: &impl ConnectionTrait, account: NewAccount<'_>) -> Result<(), Error> {
+    let row = ActiveModel {
+        id: Set(account.id.0),
+        username: Set(account.username.as_str().to_owned()),
+        email: Set(account.email.as_str().to_owned()),
+        password_hash: Set(account.password_hash),
+        public_key_ecc: Set(None),
+        public_key_pqc: Set(None),
+        created_at: Set(account.created_at),
+        updated_at: Set(account.created_at),
+        last_login: Set(Some(account.created_at)),
+        is_active: Set(true),
+        is_verified: Set(false),
+        role: Set(role_text(Role::User).to_owned()),
+        key_vault: Set(None),
+        keys_changed_at: Set(None),
+    };
+    Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// The credentials of the account that goes by this name.
+pub async fn find_by_username(db: &impl ConnectionTrait, username: &Username) -> Result<Option<Credentials>, Error> {
+    find_credentials(db, Column::Username.eq(username.as_str())).await
+}
+
+/// The credentials of the account that goes by this address.
+pub async fn find_by_email(db: &impl ConnectionTrait, email: &Email) -> Result<Option<Credentials>, Error> {
+    find_credentials(db, Column::Email.eq(email.as_str())).await
+}
+
+async fn find_credentials(
+    db: &impl ConnectionTrait,
+    condition: sea_orm::sea_query::SimpleExpr,
+) -> Result<Option<Credentials>, Error> {
+    let row: Option<(Uuid, String, bool, String)> = Entity::find()
+        .select_only()
+        .columns([Column::Id, Column::PasswordHash, Column::IsActive, Column::Role])
+        .filter(condition)
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(row.map(|(id, password_hash, is_active, role)| Credentials {
+        user_id: UserId(id),
+        password_hash,
+        is_active,
+        role: role_of(&role),
+    }))
+}
+
+/// The owner's view of an account.
+pub async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Account>, Error> {
+    let row: Option<(String, bool, String, Option<Timestamp>, Option<Vec<u8>>)> = Entity::find()
+        .select_only()
+        .columns([Column::Email, Column::IsVerified, Column::Role, Column::LastLogin, Column::KeyVault])
+        .filter(Column::Id.eq(id.0))
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(row.map(|(email, is_email_verified, role, last_login_at, key_vault)| Account {
+        email,
+        is_email_verified,
+        role: role_of(&role),
+        last_login_at,
+        key_vault,
+    }))
+}
+
+/// Notes a sign-in.
+pub async fn update_last_login(db: &impl ConnectionTrait, id: UserId, now: Timestamp) -> Result<(), Error> {
+    let change = ActiveModel { last_login: Set(Some(now)), updated_at: Set(now), ..Default::default() };
+    Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
+    Ok(())
+}
+
+/// The role that a column names; whatever is not an admin's may no more than a user.
+pub(super) fn role_of(text: &str) -> Role {
+    if text == role_text(Role::Admin) { Role::Admin } else { Role::User }
+}
+
+fn role_text(role: Role) -> &'static str {
+    match role {
+        Role::User => "USER",
+        Role::Admin => "ADMIN",
+    }
+}

@@ -1,0 +1,126 @@
+//! Conversations, kept so that the inbox is read and never computed.
+
+use qv_entity::{
+    conversation_members::{ActiveModel as MemberRow, Column as Member, Entity as Members, Model as MemberModel},
+    conversations::{ActiveModel, Column, Entity},
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
+};
+
+use super::Error;
+use crate::domain::{Conversation, ConversationId, MessageId, Timestamp, UserId};
+
+/// A conversation's next place for a message.
+pub struct Place {
+    /// The conversation.
+    pub id: ConversationId,
+    /// The place, from 1.
+    pub sequence: i64,
+}
+
+/// One member's share in a new message.
+pub struct Arrival {
+    /// The member.
+    pub user_id: UserId,
+    /// The other one.
+    pub peer_id: UserId,
+    /// The message's place in the member's mailbox.
+    pub event: i64,
+    /// Whether the member has it still to read.
+    pub is_unread: bool,
+}
+
+/// Takes the next place in the conversation of two users, if they have one.
+pub async fn advance(db: &impl ConnectionTrait, one: UserId, other: UserId) -> Result<Option<Place>, Error> {
+    let rows = Entity::update_many()
+        .col_expr(Column::LastSequence, Expr::col(Column::LastSequence).add(1))
+        .filter(Column::FirstUserId.eq(one.min(other).0))
+        .filter(Column::SecondUserId.eq(one.max(other).0))
+        .exec_with_returning(db)
+        .await?;
+    Ok(rows.first().map(|row| Place { id: ConversationId(row.id), sequence: row.last_sequence }))
+}
+
+/// Begins the conversation of two users, with its first place taken.
+pub async fn insert(
+    db: &impl ConnectionTrait,
+    id: ConversationId,
+    (one, other): (UserId, UserId),
+    now: Timestamp,
+) -> Result<Place, Error> {
+    let row = ActiveModel {
+        id: Set(id.0),
+        first_user_id: Set(one.min(other).0),
+        second_user_id: Set(one.max(other).0),
+        created_at: Set(now),
+        last_sequence: Set(1),
+    };
+    Entity::insert(row).exec_without_returning(db).await?;
+    Ok(Place { id, sequence: 1 })
+}
+
+/// Adds the members of a new conversation with its first message.
+pub async fn insert_members(
+    db: &impl ConnectionTrait,
+    id: ConversationId,
+    message_id: MessageId,
+    arrivals: &[Arrival],
+) -> Result<(), Error> {
+    let rows = arrivals.iter().map(|arrival| MemberRow {
+        conversation_id: Set(id.0),
+        user_id: Set(arrival.user_id.0),
+        peer_id: Set(arrival.peer_id.0),
+        last_message_id: Set(Some(message_id.0)),
+        last_event: Set(arrival.event),
+        unread_count: Set(i64::from(arrival.is_unread)),
+        read_sequence: Set(0),
+    });
+    Members::insert_many(rows).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Notes a message's arrival with one member.
+pub async fn update_member(
+    db: &impl ConnectionTrait,
+    id: ConversationId,
+    message_id: MessageId,
+    arrival: &Arrival,
+) -> Result<(), Error> {
+    Members::update_many()
+        .col_expr(Member::LastMessageId, Expr::val(message_id.0).into())
+        .col_expr(Member::LastEvent, Expr::val(arrival.event).into())
+        .col_expr(Member::UnreadCount, Expr::col(Member::UnreadCount).add(i64::from(arrival.is_unread)))
+        .filter(Member::ConversationId.eq(id.0))
+        .filter(Member::UserId.eq(arrival.user_id.0))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// The user's conversation with a peer.
+pub async fn find_with(db: &impl ConnectionTrait, user_id: UserId, peer_id: UserId) -> Result<Option<Conversation>, Error> {
+    let select = Members::find().filter(Member::UserId.eq(user_id.0)).filter(Member::PeerId.eq(peer_id.0));
+    Ok(select.one(db).await?.map(conversation))
+}
+
+/// Those of these conversations that the user is a member of, in any order.
+pub async fn find_many(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    ids: &[ConversationId],
+) -> Result<Vec<Conversation>, Error> {
+    let select = Members::find()
+        .filter(Member::UserId.eq(user_id.0))
+        .filter(Member::ConversationId.is_in(ids.iter().map(|id| id.0)));
+    Ok(select.all(db).await?.into_iter().map(conversation).collect())
+}
+
+fn conversation(row: MemberModel) -> Conversation {
+    Conversation {
+        id: ConversationId(row.conversation_id),
+        peer_id: UserId(row.peer_id),
+        last_message_id: row.last_message_id.map(MessageId),
+        unread_count: row.unread_count,
+    }
+}

@@ -1,0 +1,73 @@
+//! What all nodes of one installation share: the key of cursors, and who may sign access tokens.
+
+use qv_entity::{installation, signing_keys};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::OnConflict};
+
+use super::Error;
+use crate::domain::Timestamp;
+
+/// The one row's id.
+const ID: i16 = 1;
+
+/// What the first node decided for all.
+pub struct Installation {
+    /// Seals cursors.
+    pub cursor_key: [u8; 32],
+    /// Raised by a restore, after which older cursors mean nothing.
+    pub feed_epoch: i32,
+}
+
+/// What is stored, or what is proposed if nothing is.
+pub async fn find_or_insert(
+    db: &impl ConnectionTrait,
+    cursor_key: [u8; 32],
+    now: Timestamp,
+) -> Result<Installation, Error> {
+    let proposal = installation::ActiveModel {
+        id: Set(ID),
+        cursor_key: Set(cursor_key.to_vec()),
+        feed_epoch: Set(1),
+        created_at: Set(now),
+    };
+    installation::Entity::insert_many([proposal])
+        .on_conflict(OnConflict::column(installation::Column::Id).do_nothing().to_owned())
+        .exec_without_returning(db)
+        .await?;
+    let row = installation::Entity::find_by_id(ID).one(db).await?;
+    let row = row.ok_or_else(|| Error::Fault(DbErr::RecordNotFound("installation".to_owned())))?;
+    let cursor_key = row.cursor_key.try_into();
+    let cursor_key = cursor_key.map_err(|_| Error::Fault(DbErr::Type("installation.cursor_key".to_owned())))?;
+    Ok(Installation { cursor_key, feed_epoch: row.feed_epoch })
+}
+
+/// Publishes the public half of a node's signing key.
+pub async fn publish_signing_key(
+    db: &impl ConnectionTrait,
+    kid: &str,
+    public_key: &[u8],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let row = signing_keys::ActiveModel {
+        kid: Set(kid.to_owned()),
+        public_key: Set(public_key.to_vec()),
+        created_at: Set(now),
+        retired_at: Set(None),
+    };
+    signing_keys::Entity::insert_many([row])
+        .on_conflict(OnConflict::column(signing_keys::Column::Kid).do_nothing().to_owned())
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
+
+/// The public keys that access tokens may be signed with, by their ids.
+pub async fn signing_keys(db: &impl ConnectionTrait) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let rows = signing_keys::Entity::find()
+        .select_only()
+        .columns([signing_keys::Column::Kid, signing_keys::Column::PublicKey])
+        .filter(signing_keys::Column::RetiredAt.is_null())
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows)
+}

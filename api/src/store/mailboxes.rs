@@ -1,0 +1,109 @@
+//! Mailboxes: what happened to a user's messages, numbered in the order of commits.
+
+use qv_entity::{
+    mailbox_events::{ActiveModel, Column, Entity, Model},
+    mailboxes,
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
+};
+
+use super::Error;
+use crate::domain::{FeedEventKind, MessageId, Timestamp, UserId};
+
+/// An event to record, at the place that [`advance`] gave it.
+pub struct NewEvent {
+    /// Whose mailbox.
+    pub user_id: UserId,
+    /// Its place there.
+    pub sequence: i64,
+    /// What happened.
+    pub kind: FeedEventKind,
+    /// To which message.
+    pub message_id: MessageId,
+}
+
+/// An event as stored.
+pub struct StoredEvent {
+    /// Its place in the mailbox.
+    pub sequence: i64,
+    /// What happened.
+    pub kind: FeedEventKind,
+    /// To which message.
+    pub message_id: MessageId,
+}
+
+/// Gives a new user a mailbox.
+pub async fn insert(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Error> {
+    let row =
+        mailboxes::ActiveModel { user_id: Set(user_id.0), last_sequence: Set(0), oldest_sequence: Set(1) };
+    mailboxes::Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Takes the next place in a mailbox and holds the mailbox until the transaction ends.
+///
+/// Places are therefore handed out in the order in which their transactions commit. Whoever takes places in several
+/// mailboxes takes them in the order of user ids, so that no two wait for each other.
+pub async fn advance(db: &impl ConnectionTrait, user_id: UserId) -> Result<i64, Error> {
+    let rows = mailboxes::Entity::update_many()
+        .col_expr(mailboxes::Column::LastSequence, Expr::col(mailboxes::Column::LastSequence).add(1))
+        .filter(mailboxes::Column::UserId.eq(user_id.0))
+        .exec_with_returning(db)
+        .await?;
+    let row = rows.first().ok_or_else(|| DbErr::RecordNotFound(format!("mailbox of {user_id}")))?;
+    Ok(row.last_sequence)
+}
+
+/// Records events in one statement.
+pub async fn record(
+    db: &impl ConnectionTrait,
+    events: impl IntoIterator<Item = NewEvent>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let rows = events.into_iter().map(|event| ActiveModel {
+        user_id: Set(event.user_id.0),
+        sequence: Set(event.sequence),
+        kind: Set(kind_text(event.kind).to_owned()),
+        message_id: Set(event.message_id.0),
+        created_at: Set(now),
+    });
+    Entity::insert_many(rows).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// The events behind a place, in order, at most `limit`.
+pub async fn find_after(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    sequence: i64,
+    limit: u64,
+) -> Result<Vec<StoredEvent>, Error> {
+    let rows = Entity::find()
+        .filter(Column::UserId.eq(user_id.0))
+        .filter(Column::Sequence.gt(sequence))
+        .order_by_asc(Column::Sequence)
+        .limit(limit)
+        .all(db)
+        .await?;
+    rows.into_iter().map(stored).collect()
+}
+
+fn stored(row: Model) -> Result<StoredEvent, Error> {
+    let kind = [FeedEventKind::Sent, FeedEventKind::Read, FeedEventKind::Deleted]
+        .into_iter()
+        .find(|kind| kind_text(*kind) == row.kind)
+        .ok_or_else(|| DbErr::Type(format!("mailbox_events.kind {}", row.kind)))?;
+    Ok(StoredEvent { sequence: row.sequence, kind, message_id: MessageId(row.message_id) })
+}
+
+fn kind_text(kind: FeedEventKind) -> &'static str {
+    match kind {
+        FeedEventKind::Sent => "SENT",
+        FeedEventKind::Read => "READ",
+        FeedEventKind::Deleted => "DELETED",
+        FeedEventKind::CaughtUp => "CAUGHT_UP",
+        FeedEventKind::Gap => "GAP",
+    }
+}

@@ -1,0 +1,119 @@
+//! Opening the database: the pool's rules, and what keeps a broken connection from harming the next request.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use qv_migration as migration;
+use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use tokio::sync::Mutex;
+
+use super::Store;
+use crate::config;
+
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+const IDLE_BEFORE_TEST: Duration = Duration::from_secs(30);
+
+/// Why the database cannot be used: one sentence that names the setting and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No connection could be made.
+    #[error(
+        "QUANTUMVAULT__DATABASE__URL names a database that cannot be reached ({0}): start it, or correct the address"
+    )]
+    Unreachable(DbErr),
+    /// A newer binary has changed the schema.
+    #[error(
+        "QUANTUMVAULT__DATABASE__URL names a database of a newer release (it has {0}, unknown to this binary): \
+         run that release, or reverse its migrations with it"
+    )]
+    Newer(String),
+    /// A migration failed.
+    #[error("the database of QUANTUMVAULT__DATABASE__URL cannot be brought up to date ({0}): see `migrate status`")]
+    Migration(DbErr),
+}
+
+impl Store {
+    /// Opens the database and brings its schema up to date; nodes that start together wait for one another.
+    pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
+        let mut db = connect(url, settings).await?;
+        let unknown = migration::unknown(&db).await.map_err(OpenError::Migration)?;
+        if !unknown.is_empty() {
+            return Err(OpenError::Newer(unknown.join(", ")));
+        }
+        migration::up(&db).await.map_err(OpenError::Migration)?;
+
+        let statements = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&statements);
+        db.set_metric_callback(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let writer = is_sqlite(url).then(|| Arc::new(Mutex::new(())));
+        Ok(Self { db, writer, statements })
+    }
+}
+
+/// A pool of connections as the settings say; the schema is left as it is.
+pub async fn connect(url: &SecretString, settings: &config::Database) -> Result<DatabaseConnection, OpenError> {
+    let url = url.expose_secret();
+    let is_in_memory = url.contains(":memory:");
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(if is_in_memory { 1 } else { settings.pool_size })
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(settings.acquire_timeout_seconds))
+        .test_before_acquire_if_idle_for(IDLE_BEFORE_TEST)
+        .record_stmt_in_spans(false)
+        .sqlx_logging_level(log::LevelFilter::Debug)
+        .sqlx_slow_statements_logging_settings(
+            log::LevelFilter::Warn,
+            Duration::from_millis(settings.slow_statement_ms),
+        )
+        .statement_timeout(Duration::from_secs(settings.statement_timeout_seconds))
+        .set_application_name("quantumvault")
+        .map_sqlx_postgres_pool_opts(|pool| {
+            pool.after_release(|connection, _| Box::pin(async move { Ok(is_clean(connection).await) }))
+        })
+        .map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_secs(5))
+                .foreign_keys(true)
+        });
+    if is_in_memory {
+        // The database lives in its one connection.
+        options.idle_timeout(None).max_lifetime(None);
+    }
+    sea_orm::Database::connect(options).await.map_err(OpenError::Unreachable)
+}
+
+/// Whether a connection may be used again.
+///
+/// A request that is dropped while its `BEGIN` is under way leaves the connection inside a transaction that the driver
+/// does not know of and nobody will commit; whoever got it next would lose its writes. The server's own clocks tell:
+/// outside a transaction a statement begins when its transaction does. (A plain `ROLLBACK` would write a warning into
+/// the server's log each time there is nothing to roll back, which is nearly always.)
+async fn is_clean(connection: &mut sqlx::PgConnection) -> bool {
+    let probe = sqlx::query_scalar("SELECT statement_timestamp() = transaction_timestamp()").fetch_one(connection);
+    matches!(tokio::time::timeout(RELEASE_TIMEOUT, probe).await, Ok(Ok(true)))
+}
+
+fn is_sqlite(url: &SecretString) -> bool {
+    url.expose_secret().starts_with("sqlite:")
+}
+
+/// The folder and file of an SQLite address, if it is one.
+#[must_use]
+pub fn sqlite_file(url: &SecretString) -> Option<&Path> {
+    let rest = url.expose_secret().strip_prefix("sqlite://")?;
+    Some(Path::new(rest.split_once('?').map_or(rest, |(path, _)| path)))
+}

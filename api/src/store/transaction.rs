@@ -1,0 +1,49 @@
+//! Transactions that write.
+
+use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use tokio::sync::OwnedMutexGuard;
+
+use super::{Error, Store};
+
+/// A transaction under way; dropping it rolls it back.
+pub struct Transaction {
+    tx: DatabaseTransaction,
+    // Declared last, so that the next writer begins after the roll-back of a dropped one.
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Store {
+    /// Begins a transaction that will write.
+    ///
+    /// On SQLite it takes the write lock at once: a transaction that reads first and asks for the lock later is
+    /// refused when another has written in between.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        let turn = match &self.writer {
+            Some(writer) => Some(writer.clone().lock_owned().await),
+            None => None,
+        };
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(Transaction { tx: self.db().begin_with_options(options).await?, _turn: turn })
+    }
+}
+
+impl Transaction {
+    /// Runs statements inside the transaction.
+    #[must_use]
+    pub fn db(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+
+    /// Makes it durable.
+    pub async fn commit(self) -> Result<(), Error> {
+        Ok(self.tx.commit().await?)
+    }
+
+    /// Undoes it, and waits for that.
+    pub async fn rollback(self) -> Result<(), Error> {
+        Ok(self.tx.rollback().await?)
+    }
+}

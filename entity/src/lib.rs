@@ -1,0 +1,15 @@
+//! The tables as SeaORM entities, one file each; they have no behaviour.
+
+pub mod audit_logs;
+pub mod conversation_members;
+pub mod conversations;
+pub mod installation;
+pub mod mailbox_events;
+pub mod mailboxes;
+pub mod messages;
+pub mod one_time_tokens;
+pub mod performance_metrics;
+pub mod sessions;
+pub mod signing_keys;
+pub mod users;
+pub mod webauthn_credentials;

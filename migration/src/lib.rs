@@ -1,0 +1,114 @@
+//! The database's shape as a list of reversible changes, the same for SQLite and PostgreSQL.
+
+mod table;
+
+mod m20261123_000001_users;
+mod m20261123_000002_sessions;
+mod m20261123_000003_messages;
+mod m20261123_000004_audit_logs;
+mod m20261123_000005_performance_metrics;
+mod m20261123_000006_webauthn_credentials;
+mod m20261123_000007_one_time_tokens;
+mod m20261123_000008_installation;
+
+use sea_orm_migration::{
+    prelude::*,
+    sea_orm::{
+        DatabaseConnection, DatabaseTransaction, DbBackend, DynIden, SqliteTransactionMode, TransactionOptions,
+        TransactionTrait,
+    },
+};
+
+/// Where the runner records the changes it has applied.
+const RECORD: &str = "migrations";
+
+/// The changes in the order in which they apply.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_000001_users::Migration),
+            Box::new(m20261123_000002_sessions::Migration),
+            Box::new(m20261123_000003_messages::Migration),
+            Box::new(m20261123_000004_audit_logs::Migration),
+            Box::new(m20261123_000005_performance_metrics::Migration),
+            Box::new(m20261123_000006_webauthn_credentials::Migration),
+            Box::new(m20261123_000007_one_time_tokens::Migration),
+            Box::new(m20261123_000008_installation::Migration),
+        ]
+    }
+
+    fn migration_table_name() -> DynIden {
+        RECORD.into_iden()
+    }
+}
+
+/// Applies what is pending, all of it or nothing; nodes that start together wait for one another.
+pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
+    let tx = begin_alone(db).await?;
+    Migrator::up(&tx, None).await?;
+    tx.commit().await
+}
+
+/// Reverses the latest `steps` changes, all of them or nothing.
+pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<(), DbErr> {
+    let tx = begin_alone(db).await?;
+    Migrator::down(&tx, Some(steps)).await?;
+    tx.commit().await
+}
+
+/// Names every change this binary knows and whether the database has it; writes nothing.
+pub async fn status(db: &DatabaseConnection) -> Result<Vec<(String, bool)>, DbErr> {
+    let recorded = recorded(db).await?;
+    let known = known().map(|name| {
+        let is_applied = recorded.contains(&name);
+        (name, is_applied)
+    });
+    Ok(known.collect())
+}
+
+/// Names the changes the database has and this binary does not know; writes nothing.
+///
+/// Any at all means that a newer binary has been here, and that this one should not start.
+pub async fn unknown(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    let mut recorded = recorded(db).await?;
+    recorded.retain(|version| !known().any(|name| name == *version));
+    Ok(recorded)
+}
+
+/// Begins a transaction that no other migration runs beside.
+///
+/// What is pending is read only after the lock is held, so the second of two nodes finds nothing
+/// left to do. The wait may outlast the pool's limit on a statement, which therefore does not apply.
+async fn begin_alone(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let tx = db
+        .begin_with_options(TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        })
+        .await?;
+    if tx.get_database_backend() == DbBackend::Postgres {
+        tx.execute_unprepared(
+            "SET LOCAL statement_timeout = 0; \
+             SELECT pg_advisory_xact_lock(hashtext('quantumvault.migrations'))",
+        )
+        .await?;
+    }
+    Ok(tx)
+}
+
+fn known() -> impl Iterator<Item = String> {
+    Migrator::migrations().into_iter().map(|migration| migration.name().to_owned())
+}
+
+/// Reads the runner's record without creating it, as the runner's own queries would.
+async fn recorded(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
+    if !SchemaManager::new(db).has_table(RECORD).await? {
+        return Ok(Vec::new());
+    }
+    let query = Query::select().column("version").from(RECORD).order_by("version", Order::Asc).take();
+    let rows = db.query_all(&query).await?;
+    rows.iter().map(|row| row.try_get("", "version")).collect()
+}

@@ -1,0 +1,3 @@
+//! Every test that runs against the whole system, as one binary.
+
+mod schema;

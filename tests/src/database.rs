@@ -1,0 +1,72 @@
+//! A database of its own for every test, gone when the test is.
+
+use std::{
+    env,
+    hash::{BuildHasher, Hasher, RandomState},
+    str::FromStr,
+    thread,
+};
+
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, PgConnection, postgres::PgConnectOptions};
+use tempfile::TempDir;
+
+/// Names the server to test on, such as `postgres://postgres@127.0.0.1:5432/postgres`, whose user
+/// may create databases. Without it the tests run on SQLite.
+const SERVER: &str = "QV_TEST_DATABASE_URL";
+
+/// An empty database on the server of `QV_TEST_DATABASE_URL`, or in a temporary SQLite file.
+#[derive(Debug)]
+pub struct TestDatabase {
+    /// Where to connect to, as the settings take it.
+    pub url: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder { _removed_on_drop: TempDir },
+    Server { server: String, name: String },
+}
+
+impl TestDatabase {
+    /// Creates the database.
+    ///
+    /// # Panics
+    /// When the server cannot be reached or refuses, since no test could go on.
+    pub async fn create() -> Self {
+        let Ok(server) = env::var(SERVER) else {
+            let folder = TempDir::new().expect("a temporary folder");
+            let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
+            return Self { url, place: Place::Folder { _removed_on_drop: folder } };
+        };
+        let name = format!("qv_test_{:016x}", RandomState::new().build_hasher().finish());
+        // template0 has no users, whose connections would make the server refuse to copy it.
+        execute(&server, format!("CREATE DATABASE {name} TEMPLATE template0")).await.expect("a new database");
+        let options = PgConnectOptions::from_str(&server).expect("a postgres:// URL");
+        let url = options.database(&name).to_url_lossy().to_string();
+        Self { url, place: Place::Server { server, name } }
+    }
+}
+
+impl Drop for TestDatabase {
+    /// A thread with a runtime of its own, because a failing test drops this while it unwinds.
+    fn drop(&mut self) {
+        let Place::Server { server, name } = &self.place else { return };
+        let (server, sql) = (server.clone(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        let dropping = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(execute(&server, sql))
+        });
+        match dropping.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => eprintln!("{name} was left on the server: {error}"),
+            Err(_) => eprintln!("{name} was left on the server"),
+        }
+    }
+}
+
+async fn execute(server: &str, sql: String) -> Result<(), Error> {
+    let mut connection = PgConnection::connect(server).await?;
+    sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await?;
+    connection.close().await
+}

@@ -1,0 +1,3 @@
+//! The harness: what a test needs around the system it tests.
+
+pub mod database;
