@@ -1,6 +1,6 @@
 // Bundles GraphiQL into dist/, each file gzipped as the server embeds and sends it.
 
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 
@@ -33,8 +33,8 @@ const files = new Map(outputFiles.map(({ path: file, contents }) => [path.basena
 files.set("index.html", readFileSync("src/index.html"));
 files.set("licenses.txt", licences(Object.keys(metafile.inputs)));
 
-rmSync("dist", { recursive: true, force: true });
-mkdirSync("dist");
+// The folder itself stays: the server's build watches it.
+for (const old of readdirSync("dist")) if (old.endsWith(".gz")) rmSync(`dist/${old}`);
 let total = 0;
 for (const [name, contents] of files) {
   // Node writes no name and no time into the header: equal input, equal bytes.

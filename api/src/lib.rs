@@ -5,5 +5,6 @@ pub mod cache;
 pub mod config;
 pub mod crypto;
 pub mod domain;
+pub mod graphql;
 pub mod service;
 pub mod store;

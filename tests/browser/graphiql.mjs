@@ -36,6 +36,8 @@ export class Graphiql {
   }
 
   async #take(step) {
+    // A window in the background hardly runs.
+    await this.page.bringToFront();
     await this.page.getByRole("tab", { name: step }).click();
     await this.#settled("query", step);
   }
@@ -63,6 +65,7 @@ export class Graphiql {
   }
 
   async #response(text) {
+    await this.page.bringToFront();
     const found = await this.page.waitForFunction((text) => {
       const models = globalThis.__MONACO.editor.getModels();
       const response = models.find((model) => model.uri.path.endsWith("-response.json")).getValue();

@@ -1,3 +1,18 @@
-//! The harness: what a test needs around the system it tests.
+//! The harness: a world of its own for each test, its nodes, and clients that talk to them over real sockets.
+//!
+//! The shape comes from the environment. Without it a world is the embedded one: SQLite in a file, cache and bus in
+//! the process. With `QV_TEST_DATABASE_URL` and `QV_TEST_REDIS_URL` it is the clustered one: a PostgreSQL database of
+//! its own and a key prefix of its own. `tests/run` runs every test on both.
 
+pub mod client;
 pub mod database;
+pub mod socket;
+pub mod world;
+
+/// The documents of `tests/operations`, which a test holds against the schema.
+#[macro_export]
+macro_rules! operation {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/operations/", $name, ".graphql"))
+    };
+}

@@ -7,7 +7,8 @@ use secrecy::ExposeSecret;
 
 use super::Config;
 
-const DEFAULTS: &str = include_str!("../../config.default.toml");
+/// Every setting with its default and a sentence on it.
+pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const PREFIX: &str = "QUANTUMVAULT";
 /// Names the file; not a setting itself.
 const FILE_VARIABLE: &str = "QUANTUMVAULT__CONFIG";
@@ -64,7 +65,7 @@ fn refuse_unknown(
     match settings.keys().find(|key| !known.contains_key(*key)) {
         None => Ok(()),
         Some(key) => Err(ConfigError(format!(
-            "{} is not a setting: remove it, or take one of `quantumvault config` ",
+            "{} is not a setting: remove it, or take one of those that `quantumvault config` prints",
             name(key)
         ))),
     }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
+use super::Graphql;
+
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +20,7 @@ pub struct Config {
     pub passwords: Passwords,
     pub cache: Cache,
     pub feed: Feed,
+    pub graphql: Graphql,
 }
 
 #[derive(Debug, Clone, Deserialize)]

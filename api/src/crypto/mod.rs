@@ -1,10 +1,12 @@
 //! Passwords, tokens and seals; whatever takes long runs off the async threads.
 
 pub mod access_token;
+mod fingerprint;
 pub mod password;
 pub mod seal;
 pub mod token;
 
 pub use access_token::{AccessTokens, Claims, SigningKey, TokenError};
+pub use fingerprint::fingerprint;
 pub use password::{Passwords, PasswordError};
 pub use seal::Seal;

@@ -55,6 +55,8 @@ pub struct PublicKeys {
     pub ecc: Vec<u8>,
     /// ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).
     pub pqc: Vec<u8>,
+    /// What two people compare.
+    pub fingerprint: String,
     /// When they were last set.
     pub changed_at: Timestamp,
 }

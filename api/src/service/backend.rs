@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
-use super::{Error, sessions::VerifiedTokens};
+use super::{
+    Error,
+    sessions::{self, VerifiedTokens},
+};
 use crate::{
     bus::Bus,
     cache::Cache,
@@ -80,7 +83,7 @@ impl Backend {
 
     /// Learns the public keys of nodes that have come since.
     pub(super) async fn learn_signing_keys(&self) -> Result<(), Error> {
-        self.tokens.trust(store::installation::signing_keys(self.store.db()).await?);
+        self.tokens.trust(sessions::signing_keys(self).await?);
         Ok(())
     }
 

@@ -18,5 +18,5 @@ pub use self::{
     backend::{Backend, StartError},
     error::Error,
     operation::Operation,
-    page::{Connection, DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE},
+    page::Connection,
 };

@@ -5,11 +5,6 @@ use std::str::FromStr;
 use super::{Error, Operation};
 use crate::domain::{Direction, Page, PageArguments, Slice};
 
-/// What a page holds when nothing is said.
-pub const DEFAULT_PAGE_SIZE: u64 = 20;
-/// What it holds at most.
-pub const MAX_PAGE_SIZE: u64 = 100;
-
 /// A page of a list with its cursors.
 #[derive(Debug, Clone)]
 pub struct Connection<T> {
@@ -26,14 +21,15 @@ impl Operation {
     pub(super) fn page<K: FromStr>(&self, list: &str, arguments: &PageArguments) -> Result<Page<K>, Error> {
         let (direction, limit) = match (arguments.first, arguments.last) {
             (Some(_), Some(_)) => return Err(Error::invalid("last", "cannot be asked for together with `first`")),
-            (_, Some(last)) => (Direction::Backward, limit("last", last)?),
-            (Some(first), None) => (Direction::Forward, limit("first", first)?),
-            (None, None) => (Direction::Forward, DEFAULT_PAGE_SIZE),
+            (_, Some(last)) => (Direction::Backward, self.limit("last", last)?),
+            (Some(first), None) => (Direction::Forward, self.limit("first", first)?),
+            (None, None) => (Direction::Forward, self.backend.config.graphql.default_page_size),
         };
         let open = |field: &str, cursor: &Option<String>| match cursor {
             None => Ok(None),
             Some(cursor) => self.open_cursor(list, field, cursor).map(Some),
         };
+        let limit = limit as u64;
         Ok(Page { limit, direction, after: open("after", &arguments.after)?, before: open("before", &arguments.before)? })
     }
 
@@ -53,16 +49,17 @@ impl Operation {
         key.ok_or_else(|| Error::invalid(field, "is not a cursor of this list"))
     }
 
+    fn limit(&self, field: &str, asked: i32) -> Result<usize, Error> {
+        let max = self.backend.config.graphql.max_page_size;
+        match usize::try_from(asked) {
+            Ok(asked) if (1..=max).contains(&asked) => Ok(asked),
+            _ => Err(Error::invalid(field, format!("must be between 1 and {max}, and is {asked}"))),
+        }
+    }
+
     /// A cursor means something to one user in one list only.
     fn scope(&self, list: &str) -> Vec<u8> {
         let user = self.caller().map(|viewer| viewer.user_id.0).unwrap_or_default();
         [user.as_bytes(), list.as_bytes()].concat()
-    }
-}
-
-fn limit(field: &str, asked: i32) -> Result<u64, Error> {
-    match u64::try_from(asked) {
-        Ok(asked @ 1..=MAX_PAGE_SIZE) => Ok(asked),
-        _ => Err(Error::invalid(field, format!("must be between 1 and {MAX_PAGE_SIZE}, and is {asked}"))),
     }
 }

@@ -83,10 +83,22 @@ pub fn watch(backend: &Arc<Backend>, session_id: SessionId) -> impl Future<Outpu
     }
 }
 
+/// The public keys that access tokens may be signed with, by their ids.
+pub async fn signing_keys(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    Ok(store::installation::signing_keys(backend.store.db()).await?)
+}
+
 /// The session that the operation runs in.
 pub async fn current(op: &Operation) -> Result<Session, Error> {
     let session = store::sessions::find(op.backend.store.db(), op.viewer()?.session_id).await?;
     session.ok_or(Error::Unauthenticated(AuthenticationReason::Revoked))
+}
+
+/// One of the caller's own sessions.
+pub async fn find(op: &Operation, id: SessionId) -> Result<Option<Session>, Error> {
+    let viewer = op.viewer()?.user_id;
+    let session = store::sessions::find(op.backend.store.db(), id).await?;
+    Ok(session.filter(|session| session.user_id == viewer))
 }
 
 /// What a client calls its device, if it is acceptable.

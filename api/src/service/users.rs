@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Connection, Error, Operation};
 use crate::{
     cache::Key,
+    crypto::fingerprint,
     domain::{Email, PageArguments, PublicKeys, Role, User, UserId, Username},
     store,
 };
@@ -61,7 +62,12 @@ pub async fn find_many(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId,
 
 /// The public keys of those of these users that have published some.
 pub async fn find_keys(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId, PublicKeys>, Error> {
-    Ok(store::users::find_keys(op.backend.store.db(), ids).await?.into_iter().collect())
+    let stored = store::users::find_keys(op.backend.store.db(), ids).await?;
+    let keys = stored.into_iter().map(|keys| {
+        let fingerprint = fingerprint(&keys.ecc, &keys.pqc);
+        (keys.user_id, PublicKeys { ecc: keys.ecc, pqc: keys.pqc, fingerprint, changed_at: keys.changed_at })
+    });
+    Ok(keys.collect())
 }
 
 /// Active users by name, for anyone signed in; `search` is how the name begins.

@@ -25,7 +25,7 @@ use tokio::sync::Mutex;
 
 pub use self::{
     error::{Error, Unique},
-    open::{OpenError, connect},
+    open::{OpenError, Schema},
     transaction::Transaction,
 };
 

@@ -1,7 +1,6 @@
 //! Opening the database: the pool's rules, and what keeps a broken connection from harming the next request.
 
 use std::{
-    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -40,16 +39,41 @@ pub enum OpenError {
     Migration(DbErr),
 }
 
-impl Store {
-    /// Opens the database and brings its schema up to date; nodes that start together wait for one another.
+/// The schema of a database, for whoever looks after it by hand.
+pub struct Schema(DatabaseConnection);
+
+impl Schema {
+    /// Connects; the schema is left as it is.
     pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
-        let mut db = connect(url, settings).await?;
-        let unknown = migration::unknown(&db).await.map_err(OpenError::Migration)?;
+        Ok(Self(connect(url, settings).await?))
+    }
+
+    /// Applies what is pending.
+    pub async fn up(&self) -> Result<(), OpenError> {
+        let unknown = migration::unknown(&self.0).await.map_err(OpenError::Migration)?;
         if !unknown.is_empty() {
             return Err(OpenError::Newer(unknown.join(", ")));
         }
-        migration::up(&db).await.map_err(OpenError::Migration)?;
+        migration::up(&self.0).await.map_err(OpenError::Migration)
+    }
 
+    /// Reverses the latest `steps` migrations.
+    pub async fn down(&self, steps: u32) -> Result<(), OpenError> {
+        migration::down(&self.0, steps).await.map_err(OpenError::Migration)
+    }
+
+    /// Every migration this binary knows, and whether it is applied.
+    pub async fn status(&self) -> Result<Vec<(String, bool)>, OpenError> {
+        migration::status(&self.0).await.map_err(OpenError::Migration)
+    }
+}
+
+impl Store {
+    /// Opens the database and brings its schema up to date; nodes that start together wait for one another.
+    pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
+        let schema = Schema::open(url, settings).await?;
+        schema.up().await?;
+        let Schema(mut db) = schema;
         let statements = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&statements);
         db.set_metric_callback(move |_| {
@@ -60,8 +84,8 @@ impl Store {
     }
 }
 
-/// A pool of connections as the settings say; the schema is left as it is.
-pub async fn connect(url: &SecretString, settings: &config::Database) -> Result<DatabaseConnection, OpenError> {
+/// A pool of connections as the settings say.
+async fn connect(url: &SecretString, settings: &config::Database) -> Result<DatabaseConnection, OpenError> {
     let url = url.expose_secret();
     let is_in_memory = url.contains(":memory:");
     let mut options = ConnectOptions::new(url);
@@ -109,11 +133,4 @@ async fn is_clean(connection: &mut sqlx::PgConnection) -> bool {
 
 fn is_sqlite(url: &SecretString) -> bool {
     url.expose_secret().starts_with("sqlite:")
-}
-
-/// The folder and file of an SQLite address, if it is one.
-#[must_use]
-pub fn sqlite_file(url: &SecretString) -> Option<&Path> {
-    let rest = url.expose_secret().strip_prefix("sqlite://")?;
-    Some(Path::new(rest.split_once('?').map_or(rest, |(path, _)| path)))
 }

@@ -5,7 +5,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Ord
 use uuid::Uuid;
 
 use super::{Error, page::paged};
-use crate::domain::{Email, Page, PublicKeys, Slice, Timestamp, User, UserId, Username};
+use crate::domain::{Email, Page, Slice, Timestamp, User, UserId, Username};
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
@@ -63,8 +63,20 @@ pub async fn list(db: &impl ConnectionTrait, prefix: Option<&str>, page: &Page<S
     Ok(page.slice(rows.into_iter().map(User::from).collect()))
 }
 
+/// Public keys as stored.
+pub struct StoredKeys {
+    /// Whose they are.
+    pub user_id: UserId,
+    /// X25519.
+    pub ecc: Vec<u8>,
+    /// ML-KEM-768.
+    pub pqc: Vec<u8>,
+    /// When they were last set.
+    pub changed_at: Timestamp,
+}
+
 /// The public keys of those of these users that have published some.
-pub async fn find_keys(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<(UserId, PublicKeys)>, Error> {
+pub async fn find_keys(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<StoredKeys>, Error> {
     let rows: Vec<(Uuid, Option<Vec<u8>>, Option<Vec<u8>>, Option<Timestamp>)> = Entity::find()
         .select_only()
         .columns([Column::Id, Column::PublicKeyEcc, Column::PublicKeyPqc, Column::KeysChangedAt])
@@ -73,7 +85,7 @@ pub async fn find_keys(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<
         .all(db)
         .await?;
     let published = rows.into_iter().filter_map(|(id, ecc, pqc, changed_at)| {
-        Some((UserId(id), PublicKeys { ecc: ecc?, pqc: pqc?, changed_at: changed_at? }))
+        Some(StoredKeys { user_id: UserId(id), ecc: ecc?, pqc: pqc?, changed_at: changed_at? })
     });
     Ok(published.collect())
 }

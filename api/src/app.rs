@@ -1,0 +1,70 @@
+//! The wiring: settings become a backend, a schema and routes that serve until they are told to stop.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Mode},
+    data_dir,
+    domain::Source,
+    graphql::{self, documents::Documents},
+    http::{self, Front, Parts},
+    service::{Backend, StartError},
+};
+
+/// A server that serves.
+pub struct Server {
+    /// Where.
+    pub address: SocketAddr,
+    /// What it works with.
+    pub backend: Arc<Backend>,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts a server; it answers when this returns.
+    pub async fn start(config: Config, source: Source) -> Result<Self, StartError> {
+        data_dir::prepare(&config.data_dir)?;
+        let signing = data_dir::signing_key(&config.data_dir, &source.random)?;
+        let documents = Documents::new(&config.graphql).map_err(|error| StartError(error.to_string()))?;
+        // Bound before the database is opened: of two servers on one address the second must not touch anything.
+        let listener = bind(config.http.listen).await?;
+        let address = listener.local_addr().map_err(|error| unbound(config.http.listen, &error))?;
+        let backend = Backend::open(config, source.clone(), signing).await?;
+        let config = &backend.config;
+        let parts = Parts {
+            schema: graphql::schema(&documents),
+            documents,
+            backend: Arc::clone(&backend),
+            source,
+            http: config.http.clone(),
+            sockets: config.sockets.clone(),
+            explore: config.graphql.mode == Mode::Explore,
+        };
+        let stop = CancellationToken::new();
+        let front = Front::new(parts, stop.clone());
+        let endpoint = http::endpoint(&front);
+        let serving = tokio::spawn(http::serve(listener, endpoint, front));
+        Ok(Self { address, backend, stop, serving })
+    }
+
+    /// Stops accepting, lets requests finish, tells sockets to come back, and lets go of the database.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "the server did not stop in order");
+        }
+        self.backend.close().await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|error| unbound(address, &error))
+}
+
+fn unbound(address: SocketAddr, error: &io::Error) -> StartError {
+    StartError(format!("QUANTUMVAULT__HTTP__LISTEN names {address}, which cannot be bound ({error}): choose another"))
+}

@@ -1,0 +1,132 @@
+//! The command line: `serve`, and what operators need besides.
+//!
+//! Exit codes: 0 done, 1 failed with one sentence that says why, 2 the command line is not understood.
+
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    app::Server,
+    config::{self, Config},
+    data_dir,
+    domain::Source,
+    graphql, store, telemetry,
+};
+
+/// The GraphQL backend of an end-to-end encrypted messenger.
+#[derive(Parser)]
+#[command(name = "quantumvault", version, after_help = "Exit codes: 0 done, 1 failed, 2 not understood.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve GraphQL until SIGTERM or SIGINT (the default)
+    Serve,
+    /// Look after the database's schema; `serve` brings it up to date by itself
+    Migrate {
+        #[command(subcommand)]
+        direction: Migrate,
+    },
+    /// Print the GraphQL schema
+    Schema,
+    /// Print every setting with its default
+    Config,
+}
+
+#[derive(Subcommand)]
+enum Migrate {
+    /// Apply what is pending
+    Up,
+    /// Reverse the latest migrations
+    Down {
+        /// How many
+        #[arg(long, default_value_t = 1)]
+        steps: u32,
+    },
+    /// List every migration and whether it is applied
+    Status,
+}
+
+/// What stopped a command: one sentence.
+type Outcome = Result<(), String>;
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => with_settings(serve),
+        Command::Migrate { direction } => with_settings(|config| migrate(config, direction)),
+        Command::Schema => print(graphql::sdl()),
+        Command::Config => print(config::DEFAULTS),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("quantumvault: {sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn with_settings<F: Future<Output = Outcome>>(command: impl FnOnce(Config) -> F) -> Outcome {
+    let config = config::load(std::env::vars()).map_err(text)?;
+    telemetry::start(&config.log).map_err(text)?;
+    // Documents are kept shallow, but the stack is a second net below them.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build();
+    runtime.map_err(text)?.block_on(command(config))
+}
+
+async fn serve(config: Config) -> Outcome {
+    let mut terminate = signal(SignalKind::terminate()).map_err(text)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(text)?;
+    let shape = if config.redis.is_set() { "PostgreSQL and Redis" } else { "in-process cache and bus" };
+    let data = config.data_dir.display().to_string();
+    let server = Server::start(config, Source::default()).await.map_err(text)?;
+    print(format!(
+        "QuantumVault {} is ready\n  GraphQL, GraphiQL  http://{address}/graphql\n  subscriptions      \
+         ws://{address}/graphql\n  data               {data} ({shape})\n",
+        env!("CARGO_PKG_VERSION"),
+        address = server.address,
+    ))?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    server.stop().await;
+    Ok(())
+}
+
+async fn migrate(config: Config, direction: Migrate) -> Outcome {
+    data_dir::prepare(&config.data_dir).map_err(text)?;
+    let schema = store::Schema::open(&config.database_url(), &config.database).await.map_err(text)?;
+    match direction {
+        Migrate::Up => schema.up().await.map_err(text)?,
+        Migrate::Down { steps } => schema.down(steps).await.map_err(text)?,
+        Migrate::Status => {}
+    }
+    let lines = schema.status().await.map_err(text)?.into_iter();
+    print(lines.map(|(name, is_applied)| format!("{} {name}\n", if is_applied { "applied" } else { "pending" })).collect::<String>())
+}
+
+/// Prints to the standard output; a reader that has gone away is no failure.
+fn print(text: impl Display) -> Outcome {
+    match write!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}

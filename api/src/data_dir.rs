@@ -1,0 +1,103 @@
+//! The folder of what a node keeps for itself: the embedded database and its signing key, for its owner only.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use zeroize::Zeroizing;
+
+use crate::{crypto::SigningKey, domain::Random, service::StartError};
+
+const SETTING: &str = "QUANTUMVAULT__DATA_DIR";
+const OTHERS: u32 = 0o077;
+
+/// Makes the folder if it is not there, and refuses one that others can look into.
+pub fn prepare(folder: &Path) -> Result<(), StartError> {
+    let shown = folder.display();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| fs::metadata(folder));
+    let metadata = made.map_err(|error| {
+        StartError(format!("{SETTING} names {shown}, which cannot be used ({error}): name a folder that can be written"))
+    })?;
+    refuse_readable(folder, &metadata.permissions())
+}
+
+/// The node's signing key, made on the first start.
+pub fn signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartError> {
+    let keys = folder.join("keys");
+    prepare(&keys)?;
+    let path = keys.join("signing.pk8");
+    let fail = |error: &dyn std::fmt::Display| {
+        StartError(format!("{SETTING} holds {}, which cannot be used ({error}): restore or remove it", path.display()))
+    };
+    let document = match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let document = SigningKey::generate(random).map_err(|error| fail(&error))?;
+            write_once(&path, &document).map_err(|error| fail(&error))?;
+            // Another process may have been quicker: its key is the one that stands.
+            fs::read(&path)
+        }
+        other => other,
+    };
+    let document = Zeroizing::new(document.map_err(|error| fail(&error))?);
+    refuse_readable(&path, &fs::metadata(&path).map_err(|error| fail(&error))?.permissions())?;
+    SigningKey::from_pkcs8(&document).map_err(|error| fail(&error))
+}
+
+/// Writes a file that appears whole or not at all, and never over another.
+fn write_once(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let draft = path.with_extension(format!("{}.draft", std::process::id()));
+    let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    let linked = match fs::hard_link(&draft, path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    };
+    fs::remove_file(&draft)?;
+    linked
+}
+
+fn refuse_readable(path: &Path, permissions: &Permissions) -> Result<(), StartError> {
+    let mode = permissions.mode() & 0o777;
+    if mode & OTHERS == 0 {
+        return Ok(());
+    }
+    let (shown, right) = (path.display(), if path.is_dir() { "700" } else { "600" });
+    Err(StartError(format!("{SETTING} holds {shown}, which others can read (mode {mode:o}): run `chmod {right} {shown}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_kept_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("new");
+        prepare(&data).unwrap();
+        let made = signing_key(&data, &Random::System).unwrap();
+        assert_eq!(signing_key(&data, &Random::System).unwrap().kid, made.kid);
+        let key = data.join("keys/signing.pk8");
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+
+        fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+        let error = signing_key(&data, &Random::System).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("others can read (mode 640): run `chmod 600"), "{error}");
+        fs::write(&key, "garbage").unwrap();
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        assert!(signing_key(&data, &Random::System).map(|_| ()).unwrap_err().to_string().contains("restore or remove"));
+    }
+
+    #[test]
+    fn a_folder_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let error = prepare(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("QUANTUMVAULT__DATA_DIR") && error.contains("chmod 700"), "{error}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(prepare(file.path()).unwrap_err().to_string().contains("cannot be used"));
+    }
+}

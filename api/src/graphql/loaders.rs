@@ -1,0 +1,73 @@
+//! `DataLoader`s: what the fields of one step ask for one by one is read in one statement.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use async_graphql::dataloader::{DataLoader, Loader};
+
+use crate::{
+    domain::{ConversationId, Conversation, Message, MessageId, PublicKeys, User, UserId},
+    service::{self, Operation},
+};
+
+/// Batches for one operation, without a cache: caching belongs to the use cases, where writes invalidate.
+pub(super) struct Loaders {
+    pub(super) users: DataLoader<Batch>,
+    pub(super) keys: DataLoader<Batch>,
+    pub(super) messages: DataLoader<Batch>,
+    pub(super) conversations: DataLoader<Batch>,
+}
+
+impl Loaders {
+    pub(super) fn new(op: &Operation) -> Self {
+        // No delay: a batch is what was asked for by the time the executor has nothing else to do.
+        let loader = || DataLoader::new(Batch(op.clone()), tokio::spawn).delay(Duration::ZERO);
+        Self { users: loader(), keys: loader(), messages: loader(), conversations: loader() }
+    }
+}
+
+/// Reads a batch on behalf of an operation.
+pub(super) struct Batch(Operation);
+
+/// Asks for the public keys of a user.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct KeysOf(pub(super) UserId);
+
+type Loaded<K, V> = Result<HashMap<K, V>, Arc<service::Error>>;
+
+impl Loader<UserId> for Batch {
+    type Value = User;
+    type Error = Arc<service::Error>;
+
+    async fn load(&self, ids: &[UserId]) -> Loaded<UserId, User> {
+        service::users::find_many(&self.0, ids).await.map_err(Arc::new)
+    }
+}
+
+impl Loader<KeysOf> for Batch {
+    type Value = PublicKeys;
+    type Error = Arc<service::Error>;
+
+    async fn load(&self, keys: &[KeysOf]) -> Loaded<KeysOf, PublicKeys> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let found = service::users::find_keys(&self.0, &ids).await.map_err(Arc::new)?;
+        Ok(found.into_iter().map(|(id, keys)| (KeysOf(id), keys)).collect())
+    }
+}
+
+impl Loader<MessageId> for Batch {
+    type Value = Message;
+    type Error = Arc<service::Error>;
+
+    async fn load(&self, ids: &[MessageId]) -> Loaded<MessageId, Message> {
+        service::messages::find_many(&self.0, ids).await.map_err(Arc::new)
+    }
+}
+
+impl Loader<ConversationId> for Batch {
+    type Value = Conversation;
+    type Error = Arc<service::Error>;
+
+    async fn load(&self, ids: &[ConversationId]) -> Loaded<ConversationId, Conversation> {
+        service::conversations::find_many(&self.0, ids).await.map_err(Arc::new)
+    }
+}

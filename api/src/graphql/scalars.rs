@@ -1,0 +1,34 @@
+//! Scalars that GraphQL does not bring along, and global ids.
+
+use std::str::FromStr;
+
+use async_graphql::{ID, InputValueError, InputValueResult, Scalar, ScalarType, Value};
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use super::error::Result;
+use crate::{domain::IdError, service::Error};
+
+/// Bytes in base 64 with padding (RFC 4648, section 4).
+pub(super) struct Base64(pub Vec<u8>);
+
+#[Scalar(name = "Base64", specified_by_url = "https://www.rfc-editor.org/rfc/rfc4648#section-4")]
+impl ScalarType for Base64 {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        match value {
+            Value::String(text) => BASE64_STANDARD
+                .decode(text)
+                .map(Self)
+                .map_err(|_| InputValueError::custom("is not base 64 with padding (RFC 4648, section 4)")),
+            other => Err(InputValueError::expected_type(other)),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        Value::String(BASE64_STANDARD.encode(&self.0))
+    }
+}
+
+/// The typed id in an argument; the id of another type of object is refused, not missed.
+pub(super) fn parse_id<T: FromStr<Err = IdError>>(field: &str, id: &ID) -> Result<T> {
+    Ok(id.parse().map_err(|error: IdError| Error::invalid(field, error.to_string()))?)
+}

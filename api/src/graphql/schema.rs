@@ -1,0 +1,41 @@
+//! Putting the schema together, printing it, and giving each request what its resolvers need.
+
+use std::sync::Arc;
+
+use async_graphql::{Request, SDLExportOptions};
+
+use super::{
+    roots::{Mutation, Query, Subscription},
+    scope::Scope,
+};
+use crate::{
+    domain::{Client, Viewer},
+    service::{Backend, Operation},
+};
+
+/// The executable schema.
+pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+
+/// Builds the schema.
+#[must_use]
+pub fn schema() -> Schema {
+    async_graphql::Schema::build(Query, Mutation, Subscription).disable_suggestions().finish()
+}
+
+/// The schema in the schema definition language, in a stable order.
+#[must_use]
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new()
+        .sorted_fields()
+        .sorted_arguments()
+        .sorted_enum_items()
+        .include_specified_by()
+        .prefer_single_line_descriptions();
+    schema().sdl_with_options(options)
+}
+
+/// Gives a request who asks and of which backend.
+#[must_use]
+pub fn attach(request: Request, backend: &Arc<Backend>, client: Client, viewer: Option<Viewer>) -> Request {
+    request.data(Scope::new(Operation::new(Arc::clone(backend), Arc::new(client), viewer)))
+}

@@ -1,0 +1,44 @@
+//! What objects carry with them to resolve their fields: the operation and its loaders.
+
+use std::{ops::Deref, sync::Arc};
+
+use async_graphql::Context;
+
+use super::loaders::Loaders;
+use crate::{domain::Viewer, service::Operation};
+
+/// An operation with its loaders, cheap to clone.
+///
+/// Objects carry it instead of asking the request, because what a sign-in returns belongs to whoever has just signed
+/// in, not to whoever sent the request.
+#[derive(Clone)]
+pub(super) struct Scope(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) op: Operation,
+    pub(super) loaders: Loaders,
+}
+
+impl Scope {
+    pub(super) fn new(op: Operation) -> Self {
+        Self(Arc::new(Inner { loaders: Loaders::new(&op), op }))
+    }
+
+    /// The scope of the request that a root field belongs to.
+    pub(super) fn of<'a>(ctx: &Context<'a>) -> &'a Self {
+        ctx.data_unchecked()
+    }
+
+    /// The scope of somebody who has just signed in.
+    pub(super) fn signed_in(&self, viewer: Viewer) -> Self {
+        Self::new(self.op.signed_in(viewer))
+    }
+}
+
+impl Deref for Scope {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,113 @@
+//! Users and their public keys.
+
+use async_graphql::{ID, Object, OneofObject};
+
+use super::{
+    error::Result,
+    loaders::KeysOf,
+    scalars::{Base64, parse_id},
+    scope::Scope,
+};
+use crate::{
+    domain::{self, Timestamp},
+    service::{Error, users::Lookup},
+};
+
+/// A user, as anyone signed in may see it.
+pub(super) struct User {
+    pub(super) scope: Scope,
+    pub(super) user: domain::User,
+}
+
+/// The hybrid public keys of a user.
+pub(super) struct PublicKeys(domain::PublicKeys);
+
+/// How to look a user up: exactly one of these.
+#[derive(OneofObject)]
+pub(super) enum UserBy {
+    /// The global id.
+    Id(ID),
+    /// The name, in upper or lower case.
+    Username(String),
+    /// The address: answers for the caller's own, or to an operator; else nobody is found.
+    Email(String),
+}
+
+/// A user, as anyone signed in may see it.
+#[Object]
+impl User {
+    /// Global and stable.
+    pub(super) async fn id(&self) -> ID {
+        self.user.id.to_string().into()
+    }
+
+    /// 3 to 32 of `a-z 0-9 _ . -`, unique.
+    async fn username(&self) -> &str {
+        &self.user.username
+    }
+
+    /// The keys to encrypt for this user; null until the user has published some.
+    async fn public_keys(&self) -> Result<Option<PublicKeys>> {
+        if self.user.keys_changed_at.is_none() {
+            return Ok(None);
+        }
+        Ok(self.scope.loaders.keys.load_one(KeysOf(self.user.id)).await?.map(PublicKeys))
+    }
+
+    /// False once the account has been deactivated: it receives nothing any more.
+    async fn is_active(&self) -> bool {
+        self.user.is_active
+    }
+
+    /// Whether the user has confirmed the address.
+    async fn is_verified(&self) -> bool {
+        self.user.is_verified
+    }
+
+    /// When the account was registered.
+    async fn created_at(&self) -> Timestamp {
+        self.user.created_at
+    }
+}
+
+/// The hybrid public keys of a user.
+#[Object]
+impl PublicKeys {
+    /// The X25519 key, 32 bytes (RFC 7748).
+    async fn ecc(&self) -> Base64 {
+        Base64(self.0.ecc.clone())
+    }
+
+    /// The ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).
+    async fn pqc(&self) -> Base64 {
+        Base64(self.0.pqc.clone())
+    }
+
+    /// Twelve groups of five digits over both keys, for two people to compare.
+    async fn fingerprint(&self) -> &str {
+        &self.0.fingerprint
+    }
+
+    /// When the keys were last set.
+    async fn changed_at(&self) -> Timestamp {
+        self.0.changed_at
+    }
+}
+
+impl User {
+    /// The user that something refers to.
+    pub(super) async fn load(scope: &Scope, id: domain::UserId) -> Result<Self> {
+        let user = scope.loaders.users.load_one(id).await?.ok_or(Error::NotFound("user"))?;
+        Ok(Self { scope: scope.clone(), user })
+    }
+}
+
+impl UserBy {
+    pub(super) fn lookup(self) -> Result<Lookup> {
+        Ok(match self {
+            Self::Id(id) => Lookup::Id(parse_id("by.id", &id)?),
+            Self::Username(username) => Lookup::Username(username),
+            Self::Email(email) => Lookup::Email(email),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! What is the caller's own.
+
+use async_graphql::{Enum, ID, Object};
+
+use super::{
+    conversation::Conversation,
+    error::Result,
+    scalars::{Base64, parse_id},
+    scope::Scope,
+    session::Session,
+    user::User,
+};
+use crate::{
+    domain::{self, Timestamp},
+    service,
+};
+
+/// The signed-in caller, and what only the caller may see.
+pub(super) struct Viewer {
+    pub(super) scope: Scope,
+}
+
+/// What an account may do.
+#[derive(Enum, Clone, Copy, PartialEq, Eq)]
+#[graphql(remote = "domain::Role")]
+pub(super) enum Role {
+    /// Uses the messenger.
+    User,
+    /// Operates it.
+    Admin,
+}
+
+/// The signed-in caller, and what only the caller may see.
+#[Object]
+impl Viewer {
+    /// The caller as others see it.
+    async fn user(&self) -> Result<User> {
+        User::load(&self.scope, self.scope.op.viewer()?.user_id).await
+    }
+
+    /// The address that mail goes to.
+    async fn email(&self) -> Result<String> {
+        Ok(service::accounts::own(&self.scope.op).await?.email)
+    }
+
+    /// Whether the address has been confirmed.
+    async fn is_email_verified(&self) -> Result<bool> {
+        Ok(service::accounts::own(&self.scope.op).await?.is_email_verified)
+    }
+
+    /// What the account may do.
+    async fn role(&self) -> Result<Role> {
+        Ok(self.scope.op.viewer()?.role.into())
+    }
+
+    /// The latest sign-in with a password or passkey; null before the first.
+    async fn last_login_at(&self) -> Result<Option<Timestamp>> {
+        Ok(service::accounts::own(&self.scope.op).await?.last_login_at)
+    }
+
+    /// The session that this request runs in.
+    async fn session(&self) -> Result<Session> {
+        let session = service::sessions::current(&self.scope.op).await?;
+        Ok(Session { scope: self.scope.clone(), session })
+    }
+
+    /// The private keys, wrapped on the device and opaque here; null until some are stored.
+    async fn key_vault(&self) -> Result<Option<Base64>> {
+        Ok(service::accounts::own(&self.scope.op).await?.key_vault.map(Base64))
+    }
+
+    /// The conversation with another user, or with oneself; null before its first message.
+    async fn conversation(
+        &self,
+        #[graphql(desc = "The other user's id.")] with: ID,
+    ) -> Result<Option<Conversation>> {
+        let conversation = service::conversations::find_with(&self.scope.op, parse_id("with", &with)?).await?;
+        Ok(conversation.map(|conversation| Conversation { scope: self.scope.clone(), conversation }))
+    }
+}

@@ -1,0 +1,25 @@
+# The recipes, when none is named.
+default:
+    @just --list --unsorted
+
+# Serve on the settings of the environment; the address is printed.
+run:
+    cargo run --locked
+
+# Everything that CI runs, on both shapes and in a browser.
+test:
+    ./tests/run
+
+# Format and lints, without a test.
+lint:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Print the schema from the code into schema.graphql.
+schema:
+    cargo build --locked
+    cargo run --quiet --locked -- schema > schema.graphql
+
+# Build GraphiQL, which the next build of the server embeds.
+graphiql:
+    npm --prefix api/graphiql run setup

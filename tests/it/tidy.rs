@@ -1,0 +1,218 @@
+//! The rules of the house that no compiler knows; each is a test that names the file that broke it.
+
+mod source;
+
+use std::{fs, path::Path};
+
+use self::source::{
+    Module, files, ignored, is_ignored, named_paths, paths, root, rust_files, server_files, tokens, untested,
+};
+
+/// The layers of `api/src`, lowest first. The last row ties the others together, and its files may name each other.
+const ROWS: [&[&str]; 6] = [
+    &["domain", "config"],
+    &["crypto", "store", "cache", "bus", "mail", "limiter"],
+    &["service"],
+    &["graphql"],
+    &["http"],
+    &["main", "cli", "app", "telemetry", "lib"],
+];
+
+/// Crates, and the only modules of `api/src` that name them.
+const KEEPERS: [(&[&str], &[&str]); 4] = [
+    (&["sea_orm", "sea_orm_migration", "qv_entity", "qv_migration", "sqlx"], &["store"]),
+    (&["async_graphql"], &["graphql", "http"]),
+    (&["redis"], &["cache", "bus", "limiter"]),
+    (&["poem", "hyper", "hyper_util"], &["http", "app"]),
+];
+
+/// Where a file is split, its tests aside.
+const LONGEST: usize = 400;
+
+#[test]
+fn a_module_imports_only_from_lower_rows() {
+    judge("a module imports only from lower rows", |broken| {
+        for (file, text) in server_files() {
+            let module = Module::of(&file);
+            let Some(row) = row_of(module.top()) else {
+                broken.push(format!("{file}: `{}` is in no row", module.top()));
+                continue;
+            };
+            for path in paths(untested(&text)) {
+                let Some(named) = module.resolve(&path).filter(|named| *named != module.top()) else { continue };
+                let is_allowed = match row_of(named) {
+                    None => false,
+                    Some(1) if module.top() == "graphql" => false,
+                    Some(lower) => lower < row || row == ROWS.len() - 1,
+                };
+                if !is_allowed {
+                    broken.push(format!("{file}: `{}`", path.join("::")));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_crate_is_named_only_by_its_keepers() {
+    judge("a crate is named only by its keepers", |broken| {
+        for (file, text) in server_files() {
+            let module = Module::of(&file);
+            for path in paths(untested(&text)) {
+                for (_, keepers) in KEEPERS.iter().filter(|(crates, _)| crates.contains(&path[0])) {
+                    if !keepers.contains(&module.top()) {
+                        broken.push(format!("{file}: `{}` is for {}", path.join("::"), keepers.join(", ")));
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_file_begins_with_what_it_is_for() {
+    judge("a file begins with `//!` and a sentence", |broken| {
+        broken.extend(rust_files().filter(|(_, text)| !text.starts_with("//! ")).map(|(file, _)| file));
+    });
+}
+
+#[test]
+fn a_file_is_not_too_long() {
+    judge("a file is split past 400 lines, its tests aside", |broken| {
+        for (file, text) in rust_files() {
+            let lines = untested(&text).lines().count();
+            if lines > LONGEST {
+                broken.push(format!("{file}: {lines} lines"));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_lint_is_expected_and_never_allowed() {
+    judge("`#[expect(lint, reason = \"...\")]`, never allow", |broken| {
+        for (file, text) in rust_files() {
+            let tokens = tokens(&text);
+            if tokens.windows(3).any(|three| matches!(three, ["[" | ",", "allow", "("])) {
+                broken.push(file);
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_is_unwrapped_outside_tests() {
+    judge("no `unwrap` outside tests", |broken| {
+        for (file, text) in rust_files().filter(|(file, _)| !file.starts_with("tests/it/")) {
+            if tokens(untested(&text)).windows(3).any(|three| three == [".", "unwrap", "("]) {
+                broken.push(file);
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // Put together here, so that this file does not break its own rule.
+    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
+    judge("nothing is left for later in a remark", |broken| {
+        // Lock files hold digests, which spell anything.
+        for (file, text) in files().into_iter().filter(|(file, _)| !file.contains("lock")) {
+            for (number, line) in (1..).zip(text.lines()) {
+                let mut words = line.split(|letter: char| !letter.is_alphanumeric());
+                if words.any(|word| marks.contains(&word)) {
+                    broken.push(format!("{file}:{number}"));
+                }
+            }
+            let is_rust = file.ends_with(".rs");
+            if is_rust && tokens(&text).windows(2).any(|two| matches!(two, ["todo" | "unimplemented", "!"])) {
+                broken.push(file);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_document_names_only_paths_that_exist() {
+    judge("a document names no path that does not exist", |broken| {
+        for (file, text) in files() {
+            let is_document = file.ends_with(".md") && (!file.contains('/') || file.starts_with("docs/"));
+            if !is_document {
+                continue;
+            }
+            let folder = Path::new(&file).parent().unwrap();
+            for path in named_paths(&text) {
+                let exists = [Path::new(""), folder].iter().any(|from| root().join(from).join(path).exists());
+                // What git ignores is made by a build or a run.
+                if !exists && !is_ignored(&ignored(), path) {
+                    broken.push(format!("{file}: `{path}`"));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_setting_is_explained_above_it() {
+    const SETTINGS: &str = "api/config.default.toml";
+    let text = fs::read_to_string(root().join(SETTINGS)).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    judge("a setting has a comment line above it", |broken| {
+        for (number, pair) in (2..).zip(lines.windows(2)) {
+            let is_setting = pair[1].starts_with(|letter: char| letter.is_ascii_alphabetic());
+            if is_setting && !pair[0].starts_with("# ") {
+                broken.push(format!("{SETTINGS}:{number}: `{}`", pair[1]));
+            }
+        }
+    });
+}
+
+#[test]
+fn no_file_is_empty() {
+    judge("no file is empty", |broken| {
+        broken.extend(files().into_iter().filter(|(_, text)| text.trim().is_empty()).map(|(file, _)| file));
+    });
+}
+
+#[test]
+fn no_file_names_a_place_on_one_machine() {
+    let places = ["root", "home", "work", "Users"].map(|folder| format!("/{folder}/"));
+    judge("no file names a place on one machine", |broken| {
+        for (file, text) in files() {
+            for (at, place) in places.iter().flat_map(|place| text.match_indices(place)) {
+                // After a name it is a folder in the middle of another path.
+                let is_within = text[..at].ends_with(|letter: char| letter.is_alphanumeric() || "._-/})".contains(letter));
+                if !is_within {
+                    broken.push(format!("{file}: `{place}`"));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn paths_are_read_from_code_alone() {
+    let code = r##"
+        //! crate::comment::x
+        pub use self::{key::Key, redis::{self, Bus as _}};
+        use poem;
+        fn f<'a>(text: &'a str) -> char { /* crate::block::x */ g("crate::text", r#"crate::"raw"#, '"', '\''); }
+        fn g() { crate::store::users::find(config.redis.url, super::Error) }
+    "##;
+
+    let found: Vec<_> = paths(code).into_iter().map(|path| path.join("::")).collect();
+
+    let expected = "self::key::Key self::redis::self self::redis::Bus poem crate::store::users::find super::Error";
+    assert_eq!(found.join(" "), expected);
+}
+
+/// Fails with the rule and all that broke it.
+fn judge(rule: &str, find: impl FnOnce(&mut Vec<String>)) {
+    let mut broken = Vec::new();
+    find(&mut broken);
+    assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));
+}
+
+fn row_of(module: &str) -> Option<usize> {
+    ROWS.iter().position(|row| row.contains(&module))
+}

@@ -1,0 +1,208 @@
+//! What the rules read: the files of the repository, the paths in code, the paths in documents.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// How a name without a slash says that it is a file.
+const EXTENSIONS: [&str; 7] = [".rs", ".toml", ".md", ".graphql", ".json", ".mjs", ".yaml"];
+
+/// How words of documents begin that look like paths and are media types.
+const MEDIA_TYPES: [&str; 4] = ["application/", "image/", "multipart/", "text/"];
+
+/// A module of the server: `["service", "page"]` for `api/src/service/page.rs`.
+pub struct Module(Vec<String>);
+
+impl Module {
+    pub fn of(file: &str) -> Self {
+        let path = file.trim_start_matches("api/src/").trim_end_matches(".rs").trim_end_matches("/mod");
+        Self(path.split('/').map(str::to_owned).collect())
+    }
+
+    pub fn top(&self) -> &str {
+        &self.0[0]
+    }
+
+    /// The module below the crate's root that `path` leads to from here, unless it leads into another crate.
+    pub fn resolve<'a>(&'a self, path: &[&'a str]) -> Option<&'a str> {
+        let ups = path.iter().take_while(|segment| **segment == "super").count();
+        match path[0] {
+            "crate" => path.get(1).copied(),
+            "super" if ups >= self.0.len() => path.get(ups).copied(),
+            "super" => Some(self.top()),
+            _ => None,
+        }
+    }
+}
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
+
+/// Every text file that git does not ignore, by its path from the root.
+pub fn files() -> Vec<(String, String)> {
+    let (root, ignored) = (root(), ignored());
+    let (mut found, mut folders) = (Vec::new(), vec![root.clone()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            if name == ".git" || is_ignored(&ignored, &name) {
+                continue;
+            }
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = fs::read_to_string(path) {
+                found.push((name, text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+pub fn rust_files() -> impl Iterator<Item = (String, String)> {
+    files().into_iter().filter(|(file, _)| file.ends_with(".rs"))
+}
+
+pub fn server_files() -> impl Iterator<Item = (String, String)> {
+    rust_files().filter(|(file, _)| file.starts_with("api/src/"))
+}
+
+/// The rules of `.gitignore`.
+pub fn ignored() -> Vec<String> {
+    let rules = fs::read_to_string(root().join(".gitignore")).unwrap();
+    rules.lines().map(|rule| rule.trim_end_matches('/').to_owned()).collect()
+}
+
+/// Whether a rule names the path or a folder that holds it.
+pub fn is_ignored(rules: &[String], path: &str) -> bool {
+    Path::new(path).ancestors().any(|path| {
+        rules.iter().any(|rule| match rule.strip_prefix('/') {
+            Some(rooted) => path == Path::new(rooted),
+            None => path.file_name().is_some_and(|name| name == rule.as_str()),
+        })
+    })
+}
+
+/// The code before its tests.
+pub fn untested(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod ").next().unwrap()
+}
+
+/// The paths of the code, trees of `use` spelled out. A name alone is one only after `use`.
+pub fn paths(code: &str) -> Vec<Vec<&str>> {
+    let tokens = tokens(code);
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at < tokens.len() {
+        let is_use = at > 0 && tokens[at - 1] == "use";
+        if is_name(tokens[at]) {
+            let first = found.len();
+            at = read_tree(&tokens, at, &[], &mut found);
+            if !is_use && found[first..].iter().all(|path: &Vec<_>| path.len() == 1) {
+                found.truncate(first);
+            }
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+/// Reads one path or tree that begins at `at`, and returns where it ended.
+fn read_tree<'a>(tokens: &[&'a str], at: usize, before: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> usize {
+    if tokens[at] == "{" {
+        let mut at = at + 1;
+        while tokens.get(at).is_some_and(|token| *token != "}") {
+            at = match tokens[at] {
+                "as" => at + 2,
+                "," => at + 1,
+                _ => read_tree(tokens, at, before, found),
+            };
+        }
+        return at + 1;
+    }
+    let path = [before, &[tokens[at]]].concat();
+    let goes_on = tokens.get(at + 1) == Some(&"::")
+        && tokens.get(at + 2).is_some_and(|next| is_name(next) || matches!(*next, "{" | "*"));
+    if goes_on {
+        return read_tree(tokens, at + 2, &path, found);
+    }
+    found.push(path);
+    at + 1
+}
+
+fn is_name(token: &str) -> bool {
+    token.starts_with(|letter: char| letter.is_alphabetic() || letter == '_')
+}
+
+/// The words and signs of Rust code, without comments, strings and characters.
+pub fn tokens(code: &str) -> Vec<&str> {
+    let (mut tokens, mut rest) = (Vec::new(), code);
+    while let Some(first) = rest.chars().next() {
+        let name = rest.len() - rest.trim_start_matches(|letter: char| letter.is_alphanumeric() || letter == '_').len();
+        let skipped = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if let Some(raw) = raw_string(rest) {
+            raw
+        } else if first == '"' {
+            quoted(rest)
+        } else if first == '\'' {
+            // What is not a character is a lifetime.
+            let letters: Vec<_> = rest.chars().take(3).collect();
+            if letters.get(1) == Some(&'\\') || letters.get(2) == Some(&'\'') { quoted(rest) } else { 1 }
+        } else if first.is_whitespace() {
+            first.len_utf8()
+        } else {
+            let length = if name > 0 { name } else if rest.starts_with("::") { 2 } else { first.len_utf8() };
+            tokens.push(&rest[..length]);
+            length
+        };
+        rest = &rest[skipped..];
+    }
+    tokens
+}
+
+/// The length of the string or character that begins here.
+fn quoted(rest: &str) -> usize {
+    let quote = rest.chars().next();
+    let mut is_escaped = false;
+    let end = rest.char_indices().skip(1).find(|(_, letter)| {
+        let is_end = !is_escaped && Some(*letter) == quote;
+        is_escaped = !is_escaped && *letter == '\\';
+        is_end
+    });
+    end.map_or(rest.len(), |(at, _)| at + 1)
+}
+
+/// The length of the raw string that begins here, if one does.
+fn raw_string(rest: &str) -> Option<usize> {
+    let opened = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r'))?;
+    let text = opened.trim_start_matches('#');
+    let end = format!("\"{}", "#".repeat(opened.len() - text.len()));
+    let length = text.strip_prefix('"')?.find(&end)?;
+    Some(rest.len() - text.len() + 1 + length + end.len())
+}
+
+/// What looks like a path of the repository in the code spans and links of a document.
+pub fn named_paths(text: &str) -> impl Iterator<Item = &str> {
+    // Every other part of a text split at its fences or ticks is within them.
+    let prose = || text.split("```").step_by(2);
+    let spans = prose().flat_map(|text| text.split('`').skip(1).step_by(2));
+    let links = prose().flat_map(|text| text.split("](").skip(1).filter_map(|link| link.split(')').next()));
+    spans.flat_map(str::split_whitespace).chain(links).filter_map(named_path)
+}
+
+fn named_path(word: &str) -> Option<&str> {
+    let word = word.trim_end_matches(['.', ',', ';']).split('#').next()?;
+    let path = word.strip_prefix("./").unwrap_or(word);
+    let is_place = path.contains('/') || EXTENSIONS.iter().any(|extension| path.ends_with(extension));
+    // A slash first is a route's, a colon an address's; the other signs are patterns and shell.
+    let is_other = path.starts_with(['/', '-', '~', '@'])
+        || path.contains([':', '*', '{', '}', '<', '>', '$', '=', '|', '"', '\'', '\\'])
+        || MEDIA_TYPES.iter().any(|kind| path.starts_with(kind));
+    (is_place && !is_other).then_some(path)
+}

@@ -1,0 +1,138 @@
+//! A client as a frontend would be: GraphQL over HTTP and over the WebSocket.
+
+use std::net::SocketAddr;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use crate::{operation, socket::Socket};
+
+/// A password that every rule accepts.
+pub const PASSWORD: &str = "plum-anvil-cobalt-drizzle-42";
+
+/// Talks to one node, with or without a session.
+#[derive(Clone)]
+pub struct Client {
+    /// The node.
+    pub address: SocketAddr,
+    /// The access token, once there is one.
+    pub token: Option<String>,
+    /// The user's global id, once there is one.
+    pub id: String,
+    /// The user's name, once there is one.
+    pub username: String,
+    http: reqwest::Client,
+}
+
+/// What the server answered.
+#[derive(Debug)]
+pub struct Answer(pub Value);
+
+impl Client {
+    /// Nobody yet.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self { address, token: None, id: String::new(), username: String::new(), http: reqwest::Client::new() }
+    }
+
+    /// The same user at another node.
+    #[must_use]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
+    }
+
+    /// Where this node answers.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Runs an operation.
+    pub async fn run(&self, query: &str, variables: Value) -> Answer {
+        let mut request =
+            self.http.post(self.url("/graphql")).json(&json!({ "query": query, "variables": variables }));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        Answer(request.send().await.expect("the node answers").json().await.expect("in JSON"))
+    }
+
+    /// Registers a user of this name and signs in as it.
+    pub async fn register(&self, username: &str) -> Self {
+        let answer = self.run(operation!("register"), json!({ "input": registration(username) })).await;
+        self.signed_in(&answer, "register")
+    }
+
+    /// The client that a sign-in's answer makes of this one.
+    #[must_use]
+    pub fn signed_in(&self, answer: &Answer, field: &str) -> Self {
+        let grant = &answer.data()[field];
+        let user = &grant["viewer"]["user"];
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
+        Self {
+            token: Some(text(&grant["accessToken"])),
+            id: text(&user["id"]),
+            username: text(&user["username"]),
+            ..self.clone()
+        }
+    }
+
+    /// Sends bytes under an id of the sender's own.
+    pub async fn send(&self, recipient: &Self, content: &str, client_message_id: &str) -> Answer {
+        self.run(operation!("send_message"), draft(recipient, content, client_message_id)).await
+    }
+
+    /// Opens a socket as this user.
+    pub async fn socket(&self) -> Socket {
+        Socket::open(self.address, self.token.as_deref()).await
+    }
+
+    /// Follows this user's feed behind a cursor, on a socket of its own.
+    pub async fn feed(&self, after: Option<&str>) -> Socket {
+        let mut socket = self.socket().await;
+        socket.subscribe("feed", operation!("message_feed"), json!({ "after": after })).await;
+        socket
+    }
+}
+
+impl Answer {
+    /// The data of an answer without errors.
+    #[must_use]
+    pub fn data(&self) -> &Value {
+        assert!(self.0.get("errors").is_none(), "unexpected errors: {}", self.0);
+        &self.0["data"]
+    }
+
+    /// The only error's code and extensions.
+    #[must_use]
+    pub fn error(&self) -> (&str, &Value) {
+        let errors = self.0["errors"].as_array().unwrap_or_else(|| panic!("no errors: {}", self.0));
+        assert_eq!(errors.len(), 1, "{}", self.0);
+        let extensions = &errors[0]["extensions"];
+        assert!(extensions["requestId"].is_string(), "{}", self.0);
+        (extensions["code"].as_str().unwrap_or_else(|| panic!("no code: {}", self.0)), extensions)
+    }
+}
+
+/// What registers a user of this name.
+#[must_use]
+pub fn registration(username: &str) -> Value {
+    json!({ "username": username, "email": format!("{username}@example.org"), "password": PASSWORD })
+}
+
+/// The variables that send bytes.
+#[must_use]
+pub fn draft(recipient: &Client, content: &str, client_message_id: &str) -> Value {
+    json!({ "input": {
+        "recipientId": recipient.id,
+        "encryptedContent": base64(content),
+        "iv": base64("twelve bytes"),
+        "clientMessageId": client_message_id,
+    } })
+}
+
+/// Bytes as the API writes them.
+#[must_use]
+pub fn base64(bytes: impl AsRef<[u8]>) -> String {
+    BASE64_STANDARD.encode(bytes)
+}

@@ -1,0 +1,119 @@
+//! A database, a Redis prefix and a folder that one test has for itself, and the nodes that serve them.
+
+use std::{os::unix::fs::PermissionsExt, sync::Arc};
+
+use quantumvault::{
+    app::Server,
+    config::{self, Config},
+    domain::Source,
+    service::StartError,
+};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{client::Client, database::TestDatabase};
+
+/// What the nodes of one test share.
+pub struct World {
+    /// Where messages are.
+    pub database: TestDatabase,
+    /// Time, ids and randomness of every node.
+    pub source: Source,
+    redis_url: Option<String>,
+    redis_prefix: String,
+    folder: TempDir,
+}
+
+/// A node that serves until the test ends.
+#[derive(Clone)]
+pub struct Node {
+    /// The server itself.
+    pub server: Arc<Server>,
+}
+
+impl World {
+    /// An empty one.
+    pub async fn new() -> Self {
+        Self {
+            database: TestDatabase::create().await,
+            source: Source::default(),
+            redis_url: std::env::var("QV_TEST_REDIS_URL").ok(),
+            redis_prefix: format!("test-{}:", Uuid::from_bytes(Source::default().random.bytes())),
+            folder: private_folder(),
+        }
+    }
+
+    /// Whether several nodes can serve it.
+    #[must_use]
+    pub fn is_clustered(&self) -> bool {
+        self.redis_url.is_some()
+    }
+
+    /// The environment that a node of this world is started with; `node` names its data folder.
+    #[must_use]
+    pub fn environment(&self, node: &str) -> Vec<(String, String)> {
+        let data_dir = self.folder.path().join(node);
+        let settings = [
+            ("DATA_DIR", data_dir.display().to_string()),
+            ("DATABASE__URL", self.database.url.clone()),
+            ("REDIS__URL", self.redis_url.clone().unwrap_or_default()),
+            ("REDIS__PREFIX", self.redis_prefix.clone()),
+            ("HTTP__LISTEN", "127.0.0.1:0".to_owned()),
+            // Hashing as the product does it would take most of a test's time.
+            ("PASSWORDS__MEMORY_KIB", "64".to_owned()),
+            ("PASSWORDS__PASSES", "1".to_owned()),
+        ];
+        settings.map(|(name, value)| (format!("QUANTUMVAULT__{name}"), value)).into()
+    }
+
+    /// The settings of a node.
+    #[must_use]
+    pub fn config(&self, node: &str) -> Config {
+        config::load(self.environment(node)).expect("the settings of a test are valid")
+    }
+
+    /// Starts a node with the defaults.
+    pub async fn node(&self) -> Node {
+        self.try_node(self.config("one")).await.expect("a node starts")
+    }
+
+    /// Starts a node with settings of the test's own.
+    pub async fn try_node(&self, config: Config) -> Result<Node, StartError> {
+        let server = Server::start(config, self.source.clone()).await?;
+        Ok(Node { server: Arc::new(server) })
+    }
+
+    /// Two nodes of a cluster, each with a data folder of its own; twice the same where there can be only one.
+    pub async fn two_nodes(&self) -> (Node, Node) {
+        let one = self.node().await;
+        if !self.is_clustered() {
+            return (one.clone(), one);
+        }
+        let two = self.try_node(self.config("two")).await.expect("a second node starts");
+        (one, two)
+    }
+}
+
+impl Node {
+    /// Somebody who talks to this node without a session.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.server.address)
+    }
+
+    /// The statements that a future runs on this node.
+    pub async fn statements<T>(&self, work: impl Future<Output = T>) -> (T, u64) {
+        let before = self.server.backend.statement_count();
+        let done = work.await;
+        (done, self.server.backend.statement_count() - before)
+    }
+}
+
+/// A temporary folder that nobody else can look into.
+#[must_use]
+pub fn private_folder() -> TempDir {
+    tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o700))
+        .tempdir()
+        .expect("a temporary folder can be made")
+}
