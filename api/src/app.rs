@@ -29,14 +29,15 @@ impl Server {
     pub async fn start(config: Config, source: Source) -> Result<Self, StartError> {
         data_dir::prepare(&config.data_dir)?;
         let signing = data_dir::signing_key(&config.data_dir, &source.random)?;
-        let documents = Documents::new(&config.graphql).map_err(|error| StartError(error.to_string()))?;
+        let documents = Documents::new(config.graphql.clone(), graphql::builder());
+        let documents = documents.map_err(|error| StartError(error.to_string()))?;
         // Bound before the database is opened: of two servers on one address the second must not touch anything.
         let listener = bind(config.http.listen).await?;
         let address = listener.local_addr().map_err(|error| unbound(config.http.listen, &error))?;
         let backend = Backend::open(config, source.clone(), signing).await?;
         let config = &backend.config;
         let parts = Parts {
-            schema: graphql::schema(&documents),
+            schema: graphql::schema(),
             documents,
             backend: Arc::clone(&backend),
             source,

@@ -1,3 +1,15 @@
 //! Every test that runs against the whole system, as one binary.
 
+mod accounts;
+mod cluster;
+mod contract;
+mod feed;
+mod messages;
+mod nodes;
+mod pages;
 mod schema;
+mod start;
+mod statements;
+mod tidy;
+mod transactions;
+mod users;

@@ -7,6 +7,7 @@ use std::{
     thread,
 };
 
+use sea_orm::DatabaseConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 
@@ -45,6 +46,16 @@ impl TestDatabase {
         let options = PgConnectOptions::from_str(&server).expect("a postgres:// URL");
         let url = options.database(&name).to_url_lossy().to_string();
         Self { url, place: Place::Server { server, name } }
+    }
+}
+
+impl TestDatabase {
+    /// A connection beside the nodes', to look at what they have stored.
+    ///
+    /// # Panics
+    /// When there is none to be had.
+    pub async fn connect(&self) -> DatabaseConnection {
+        sea_orm::Database::connect(&self.url).await.expect("the database answers")
     }
 }
 

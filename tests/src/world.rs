@@ -1,11 +1,14 @@
 //! A database, a Redis prefix and a folder that one test has for itself, and the nodes that serve them.
 
-use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use std::{
+    os::unix::fs::PermissionsExt,
+    sync::{Arc, atomic::AtomicI64},
+};
 
 use quantumvault::{
     app::Server,
     config::{self, Config},
-    domain::Source,
+    domain::{Clock, Source},
     service::StartError,
 };
 use tempfile::TempDir;
@@ -116,4 +119,10 @@ pub fn private_folder() -> TempDir {
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir()
         .expect("a temporary folder can be made")
+}
+
+/// A clock that stands at the present until the test moves it.
+#[must_use]
+pub fn manual_clock() -> Clock {
+    Clock::Manual(Arc::new(AtomicI64::new(Clock::System.now().timestamp_micros())))
 }

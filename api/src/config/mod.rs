@@ -1,9 +1,15 @@
 //! Settings: the default file inside the binary, a file over it, the environment over both.
 
-mod graphql;
+pub mod graphql;
+mod http;
 mod load;
+mod network;
 mod settings;
+mod sockets;
 
 pub use graphql::{Graphql, Mode};
+pub use http::Http;
 pub use load::{ConfigError, DEFAULTS, load};
+pub use network::Network;
 pub use settings::{Accounts, Cache, Config, Database, Feed, Log, LogFormat, Passwords, Redis};
+pub use sockets::Sockets;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::Graphql;
+use super::{Graphql, Http, Sockets};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]
@@ -14,13 +14,15 @@ use super::Graphql;
 pub struct Config {
     pub data_dir: PathBuf,
     pub log: Log,
+    pub http: Http,
+    pub sockets: Sockets,
+    pub graphql: Graphql,
     pub database: Database,
     pub redis: Redis,
     pub accounts: Accounts,
     pub passwords: Passwords,
     pub cache: Cache,
     pub feed: Feed,
-    pub graphql: Graphql,
 }
 
 #[derive(Debug, Clone, Deserialize)]

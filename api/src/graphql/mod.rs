@@ -3,11 +3,13 @@
 mod account;
 mod connection;
 mod conversation;
+pub mod documents;
 mod error;
 mod feed;
 mod loaders;
 mod message;
 mod node;
+pub mod response;
 mod roots;
 mod scalars;
 mod schema;
@@ -17,5 +19,5 @@ mod session;
 mod user;
 mod viewer;
 
-pub use schema::{Schema, attach, schema, sdl};
 pub use feed::LastEventId;
+pub use schema::{Builder, Schema, attach, builder, schema, sdl};

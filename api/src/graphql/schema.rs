@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Request, SDLExportOptions};
+use async_graphql::{Request, SDLExportOptions, ValidationMode};
 
 use super::{
     roots::{Mutation, Query, Subscription},
@@ -16,10 +16,19 @@ use crate::{
 /// The executable schema.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
-/// Builds the schema.
+/// The schema before it is finished.
+pub type Builder = async_graphql::SchemaBuilder<Query, Mutation, Subscription>;
+
+/// What both the schema that answers and the one that judges documents are made of.
+#[must_use]
+pub fn builder() -> Builder {
+    async_graphql::Schema::build(Query, Mutation, Subscription)
+}
+
+/// The schema that answers. It does not validate: `documents` has done so, once for each text.
 #[must_use]
 pub fn schema() -> Schema {
-    async_graphql::Schema::build(Query, Mutation, Subscription).disable_suggestions().finish()
+    builder().validation_mode(ValidationMode::Fast).finish()
 }
 
 /// The schema in the schema definition language, in a stable order.

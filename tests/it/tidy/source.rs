@@ -37,7 +37,7 @@ impl Module {
 }
 
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
 }
 
 /// Every text file that git does not ignore, by its path from the root.
@@ -45,13 +45,12 @@ pub fn files() -> Vec<(String, String)> {
     let (root, ignored) = (root(), ignored());
     let (mut found, mut folders) = (Vec::new(), vec![root.clone()]);
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        for path in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            let name = path.strip_prefix(&root).ok().and_then(Path::to_str).expect("a name in UTF-8").to_owned();
             if name == ".git" || is_ignored(&ignored, &name) {
                 continue;
             }
-            if entry.file_type().unwrap().is_dir() {
+            if path.is_dir() {
                 folders.push(path);
             } else if let Ok(text) = fs::read_to_string(path) {
                 found.push((name, text));
@@ -63,16 +62,20 @@ pub fn files() -> Vec<(String, String)> {
 }
 
 pub fn rust_files() -> impl Iterator<Item = (String, String)> {
-    files().into_iter().filter(|(file, _)| file.ends_with(".rs"))
+    files().into_iter().filter(|(file, _)| has_extension(file, "rs"))
 }
 
 pub fn server_files() -> impl Iterator<Item = (String, String)> {
     rust_files().filter(|(file, _)| file.starts_with("api/src/"))
 }
 
+pub fn has_extension(file: &str, extension: &str) -> bool {
+    Path::new(file).extension().is_some_and(|found| found == extension)
+}
+
 /// The rules of `.gitignore`.
 pub fn ignored() -> Vec<String> {
-    let rules = fs::read_to_string(root().join(".gitignore")).unwrap();
+    let rules = fs::read_to_string(root().join(".gitignore")).expect("the rules");
     rules.lines().map(|rule| rule.trim_end_matches('/').to_owned()).collect()
 }
 
@@ -86,9 +89,12 @@ pub fn is_ignored(rules: &[String], path: &str) -> bool {
     })
 }
 
-/// The code before its tests.
-pub fn untested(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod ").next().unwrap()
+/// The code of a file before its tests; none where all of it is tests.
+pub fn untested<'a>(file: &str, text: &'a str) -> &'a str {
+    if file.starts_with("tests/it/") || file.contains("/tests/") || file.ends_with("/tests.rs") {
+        return "";
+    }
+    text.find("#[cfg(test)]\nmod ").map_or(text, |at| &text[..at])
 }
 
 /// The paths of the code, trees of `use` spelled out. A name alone is one only after `use`.
@@ -157,7 +163,13 @@ pub fn tokens(code: &str) -> Vec<&str> {
         } else if first.is_whitespace() {
             first.len_utf8()
         } else {
-            let length = if name > 0 { name } else if rest.starts_with("::") { 2 } else { first.len_utf8() };
+            let length = if name > 0 {
+                name
+            } else if rest.starts_with("::") {
+                2
+            } else {
+                first.len_utf8()
+            };
             tokens.push(&rest[..length]);
             length
         };

@@ -1,0 +1,19 @@
+//! The settings of sockets; `config.default.toml` says what each means.
+#![expect(missing_docs, reason = "config.default.toml documents every field, once")]
+
+use serde::Deserialize;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sockets {
+    pub init_timeout_seconds: u64,
+    pub ping_seconds: u64,
+    pub slow_reader_seconds: u64,
+    pub message_max_bytes: usize,
+    pub messages_per_second: u32,
+    pub message_burst: u32,
+    pub max_subscriptions: usize,
+    pub max_per_user: usize,
+    pub queue_items: usize,
+    pub queue_bytes: usize,
+}

@@ -1,0 +1,258 @@
+//! From a request to a document that may run: guarded, parsed, measured and validated, once for each text.
+
+mod cost;
+mod guard;
+mod judge;
+mod outline;
+mod persisted;
+mod refusal;
+mod variables;
+mod walk;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use async_graphql::{
+    Extensions, Name, ObjectType, Pos, Request, SchemaBuilder, SubscriptionType, Variables,
+    parser::{
+        self,
+        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType},
+    },
+};
+use moka::sync::Cache;
+use serde::Deserialize;
+
+use self::{
+    judge::Judge,
+    persisted::{Digest, Wanted},
+};
+use crate::{
+    config::graphql::{Graphql, Mode},
+    domain::ErrorCode,
+};
+
+pub use self::{guard::check as guard, outline::Outline, refusal::Refusal};
+
+/// What a client sends, over whichever transport (GraphQL over HTTP, 5.1).
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Call {
+    /// The document's text.
+    pub query: Option<String>,
+    /// The document's name in the manifest, or `sha256:` and its digest.
+    pub document_id: Option<String>,
+    /// Which of the document's operations to run.
+    pub operation_name: Option<String>,
+    /// The operation's variables.
+    #[serde(default)]
+    pub variables: Variables,
+    /// Extensions of the protocol; `persistedQuery` is the one known here.
+    #[serde(default)]
+    pub extensions: Extensions,
+}
+
+/// A request that may be executed.
+#[derive(Debug)]
+pub struct Prepared {
+    /// With its document parsed, so that the library does not parse again.
+    pub request: Request,
+    /// What kind of operation it is.
+    pub kind: OperationType,
+    /// The operation's name in the document.
+    pub operation_name: Option<String>,
+    /// What it may cost, in the unit of `max_complexity`.
+    pub cost: usize,
+    /// What the answer has to look like: restore it before it is written.
+    pub outline: Arc<Outline>,
+}
+
+/// Why documents cannot be served: the start stops with it.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The mode needs a manifest.
+    #[error("graphql.manifest: name the file of documents that may run, or set graphql.mode to \"open\"")]
+    NoManifest,
+    /// The file is not a manifest.
+    #[error("graphql.manifest: {}: {reason}", path.display())]
+    Manifest {
+        /// Where it was read from.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The GraphQL library did not do what this module builds upon.
+    #[error("the GraphQL library does not validate on its own")]
+    Library,
+}
+
+/// Every document that is known here.
+pub struct Documents {
+    settings: Graphql,
+    judge: Judge,
+    cache: Cache<Digest, Arc<Document>>,
+    /// Documents of the manifest by their ids; they do not count into the cache.
+    named: HashMap<String, Arc<Document>>,
+    /// The same by their digests.
+    listed: HashMap<Digest, Arc<Document>>,
+}
+
+/// A text that is within the limits and fits the schema.
+struct Document {
+    ast: ExecutableDocument,
+    mixes_variables: bool,
+    outlines: HashMap<Option<Name>, Arc<Outline>>,
+    text_bytes: usize,
+}
+
+impl Documents {
+    /// Documents judged by the types of `schema`, with those of the manifest read and checked.
+    pub fn new<Q, M, S>(settings: Graphql, schema: SchemaBuilder<Q, M, S>) -> Result<Self, SetupError>
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        let cache =
+            Cache::builder().max_capacity(settings.document_cache_bytes).weigher(|_, it: &Arc<Document>| it.weight());
+        let judge = Judge::new(schema).ok_or(SetupError::Library)?;
+        let (named, listed) = (HashMap::new(), HashMap::new());
+        let mut documents = Self { settings, judge, cache: cache.build(), named, listed };
+        if !documents.settings.manifest.as_os_str().is_empty() {
+            documents.read_manifest()?;
+        } else if documents.settings.mode == Mode::Trusted {
+            return Err(SetupError::NoManifest);
+        }
+        Ok(documents)
+    }
+
+    /// Finds, checks and resolves what a request asks to run.
+    pub fn prepare(&self, call: Call) -> Result<Prepared, Vec<Refusal>> {
+        let document = self.find(&call)?;
+        let Call { operation_name, variables, extensions, .. } = call;
+        let (operation_name, operation) = document.operation(operation_name.as_deref())?;
+        let outline = document.outlines[&operation_name.cloned()].clone();
+        let cost = cost::of(&document.ast, operation, &variables, &self.settings);
+        if cost > self.settings.max_complexity {
+            return Err(Refusal::over("units of cost", cost, self.settings.max_complexity).into());
+        }
+        variables::check(self.judge.registry(), operation, &variables)?;
+        if document.mixes_variables {
+            self.judge.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
+        }
+        let operation_name = operation_name.map(Name::to_string);
+        let mut request = Request::new("").variables(variables);
+        request.operation_name.clone_from(&operation_name);
+        request.extensions = extensions;
+        request.set_parsed_query(document.ast.clone());
+        Ok(Prepared { request, kind: operation.ty, operation_name, cost, outline })
+    }
+
+    fn find(&self, call: &Call) -> Result<Arc<Document>, Vec<Refusal>> {
+        call.query.iter().try_for_each(|text| guard::check_size(text, &self.settings))?;
+        let wanted = persisted::wanted(call)?;
+        let (name, digest) = match wanted {
+            Wanted::Text(_, digest) => (None, Some(digest)),
+            Wanted::Name(name) => (Some(name), persisted::parse_digest(name)),
+        };
+        let listed = name.and_then(|name| self.named.get(name)).or_else(|| self.listed.get(digest.as_ref()?));
+        if let Some(document) = listed {
+            return Ok(document.clone());
+        }
+        if self.settings.mode == Mode::Trusted {
+            let message = "Only the documents of this server's manifest run here.";
+            return Err(Refusal::new(ErrorCode::PersistedQueryNotFound, message).into());
+        }
+        if let Some(document) = digest.and_then(|digest| self.cache.get(&digest)) {
+            return Ok(document);
+        }
+        let Wanted::Text(text, digest) = wanted else {
+            let message = "The persisted query is not known here: send it with its text.";
+            return Err(Refusal::new(ErrorCode::PersistedQueryNotFound, message).into());
+        };
+        let document = Arc::new(self.read(text)?);
+        self.cache.insert(digest, document.clone());
+        Ok(document)
+    }
+
+    fn read(&self, text: &str) -> Result<Document, Vec<Refusal>> {
+        guard::check(text, &self.settings)?;
+        let ast = parser::parse_query(text).map_err(|error| unreadable(&error))?;
+        let shape = walk::check(&ast, &self.settings)?;
+        if shape.introspects && self.settings.mode != Mode::Explore {
+            let message = "This server does not answer questions about its schema.";
+            return Err(Refusal::new(ErrorCode::GraphqlValidationFailed, message).into());
+        }
+        self.judge.validate(&ast, None, Variables::default())?;
+        let outline = |operation| Arc::new(Outline::of(self.judge.registry(), &ast, operation));
+        let outlines = ast.operations.iter().map(|(name, it)| (name.cloned(), outline(&it.node))).collect();
+        Ok(Document { ast, mixes_variables: shape.mixes_variables, outlines, text_bytes: text.len() })
+    }
+
+    fn read_manifest(&mut self) -> Result<(), SetupError> {
+        let path = self.settings.manifest.clone();
+        let fault = |reason| SetupError::Manifest { path: path.clone(), reason };
+        for (id, text) in persisted::read_manifest(&path).map_err(fault)? {
+            let document = self.read(&text).map_err(|refusals| {
+                let reasons: Vec<_> = refusals.iter().map(|refusal| refusal.message.as_str()).collect();
+                fault(format!("document {id}: {}", reasons.join(" ")))
+            })?;
+            let document = Arc::new(document);
+            self.listed.insert(persisted::digest(&text), document.clone());
+            self.named.insert(id, document);
+        }
+        Ok(())
+    }
+}
+
+impl Document {
+    fn operation(&self, name: Option<&str>) -> Result<(Option<&Name>, &OperationDefinition), Refusal> {
+        let found = match (&self.ast.operations, name) {
+            (DocumentOperations::Single(operation), None) => Some((None, operation)),
+            (DocumentOperations::Single(_), Some(_)) => None,
+            (DocumentOperations::Multiple(operations), Some(name)) => {
+                operations.get_key_value(name).map(|(name, operation)| (Some(name), operation))
+            }
+            (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+                operations.iter().next().map(|(name, operation)| (Some(name), operation))
+            }
+            (DocumentOperations::Multiple(_), None) => {
+                let message = "The document has several operations: say by `operationName` which to run.";
+                return Err(Refusal::new(ErrorCode::OperationResolutionFailure, message));
+            }
+        };
+        let (name, operation) = found.ok_or_else(|| {
+            Refusal::new(ErrorCode::OperationResolutionFailure, "The document has no operation of that name.")
+        })?;
+        Ok((name, &operation.node))
+    }
+
+    /// An estimate of the memory held: a node of the tree takes some hundred bytes for the few of its text.
+    fn weight(&self) -> u32 {
+        u32::try_from(1024 + 64 * self.text_bytes).unwrap_or(u32::MAX)
+    }
+}
+
+/// What the parser found, without its words: they would echo the document and name the library's grammar.
+fn unreadable(error: &parser::Error) -> Refusal {
+    let (code, message) = match error {
+        parser::Error::MultipleOperations { .. } => {
+            (ErrorCode::GraphqlValidationFailed, "An operation without a name is the only one of its document.")
+        }
+        parser::Error::OperationDuplicated { .. } => {
+            (ErrorCode::GraphqlValidationFailed, "Two operations of the document have the same name.")
+        }
+        parser::Error::FragmentDuplicated { .. } => {
+            (ErrorCode::GraphqlValidationFailed, "Two fragments of the document have the same name.")
+        }
+        parser::Error::MissingOperation => {
+            (ErrorCode::OperationResolutionFailure, "The document has no operation to run.")
+        }
+        parser::Error::RecursionLimitExceeded => (ErrorCode::TooComplex, "The document is nested too deep."),
+        _ => (ErrorCode::GraphqlParseFailed, "The document is not GraphQL."),
+    };
+    let mut refusal = Refusal::new(code, message);
+    refusal.locations = error.positions().collect::<Vec<Pos>>();
+    refusal
+}

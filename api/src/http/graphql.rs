@@ -1,0 +1,182 @@
+//! GraphQL over HTTP (the specification's draft of 2025): one endpoint for queries, mutations and streams.
+
+use std::sync::Arc;
+
+use futures_util::{
+    StreamExt,
+    future::join_all,
+    stream::{BoxStream, once},
+};
+use poem::{
+    Endpoint, Request, Response,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+};
+use serde_json::Value;
+
+use super::{
+    Front, call,
+    intake::{self, Work},
+    lease::Lease,
+    negotiation::{Accepted, Media, negotiate},
+    operation::{Answer, Caller, OperationType, Outcome, Permit},
+    playground, request, socket, sse,
+};
+use crate::{
+    domain::{Client, Viewer},
+    graphql::documents::{Call, Prepared},
+    service::sessions,
+};
+
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+
+/// The methods that the endpoint knows.
+pub const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
+
+/// The endpoint of all transports.
+pub struct Graphql(pub Arc<Front>);
+
+impl Endpoint for Graphql {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> poem::Result<Response> {
+        let front = &self.0;
+        let Some(client) = request.data::<Client>().cloned() else {
+            return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
+        };
+        if request.headers().contains_key(header::UPGRADE) {
+            return Ok(socket::upgrade(front, &request, client).await);
+        }
+        let explore = front.parts.explore && request.method() == Method::GET;
+        let Some(accepted) = negotiate(request.headers(), explore) else {
+            let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
+            return Ok(write(Answer::rejection(StatusCode::NOT_ACCEPTABLE, message, &client.request_id), Media::Json));
+        };
+        if accepted.media == Media::Html {
+            return Ok(playground::page(&request));
+        }
+        let exchange = Exchange { front, client, accepted, method: request.method().clone() };
+        Ok(exchange.respond(request).await.unwrap_or_else(|answer| write(answer, accepted.media)))
+    }
+}
+
+/// One request and what is known of it before it is read.
+struct Exchange<'a> {
+    front: &'a Arc<Front>,
+    client: Client,
+    accepted: Accepted,
+    method: Method,
+}
+
+impl Exchange<'_> {
+    /// The response; an error is one that stops the request before any operation of it.
+    async fn respond(&self, mut request: Request) -> Result<Response, Answer> {
+        let work = intake::read(&mut request, &self.front.parts.http).await;
+        let work = work.map_err(|(status, message)| self.reject(status, message))?;
+        let permit = self.front.admit(&self.client)?;
+        let viewer = self.viewer(request.headers()).await?;
+        let last_event_id = request::text(request.headers(), "last-event-id").map(str::to_owned);
+        let caller = Caller { client: self.client.clone(), viewer, last_event_id };
+        match work {
+            Work::One(call) => self.one(call, caller, permit).await,
+            Work::Batch(calls) => {
+                // Each of them takes a place of its own.
+                drop(permit);
+                let answers = join_all(calls.into_iter().map(|call| self.member(call, caller.clone()))).await;
+                Ok(write_batch(&answers, self.accepted.media))
+            }
+        }
+    }
+
+    async fn one(&self, call: Call, caller: Caller, permit: Permit) -> Result<Response, Answer> {
+        let wants_events = self.accepted.media == Media::EventStream;
+        let prepared = match self.front.prepare(call, &self.client).and_then(|prepared| self.allow(prepared)) {
+            // An event stream reports what was refused as its first and only result.
+            Err(answer) if wants_events && !matches!(answer.outcome, Outcome::Rejected(_)) => {
+                return Ok(self.stream(once(async { answer }).boxed(), None));
+            }
+            prepared => prepared?,
+        };
+        if prepared.kind == OperationType::Subscription {
+            let viewer = caller.viewer;
+            return Ok(self.stream(self.front.subscribe(prepared, caller), viewer));
+        }
+        let answer = self.front.execute(prepared, caller, permit).await;
+        Ok(if wants_events {
+            self.stream(once(async { answer }).boxed(), None)
+        } else {
+            write(answer, self.accepted.media)
+        })
+    }
+
+    async fn member(&self, call: Value, caller: Caller) -> Answer {
+        let ready = call::from_json(call)
+            .map_err(|message| self.reject(StatusCode::BAD_REQUEST, message))
+            .and_then(|call| self.front.prepare(call, &self.client))
+            .and_then(|prepared| self.front.admit(&self.client).map(|permit| (prepared, permit)));
+        match ready {
+            Ok((prepared, permit)) => self.front.execute(prepared, caller, permit).await,
+            Err(answer) => answer,
+        }
+    }
+
+    /// Whether the method and the transport fit the kind of operation.
+    fn allow(&self, prepared: Prepared) -> Result<Prepared, Answer> {
+        match prepared.kind {
+            // A link or an image of a foreign page can send a GET.
+            OperationType::Mutation if self.method == Method::GET => {
+                Err(self.reject(StatusCode::METHOD_NOT_ALLOWED, "A mutation needs a POST."))
+            }
+            OperationType::Subscription if !self.accepted.events => Err(self.reject(
+                StatusCode::NOT_ACCEPTABLE,
+                "A subscription needs a WebSocket, or text/event-stream among what is accepted.",
+            )),
+            _ => Ok(prepared),
+        }
+    }
+
+    /// Who asks. No token is anonymous; a token that is not valid is an error, never a silent nobody.
+    async fn viewer(&self, headers: &HeaderMap) -> Result<Option<Viewer>, Answer> {
+        let Some(token) = request::token(headers) else {
+            return Ok(None);
+        };
+        let viewer = sessions::authenticate(&self.front.parts.backend, &self.client, token).await;
+        viewer.map(Some).map_err(|error| Answer::error(&error, &self.client.request_id))
+    }
+
+    fn stream(&self, answers: BoxStream<'static, Answer>, viewer: Option<Viewer>) -> Response {
+        sse::respond(self.front, answers, Lease::new(self.front, viewer))
+    }
+
+    fn reject(&self, status: StatusCode, message: &str) -> Answer {
+        Answer::rejection(status, message, &self.client.request_id)
+    }
+}
+
+/// Under `application/graphql-response+json` the status says what became of the request. Under `application/json`
+/// whatever was well formed is 200, a token that is not valid included: older clients take any other status for a
+/// fault of the network and never look at the errors, so that no refresh of the token would follow.
+fn write(answer: Answer, media: Media) -> Response {
+    let status = match answer.outcome {
+        Outcome::Refused(status) if media == Media::GraphqlResponse => status,
+        Outcome::Executed | Outcome::Refused(_) => StatusCode::OK,
+        Outcome::Rejected(status) => status,
+    };
+    let mut response = Response::builder().status(status).content_type(media.of_results()).body(answer.body);
+    let headers = response.headers_mut();
+    if let Some(seconds) = answer.retry_after_seconds {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, METHODS);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, BEARER);
+    }
+    response
+}
+
+fn write_batch(answers: &[Answer], media: Media) -> Response {
+    let bodies: Vec<&[u8]> = answers.iter().map(|answer| answer.body.as_ref()).collect();
+    let body = [b"[", bodies.join(&b","[..]).as_slice(), b"]"].concat();
+    Response::builder().content_type(media.of_results()).body(body)
+}

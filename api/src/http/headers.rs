@@ -1,0 +1,142 @@
+//! What every answer carries: security headers, the request's id, and CORS by an exact list.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, Request, Response,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+};
+use tracing::Instrument;
+
+use super::{Front, graphql::METHODS, request};
+
+const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const VARY: HeaderValue = HeaderValue::from_static("Origin, Accept");
+const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id, retry-after");
+const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
+const CORS_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, last-event-id, x-request-id");
+/// Seconds for which a browser may remember a preflight; two hours is the most that any of them does.
+const CORS_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+
+/// Where a request was made, as the browser tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Not in a browser, or in a page of this server itself.
+    Own,
+    /// In a page of a listed origin.
+    Listed(HeaderValue),
+    /// In a page that nobody listed.
+    Foreign,
+}
+
+impl Origin {
+    /// The origin of a request. Only exact matches count: no wildcards, no prefixes, never `null`.
+    pub fn of(headers: &HeaderMap, allowed: &[String]) -> Self {
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return Self::Own;
+        };
+        if allowed.iter().any(|allowed| origin == allowed.as_str()) {
+            return Self::Listed(origin.clone());
+        }
+        let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+        let origin = origin.as_bytes();
+        let authority = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
+        if authority.is_some() && authority == host { Self::Own } else { Self::Foreign }
+    }
+}
+
+/// An endpoint whose every answer is complete, also when its handler panics.
+pub struct Dressed<E> {
+    front: Arc<Front>,
+    inner: E,
+}
+
+impl<E: Endpoint> Dressed<E> {
+    /// Dresses the answers of `inner`.
+    pub fn new(front: &Arc<Front>, inner: E) -> Self {
+        Self { front: Arc::clone(front), inner }
+    }
+}
+
+impl<E: Endpoint> Endpoint for Dressed<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let settings = &self.front.parts.http;
+        let client = request::client(&request, &self.front.request_ids, &settings.trusted_proxies);
+        let request_id = client.request_id.clone();
+        let origin = Origin::of(request.headers(), &settings.allowed_origins);
+        let mut response = if request.method() == Method::OPTIONS {
+            preflight(&origin)
+        } else {
+            let span = tracing::info_span!("request", request.id = %request_id);
+            request.set_data(client);
+            let answer = AssertUnwindSafe(self.inner.get_response(request)).catch_unwind();
+            // The panic hook has logged the cause.
+            answer.instrument(span).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into())
+        };
+        dress(response.headers_mut(), origin, &request_id);
+        Ok(response)
+    }
+}
+
+/// Answers the question of a browser whether it may send a request from another origin.
+fn preflight(origin: &Origin) -> Response {
+    if *origin == Origin::Foreign {
+        return StatusCode::FORBIDDEN.into();
+    }
+    Response::builder()
+        .status(StatusCode::NO_CONTENT)
+        .header(header::ALLOW, METHODS)
+        .header(header::ACCESS_CONTROL_ALLOW_METHODS, CORS_METHODS)
+        .header(header::ACCESS_CONTROL_ALLOW_HEADERS, CORS_HEADERS)
+        .header(header::ACCESS_CONTROL_MAX_AGE, CORS_MAX_AGE)
+        .finish()
+}
+
+fn dress(headers: &mut HeaderMap, origin: Origin, request_id: &str) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
+    headers.insert(header::REFERRER_POLICY, NO_REFERRER);
+    // A static asset may say that it can be kept.
+    headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
+    // Also where no origin was sent, or a cache would hand one origin's answer to another.
+    headers.append(header::VARY, VARY);
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(HeaderName::from_static(request::REQUEST_ID), id);
+    }
+    if let Origin::Listed(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exact_origins_are_listed() {
+        let allowed = ["https://app.example".to_owned()];
+        for (origin, wanted) in [
+            ("https://app.example", Origin::Listed(HeaderValue::from_static("https://app.example"))),
+            ("http://127.0.0.1:8000", Origin::Own),
+            ("https://app.example.evil", Origin::Foreign),
+            ("https://evil.app.example", Origin::Foreign),
+            ("http://app.example", Origin::Foreign),
+            ("null", Origin::Foreign),
+            ("", Origin::Foreign),
+        ] {
+            let headers = HeaderMap::from_iter([
+                (header::HOST, HeaderValue::from_static("127.0.0.1:8000")),
+                (header::ORIGIN, HeaderValue::from_static(origin)),
+            ]);
+            assert_eq!(Origin::of(&headers, &allowed), wanted, "{origin}");
+        }
+        assert_eq!(Origin::of(&HeaderMap::new(), &allowed), Origin::Own);
+        let headers = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_bytes(b"https://\xff").unwrap())]);
+        assert_eq!(Origin::of(&headers, &allowed), Origin::Foreign);
+    }
+}

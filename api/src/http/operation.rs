@@ -1,0 +1,200 @@
+//! Runs operations and turns what comes of them into finished answers, for every transport.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+pub use async_graphql::parser::types::OperationType;
+use async_graphql::{Response, ServerError, Value};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream::BoxStream};
+use poem::http::StatusCode;
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tracing::Instrument;
+
+use super::Front;
+use crate::{
+    domain::{Client, ErrorCode, Viewer},
+    graphql::{
+        self, LastEventId,
+        documents::{Call, Prepared, Refusal},
+        response,
+    },
+    service,
+};
+
+/// On whose behalf an operation runs.
+#[derive(Clone)]
+pub struct Caller {
+    /// Where it comes from.
+    pub client: Client,
+    /// Who asks, if someone is signed in.
+    pub viewer: Option<Viewer>,
+    /// The last event that the client has seen of a stream it takes up again.
+    pub last_event_id: Option<String>,
+}
+
+/// A finished answer: the JSON of one execution result.
+pub struct Answer {
+    /// `{"data": …}` or `{"errors": …}`, in UTF-8.
+    pub body: Bytes,
+    /// How it came about.
+    pub outcome: Outcome,
+    /// When to try again, if an error says so.
+    pub retry_after_seconds: Option<u64>,
+    /// The cursor of a feed's event.
+    pub cursor: Option<String>,
+}
+
+/// How an answer came about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The operation ran, perhaps with errors in fields.
+    Executed,
+    /// The request was understood and refused before it ran; the status is what it deserves.
+    Refused(StatusCode),
+    /// The request is not one of GraphQL over HTTP, or now is no time for it.
+    Rejected(StatusCode),
+}
+
+/// The right to run one request now.
+pub struct Permit {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Front {
+    /// Lets a request in, unless too many are running: a quick refusal costs less than a slow answer.
+    pub fn admit(&self, client: &Client) -> Result<Permit, Answer> {
+        let busy = || Answer::refusals(vec![overloaded()], &client.request_id);
+        Arc::clone(&self.permits).try_acquire_owned().map(|permit| Permit { _permit: permit }).map_err(|_| busy())
+    }
+
+    /// Takes a call through the guard, the parser and the persisted queries.
+    pub fn prepare(&self, call: Call, client: &Client) -> Result<Prepared, Answer> {
+        self.parts.documents.prepare(call).map_err(|refusals| Answer::refusals(refusals, &client.request_id))
+    }
+
+    /// Runs a query or a mutation to its end, on a task of its own: neither a client that goes away nor a deadline
+    /// may cut a mutation in two, and a panic ends nothing but itself.
+    pub async fn execute(&self, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
+        let request_id = caller.client.request_id.clone();
+        let schema = self.parts.schema.clone();
+        let request = self.attach(prepared, caller);
+        let task = self.tasks.spawn(
+            async move {
+                let response = schema.execute(request).await;
+                drop(permit);
+                response
+            }
+            .in_current_span(),
+        );
+        match timeout(self.parts.http.request_timeout(), task).await {
+            Ok(Ok(response)) => Answer::new(response, &request_id),
+            Ok(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
+            Err(_) => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", &request_id),
+        }
+    }
+
+    /// Follows a subscription; a panic ends its stream with an error.
+    pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
+        let request_id = caller.client.request_id.clone();
+        let stream = self.parts.schema.execute_stream(self.attach(prepared, caller));
+        AssertUnwindSafe(stream)
+            .catch_unwind()
+            .map(move |item| match item {
+                Ok(response) => Answer::new(response, &request_id),
+                Err(_) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
+            })
+            .boxed()
+    }
+
+    fn attach(&self, prepared: Prepared, caller: Caller) -> async_graphql::Request {
+        let request = graphql::attach(prepared.request, &self.parts.backend, caller.client, caller.viewer);
+        match caller.last_event_id {
+            Some(id) => request.data(LastEventId(id)),
+            None => request,
+        }
+    }
+}
+
+impl Answer {
+    /// What a failed use case of the front itself, such as a token that is not valid, is answered with.
+    pub fn error(error: &service::Error, request_id: &str) -> Self {
+        let refusal = Refusal { fields: error.fields(), ..Refusal::new(error.code(), error.to_string()) };
+        Self::refusals(vec![refusal], request_id)
+    }
+
+    /// A request that is not one of GraphQL over HTTP.
+    pub fn rejection(status: StatusCode, message: &str, request_id: &str) -> Self {
+        let answer = Self::failure(ErrorCode::BadRequest, message, request_id);
+        Self { outcome: Outcome::Rejected(status), ..answer }
+    }
+
+    /// One operation more than a socket may have running.
+    pub fn too_many_operations(request_id: &str) -> Self {
+        Self::failure(ErrorCode::RateLimited, "Too many operations are running on this connection.", request_id)
+    }
+
+    /// Whether the operation ran, so that this is a result and not a refusal.
+    pub fn ran(&self) -> bool {
+        self.outcome == Outcome::Executed
+    }
+
+    fn failure(code: ErrorCode, message: &str, request_id: &str) -> Self {
+        Self::refusals(vec![Refusal::new(code, message)], request_id)
+    }
+
+    fn refusals(refusals: Vec<Refusal>, request_id: &str) -> Self {
+        let outcome = refusals.first().map_or(Outcome::Executed, |refusal| outcome(refusal.code));
+        let errors = refusals.into_iter().map(ServerError::from).collect();
+        Self { outcome, ..Self::new(Response::from_errors(errors), request_id) }
+    }
+
+    fn new(response: Response, request_id: &str) -> Self {
+        let outcome = if response::is_request_error(&response) {
+            Outcome::Refused(StatusCode::BAD_REQUEST)
+        } else {
+            Outcome::Executed
+        };
+        let retry_after_seconds = response.errors.iter().filter_map(retry_after_seconds).max();
+        let cursor = cursor(&response.data);
+        Self { body: response::finish(response, request_id), outcome, retry_after_seconds, cursor }
+    }
+}
+
+/// What a code means over HTTP. A client that is to come back later is told so by the status whatever it accepts,
+/// because proxies and retry logic look at nothing else.
+fn outcome(code: ErrorCode) -> Outcome {
+    match code {
+        ErrorCode::BadRequest => Outcome::Rejected(StatusCode::BAD_REQUEST),
+        ErrorCode::RateLimited => Outcome::Rejected(StatusCode::TOO_MANY_REQUESTS),
+        ErrorCode::Unavailable => Outcome::Rejected(StatusCode::SERVICE_UNAVAILABLE),
+        ErrorCode::Unauthenticated => Outcome::Refused(StatusCode::UNAUTHORIZED),
+        ErrorCode::Forbidden => Outcome::Refused(StatusCode::FORBIDDEN),
+        ErrorCode::DeadlineExceeded => Outcome::Refused(StatusCode::GATEWAY_TIMEOUT),
+        ErrorCode::InternalServerError => Outcome::Refused(StatusCode::INTERNAL_SERVER_ERROR),
+        _ => Outcome::Refused(StatusCode::BAD_REQUEST),
+    }
+}
+
+fn overloaded() -> Refusal {
+    let refusal = Refusal::new(ErrorCode::Unavailable, "The server is busy: try again.");
+    Refusal { fields: vec![("retryAfterSeconds", 1.into())], ..refusal }
+}
+
+fn retry_after_seconds(error: &ServerError) -> Option<u64> {
+    match error.extensions.as_ref()?.get("retryAfterSeconds")? {
+        Value::Number(seconds) => seconds.as_u64(),
+        _ => None,
+    }
+}
+
+/// The cursor of a feed's event, asked for under its own name.
+fn cursor(data: &Value) -> Option<String> {
+    let field = |value: &Value, name| match value {
+        Value::Object(fields) => fields.get(name).cloned(),
+        _ => None,
+    };
+    match field(&field(data, "messageFeed")?, "cursor")? {
+        Value::String(cursor) => Some(cursor),
+        _ => None,
+    }
+}

@@ -1,0 +1,117 @@
+//! Who sent a request: its id, the address behind trusted proxies, the token it brought.
+
+use std::{
+    net::IpAddr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use poem::{
+    Request,
+    http::{HeaderMap, header},
+};
+
+use crate::{
+    config::Network,
+    domain::{Client, Source},
+};
+
+/// The header that names a request, both ways.
+pub const REQUEST_ID: &str = "x-request-id";
+const FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// Names requests: a part that differs between processes, and a counter.
+pub struct RequestIds {
+    process: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    /// Names that no other process uses.
+    pub fn new(source: &Source) -> Self {
+        Self { process: u64::from_le_bytes(source.random.bytes()), next: AtomicU64::new(1) }
+    }
+
+    fn next(&self) -> String {
+        format!("{:016x}-{:x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Where a request comes from. A client's own id is kept, so that its logs and ours meet.
+pub fn client(request: &Request, ids: &RequestIds, trusted: &[Network]) -> Client {
+    let headers = request.headers();
+    let given = text(headers, REQUEST_ID).filter(|id| is_sane(id));
+    let peer = request.remote_addr().as_socket_addr().map(|address| address.ip().to_canonical());
+    Client {
+        request_id: given.map_or_else(|| ids.next(), str::to_owned),
+        ip: peer.map(|peer| address(peer, headers, trusted)),
+        user_agent: text(headers, header::USER_AGENT.as_str()).map(|agent| agent.chars().take(256).collect()),
+    }
+}
+
+/// The access token that the headers bring; any other kind of credentials is an empty, hence invalid, token.
+pub fn token(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION).map(|value| value.to_str().map_or("", bearer))
+}
+
+/// The token of a `Bearer` credential (RFC 6750, section 2.1).
+pub fn bearer(credentials: &str) -> &str {
+    match credentials.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => "",
+    }
+}
+
+/// A header that is there and readable.
+pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The right-most hop that is not a trusted proxy: everything left of it is what a stranger claims.
+fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let lines = headers.get_all(FORWARDED_FOR).iter().rev();
+    let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    let mut nearest = peer;
+    for hop in hops {
+        match hop.trim().parse::<IpAddr>() {
+            Ok(hop) if is_trusted(nearest) => nearest = hop.to_canonical(),
+            _ => break,
+        }
+    }
+    nearest
+}
+
+/// Short and of characters that no log or header can trip over.
+fn is_sane(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
+        for (peer, forwarded, wanted) in [
+            ("192.0.2.1", "203.0.113.9", "192.0.2.1"),
+            ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
+            ("10.0.0.1", "1.1.1.1, 203.0.113.9, 10.0.0.7", "203.0.113.9"),
+            ("10.0.0.1", "1.1.1.1, nonsense, 10.0.0.7", "10.0.0.7"),
+            ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            ("::1", "::ffff:203.0.113.9", "203.0.113.9"),
+        ] {
+            let headers = HeaderMap::from_iter([(FORWARDED_FOR.parse().unwrap(), forwarded.parse().unwrap())]);
+            let found = address(peer.parse().unwrap(), &headers, &trusted);
+            assert_eq!(found, wanted.parse::<IpAddr>().unwrap(), "{peer} {forwarded}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_what_bearer_says() {
+        assert_eq!(
+            (bearer("Bearer a.b"), bearer("bearer  a.b"), bearer("Basic eDp5"), bearer("")),
+            ("a.b", "a.b", "", "")
+        );
+    }
+}

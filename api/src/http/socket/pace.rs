@@ -1,0 +1,105 @@
+//! How fast a client may talk, and whether it is still there.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Sockets;
+
+/// How long the answer to a ping may take.
+const PONG_WITHIN: Duration = Duration::from_secs(10);
+
+/// A bucket of tokens, one a message.
+pub struct Pace {
+    tokens: f64,
+    burst: f64,
+    per_second: f64,
+    filled_at: Instant,
+}
+
+/// The pulse of a connection: any frame is a sign of life, and pings ask for one.
+pub struct Pulse {
+    period: Duration,
+    heard_at: Instant,
+    ping_at: Instant,
+}
+
+impl Pace {
+    /// A full bucket.
+    pub fn new(settings: &Sockets) -> Self {
+        let burst = f64::from(settings.message_burst);
+        Self { tokens: burst, burst, per_second: f64::from(settings.messages_per_second), filled_at: Instant::now() }
+    }
+
+    /// Takes a token; false when there is none.
+    pub fn allows(&mut self, now: Instant) -> bool {
+        let gained = now.duration_since(self.filled_at).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + gained).min(self.burst) - 1.0;
+        self.filled_at = now;
+        self.tokens >= 0.0
+    }
+}
+
+impl Pulse {
+    /// A connection that has just been heard of.
+    pub fn new(settings: &Sockets) -> Self {
+        let period = Duration::from_secs(settings.ping_seconds);
+        let now = Instant::now();
+        Self { period, heard_at: now, ping_at: now + period }
+    }
+
+    /// Notes a sign of life.
+    pub fn heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
+    /// When something is to be done next.
+    pub fn next(&self) -> Instant {
+        self.ping_at.min(self.dead_at())
+    }
+
+    /// Two pings have gone unanswered.
+    pub fn is_dead(&self, now: Instant) -> bool {
+        now >= self.dead_at()
+    }
+
+    /// Whether it is time for a ping; if so the next one is a period away.
+    pub fn wants_ping(&mut self, now: Instant) -> bool {
+        let due = now >= self.ping_at;
+        if due {
+            self.ping_at = now + self.period;
+        }
+        due
+    }
+
+    fn dead_at(&self) -> Instant {
+        self.heard_at + 2 * self.period + PONG_WITHIN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_empties_and_fills() {
+        let start = Instant::now();
+        let mut pace = Pace { tokens: 2.0, burst: 2.0, per_second: 10.0, filled_at: start };
+        assert_eq!([pace.allows(start), pace.allows(start), pace.allows(start)], [true, true, false]);
+        let later = start + Duration::from_secs(1);
+        assert_eq!([pace.allows(later), pace.allows(later), pace.allows(later)], [true, true, false]);
+    }
+
+    #[test]
+    fn two_unanswered_pings_are_death() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut pulse = Pulse { period: Duration::from_secs(25), heard_at: start, ping_at: at(25) };
+        assert!(!pulse.wants_ping(at(24)));
+        assert!(pulse.wants_ping(at(25)) && pulse.wants_ping(at(50)));
+        assert!(!pulse.is_dead(at(59)) && pulse.is_dead(at(60)));
+        assert_eq!(pulse.next(), at(60));
+        pulse.heard(at(59));
+        assert!(!pulse.is_dead(at(60)));
+    }
+}

@@ -1,0 +1,186 @@
+//! One suite for both variants, and what each has of its own.
+
+use std::{env, process, time::Duration};
+
+use super::{
+    Decision, Fallback, Limit, Limiter, Local, Shared,
+    breaker::{Breaker, State},
+    gcra,
+};
+
+const MINUTE: Limit = Limit { interval: Duration::from_mins(1), burst: 5, fallback: Fallback::Local };
+
+fn allowed(remaining: u32) -> Decision {
+    Decision { allowed: true, retry_after: Duration::ZERO, remaining }
+}
+
+/// Both variants, Redis as far as one is there; keys are the process's own.
+fn limiters() -> Vec<(Limiter, String)> {
+    let mut limiters = vec![Limiter::Local(Local::default())];
+    if let Ok(url) = env::var("QV_TEST_REDIS_URL") {
+        limiters.push(Limiter::Redis(Shared::new(&url, "test:", 2).unwrap().into()));
+    }
+    let name = |limiter| (limiter, format!("{}-{:?}", process::id(), std::thread::current().id()));
+    limiters.into_iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn a_burst_is_spent_and_then_refused_until_one_comes_back() {
+    for (limiter, key) in limiters() {
+        for remaining in (0..5).rev() {
+            assert_eq!(limiter.check(&key, &MINUTE, 1).await, allowed(remaining));
+        }
+        let refused = limiter.check(&key, &MINUTE, 1).await;
+        assert!(!refused.allowed && refused.remaining == 0, "{refused:?}");
+        assert!(refused.retry_after > Duration::from_secs(58) && refused.retry_after <= MINUTE.interval, "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_spends_nothing_and_a_cost_spends_as_many() {
+    for (limiter, key) in limiters() {
+        assert_eq!(limiter.check(&key, &MINUTE, 3).await, allowed(2));
+        let refused = limiter.check(&key, &MINUTE, 3).await;
+        assert!(!refused.allowed && refused.remaining == 2, "{refused:?}");
+        assert_eq!(limiter.check(&key, &MINUTE, 2).await, allowed(0));
+    }
+}
+
+#[tokio::test]
+async fn a_cost_above_the_burst_is_never_allowed() {
+    for (limiter, key) in limiters() {
+        assert!(!limiter.check(&key, &MINUTE, 6).await.allowed);
+        assert_eq!(limiter.check(&key, &MINUTE, 5).await, allowed(0));
+    }
+}
+
+#[tokio::test]
+async fn keys_do_not_share() {
+    for (limiter, key) in limiters() {
+        assert_eq!(limiter.check(&key, &MINUTE, 5).await, allowed(0));
+        assert_eq!(limiter.check(&format!("{key}-other"), &MINUTE, 5).await, allowed(0));
+    }
+}
+
+#[tokio::test]
+async fn what_was_spent_comes_back() {
+    let quick = Limit { interval: Duration::from_millis(30), burst: 1, fallback: Fallback::Local };
+    for (limiter, key) in limiters() {
+        assert!(limiter.check(&key, &quick, 1).await.allowed);
+        let again = async {
+            while !limiter.check(&key, &quick, 1).await.allowed {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(2), again).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parallel_callers_get_no_more_than_the_burst() {
+    let burst = Limit { burst: 50, ..MINUTE };
+    for (limiter, key) in limiters() {
+        let limiter = std::sync::Arc::new(limiter);
+        let calls: Vec<_> = (0..200)
+            .map(|_| {
+                let (limiter, key) = (limiter.clone(), key.clone());
+                tokio::spawn(async move { limiter.check(&key, &burst, 1).await.allowed })
+            })
+            .collect();
+        let mut count = 0;
+        for call in calls {
+            count += usize::from(call.await.unwrap());
+        }
+        assert_eq!(count, 50);
+    }
+}
+
+#[test]
+fn units_come_back_one_an_interval_up_to_the_burst() {
+    let local = Local::default();
+    let at = |seconds| local.check_at(Duration::from_secs(seconds), "key", &MINUTE, 1);
+    for remaining in (0..5).rev() {
+        assert_eq!(at(0), allowed(remaining));
+    }
+    assert!(!at(59).allowed);
+    assert_eq!(at(60), allowed(0));
+    assert_eq!(at(60 * 60), allowed(4));
+}
+
+#[test]
+fn extreme_limits_do_not_overflow() {
+    let limit = Limit { interval: Duration::MAX, burst: u32::MAX, fallback: Fallback::Open };
+    let (_, decision) = gcra::decide(u64::MAX, u64::MAX, &limit, u32::MAX);
+    assert!(decision.allowed);
+    let zero = Limit { interval: Duration::ZERO, burst: 0, fallback: Fallback::Open };
+    assert!(!gcra::decide(0, 0, &zero, 1).1.allowed);
+}
+
+#[test]
+fn the_breaker_opens_after_five_failures_and_lets_one_probe_through_a_second() {
+    let breaker = Breaker::default();
+    let second = Duration::from_secs(1);
+    for _ in 0..4 {
+        assert_eq!(breaker.failed(Duration::ZERO), State::Closed);
+    }
+    assert!(breaker.admits(Duration::ZERO));
+    assert_eq!(breaker.failed(Duration::ZERO), State::Opened);
+    assert!(!breaker.admits(second / 2));
+    assert!(breaker.admits(second));
+    assert!(!breaker.admits(second), "one probe only");
+    assert_eq!(breaker.failed(second), State::Open);
+    assert!(breaker.admits(second * 2));
+    assert!(breaker.succeeded());
+    assert!(breaker.admits(second * 2) && breaker.admits(second * 2));
+}
+
+/// An address that takes connections and never answers.
+fn silent_address() -> (std::net::TcpListener, String) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("redis://{}", listener.local_addr().unwrap());
+    (listener, address)
+}
+
+#[tokio::test]
+async fn a_silent_redis_costs_a_bounded_time_and_then_none() {
+    let (_listener, address) = silent_address();
+    let limiter = Shared::new(&address, "test:", 2).unwrap();
+    let begin = std::time::Instant::now();
+    // Two nodes share a burst of five: two each.
+    let answers = [limiter.check("key", &MINUTE, 1).await.allowed, limiter.check("key", &MINUTE, 1).await.allowed];
+    assert_eq!(answers, [true, true]);
+    for _ in 0..200 {
+        assert!(!limiter.check("key", &MINUTE, 1).await.allowed);
+    }
+    assert!(begin.elapsed() < Duration::from_millis(900), "{:?}", begin.elapsed());
+    let open = Limit { fallback: Fallback::Open, ..MINUTE };
+    assert!(limiter.check("key", &open, 1).await.allowed);
+}
+
+#[tokio::test]
+async fn a_redis_that_went_silent_is_found_again_at_another_connection() {
+    let Ok(redis) = env::var("QV_TEST_REDIS_URL") else { return };
+    let redis = redis.trim_start_matches("redis://").to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("redis://{}", listener.local_addr().unwrap());
+    // The first connection is swallowed and stays open; those after it reach Redis.
+    let proxy = tokio::spawn(async move {
+        let _silent = listener.accept().await.unwrap();
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = tokio::net::TcpStream::connect(&redis).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let limiter = Shared::new(&address, "test:", 1).unwrap();
+    let open = Limit { burst: 1_000, fallback: Fallback::Open, ..MINUTE };
+    let key = format!("{}-silent", process::id());
+    // An open fallback answers with the whole burst; less of it remains where it is counted.
+    let counted = async {
+        while limiter.check(&key, &open, 1).await.remaining == open.burst {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), counted).await.unwrap();
+    proxy.abort();
+}

@@ -1,0 +1,51 @@
+//! What a page may ask for, and what a cursor is good for.
+
+use qv_tests::{operation, world::World};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn pages_that_cannot_be_are_refused_with_the_argument() {
+    let node = World::new().await.node().await;
+    let alice = node.client().register("alice").await;
+    for (variables, field) in [
+        (json!({ "first": 0 }), "first"),
+        (json!({ "first": -1 }), "first"),
+        (json!({ "first": 101 }), "first"),
+        (json!({ "first": 2_147_483_647 }), "first"),
+        (json!({ "last": 0 }), "last"),
+        (json!({ "first": 1, "last": 1 }), "last"),
+        (json!({ "after": "garbage" }), "after"),
+        (json!({ "before": "" }), "before"),
+    ] {
+        let answer = alice.run(operation!("users"), variables.clone()).await;
+        let (code, extensions) = answer.error();
+        assert_eq!((code, extensions["field"].as_str()), ("BAD_USER_INPUT", Some(field)), "{variables}");
+    }
+    let over = alice.run(operation!("users"), json!({ "first": 101 })).await;
+    let message = over.0["errors"][0]["message"].as_str().expect("a message");
+    assert!(message.contains("100") && message.contains("101"), "both numbers are named: {message}");
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_for_its_user_and_its_list_only() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let page = alice.run(operation!("users"), json!({ "first": 1 })).await;
+    let cursor = page.data()["users"]["pageInfo"]["endCursor"].clone();
+    assert_eq!(alice.run(operation!("users"), json!({ "after": cursor })).await.data()["users"]["nodes"][0]["username"], "bob");
+    for (who, variables) in [
+        (&bob, json!({ "after": cursor })),
+        (&alice, json!({ "after": cursor, "search": "b" })),
+        (&alice, json!({ "after": flipped(&cursor) })),
+    ] {
+        let answer = who.run(operation!("users"), variables).await;
+        assert_eq!(answer.error().1["field"], "after");
+    }
+}
+
+fn flipped(cursor: &Value) -> String {
+    let mut bytes = cursor.as_str().expect("a cursor").as_bytes().to_vec();
+    let middle = bytes.len() / 2;
+    bytes[middle] = if bytes[middle] == b'A' { b'B' } else { b'A' };
+    String::from_utf8(bytes).expect("ASCII")
+}

@@ -1,0 +1,84 @@
+//! Starting the real binary: what it prints, and how it refuses what it cannot use.
+
+use std::{
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Command, Output},
+};
+
+use qv_tests::world::{World, private_folder};
+
+/// The binary, which `tests/run` builds beside this test.
+fn binary() -> Command {
+    let mut path: PathBuf = std::env::current_exe().expect("a path");
+    path.pop();
+    path.pop();
+    path.push("quantumvault");
+    assert!(path.exists(), "build the binary first: cargo build");
+    let mut command = Command::new(path);
+    command.env_clear();
+    command
+}
+
+fn run(environment: &[(String, String)], arguments: &[&str]) -> Output {
+    binary().args(arguments).envs(environment.iter().cloned()).output().expect("it runs")
+}
+
+fn refusal(mut environment: Vec<(String, String)>, name: &str, value: &str) -> String {
+    environment.push((format!("QUANTUMVAULT__{name}"), value.to_owned()));
+    let output = run(&environment, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).expect("text");
+    said.lines().last().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_start_that_cannot_be_is_one_sentence_with_the_setting_and_the_remedy() {
+    let world = World::new().await;
+    let environment = world.environment("one");
+    let open = private_folder();
+    std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let open = open.path().to_str().expect("text");
+    for (name, value, expected) in [
+        ("HTTP__PORTS", "1", "QUANTUMVAULT__HTTP__PORTS is not a setting"),
+        ("DATABASE__POOL_SIZE", "lots", "database.pool_size"),
+        ("DATABASE__URL", "postgres://nobody@127.0.0.1:1/none", "QUANTUMVAULT__DATABASE__URL names a database that cannot be reached"),
+        ("DATA_DIR", open, "others can read (mode 755): run `chmod 700"),
+        ("HTTP__LISTEN", "192.0.2.1:80", "QUANTUMVAULT__HTTP__LISTEN names 192.0.2.1:80"),
+        ("GRAPHQL__MODE", "trusted", "manifest"),
+    ] {
+        let said = refusal(environment.clone(), name, value);
+        assert!(said.starts_with("quantumvault: ") && said.contains(expected), "{name}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_release_is_refused() {
+    let world = World::new().await;
+    drop(world.node().await);
+    let db = world.database.connect().await;
+    let sql = "INSERT INTO migrations (version, applied_at) VALUES ('m29991231_000001_future', 0)";
+    sea_orm::ConnectionTrait::execute_unprepared(&db, sql).await.expect("it is recorded");
+    let output = run(&world.environment("two"), &[]);
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(said.contains("newer release") && said.contains("m29991231_000001_future"), "{said}");
+}
+
+#[tokio::test]
+async fn the_schema_and_the_migrations_are_at_the_command_line() {
+    let world = World::new().await;
+    let environment = world.environment("one");
+    let lines = |arguments: &[&str]| {
+        let output = run(&environment, arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(lines(&["schema"]), include_str!("../../schema.graphql"));
+    assert!(lines(&["config"]).contains("[database]"));
+    assert!(lines(&["migrate", "status"]).lines().all(|line| line.starts_with("pending ")));
+    assert!(lines(&["migrate", "up"]).lines().all(|line| line.starts_with("applied ")));
+    let status = lines(&["migrate", "down", "--steps", "2"]);
+    assert_eq!(status.lines().filter(|line| line.starts_with("pending ")).count(), 2);
+    assert!(lines(&["migrate", "up"]).lines().all(|line| line.starts_with("applied ")));
+    assert_eq!(run(&environment, &["dance"]).status.code(), Some(2));
+}

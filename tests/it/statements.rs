@@ -1,0 +1,62 @@
+//! How many statements requests need: one for each edge, however many objects hang on it.
+
+use qv_tests::{client::Client, operation, world::{Node, World}};
+use serde_json::{Value, json};
+
+/// A conversation of 30 messages between two users, and a session that has been seen before.
+async fn conversation(node: &Node) -> (Client, Client) {
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    for n in 0..30 {
+        let (from, to) = if n % 2 == 0 { (&alice, &bob) } else { (&bob, &alice) };
+        from.send(to, "hello", &n.to_string()).await.data();
+    }
+    bob.run(operation!("viewer"), Value::Null).await.data();
+    (alice, bob)
+}
+
+#[tokio::test]
+async fn every_request_runs_as_many_statements_as_it_has_edges() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = conversation(&node).await;
+    let ids: Vec<_> = std::iter::repeat_n([&alice.id, &bob.id], 20).flatten().collect();
+    for (what, query, variables, expected) in [
+        ("a cached viewer", "{ viewer { user { username } } }", json!({}), 0),
+        ("the limits", operation!("service_config"), json!({}), 0),
+        ("cached users by id", operation!("nodes"), json!({ "ids": ids }), 0),
+        ("a user by name", operation!("user"), json!({ "by": { "username": "alice" } }), 1),
+        ("a page of users", operation!("users"), json!({}), 1),
+        ("a conversation, its last message and a page with senders and recipients", operation!("conversation"), json!({ "with": alice.id, "first": 30 }), 3),
+        ("keys of users without any", "{ users { nodes { publicKeys { fingerprint } } } }", json!({}), 1),
+    ] {
+        let (answer, statements) = node.statements(bob.run(query, variables)).await;
+        answer.data();
+        assert_eq!(statements, expected, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn objects_that_are_not_cached_are_read_in_one_statement() {
+    let world = World::new().await;
+    let mut config = world.config("one");
+    config.cache.user_ttl_seconds = 0;
+    let node = world.try_node(config).await.expect("a node starts");
+    let (alice, bob) = conversation(&node).await;
+    // The conversation, the last message and the page; the peer; then all senders and recipients together.
+    let query = operation!("conversation");
+    let (answer, statements) = node.statements(bob.run(query, json!({ "with": alice.id, "first": 30 }))).await;
+    assert_eq!(answer.data()["viewer"]["conversation"]["messages"]["edges"].as_array().map(Vec::len), Some(30));
+    assert_eq!(statements, 5);
+}
+
+#[tokio::test]
+async fn a_send_runs_a_fixed_number_of_statements() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = conversation(&node).await;
+    for n in 0..3 {
+        let (answer, statements) = node.statements(alice.send(&bob, "hello", &format!("more {n}").replace(' ', "-"))).await;
+        answer.data();
+        // Two mailboxes, the retry check, the conversation, its two members, the message, the two events in one;
+        // then the conversation and its last message for the answer.
+        assert_eq!(statements, 10);
+    }
+}
