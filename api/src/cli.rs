@@ -116,7 +116,11 @@ async fn migrate(config: Config, direction: Migrate) -> Outcome {
         Migrate::Status => {}
     }
     let lines = schema.status().await.map_err(text)?.into_iter();
-    print(lines.map(|(name, is_applied)| format!("{} {name}\n", if is_applied { "applied" } else { "pending" })).collect::<String>())
+    print(
+        lines
+            .map(|(name, is_applied)| format!("{} {name}\n", if is_applied { "applied" } else { "pending" }))
+            .collect::<String>(),
+    )
 }
 
 /// Prints to the standard output; a reader that has gone away is no failure.

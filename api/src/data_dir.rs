@@ -19,7 +19,9 @@ pub fn prepare(folder: &Path) -> Result<(), StartError> {
     let shown = folder.display();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| fs::metadata(folder));
     let metadata = made.map_err(|error| {
-        StartError(format!("{SETTING} names {shown}, which cannot be used ({error}): name a folder that can be written"))
+        StartError(format!(
+            "{SETTING} names {shown}, which cannot be used ({error}): name a folder that can be written"
+        ))
     })?;
     refuse_readable(folder, &metadata.permissions())
 }
@@ -66,7 +68,9 @@ fn refuse_readable(path: &Path, permissions: &Permissions) -> Result<(), StartEr
         return Ok(());
     }
     let (shown, right) = (path.display(), if path.is_dir() { "700" } else { "600" });
-    Err(StartError(format!("{SETTING} holds {shown}, which others can read (mode {mode:o}): run `chmod {right} {shown}`")))
+    Err(StartError(format!(
+        "{SETTING} holds {shown}, which others can read (mode {mode:o}): run `chmod {right} {shown}`"
+    )))
 }
 
 #[cfg(test)]

@@ -26,7 +26,12 @@ async fn a_message_reaches_both_and_tells_each_what_is_theirs() {
     assert_eq!(conversation["id"], payload["conversation"]["id"]);
     assert_eq!(conversation["unreadCount"], 1);
     assert_eq!(conversation["messages"]["edges"][0]["node"]["encryptedContent"], base64("hello"));
-    let message = bob.run("query M($id: ID!) { node(id: $id) { ... on Message { clientMessageId } } }", json!({ "id": payload["message"]["id"] })).await;
+    let message = bob
+        .run(
+            "query M($id: ID!) { node(id: $id) { ... on Message { clientMessageId } } }",
+            json!({ "id": payload["message"]["id"] }),
+        )
+        .await;
     assert_eq!(message.data()["node"]["clientMessageId"], Value::Null);
 }
 

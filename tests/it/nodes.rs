@@ -6,7 +6,11 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn nodes_come_in_the_order_of_their_ids_and_foreign_ones_not_at_all() {
     let node = World::new().await.node().await;
-    let [alice, bob, eve] = [node.client().register("alice").await, node.client().register("bob").await, node.client().register("eve").await];
+    let [alice, bob, eve] = [
+        node.client().register("alice").await,
+        node.client().register("bob").await,
+        node.client().register("eve").await,
+    ];
     let sent = alice.send(&bob, "hello", "1").await;
     let message = sent.data()["sendMessage"]["message"]["id"].clone();
     let conversation = sent.data()["sendMessage"]["conversation"]["id"].clone();
@@ -15,8 +19,14 @@ async fn nodes_come_in_the_order_of_their_ids_and_foreign_ones_not_at_all() {
 
     let ids = json!([message, nobody, session, bob.id, conversation, message]);
     let answer = alice.run(operation!("nodes"), json!({ "ids": ids })).await;
-    let types: Vec<_> = answer.data()["nodes"].as_array().expect("a list").iter().map(|node| &node["__typename"]).collect();
-    assert_eq!(types, ["Message", "null", "Session", "User", "Conversation", "Message"].map(|name| if name == "null" { Value::Null } else { json!(name) }).each_ref());
+    let types: Vec<_> =
+        answer.data()["nodes"].as_array().expect("a list").iter().map(|node| &node["__typename"]).collect();
+    assert_eq!(
+        types,
+        ["Message", "null", "Session", "User", "Conversation", "Message"]
+            .map(|name| if name == "null" { Value::Null } else { json!(name) })
+            .each_ref()
+    );
 
     let answer = eve.run(operation!("nodes"), json!({ "ids": [message, session, conversation] })).await;
     assert_eq!(answer.data()["nodes"], json!([null, null, null]));

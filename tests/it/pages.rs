@@ -32,7 +32,10 @@ async fn a_cursor_is_good_for_its_user_and_its_list_only() {
     let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
     let page = alice.run(operation!("users"), json!({ "first": 1 })).await;
     let cursor = page.data()["users"]["pageInfo"]["endCursor"].clone();
-    assert_eq!(alice.run(operation!("users"), json!({ "after": cursor })).await.data()["users"]["nodes"][0]["username"], "bob");
+    assert_eq!(
+        alice.run(operation!("users"), json!({ "after": cursor })).await.data()["users"]["nodes"][0]["username"],
+        "bob"
+    );
     for (who, variables) in [
         (&bob, json!({ "after": cursor })),
         (&alice, json!({ "after": cursor, "search": "b" })),

@@ -42,7 +42,11 @@ async fn a_start_that_cannot_be_is_one_sentence_with_the_setting_and_the_remedy(
     for (name, value, expected) in [
         ("HTTP__PORTS", "1", "QUANTUMVAULT__HTTP__PORTS is not a setting"),
         ("DATABASE__POOL_SIZE", "lots", "database.pool_size"),
-        ("DATABASE__URL", "postgres://nobody@127.0.0.1:1/none", "QUANTUMVAULT__DATABASE__URL names a database that cannot be reached"),
+        (
+            "DATABASE__URL",
+            "postgres://nobody@127.0.0.1:1/none",
+            "QUANTUMVAULT__DATABASE__URL names a database that cannot be reached",
+        ),
         ("DATA_DIR", open, "others can read (mode 755): run `chmod 700"),
         ("HTTP__LISTEN", "192.0.2.1:80", "QUANTUMVAULT__HTTP__LISTEN names 192.0.2.1:80"),
         ("GRAPHQL__MODE", "trusted", "manifest"),

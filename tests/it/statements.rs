@@ -1,6 +1,10 @@
 //! How many statements requests need: one for each edge, however many objects hang on it.
 
-use qv_tests::{client::Client, operation, world::{Node, World}};
+use qv_tests::{
+    client::Client,
+    operation,
+    world::{Node, World},
+};
 use serde_json::{Value, json};
 
 /// A conversation of 30 messages between two users, and a session that has been seen before.
@@ -25,7 +29,12 @@ async fn every_request_runs_as_many_statements_as_it_has_edges() {
         ("cached users by id", operation!("nodes"), json!({ "ids": ids }), 0),
         ("a user by name", operation!("user"), json!({ "by": { "username": "alice" } }), 1),
         ("a page of users", operation!("users"), json!({}), 1),
-        ("a conversation, its last message and a page with senders and recipients", operation!("conversation"), json!({ "with": alice.id, "first": 30 }), 3),
+        (
+            "a conversation, its last message and a page with senders and recipients",
+            operation!("conversation"),
+            json!({ "with": alice.id, "first": 30 }),
+            3,
+        ),
         ("keys of users without any", "{ users { nodes { publicKeys { fingerprint } } } }", json!({}), 1),
     ] {
         let (answer, statements) = node.statements(bob.run(query, variables)).await;
@@ -53,7 +62,8 @@ async fn a_send_runs_a_fixed_number_of_statements() {
     let node = World::new().await.node().await;
     let (alice, bob) = conversation(&node).await;
     for n in 0..3 {
-        let (answer, statements) = node.statements(alice.send(&bob, "hello", &format!("more {n}").replace(' ', "-"))).await;
+        let (answer, statements) =
+            node.statements(alice.send(&bob, "hello", &format!("more {n}").replace(' ', "-"))).await;
         answer.data();
         // Two mailboxes, the retry check, the conversation, its two members, the message, the two events in one;
         // then the conversation and its last message for the answer.

@@ -49,8 +49,7 @@ impl Client {
 
     /// Runs an operation.
     pub async fn run(&self, query: &str, variables: Value) -> Answer {
-        let mut request =
-            self.http.post(self.url("/graphql")).json(&json!({ "query": query, "variables": variables }));
+        let mut request = self.http.post(self.url("/graphql")).json(&json!({ "query": query, "variables": variables }));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -97,7 +96,6 @@ impl Client {
 
 impl Answer {
     /// The data of an answer without errors.
-    #[must_use]
     pub fn data(&self) -> &Value {
         assert!(self.0.get("errors").is_none(), "unexpected errors: {}", self.0);
         &self.0["data"]

@@ -32,18 +32,25 @@ pub struct World {
 pub struct Node {
     /// The server itself.
     pub server: Arc<Server>,
+    /// What it serves must outlive it.
+    _world: Arc<World>,
 }
 
 impl World {
     /// An empty one.
-    pub async fn new() -> Self {
-        Self {
+    pub async fn new() -> Arc<Self> {
+        Self::with_clock(Clock::System).await
+    }
+
+    /// An empty one whose nodes go by this clock.
+    pub async fn with_clock(clock: Clock) -> Arc<Self> {
+        Arc::new(Self {
             database: TestDatabase::create().await,
-            source: Source::default(),
+            source: Source { clock, ..Source::default() },
             redis_url: std::env::var("QV_TEST_REDIS_URL").ok(),
             redis_prefix: format!("test-{}:", Uuid::from_bytes(Source::default().random.bytes())),
             folder: private_folder(),
-        }
+        })
     }
 
     /// Whether several nodes can serve it.
@@ -76,18 +83,18 @@ impl World {
     }
 
     /// Starts a node with the defaults.
-    pub async fn node(&self) -> Node {
+    pub async fn node(self: &Arc<Self>) -> Node {
         self.try_node(self.config("one")).await.expect("a node starts")
     }
 
     /// Starts a node with settings of the test's own.
-    pub async fn try_node(&self, config: Config) -> Result<Node, StartError> {
+    pub async fn try_node(self: &Arc<Self>, config: Config) -> Result<Node, StartError> {
         let server = Server::start(config, self.source.clone()).await?;
-        Ok(Node { server: Arc::new(server) })
+        Ok(Node { server: Arc::new(server), _world: Arc::clone(self) })
     }
 
     /// Two nodes of a cluster, each with a data folder of its own; twice the same where there can be only one.
-    pub async fn two_nodes(&self) -> (Node, Node) {
+    pub async fn two_nodes(self: &Arc<Self>) -> (Node, Node) {
         let one = self.node().await;
         if !self.is_clustered() {
             return (one.clone(), one);

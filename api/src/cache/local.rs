@@ -21,7 +21,8 @@ pub struct LocalCache(sync::Cache<String, Entry>);
 
 impl Default for LocalCache {
     fn default() -> Self {
-        let weight = |key: &String, entry: &Entry| u32::try_from(key.len() + entry.value.len() + 64).unwrap_or(u32::MAX);
+        let weight =
+            |key: &String, entry: &Entry| u32::try_from(key.len() + entry.value.len() + 64).unwrap_or(u32::MAX);
         Self(sync::Cache::builder().weigher(weight).max_capacity(CAPACITY_BYTES).expire_after(Lifetime).build())
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::{key::Key, redis::RedisCache};
 use self::local::LocalCache;
+pub use self::{key::Key, redis::RedisCache};
 use crate::config;
 
 /// One of the two places to remember things in.

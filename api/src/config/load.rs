@@ -29,7 +29,9 @@ pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<C
     if let Some(path) = &file {
         let source = File::from(Path::new(path)).format(FileFormat::Toml);
         let settings = flatten(&source).map_err(|error| {
-            ConfigError(format!("{FILE_VARIABLE} names {path}, which cannot be read ({error}): name a TOML file that can"))
+            ConfigError(format!(
+                "{FILE_VARIABLE} names {path}, which cannot be read ({error}): name a TOML file that can"
+            ))
         })?;
         refuse_unknown(&settings, &known, |key| format!("`{key}` in {path}"))?;
         builder = builder.add_source(source);
@@ -101,19 +103,27 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         return refuse("database.url", "must begin with sqlite:// or postgres://");
     }
     if config.redis.is_set() && url.starts_with("sqlite:") {
-        return refuse("redis.url", "needs a database that several nodes can share: set QUANTUMVAULT__DATABASE__URL to a postgres:// address, or leave Redis out");
+        return refuse(
+            "redis.url",
+            "needs a database that several nodes can share: set QUANTUMVAULT__DATABASE__URL to a postgres:// address, or leave Redis out",
+        );
     }
     if config.database.pool_size < 2 {
         return refuse("database.pool_size", "must be at least 2");
     }
-    if config.redis.is_set() && !["redis://", "rediss://"].iter().any(|scheme| config.redis.url.expose_secret().starts_with(scheme)) {
+    if config.redis.is_set()
+        && !["redis://", "rediss://"].iter().any(|scheme| config.redis.url.expose_secret().starts_with(scheme))
+    {
         return refuse("redis.url", "must begin with redis:// or rediss://");
     }
     if config.accounts.password_min_length < 8 {
         return refuse("accounts.password_min_length", "must be at least 8");
     }
     if config.accounts.access_token_ttl_seconds >= config.accounts.refresh_token_ttl_seconds {
-        return refuse("accounts.access_token_ttl_seconds", "must be less than QUANTUMVAULT__ACCOUNTS__REFRESH_TOKEN_TTL_SECONDS");
+        return refuse(
+            "accounts.access_token_ttl_seconds",
+            "must be less than QUANTUMVAULT__ACCOUNTS__REFRESH_TOKEN_TTL_SECONDS",
+        );
     }
     if config.feed.batch_size == 0 {
         return refuse("feed.batch_size", "must be at least 1");

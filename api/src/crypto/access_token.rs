@@ -165,7 +165,8 @@ impl AccessTokens {
         let kid = header.kid.ok_or(TokenError::Invalid)?;
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let Some(key) = known.get(&kid) else { return Err(TokenError::UnknownKey(kid)) };
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation).map_err(|_| TokenError::Invalid)?.claims;
+        let claims =
+            jsonwebtoken::decode::<Claims>(token, key, &self.validation).map_err(|_| TokenError::Invalid)?.claims;
         check_times(&claims, now)?;
         Ok(claims)
     }

@@ -8,5 +8,5 @@ pub mod token;
 
 pub use access_token::{AccessTokens, Claims, SigningKey, TokenError};
 pub use fingerprint::fingerprint;
-pub use password::{Passwords, PasswordError};
+pub use password::{PasswordError, Passwords};
 pub use seal::Seal;

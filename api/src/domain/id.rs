@@ -124,7 +124,15 @@ mod tests {
     fn what_is_no_id_is_told_from_an_id_of_another_type() {
         let message = MessageId(Uuid::from_u128(7)).to_string();
         assert_eq!(message.parse::<UserId>(), Err(IdError::WrongType));
-        for text in ["", "user", "user_", "user_8zzzzzzzzzzzzzzzzzzzzzzzzz", "user_0123456789ABCDEFGHJKMNPQRS", "cat_00000000000000000000000000", "user_é0000000000000000000000000"] {
+        for text in [
+            "",
+            "user",
+            "user_",
+            "user_8zzzzzzzzzzzzzzzzzzzzzzzzz",
+            "user_0123456789ABCDEFGHJKMNPQRS",
+            "cat_00000000000000000000000000",
+            "user_é0000000000000000000000000",
+        ] {
             assert_eq!(text.parse::<UserId>(), Err(IdError::Malformed), "{text}");
         }
     }

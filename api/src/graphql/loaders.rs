@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_graphql::dataloader::{DataLoader, Loader};
 
 use crate::{
-    domain::{ConversationId, Conversation, Message, MessageId, PublicKeys, User, UserId},
+    domain::{Conversation, ConversationId, Message, MessageId, PublicKeys, User, UserId},
     service::{self, Operation},
 };
 

@@ -70,10 +70,7 @@ impl Viewer {
     }
 
     /// The conversation with another user, or with oneself; null before its first message.
-    async fn conversation(
-        &self,
-        #[graphql(desc = "The other user's id.")] with: ID,
-    ) -> Result<Option<Conversation>> {
+    async fn conversation(&self, #[graphql(desc = "The other user's id.")] with: ID) -> Result<Option<Conversation>> {
         let conversation = service::conversations::find_with(&self.scope.op, parse_id("with", &with)?).await?;
         Ok(conversation.map(|conversation| Conversation { scope: self.scope.clone(), conversation }))
     }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use poem::{Endpoint, Request, Response, http::StatusCode};
 
-use crate::service::{Backend, health::{self, Readiness}};
+use crate::service::{
+    Backend,
+    health::{self, Readiness},
+};
 
 /// `/health/live`: the process answers.
 pub fn live() -> Response {

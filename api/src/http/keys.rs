@@ -26,6 +26,9 @@ impl Endpoint for Keys {
             })
             .collect();
         let body = json!({ "keys": keys }).to_string();
-        Ok(Response::builder().content_type("application/jwk-set+json").header("cache-control", "max-age=300").body(body))
+        Ok(Response::builder()
+            .content_type("application/jwk-set+json")
+            .header("cache-control", "max-age=300")
+            .body(body))
     }
 }

@@ -3,7 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 pub use async_graphql::parser::types::OperationType;
-use async_graphql::{Response, ServerError, Value};
+use async_graphql::{Request, Response, ServerError, Value};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
 use poem::http::StatusCode;
@@ -15,7 +15,7 @@ use crate::{
     domain::{Client, ErrorCode, Viewer},
     graphql::{
         self, LastEventId,
-        documents::{Call, Prepared, Refusal},
+        documents::{Call, Outline, Prepared, Refusal},
         response,
     },
     service,
@@ -77,10 +77,11 @@ impl Front {
     pub async fn execute(&self, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
         let request_id = caller.client.request_id.clone();
         let schema = self.parts.schema.clone();
-        let request = self.attach(prepared, caller);
+        let (request, outline) = self.attach(prepared, caller);
         let task = self.tasks.spawn(
             async move {
-                let response = schema.execute(request).await;
+                let mut response = schema.execute(request).await;
+                outline.restore(&mut response);
                 drop(permit);
                 response
             }
@@ -96,22 +97,27 @@ impl Front {
     /// Follows a subscription; a panic ends its stream with an error.
     pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
         let request_id = caller.client.request_id.clone();
-        let stream = self.parts.schema.execute_stream(self.attach(prepared, caller));
+        let (request, outline) = self.attach(prepared, caller);
+        let stream = self.parts.schema.execute_stream(request);
         AssertUnwindSafe(stream)
             .catch_unwind()
             .map(move |item| match item {
-                Ok(response) => Answer::new(response, &request_id),
+                Ok(mut response) => {
+                    outline.restore(&mut response);
+                    Answer::new(response, &request_id)
+                }
                 Err(_) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
             })
             .boxed()
     }
 
-    fn attach(&self, prepared: Prepared, caller: Caller) -> async_graphql::Request {
+    fn attach(&self, prepared: Prepared, caller: Caller) -> (Request, Arc<Outline>) {
         let request = graphql::attach(prepared.request, &self.parts.backend, caller.client, caller.viewer);
-        match caller.last_event_id {
+        let request = match caller.last_event_id {
             Some(id) => request.data(LastEventId(id)),
             None => request,
-        }
+        };
+        (request, prepared.outline)
     }
 }
 

@@ -43,8 +43,9 @@ impl Backend {
         let store = Store::open(&config.database_url(), &config.database).await.map_err(|error| stop(&error))?;
         let redis = |cause| StartError(format!("QUANTUMVAULT__REDIS__URL cannot be used ({cause}): correct it"));
         let (cache, bus) = (Cache::open(&config.redis), Bus::open(&config.redis, &source.random));
-        let passwords = Passwords::new(&config.passwords, source.random.clone())
-            .map_err(|error| StartError(format!("QUANTUMVAULT__PASSWORDS__* cannot be used ({error}): correct them")))?;
+        let passwords = Passwords::new(&config.passwords, source.random.clone()).map_err(|error| {
+            StartError(format!("QUANTUMVAULT__PASSWORDS__* cannot be used ({error}): correct them"))
+        })?;
 
         let (now, db) = (source.now(), store.db());
         let installation = store::installation::find_or_insert(db, source.random.bytes(), now).await;

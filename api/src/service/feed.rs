@@ -25,7 +25,10 @@ pub struct Delivery {
 }
 
 /// All events behind a cursor, then CAUGHT_UP, then each new one as it commits.
-pub fn follow(op: Operation, after: Option<&str>) -> Result<impl Stream<Item = Result<Delivery, Error>> + use<>, Error> {
+pub fn follow(
+    op: Operation,
+    after: Option<&str>,
+) -> Result<impl Stream<Item = Result<Delivery, Error>> + use<>, Error> {
     let user_id = op.viewer()?.user_id;
     let position = match after {
         Some(cursor) => op.open_cursor(LIST, "after", cursor)?,

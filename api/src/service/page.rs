@@ -30,11 +30,21 @@ impl Operation {
             Some(cursor) => self.open_cursor(list, field, cursor).map(Some),
         };
         let limit = limit as u64;
-        Ok(Page { limit, direction, after: open("after", &arguments.after)?, before: open("before", &arguments.before)? })
+        Ok(Page {
+            limit,
+            direction,
+            after: open("after", &arguments.after)?,
+            before: open("before", &arguments.before)?,
+        })
     }
 
     /// A page's items with their cursors.
-    pub(super) fn connection<T, K: ToString>(&self, list: &str, slice: Slice<T>, key: impl Fn(&T) -> K) -> Connection<T> {
+    pub(super) fn connection<T, K: ToString>(
+        &self,
+        list: &str,
+        slice: Slice<T>,
+        key: impl Fn(&T) -> K,
+    ) -> Connection<T> {
         let edges = slice.items.into_iter().map(|item| (self.seal_cursor(list, &key(&item)), item)).collect();
         Connection { edges, has_next: slice.has_next, has_previous: slice.has_previous }
     }

@@ -48,7 +48,8 @@ pub async fn find(op: &Operation, lookup: Lookup) -> Result<Option<User>, Error>
 pub async fn find_many(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId, User>, Error> {
     let cache = &op.backend.cache;
     let keys: Vec<_> = ids.iter().map(|id| key(*id)).collect();
-    let mut users: HashMap<_, _> = cache.get_many(&keys).await.into_iter().flatten().map(|user| (user.id, user)).collect();
+    let mut users: HashMap<_, _> =
+        cache.get_many(&keys).await.into_iter().flatten().map(|user| (user.id, user)).collect();
     let missing: Vec<_> = ids.iter().copied().filter(|id| !users.contains_key(id)).collect();
     if missing.is_empty() {
         return Ok(users);

@@ -4,9 +4,7 @@ use qv_entity::{
     conversation_members::{ActiveModel as MemberRow, Column as Member, Entity as Members, Model as MemberModel},
     conversations::{ActiveModel, Column, Entity},
 };
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
-};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr};
 
 use super::Error;
 use crate::domain::{Conversation, ConversationId, MessageId, Timestamp, UserId};
@@ -99,7 +97,11 @@ pub async fn update_member(
 }
 
 /// The user's conversation with a peer.
-pub async fn find_with(db: &impl ConnectionTrait, user_id: UserId, peer_id: UserId) -> Result<Option<Conversation>, Error> {
+pub async fn find_with(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    peer_id: UserId,
+) -> Result<Option<Conversation>, Error> {
     let select = Members::find().filter(Member::UserId.eq(user_id.0)).filter(Member::PeerId.eq(peer_id.0));
     Ok(select.one(db).await?.map(conversation))
 }

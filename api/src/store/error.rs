@@ -26,10 +26,8 @@ pub enum Unique {
 }
 
 /// The constraint's name in PostgreSQL, and how SQLite names its columns.
-const CONSTRAINTS: [(Unique, &str, &str); 2] = [
-    (Unique::Username, "idx_users_username", "users.username"),
-    (Unique::Email, "idx_users_email", "users.email"),
-];
+const CONSTRAINTS: [(Unique, &str, &str); 2] =
+    [(Unique::Username, "idx_users_username", "users.username"), (Unique::Email, "idx_users_email", "users.email")];
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {

@@ -5,8 +5,8 @@ use qv_entity::{
     mailboxes,
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
-    sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
+    QuerySelect, sea_query::Expr,
 };
 
 use super::Error;
@@ -36,8 +36,7 @@ pub struct StoredEvent {
 
 /// Gives a new user a mailbox.
 pub async fn insert(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Error> {
-    let row =
-        mailboxes::ActiveModel { user_id: Set(user_id.0), last_sequence: Set(0), oldest_sequence: Set(1) };
+    let row = mailboxes::ActiveModel { user_id: Set(user_id.0), last_sequence: Set(0), oldest_sequence: Set(1) };
     mailboxes::Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
 }

@@ -32,16 +32,14 @@ pub async fn find_by_client_message_id(
     sender_id: UserId,
     client_message_id: &str,
 ) -> Result<Option<Message>, Error> {
-    let select = Entity::find()
-        .filter(Column::SenderId.eq(sender_id.0))
-        .filter(Column::ClientMessageId.eq(client_message_id));
+    let select =
+        Entity::find().filter(Column::SenderId.eq(sender_id.0)).filter(Column::ClientMessageId.eq(client_message_id));
     Ok(select.one(db).await?.map(message))
 }
 
 /// Those of these messages that the user may see, in any order.
 pub async fn find_many(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
-    let select =
-        Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0))).filter(visible_to(viewer));
+    let select = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0))).filter(visible_to(viewer));
     Ok(select.all(db).await?.into_iter().map(message).collect())
 }
 

@@ -1,7 +1,9 @@
 //! Users as others see them, and their public keys.
 
 use qv_entity::users::{Column, Entity};
-use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait,
+};
 use uuid::Uuid;
 
 use super::{Error, page::paged};
@@ -48,7 +50,10 @@ pub async fn find_by_email(db: &impl ConnectionTrait, email: &Email) -> Result<O
     find_id(db, Column::Email.eq(email.as_str())).await
 }
 
-async fn find_id(db: &impl ConnectionTrait, condition: sea_orm::sea_query::SimpleExpr) -> Result<Option<UserId>, Error> {
+async fn find_id(
+    db: &impl ConnectionTrait,
+    condition: sea_orm::sea_query::SimpleExpr,
+) -> Result<Option<UserId>, Error> {
     let select = Entity::find().select_only().column(Column::Id).filter(condition);
     Ok(select.into_tuple::<Uuid>().one(db).await?.map(UserId))
 }
