@@ -46,7 +46,7 @@ mutation LogIn($input: LoginInput!) {
 # {"Authorization": "Bearer ..."}. Paste one, or
 # let {{alice.accessToken}} stand for the last one.
 query WhoAmI($friend: String!) {
-  viewer { user { id username } email role unreadCount }
+  viewer { user { id username } email role }
   friend: user(by: { username: $friend }) { id username }
 }
 `,

@@ -115,12 +115,10 @@ async fn migrate(config: Config, direction: Migrate) -> Outcome {
         Migrate::Down { steps } => schema.down(steps).await.map_err(text)?,
         Migrate::Status => {}
     }
-    let lines = schema.status().await.map_err(text)?.into_iter();
-    print(
-        lines
-            .map(|(name, is_applied)| format!("{} {name}\n", if is_applied { "applied" } else { "pending" }))
-            .collect::<String>(),
-    )
+    let migrations = schema.status().await.map_err(text)?.into_iter();
+    let lines =
+        migrations.map(|(name, is_applied)| format!("{} {name}\n", if is_applied { "applied" } else { "pending" }));
+    print(lines.collect::<Vec<_>>().concat())
 }
 
 /// Prints to the standard output; a reader that has gone away is no failure.

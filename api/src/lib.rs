@@ -11,6 +11,7 @@ pub mod domain;
 pub mod graphql;
 pub mod http;
 pub mod limiter;
+pub mod link;
 pub mod service;
 pub mod store;
 mod telemetry;

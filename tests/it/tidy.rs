@@ -10,8 +10,9 @@ use self::source::{
 };
 
 /// The layers of `api/src`, lowest first. The last row ties the others together, and its files may name each other.
-const ROWS: [&[&str]; 6] = [
+const ROWS: [&[&str]; 7] = [
     &["domain", "config"],
+    &["link"],
     &["crypto", "store", "cache", "bus", "mail", "limiter"],
     &["service"],
     &["graphql"],
@@ -23,7 +24,7 @@ const ROWS: [&[&str]; 6] = [
 const KEEPERS: [(&[&str], &[&str]); 4] = [
     (&["sea_orm", "sea_orm_migration", "qv_entity", "qv_migration", "sqlx"], &["store"]),
     (&["async_graphql"], &["graphql", "http"]),
-    (&["redis"], &["cache", "bus", "limiter"]),
+    (&["redis"], &["link", "cache", "bus", "limiter"]),
     (&["poem", "hyper", "hyper_util"], &["http", "app"]),
 ];
 

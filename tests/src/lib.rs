@@ -3,6 +3,7 @@
 //! The shape comes from the environment. Without it a world is the embedded one: SQLite in a file, cache and bus in
 //! the process. With `QV_TEST_DATABASE_URL` and `QV_TEST_REDIS_URL` it is the clustered one: a PostgreSQL database of
 //! its own and a key prefix of its own. `tests/run` runs every test on both.
+#![expect(clippy::missing_panics_doc, reason = "a harness panics wherever a test must fail")]
 
 pub mod client;
 pub mod database;

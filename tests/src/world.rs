@@ -69,6 +69,8 @@ impl World {
             ("REDIS__URL", self.redis_url.clone().unwrap_or_default()),
             ("REDIS__PREFIX", self.redis_prefix.clone()),
             ("HTTP__LISTEN", "127.0.0.1:0".to_owned()),
+            // A test does in a second what a person does in an hour.
+            ("RATE_LIMITS__ENABLED", "false".to_owned()),
             // Hashing as the product does it would take most of a test's time.
             ("PASSWORDS__MEMORY_KIB", "64".to_owned()),
             ("PASSWORDS__PASSES", "1".to_owned()),

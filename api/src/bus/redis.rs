@@ -39,7 +39,7 @@ pub struct RedisBus {
 impl RedisBus {
     pub(super) fn open(settings: &config::Redis, random: &Random) -> Result<Self, String> {
         let node = u64::from_le_bytes(random.bytes()).to_string();
-        let (changed, changes) = mpsc::unbounded_channel();
+        let (changed, channels) = mpsc::unbounded_channel();
         let (outbox, hints) = mpsc::channel(OUTBOX);
         let topics = Topics::that_report_leaving(changed.clone());
         let connected = Arc::new(AtomicBool::new(false));
@@ -47,7 +47,7 @@ impl RedisBus {
         let heard = Ear { topics: topics.clone(), connected: Arc::clone(&connected), node: node.clone() };
         let listening = connect(settings, Some(heard))?;
         let speaking = connect(settings, None)?;
-        tokio::spawn(keep_subscribed(listening, topics.clone(), changes));
+        tokio::spawn(keep_subscribed(listening, topics.clone(), channels));
         tokio::spawn(speak(speaking, node, hints));
         Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), changed, outbox, connected })
     }

@@ -1,70 +1,52 @@
 //! The cache in Redis, shared by all nodes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use redis::{
-    AsyncCommands, Client, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
-use secrecy::ExposeSecret;
+use redis::AsyncCommands;
 
 use super::Key;
-use crate::config;
+use crate::link::{Away, Link};
 
-/// One multiplexed connection that comes back by itself.
+/// Values under a prefix of the installation's own.
 #[derive(Clone)]
 pub struct RedisCache {
-    connection: ConnectionManager,
+    link: Arc<Link>,
     prefix: String,
 }
 
 impl RedisCache {
-    pub(super) fn open(settings: &config::Redis) -> Result<Self, String> {
-        let timeout = Duration::from_millis(settings.command_timeout_ms);
-        let config = ConnectionManagerConfig::new()
-            .set_response_timeout(Some(timeout))
-            .set_connection_timeout(Some(timeout))
-            .set_number_of_retries(1);
-        let client = Client::open(settings.url.expose_secret()).map_err(|error| error.to_string())?;
-        // Lazy: a node starts while Redis is away, and degrades as it would later.
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(|error| error.to_string())?;
-        Ok(Self { connection, prefix: settings.prefix.clone() })
+    pub(super) fn new(link: Arc<Link>, prefix: &str) -> Self {
+        Self { link, prefix: format!("{prefix}cache:") }
     }
 
     pub(super) async fn get_many<T>(&self, keys: &[Key<T>]) -> Vec<Option<Vec<u8>>> {
         if keys.is_empty() {
             return Vec::new();
         }
-        let names: Vec<String> = keys.iter().map(|key| self.name(key)).collect();
-        match self.connection.clone().mget(&names).await {
-            Ok(values) => values,
-            Err(error) => {
-                report("read", &error);
-                vec![None; keys.len()]
-            }
-        }
+        let names: Vec<_> = keys.iter().map(|key| self.name(key)).collect();
+        let values = self.link.ask(|mut redis| async move { redis.mget(&names).await }).await;
+        values.unwrap_or_else(|_| vec![None; keys.len()])
     }
 
     pub(super) async fn set<T>(&self, key: &Key<T>, value: Vec<u8>, lifetime: Duration) {
-        let millis = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).max(1);
-        let done: Result<(), _> = self.connection.clone().pset_ex(self.name(key), value, millis).await;
-        done.unwrap_or_else(|error| report("write", &error));
+        let (name, millis) = (self.name(key), u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).max(1));
+        let done = self.link.ask(|mut redis| async move { redis.pset_ex::<_, _, ()>(name, value, millis).await });
+        forget(done.await);
     }
 
     pub(super) async fn delete<T>(&self, key: &Key<T>) {
-        let done: Result<(), _> = self.connection.clone().del(self.name(key)).await;
-        done.unwrap_or_else(|error| report("delete", &error));
+        let name = self.name(key);
+        forget(self.link.ask(|mut redis| async move { redis.del::<_, ()>(name).await }).await);
     }
 
-    pub(super) async fn ping(&self) -> Result<(), String> {
-        self.connection.clone().ping::<()>().await.map_err(|error| error.to_string())
+    pub(super) async fn ping(&self) -> Result<(), Away> {
+        self.link.ask(|mut redis| async move { redis.ping().await }).await
     }
 
     fn name<T>(&self, key: &Key<T>) -> String {
-        format!("{}cache:{}", self.prefix, key.name())
+        format!("{}{}", self.prefix, key.name())
     }
 }
 
-fn report(what: &str, error: &RedisError) {
-    tracing::warn!(cache.operation = what, %error, "the cache does not answer");
-}
+/// The link has logged that Redis is away; values of that time end by their lifetimes.
+fn forget(_: Result<(), Away>) {}

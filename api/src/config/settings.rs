@@ -21,6 +21,7 @@ pub struct Config {
     pub redis: Redis,
     pub accounts: Accounts,
     pub passwords: Passwords,
+    pub rate_limits: RateLimits,
     pub cache: Cache,
     pub feed: Feed,
 }
@@ -74,6 +75,25 @@ pub struct Passwords {
     pub lanes: u32,
     pub concurrency: usize,
     pub queue: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimits {
+    pub enabled: bool,
+    pub nodes: u32,
+    pub register_by_address: Rate,
+    pub login_by_address: Rate,
+    pub login_by_account: Rate,
+    pub send_by_user: Rate,
+    pub cost_by_caller: Rate,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    pub burst: u32,
+    pub interval_ms: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,4 +1,4 @@
-//! Typed ids: a UUIDv7 inside, a `TypeID` such as `user_01jd…` outside.
+//! Typed ids: a `UUIDv7` inside, a `TypeID` such as `user_01jd…` outside.
 
 use std::{fmt, str::FromStr};
 

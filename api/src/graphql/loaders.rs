@@ -5,12 +5,13 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_graphql::dataloader::{DataLoader, Loader};
 
 use crate::{
-    domain::{Conversation, ConversationId, Message, MessageId, PublicKeys, User, UserId},
+    domain::{Account, Conversation, ConversationId, Message, MessageId, PublicKeys, User, UserId},
     service::{self, Operation},
 };
 
 /// Batches for one operation, without a cache: caching belongs to the use cases, where writes invalidate.
 pub(super) struct Loaders {
+    pub(super) accounts: DataLoader<Batch>,
     pub(super) users: DataLoader<Batch>,
     pub(super) keys: DataLoader<Batch>,
     pub(super) messages: DataLoader<Batch>,
@@ -21,7 +22,7 @@ impl Loaders {
     pub(super) fn new(op: &Operation) -> Self {
         // No delay: a batch is what was asked for by the time the executor has nothing else to do.
         let loader = || DataLoader::new(Batch(op.clone()), tokio::spawn).delay(Duration::ZERO);
-        Self { users: loader(), keys: loader(), messages: loader(), conversations: loader() }
+        Self { accounts: loader(), users: loader(), keys: loader(), messages: loader(), conversations: loader() }
     }
 }
 
@@ -32,6 +33,10 @@ pub(super) struct Batch(Operation);
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct KeysOf(pub(super) UserId);
 
+/// Asks for the caller's own account.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Own;
+
 type Loaded<K, V> = Result<HashMap<K, V>, Arc<service::Error>>;
 
 impl Loader<UserId> for Batch {
@@ -40,6 +45,16 @@ impl Loader<UserId> for Batch {
 
     async fn load(&self, ids: &[UserId]) -> Loaded<UserId, User> {
         service::users::find_many(&self.0, ids).await.map_err(Arc::new)
+    }
+}
+
+impl Loader<Own> for Batch {
+    type Value = Account;
+    type Error = Arc<service::Error>;
+
+    async fn load(&self, _: &[Own]) -> Loaded<Own, Account> {
+        let account = service::accounts::own(&self.0).await.map_err(Arc::new)?;
+        Ok(HashMap::from([(Own, account)]))
     }
 }
 

@@ -5,14 +5,15 @@ use async_graphql::{Enum, ID, Object};
 use super::{
     conversation::Conversation,
     error::Result,
+    loaders::Own,
     scalars::{Base64, parse_id},
     scope::Scope,
     session::Session,
     user::User,
 };
 use crate::{
-    domain::{self, Timestamp},
-    service,
+    domain::{self, Account, Timestamp},
+    service::{self, Error},
 };
 
 /// The signed-in caller, and what only the caller may see.
@@ -40,12 +41,12 @@ impl Viewer {
 
     /// The address that mail goes to.
     async fn email(&self) -> Result<String> {
-        Ok(service::accounts::own(&self.scope.op).await?.email)
+        Ok(self.account().await?.email)
     }
 
     /// Whether the address has been confirmed.
     async fn is_email_verified(&self) -> Result<bool> {
-        Ok(service::accounts::own(&self.scope.op).await?.is_email_verified)
+        Ok(self.account().await?.is_email_verified)
     }
 
     /// What the account may do.
@@ -55,7 +56,7 @@ impl Viewer {
 
     /// The latest sign-in with a password or passkey; null before the first.
     async fn last_login_at(&self) -> Result<Option<Timestamp>> {
-        Ok(service::accounts::own(&self.scope.op).await?.last_login_at)
+        Ok(self.account().await?.last_login_at)
     }
 
     /// The session that this request runs in.
@@ -66,12 +67,19 @@ impl Viewer {
 
     /// The private keys, wrapped on the device and opaque here; null until some are stored.
     async fn key_vault(&self) -> Result<Option<Base64>> {
-        Ok(service::accounts::own(&self.scope.op).await?.key_vault.map(Base64))
+        Ok(self.account().await?.key_vault.map(Base64))
     }
 
     /// The conversation with another user, or with oneself; null before its first message.
     async fn conversation(&self, #[graphql(desc = "The other user's id.")] with: ID) -> Result<Option<Conversation>> {
         let conversation = service::conversations::find_with(&self.scope.op, parse_id("with", &with)?).await?;
         Ok(conversation.map(|conversation| Conversation { scope: self.scope.clone(), conversation }))
+    }
+}
+
+impl Viewer {
+    /// Loaded once, however many of its fields are asked for.
+    async fn account(&self) -> Result<Account> {
+        Ok(self.scope.loaders.accounts.load_one(Own).await?.ok_or(Error::NotFound("user"))?)
     }
 }

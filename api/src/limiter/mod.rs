@@ -1,6 +1,5 @@
 //! Rate limits by the generic cell rate algorithm: in this process, or in Redis for all nodes together.
 
-mod breaker;
 mod gcra;
 mod local;
 mod shared;

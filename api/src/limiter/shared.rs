@@ -1,23 +1,11 @@
 //! Limits counted in Redis by all nodes, in one script on one key, with the time of Redis.
 
-use std::{
-    sync::{PoisonError, RwLock},
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
-use redis::{
-    Client, RedisResult, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::Script;
 
-use super::{
-    Decision, Fallback, Limit, Local,
-    breaker::{Breaker, State},
-    gcra::micros,
-};
-
-/// How long a request waits for Redis before the fallback decides.
-const PATIENCE: Duration = Duration::from_millis(100);
+use super::{Decision, Fallback, Limit, Local, gcra::micros};
+use crate::link::Link;
 
 /// As `gcra::decide`. Numbers are stored by format: Lua would round a time in microseconds to 14 digits.
 const SCRIPT: &str = r"
@@ -36,73 +24,33 @@ return {1, 0, math.floor((horizon - next) / interval)}
 
 /// A limiter that all nodes share.
 pub struct Shared {
-    client: Client,
-    connection: RwLock<ConnectionManager>,
-    script: Script,
+    link: Arc<Link>,
+    script: Arc<Script>,
     prefix: String,
     nodes: u32,
-    origin: Instant,
-    breaker: Breaker,
     local: Local,
 }
 
 impl Shared {
-    /// A limiter at this address, which need not answer yet; `nodes` share a limit when it does not answer.
-    pub fn new(url: &str, prefix: &str, nodes: u32) -> RedisResult<Self> {
-        let client = Client::open(url)?;
-        Ok(Self {
-            connection: RwLock::new(connect(&client)?),
-            client,
-            script: Script::new(SCRIPT),
-            prefix: format!("{prefix}limit:"),
-            nodes,
-            origin: Instant::now(),
-            breaker: Breaker::default(),
-            local: Local::default(),
-        })
+    /// A limiter on this Redis; `nodes` share a limit when it does not answer.
+    #[must_use]
+    pub fn new(link: Arc<Link>, prefix: &str, nodes: u32) -> Self {
+        let (script, prefix) = (Arc::new(Script::new(SCRIPT)), format!("{prefix}limit:"));
+        Self { link, script, prefix, nodes, local: Local::default() }
     }
 
     /// Spends `cost` units of what `limit` allows `key`, if they are there.
     pub async fn check(&self, key: &str, limit: &Limit, cost: u32) -> Decision {
-        if !self.breaker.admits(self.origin.elapsed()) {
-            return self.fall_back(key, limit, cost);
+        let (script, name, limit_now) = (Arc::clone(&self.script), format!("{}{key}", self.prefix), *limit);
+        let answer = self.link.ask(|mut redis| async move {
+            let mut call = script.key(name);
+            call.arg(micros(limit_now.interval).max(1)).arg(limit_now.burst).arg(cost);
+            call.invoke_async::<(bool, u64, u32)>(&mut redis).await
+        });
+        match answer.await {
+            Ok((allowed, wait, remaining)) => Decision { allowed, retry_after: Duration::from_micros(wait), remaining },
+            Err(_) => self.fall_back(key, limit, cost),
         }
-        match tokio::time::timeout(PATIENCE, self.ask(key, limit, cost)).await {
-            Ok(Ok((allowed, wait, remaining))) => {
-                if self.breaker.succeeded() {
-                    tracing::info!("limits are counted in Redis again");
-                }
-                Decision { allowed, retry_after: Duration::from_micros(wait), remaining }
-            }
-            Ok(Err(error)) => self.fail(&error.to_string(), key, limit, cost),
-            Err(_) => self.fail("no answer in time", key, limit, cost),
-        }
-    }
-
-    async fn ask(&self, key: &str, limit: &Limit, cost: u32) -> RedisResult<(bool, u64, u32)> {
-        let mut connection = self.connection.read().unwrap_or_else(PoisonError::into_inner).clone();
-        self.script
-            .key(format!("{}{key}", self.prefix))
-            .arg(micros(limit.interval).max(1))
-            .arg(limit.burst)
-            .arg(cost)
-            .invoke_async(&mut connection)
-            .await
-    }
-
-    fn fail(&self, reason: &str, key: &str, limit: &Limit, cost: u32) -> Decision {
-        let state = self.breaker.failed(self.origin.elapsed());
-        if state == State::Opened {
-            tracing::warn!(reason, "Redis does not count limits; each node falls back to its own");
-        }
-        // The manager reconnects only when it hears that a connection has ended. One that went silent is never
-        // replaced by it, so a new one is made for each probe.
-        if state != State::Closed
-            && let Ok(connection) = connect(&self.client)
-        {
-            *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
-        }
-        self.fall_back(key, limit, cost)
     }
 
     fn fall_back(&self, key: &str, limit: &Limit, cost: u32) -> Decision {
@@ -111,13 +59,4 @@ impl Shared {
             Fallback::Open => Decision { allowed: true, retry_after: Duration::ZERO, remaining: limit.burst },
         }
     }
-}
-
-/// A connection that is made when it is first used.
-fn connect(client: &Client) -> RedisResult<ConnectionManager> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE))
-        .set_number_of_retries(1);
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
 }

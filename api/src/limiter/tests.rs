@@ -2,11 +2,8 @@
 
 use std::{env, process, time::Duration};
 
-use super::{
-    Decision, Fallback, Limit, Limiter, Local, Shared,
-    breaker::{Breaker, State},
-    gcra,
-};
+use super::{Decision, Fallback, Limit, Limiter, Local, Shared, gcra};
+use crate::{config, link::Link};
 
 const MINUTE: Limit = Limit { interval: Duration::from_mins(1), burst: 5, fallback: Fallback::Local };
 
@@ -14,11 +11,16 @@ fn allowed(remaining: u32) -> Decision {
     Decision { allowed: true, retry_after: Duration::ZERO, remaining }
 }
 
+fn shared(url: &str, nodes: u32) -> Shared {
+    let settings = config::Redis { url: url.into(), prefix: String::new(), command_timeout_ms: 100 };
+    Shared::new(Link::open(&settings).unwrap(), "test:", nodes)
+}
+
 /// Both variants, Redis as far as one is there; keys are the process's own.
 fn limiters() -> Vec<(Limiter, String)> {
     let mut limiters = vec![Limiter::Local(Local::default())];
     if let Ok(url) = env::var("QV_TEST_REDIS_URL") {
-        limiters.push(Limiter::Redis(Shared::new(&url, "test:", 2).unwrap().into()));
+        limiters.push(Limiter::Redis(shared(&url, 2).into()));
     }
     let name = |limiter| (limiter, format!("{}-{:?}", process::id(), std::thread::current().id()));
     limiters.into_iter().map(name).collect()
@@ -116,24 +118,6 @@ fn extreme_limits_do_not_overflow() {
     assert!(!gcra::decide(0, 0, &zero, 1).1.allowed);
 }
 
-#[test]
-fn the_breaker_opens_after_five_failures_and_lets_one_probe_through_a_second() {
-    let breaker = Breaker::default();
-    let second = Duration::from_secs(1);
-    for _ in 0..4 {
-        assert_eq!(breaker.failed(Duration::ZERO), State::Closed);
-    }
-    assert!(breaker.admits(Duration::ZERO));
-    assert_eq!(breaker.failed(Duration::ZERO), State::Opened);
-    assert!(!breaker.admits(second / 2));
-    assert!(breaker.admits(second));
-    assert!(!breaker.admits(second), "one probe only");
-    assert_eq!(breaker.failed(second), State::Open);
-    assert!(breaker.admits(second * 2));
-    assert!(breaker.succeeded());
-    assert!(breaker.admits(second * 2) && breaker.admits(second * 2));
-}
-
 /// An address that takes connections and never answers.
 fn silent_address() -> (std::net::TcpListener, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -144,7 +128,7 @@ fn silent_address() -> (std::net::TcpListener, String) {
 #[tokio::test]
 async fn a_silent_redis_costs_a_bounded_time_and_then_none() {
     let (_listener, address) = silent_address();
-    let limiter = Shared::new(&address, "test:", 2).unwrap();
+    let limiter = shared(&address, 2);
     let begin = std::time::Instant::now();
     // Two nodes share a burst of five: two each.
     let answers = [limiter.check("key", &MINUTE, 1).await.allowed, limiter.check("key", &MINUTE, 1).await.allowed];
@@ -172,7 +156,7 @@ async fn a_redis_that_went_silent_is_found_again_at_another_connection() {
             tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
         }
     });
-    let limiter = Shared::new(&address, "test:", 1).unwrap();
+    let limiter = shared(&address, 1);
     let open = Limit { burst: 1_000, fallback: Fallback::Open, ..MINUTE };
     let key = format!("{}-silent", process::id());
     // An open fallback answers with the whole burst; less of it remains where it is counted.

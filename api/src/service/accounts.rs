@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Error, Operation,
+    Error, Operation, limits,
     sessions::{self, Grant},
 };
 use crate::{
@@ -40,6 +40,7 @@ pub async fn register(op: &Operation, registration: Registration) -> Result<Gran
     let username: Username = registration.username.parse().map_err(invalid("input.username"))?;
     let email: Email = registration.email.parse().map_err(invalid("input.email"))?;
     let device_info = sessions::check_device_info(registration.device_info)?;
+    limits::spend_registration(op).await?;
     check_new_password(op, &registration.password, [username.as_str(), email.as_str()]).await?;
     let password_hash = op.backend.passwords.hash(registration.password).await?;
 
@@ -66,6 +67,7 @@ pub async fn register(op: &Operation, registration: Registration) -> Result<Gran
 /// Signs a user in; whoever does not exist is refused in the same words and the same time.
 pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
     let device_info = sessions::check_device_info(login.device_info)?;
+    limits::spend_login(op, &login.login).await?;
     let (store, now) = (&op.backend.store, op.backend.source.now());
     let credentials = match (login.login.parse::<Email>(), login.login.parse::<Username>()) {
         (Ok(email), _) => store::accounts::find_by_email(store.db(), &email).await?,

@@ -14,6 +14,8 @@ use crate::{
     config::Config,
     crypto::{AccessTokens, Passwords, Seal, SigningKey},
     domain::Source,
+    limiter::{Limiter, Local, Shared},
+    link::Link,
     store::{self, Store},
 };
 
@@ -29,6 +31,8 @@ pub struct Backend {
     pub(super) store: Store,
     pub(super) cache: Cache,
     pub(super) bus: Bus,
+    pub(super) limiter: Limiter,
+    pub(super) costs: Local,
     pub(super) passwords: Passwords,
     pub(super) tokens: AccessTokens,
     pub(super) verified: VerifiedTokens,
@@ -42,7 +46,14 @@ impl Backend {
         let stop = |error: &dyn ToString| StartError(error.to_string());
         let store = Store::open(&config.database_url(), &config.database).await.map_err(|error| stop(&error))?;
         let redis = |cause| StartError(format!("QUANTUMVAULT__REDIS__URL cannot be used ({cause}): correct it"));
-        let (cache, bus) = (Cache::open(&config.redis), Bus::open(&config.redis, &source.random));
+        let (prefix, nodes) = (&config.redis.prefix, config.rate_limits.nodes);
+        let (cache, bus, limiter) = if config.redis.is_set() {
+            let link = Link::open(&config.redis).map_err(redis)?;
+            let limiter = Limiter::Redis(Box::new(Shared::new(Arc::clone(&link), prefix, nodes)));
+            (Cache::shared(link, prefix), Bus::shared(&config.redis, &source.random).map_err(redis)?, limiter)
+        } else {
+            (Cache::local(), Bus::local(), Limiter::Local(Local::default()))
+        };
         let passwords = Passwords::new(&config.passwords, source.random.clone()).map_err(|error| {
             StartError(format!("QUANTUMVAULT__PASSWORDS__* cannot be used ({error}): correct them"))
         })?;
@@ -58,8 +69,10 @@ impl Backend {
             tokens: AccessTokens::new(&config.accounts.token_issuer, signing),
             verified: VerifiedTokens::default(),
             seal: Seal::new(&installation.cursor_key),
-            cache: cache.map_err(redis)?,
-            bus: bus.map_err(redis)?,
+            costs: Local::default(),
+            cache,
+            bus,
+            limiter,
             store,
             passwords,
             source,

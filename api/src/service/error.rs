@@ -47,6 +47,12 @@ pub enum Error {
     /// What the cursor names was removed by retention.
     #[error("The events behind this cursor are no longer kept.")]
     CursorExpired,
+    /// Too many of these for now.
+    #[error("Too many of these for now: wait before the next.")]
+    RateLimited {
+        /// For how long.
+        retry_after: Duration,
+    },
     /// A part that is needed does not answer.
     #[error("The service is busy or a part of it is away: try again shortly.")]
     Unavailable {
@@ -78,6 +84,7 @@ impl Error {
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::Conflict { .. } => ErrorCode::Conflict,
             Self::CursorExpired => ErrorCode::CursorExpired,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::Unavailable { .. } => ErrorCode::Unavailable,
             Self::Internal { .. } => ErrorCode::InternalServerError,
         }
@@ -90,7 +97,8 @@ impl Error {
             Self::Invalid { field, .. } => vec![("field", field.as_str().into())],
             Self::Conflict { field, .. } => vec![("field", (*field).into())],
             Self::Unauthenticated(reason) => vec![("reason", reason.as_str().into())],
-            Self::Unavailable { .. } => vec![("retryAfterSeconds", RETRY_AFTER.as_secs().into())],
+            Self::RateLimited { retry_after } => vec![("retryAfterSeconds", seconds(*retry_after).into())],
+            Self::Unavailable { .. } => vec![("retryAfterSeconds", seconds(RETRY_AFTER).into())],
             _ => Vec::new(),
         }
     }
@@ -103,6 +111,11 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// Whole seconds, never sooner than it is worth to come back.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 fn authentication_message(reason: AuthenticationReason) -> &'static str {
@@ -148,6 +161,11 @@ mod tests {
             (Error::NotFound("user"), "NOT_FOUND", "[]"),
             (Error::Conflict { field: "input.email", reason: "is taken" }, "CONFLICT", r#"[["field","input.email"]]"#),
             (Error::CursorExpired, "CURSOR_EXPIRED", "[]"),
+            (
+                Error::RateLimited { retry_after: Duration::from_millis(1001) },
+                "RATE_LIMITED",
+                r#"[["retryAfterSeconds",2]]"#,
+            ),
             (Error::Unavailable { cause: cause() }, "UNAVAILABLE", r#"[["retryAfterSeconds",1]]"#),
             (Error::Internal { cause: cause() }, "INTERNAL_SERVER_ERROR", "[]"),
         ] {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Connection, Error, Operation, conversations, users};
+use super::{Connection, Error, Operation, conversations, limits, users};
 use crate::{
     domain::{
         Conversation, ConversationId, FeedEventKind, Message, MessageId, PageArguments, Timestamp, UserId,
@@ -29,6 +29,7 @@ pub struct Draft {
 pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation), Error> {
     let sender_id = op.viewer()?.user_id;
     check(&draft)?;
+    limits::spend_send(op, sender_id).await?;
     let recipient = users::find_many(op, &[draft.recipient_id]).await?.remove(&draft.recipient_id);
     if !recipient.is_some_and(|recipient| recipient.is_active) {
         return Err(Error::NotFound("recipient"));

@@ -8,6 +8,7 @@ pub mod conversations;
 mod error;
 pub mod feed;
 pub mod health;
+pub mod limits;
 pub mod messages;
 mod operation;
 mod page;

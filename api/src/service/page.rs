@@ -21,8 +21,8 @@ impl Operation {
     pub(super) fn page<K: FromStr>(&self, list: &str, arguments: &PageArguments) -> Result<Page<K>, Error> {
         let (direction, limit) = match (arguments.first, arguments.last) {
             (Some(_), Some(_)) => return Err(Error::invalid("last", "cannot be asked for together with `first`")),
-            (_, Some(last)) => (Direction::Backward, self.limit("last", last)?),
-            (Some(first), None) => (Direction::Forward, self.limit("first", first)?),
+            (_, Some(count)) => (Direction::Backward, self.limit("last", count)?),
+            (Some(count), None) => (Direction::Forward, self.limit("first", count)?),
             (None, None) => (Direction::Forward, self.backend.config.graphql.default_page_size),
         };
         let open = |field: &str, cursor: &Option<String>| match cursor {

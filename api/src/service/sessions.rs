@@ -159,7 +159,7 @@ pub(super) async fn open(
 async fn claims(backend: &Backend, token: &str) -> Result<Arc<Claims>, Error> {
     let (digest, now) = (token::digest(token), backend.source.now());
     if let Some(claims) = backend.verified.0.get(&digest) {
-        return access_token::check_times(&claims, now).map(|()| claims).map_err(refusal);
+        return access_token::check_times(&claims, now).map(|()| claims).map_err(|error| refusal(&error));
     }
     let token = SecretString::from(token);
     let claims = match backend.tokens.verify(&token, now) {
@@ -170,12 +170,12 @@ async fn claims(backend: &Backend, token: &str) -> Result<Arc<Claims>, Error> {
         }
         other => other,
     };
-    let claims = Arc::new(claims.map_err(refusal)?);
+    let claims = Arc::new(claims.map_err(|error| refusal(&error))?);
     backend.verified.0.insert(digest, Arc::clone(&claims));
     Ok(claims)
 }
 
-fn refusal(error: TokenError) -> Error {
+fn refusal(error: &TokenError) -> Error {
     Error::Unauthenticated(match error {
         TokenError::Expired => AuthenticationReason::Expired,
         TokenError::UnknownKey(_) | TokenError::Invalid => AuthenticationReason::Invalid,

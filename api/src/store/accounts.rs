@@ -1,7 +1,9 @@
 //! Accounts as their owners and the server see them: credentials, address, role.
 
 use qv_entity::users::{ActiveModel, Column, Entity};
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect,
+};
 use uuid::Uuid;
 
 use super::Error;
@@ -31,6 +33,16 @@ pub struct NewAccount<'a> {
     pub password_hash: String,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+#[derive(DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
+struct AccountRow {
+    email: String,
+    is_verified: bool,
+    role: String,
+    last_login: Option<Timestamp>,
+    key_vault: Option<Vec<u8>>,
 }
 
 /// Adds an account; a taken name or address is [`Error::Taken`].
@@ -86,19 +98,13 @@ async fn find_credentials(
 
 /// The owner's view of an account.
 pub async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Account>, Error> {
-    let row: Option<(String, bool, String, Option<Timestamp>, Option<Vec<u8>>)> = Entity::find()
-        .select_only()
-        .columns([Column::Email, Column::IsVerified, Column::Role, Column::LastLogin, Column::KeyVault])
-        .filter(Column::Id.eq(id.0))
-        .into_tuple()
-        .one(db)
-        .await?;
-    Ok(row.map(|(email, is_email_verified, role, last_login_at, key_vault)| Account {
-        email,
-        is_email_verified,
-        role: role_of(&role),
-        last_login_at,
-        key_vault,
+    let row = Entity::find_by_id(id.0).into_partial_model::<AccountRow>().one(db).await?;
+    Ok(row.map(|row| Account {
+        email: row.email,
+        is_email_verified: row.is_verified,
+        role: role_of(&row.role),
+        last_login_at: row.last_login,
+        key_vault: row.key_vault,
     }))
 }
 

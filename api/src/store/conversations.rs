@@ -86,8 +86,8 @@ pub async fn update_member(
     arrival: &Arrival,
 ) -> Result<(), Error> {
     Members::update_many()
-        .col_expr(Member::LastMessageId, Expr::val(message_id.0).into())
-        .col_expr(Member::LastEvent, Expr::val(arrival.event).into())
+        .col_expr(Member::LastMessageId, Expr::val(message_id.0))
+        .col_expr(Member::LastEvent, Expr::val(arrival.event))
         .col_expr(Member::UnreadCount, Expr::col(Member::UnreadCount).add(i64::from(arrival.is_unread)))
         .filter(Member::ConversationId.eq(id.0))
         .filter(Member::UserId.eq(arrival.user_id.0))
@@ -103,7 +103,7 @@ pub async fn find_with(
     peer_id: UserId,
 ) -> Result<Option<Conversation>, Error> {
     let select = Members::find().filter(Member::UserId.eq(user_id.0)).filter(Member::PeerId.eq(peer_id.0));
-    Ok(select.one(db).await?.map(conversation))
+    Ok(select.one(db).await?.as_ref().map(conversation))
 }
 
 /// Those of these conversations that the user is a member of, in any order.
@@ -115,10 +115,10 @@ pub async fn find_many(
     let select = Members::find()
         .filter(Member::UserId.eq(user_id.0))
         .filter(Member::ConversationId.is_in(ids.iter().map(|id| id.0)));
-    Ok(select.all(db).await?.into_iter().map(conversation).collect())
+    Ok(select.all(db).await?.iter().map(conversation).collect())
 }
 
-fn conversation(row: MemberModel) -> Conversation {
+fn conversation(row: &MemberModel) -> Conversation {
     Conversation {
         id: ConversationId(row.conversation_id),
         peer_id: UserId(row.peer_id),

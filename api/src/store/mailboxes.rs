@@ -86,10 +86,10 @@ pub async fn find_after(
         .limit(limit)
         .all(db)
         .await?;
-    rows.into_iter().map(stored).collect()
+    rows.iter().map(stored).collect()
 }
 
-fn stored(row: Model) -> Result<StoredEvent, Error> {
+fn stored(row: &Model) -> Result<StoredEvent, Error> {
     let kind = [FeedEventKind::Sent, FeedEventKind::Read, FeedEventKind::Deleted]
         .into_iter()
         .find(|kind| kind_text(*kind) == row.kind)

@@ -20,6 +20,15 @@ struct UserRow {
     created_at: Timestamp,
 }
 
+#[derive(DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
+struct KeysRow {
+    id: Uuid,
+    public_key_ecc: Option<Vec<u8>>,
+    public_key_pqc: Option<Vec<u8>>,
+    keys_changed_at: Option<Timestamp>,
+}
+
 impl From<UserRow> for User {
     fn from(row: UserRow) -> Self {
         Self {
@@ -82,15 +91,15 @@ pub struct StoredKeys {
 
 /// The public keys of those of these users that have published some.
 pub async fn find_keys(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<StoredKeys>, Error> {
-    let rows: Vec<(Uuid, Option<Vec<u8>>, Option<Vec<u8>>, Option<Timestamp>)> = Entity::find()
-        .select_only()
-        .columns([Column::Id, Column::PublicKeyEcc, Column::PublicKeyPqc, Column::KeysChangedAt])
-        .filter(Column::Id.is_in(ids.iter().map(|id| id.0)))
-        .into_tuple()
-        .all(db)
-        .await?;
-    let published = rows.into_iter().filter_map(|(id, ecc, pqc, changed_at)| {
-        Some(StoredKeys { user_id: UserId(id), ecc: ecc?, pqc: pqc?, changed_at: changed_at? })
+    let select = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
+    let rows = select.into_partial_model::<KeysRow>().all(db).await?;
+    let published = rows.into_iter().filter_map(|row| {
+        Some(StoredKeys {
+            user_id: UserId(row.id),
+            ecc: row.public_key_ecc?,
+            pqc: row.public_key_pqc?,
+            changed_at: row.keys_changed_at?,
+        })
     });
     Ok(published.collect())
 }

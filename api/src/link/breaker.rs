@@ -5,8 +5,6 @@ use std::{
     time::Duration,
 };
 
-use super::gcra::micros;
-
 const MAX_FAILURES: u32 = 5;
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,4 +47,31 @@ pub(super) enum State {
     Closed,
     Opened,
     Open,
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_breaker_opens_after_five_failures_and_lets_one_probe_through_a_second() {
+        let breaker = Breaker::default();
+        let second = Duration::from_secs(1);
+        for _ in 0..4 {
+            assert_eq!(breaker.failed(Duration::ZERO), State::Closed);
+        }
+        assert!(breaker.admits(Duration::ZERO));
+        assert_eq!(breaker.failed(Duration::ZERO), State::Opened);
+        assert!(!breaker.admits(second / 2));
+        assert!(breaker.admits(second));
+        assert!(!breaker.admits(second), "one probe only");
+        assert_eq!(breaker.failed(second), State::Open);
+        assert!(breaker.admits(second * 2));
+        assert!(breaker.succeeded());
+        assert!(breaker.admits(second * 2) && breaker.admits(second * 2));
+    }
 }

@@ -1,0 +1,91 @@
+//! How often what may be done: by user, by address, by account.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Backend, Error, Operation};
+use crate::{
+    config::Rate,
+    crypto::token,
+    domain::{Client, UserId, Viewer},
+    limiter::{Decision, Fallback, Limit},
+};
+
+/// Counts what an operation may cost, before it runs.
+///
+/// Each node counts its own: a round trip for every request would cost more than what it protects.
+pub fn spend_cost(backend: &Backend, client: &Client, viewer: Option<&Viewer>, cost: usize) -> Result<(), Error> {
+    let settings = &backend.config.rate_limits;
+    if !settings.enabled {
+        return Ok(());
+    }
+    let subject = viewer.map_or_else(|| address(client), |viewer| viewer.user_id.to_string());
+    let cost = u32::try_from(cost).unwrap_or(u32::MAX).max(1);
+    judge(backend.costs.check(&subject, &limit(settings.cost_by_caller, Fallback::Local), cost))
+}
+
+/// Counts a registration, whether or not it succeeds.
+pub(super) async fn spend_registration(op: &Operation) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.register_by_address;
+    spend(&op.backend, "register", &address(&op.client), limit(rate, Fallback::Local)).await
+}
+
+/// Counts a sign-in by where it comes from and by whose account it is for, whether or not it succeeds.
+pub(super) async fn spend_login(op: &Operation, login: &str) -> Result<(), Error> {
+    let limits = &op.backend.config.rate_limits;
+    spend(&op.backend, "login", &address(&op.client), limit(limits.login_by_address, Fallback::Local)).await?;
+    // The account as the caller names it, so that one that does not exist is limited like one that does; as a digest,
+    // so that no address of a person stands in Redis.
+    let account = u128::from_be_bytes(*token::digest(&login.to_ascii_lowercase()).first_chunk().unwrap_or(&[0; 16]));
+    spend(&op.backend, "account", &format!("{account:032x}"), limit(limits.login_by_account, Fallback::Local)).await
+}
+
+/// Counts a message.
+pub(super) async fn spend_send(op: &Operation, sender: UserId) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.send_by_user;
+    spend(&op.backend, "send", &sender.to_string(), limit(rate, Fallback::Open)).await
+}
+
+async fn spend(backend: &Arc<Backend>, action: &str, subject: &str, limit: Limit) -> Result<(), Error> {
+    if !backend.config.rate_limits.enabled {
+        return Ok(());
+    }
+    judge(backend.limiter.check(&format!("{action}:{subject}"), &limit, 1).await)
+}
+
+fn judge(decision: Decision) -> Result<(), Error> {
+    if decision.allowed { Ok(()) } else { Err(Error::RateLimited { retry_after: decision.retry_after }) }
+}
+
+fn limit(rate: Rate, fallback: Fallback) -> Limit {
+    Limit { interval: Duration::from_millis(rate.interval_ms), burst: rate.burst, fallback }
+}
+
+/// The network that a client counts as: an IPv6 user has a /64 to choose addresses from.
+fn address(client: &Client) -> String {
+    match client.ip.map(|ip| ip.to_canonical()) {
+        None => "unknown".to_owned(),
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        Some(IpAddr::V6(ip)) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_one_network_count_as_one() {
+        let of = |ip: &str| {
+            let ip = Some(ip.parse().unwrap());
+            address(&Client { request_id: String::new(), ip, user_agent: None })
+        };
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::9"));
+        assert_ne!(of("2001:db8:1:2::9"), of("2001:db8:1:3::9"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+}
