@@ -141,7 +141,8 @@ impl Subscription {
         #[graphql(desc = "The cursor of the last event that was seen.")] after: Option<String>,
     ) -> Result<impl Stream<Item = Result<MessageFeedEvent>> + use<>> {
         let scope = Scope::of(ctx).clone();
-        let after = after.or_else(|| ctx.data_opt::<LastEventId>().map(|id| id.0.clone()));
+        // A browser that reconnects repeats the address it began with, and says in a header how far it has come since.
+        let after = ctx.data_opt::<LastEventId>().map(|id| id.0.clone()).or(after);
         let feed = service::feed::follow(scope.op.clone(), after.as_deref())?;
         Ok(feed.map(move |delivery| match delivery {
             Ok(delivery) => Ok(MessageFeedEvent { scope: scope.clone(), delivery }),

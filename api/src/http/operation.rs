@@ -18,7 +18,7 @@ use crate::{
         documents::{Call, Outline, Prepared, Refusal},
         response,
     },
-    service,
+    service::{self, limits},
 };
 
 /// On whose behalf an operation runs.
@@ -67,9 +67,13 @@ impl Front {
         Arc::clone(&self.permits).try_acquire_owned().map(|permit| Permit { _permit: permit }).map_err(|_| busy())
     }
 
-    /// Takes a call through the guard, the parser and the persisted queries.
-    pub fn prepare(&self, call: Call, client: &Client) -> Result<Prepared, Answer> {
-        self.parts.documents.prepare(call).map_err(|refusals| Answer::refusals(refusals, &client.request_id))
+    /// Takes a call through the guard, the parser and the persisted queries, and counts what it may cost.
+    pub fn prepare(&self, call: Call, client: &Client, viewer: Option<&Viewer>) -> Result<Prepared, Answer> {
+        let prepared = self.parts.documents.prepare(call);
+        let prepared = prepared.map_err(|refusals| Answer::refusals(refusals, &client.request_id))?;
+        let spent = limits::spend_cost(&self.parts.backend, client, viewer, prepared.cost);
+        spent.map_err(|error| Answer::error(&error, &client.request_id))?;
+        Ok(prepared)
     }
 
     /// Runs a query or a mutation to its end, on a task of its own: neither a client that goes away nor a deadline
@@ -78,15 +82,14 @@ impl Front {
         let request_id = caller.client.request_id.clone();
         let schema = self.parts.schema.clone();
         let (request, outline) = self.attach(prepared, caller);
-        let task = self.tasks.spawn(
-            async move {
-                let mut response = schema.execute(request).await;
-                outline.restore(&mut response);
-                drop(permit);
-                response
-            }
-            .in_current_span(),
-        );
+        // In a box, because the future is some kilobytes that would be copied at every layer around it.
+        let operation = Box::pin(async move {
+            let mut response = schema.execute(request).await;
+            outline.restore(&mut response);
+            drop(permit);
+            response
+        });
+        let task = self.tasks.spawn(operation.in_current_span());
         match timeout(self.parts.http.request_timeout(), task).await {
             Ok(Ok(response)) => Answer::new(response, &request_id),
             Ok(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
@@ -195,12 +198,10 @@ fn retry_after_seconds(error: &ServerError) -> Option<u64> {
 
 /// The cursor of a feed's event, asked for under its own name.
 fn cursor(data: &Value) -> Option<String> {
-    let field = |value: &Value, name| match value {
-        Value::Object(fields) => fields.get(name).cloned(),
-        _ => None,
-    };
-    match field(&field(data, "messageFeed")?, "cursor")? {
-        Value::String(cursor) => Some(cursor),
+    let Value::Object(data) = data else { return None };
+    let Value::Object(event) = data.get("messageFeed")? else { return None };
+    match event.get("cursor")? {
+        Value::String(cursor) => Some(cursor.clone()),
         _ => None,
     }
 }
