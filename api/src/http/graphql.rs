@@ -89,14 +89,13 @@ impl Exchange<'_> {
 
     async fn one(&self, call: Call, caller: Caller, permit: Permit) -> Result<Response, Answer> {
         let wants_events = self.accepted.media == Media::EventStream;
-        let prepared =
-            match self.front.prepare(call, &self.client, viewer.as_ref()).and_then(|prepared| self.allow(prepared)) {
-                // An event stream reports what was refused as its first and only result.
-                Err(answer) if wants_events && !matches!(answer.outcome, Outcome::Rejected(_)) => {
-                    return Ok(self.stream(once(async { answer }).boxed(), None));
-                }
-                prepared => prepared?,
-            };
+        let prepared = match self.front.prepare(call, &caller).and_then(|prepared| self.allow(prepared)) {
+            // An event stream reports what was refused as its first and only result.
+            Err(answer) if wants_events && !matches!(answer.outcome, Outcome::Rejected(_)) => {
+                return Ok(self.stream(once(async { answer }).boxed(), None));
+            }
+            prepared => prepared?,
+        };
         if prepared.kind == OperationType::Subscription {
             let viewer = caller.viewer;
             return Ok(self.stream(self.front.subscribe(prepared, caller), viewer));
@@ -112,7 +111,7 @@ impl Exchange<'_> {
     async fn member(&self, call: Value, caller: Caller) -> Answer {
         let ready = call::from_json(call)
             .map_err(|message| self.reject(StatusCode::BAD_REQUEST, message))
-            .and_then(|call| self.front.prepare(call, &self.client, viewer.as_ref()))
+            .and_then(|call| self.front.prepare(call, &caller))
             .and_then(|prepared| self.front.admit(&self.client).map(|permit| (prepared, permit)));
         match ready {
             Ok((prepared, permit)) => self.front.execute(prepared, caller, permit).await,

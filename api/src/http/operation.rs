@@ -68,11 +68,11 @@ impl Front {
     }
 
     /// Takes a call through the guard, the parser and the persisted queries, and counts what it may cost.
-    pub fn prepare(&self, call: Call, client: &Client, viewer: Option<&Viewer>) -> Result<Prepared, Answer> {
-        let prepared = self.parts.documents.prepare(call);
-        let prepared = prepared.map_err(|refusals| Answer::refusals(refusals, &client.request_id))?;
-        let spent = limits::spend_cost(&self.parts.backend, client, viewer, prepared.cost);
-        spent.map_err(|error| Answer::error(&error, &client.request_id))?;
+    pub fn prepare(&self, call: Call, caller: &Caller) -> Result<Prepared, Answer> {
+        let request_id = &caller.client.request_id;
+        let prepared = self.parts.documents.prepare(call).map_err(|refusals| Answer::refusals(refusals, request_id))?;
+        limits::spend_cost(&self.parts.backend, &caller.client, caller.viewer.as_ref(), prepared.cost)
+            .map_err(|error| Answer::error(&error, request_id))?;
         Ok(prepared)
     }
 

@@ -89,7 +89,7 @@ impl Operations {
         if self.running.len() >= self.front.parts.sockets.max_subscriptions {
             return Err(Answer::too_many_operations(&caller.client.request_id));
         }
-        let prepared = self.front.prepare(call, &caller.client, caller.viewer.as_ref())?;
+        let prepared = self.front.prepare(call, &caller)?;
         if prepared.kind == OperationType::Subscription {
             return Ok(self.front.subscribe(prepared, caller));
         }
