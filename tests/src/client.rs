@@ -30,16 +30,19 @@ pub struct Answer(pub Value);
 
 impl Client {
     /// Nobody yet.
+    #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self { address, token: None, id: String::new(), username: String::new(), http: reqwest::Client::new() }
     }
 
     /// The same user at another node.
+    #[must_use]
     pub fn at(&self, address: SocketAddr) -> Self {
         Self { address, ..self.clone() }
     }
 
     /// Where this node answers.
+    #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -60,6 +63,7 @@ impl Client {
     }
 
     /// The client that a sign-in's answer makes of this one.
+    #[must_use]
     pub fn signed_in(&self, answer: &Answer, field: &str) -> Self {
         let grant = &answer.data()[field];
         let user = &grant["viewer"]["user"];
@@ -98,6 +102,7 @@ impl Answer {
     }
 
     /// The only error's code and extensions.
+    #[must_use]
     pub fn error(&self) -> (&str, &Value) {
         let errors = self.0["errors"].as_array().unwrap_or_else(|| panic!("no errors: {}", self.0));
         assert_eq!(errors.len(), 1, "{}", self.0);
@@ -108,11 +113,13 @@ impl Answer {
 }
 
 /// What registers a user of this name.
+#[must_use]
 pub fn registration(username: &str) -> Value {
     json!({ "username": username, "email": format!("{username}@example.org"), "password": PASSWORD })
 }
 
 /// The variables that send bytes.
+#[must_use]
 pub fn draft(recipient: &Client, content: &str, client_message_id: &str) -> Value {
     json!({ "input": {
         "recipientId": recipient.id,
@@ -123,6 +130,7 @@ pub fn draft(recipient: &Client, content: &str, client_message_id: &str) -> Valu
 }
 
 /// Bytes as the API writes them.
+#[must_use]
 pub fn base64(bytes: impl AsRef<[u8]>) -> String {
     BASE64_STANDARD.encode(bytes)
 }

@@ -54,11 +54,13 @@ impl World {
     }
 
     /// Whether several nodes can serve it.
+    #[must_use]
     pub fn is_clustered(&self) -> bool {
         self.redis_url.is_some()
     }
 
     /// The environment that a node of this world is started with; `node` names its data folder.
+    #[must_use]
     pub fn environment(&self, node: &str) -> Vec<(String, String)> {
         let data_dir = self.folder.path().join(node);
         let settings = [
@@ -77,6 +79,7 @@ impl World {
     }
 
     /// The settings of a node.
+    #[must_use]
     pub fn config(&self, node: &str) -> Config {
         config::load(self.environment(node)).expect("the settings of a test are valid")
     }
@@ -105,6 +108,7 @@ impl World {
 
 impl Node {
     /// Somebody who talks to this node without a session.
+    #[must_use]
     pub fn client(&self) -> Client {
         Client::new(self.server.address)
     }
@@ -118,6 +122,7 @@ impl Node {
 }
 
 /// A temporary folder that nobody else can look into.
+#[must_use]
 pub fn private_folder() -> TempDir {
     tempfile::Builder::new()
         .permissions(std::fs::Permissions::from_mode(0o700))
@@ -126,6 +131,7 @@ pub fn private_folder() -> TempDir {
 }
 
 /// A clock that stands at the present until the test moves it.
+#[must_use]
 pub fn manual_clock() -> Clock {
     Clock::Manual(Arc::new(AtomicI64::new(Clock::System.now().timestamp_micros())))
 }
