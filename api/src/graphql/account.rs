@@ -1,12 +1,13 @@
 //! Registering and signing in.
 
-use async_graphql::{InputObject, Object};
+use async_graphql::{Context, InputObject, Object};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{scope::Scope, viewer::Viewer};
+use super::{error::Result, scope::Scope, viewer::Viewer};
 use crate::{
     domain::Timestamp,
     service::{
+        self,
         accounts::{Login, Registration},
         sessions::Grant,
     },
@@ -88,5 +89,35 @@ impl From<LoginInput> for Login {
     fn from(input: LoginInput) -> Self {
         let LoginInput { login, password, device_info } = input;
         Self { login, password: SecretString::from(password), device_info }
+    }
+}
+
+/// Registering and signing in.
+#[derive(Default)]
+pub struct AccountMutation;
+
+/// Registering and signing in.
+#[Object]
+impl AccountMutation {
+    /// Makes an account and signs its owner in; null only when it fails.
+    async fn register(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The account.")] input: RegisterInput,
+    ) -> Result<Option<AuthPayload>> {
+        let scope = Scope::of(ctx);
+        let grant = service::accounts::register(&scope.op, input.into()).await?;
+        Ok(Some(AuthPayload::new(scope, grant)))
+    }
+
+    /// Signs a user in; null only when it fails.
+    async fn login(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who, and the proof.")] input: LoginInput,
+    ) -> Result<Option<AuthPayload>> {
+        let scope = Scope::of(ctx);
+        let grant = service::accounts::login(&scope.op, input.into()).await?;
+        Ok(Some(AuthPayload::new(scope, grant)))
     }
 }

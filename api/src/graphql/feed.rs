@@ -1,9 +1,17 @@
 //! The message feed's events.
 
-use async_graphql::{Enum, ID, Object};
+use async_graphql::{Context, Enum, ID, Object, Subscription};
+use futures_util::{Stream, StreamExt};
 
-use super::{message::Message, scope::Scope};
-use crate::{domain, service::feed::Delivery};
+use super::{
+    error::{Error, Result},
+    message::Message,
+    scope::Scope,
+};
+use crate::{
+    domain,
+    service::{self, feed::Delivery},
+};
 
 /// The cursor that a client of Server-Sent Events resumes behind (`Last-Event-ID`).
 pub struct LastEventId(pub String);
@@ -52,5 +60,31 @@ impl MessageFeedEvent {
     async fn message(&self) -> Option<Message> {
         let message = self.delivery.event.message.clone()?;
         Some(Message { scope: self.scope.clone(), message })
+    }
+}
+
+/// Events of the caller's mailbox.
+#[derive(Default)]
+pub struct FeedSubscription;
+
+/// Events of the caller's mailbox.
+#[Subscription]
+impl FeedSubscription {
+    /// Every event of the caller's mailbox in order, none missed and none twice.
+    ///
+    /// First those behind `after` (all that are kept, if it is left out), then CAUGHT_UP, then each as it commits.
+    async fn message_feed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The cursor of the last event that was seen.")] after: Option<String>,
+    ) -> Result<impl Stream<Item = Result<MessageFeedEvent>> + use<>> {
+        let scope = Scope::of(ctx).clone();
+        // A browser that reconnects repeats the address it began with, and says in a header how far it has come since.
+        let after = ctx.data_opt::<LastEventId>().map(|id| id.0.clone()).or(after);
+        let feed = service::feed::follow(scope.op.clone(), after.as_deref())?;
+        Ok(feed.map(move |delivery| match delivery {
+            Ok(delivery) => Ok(MessageFeedEvent { scope: scope.clone(), delivery }),
+            Err(error) => Err(Error::from(error)),
+        }))
     }
 }

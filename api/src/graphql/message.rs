@@ -1,6 +1,6 @@
 //! Messages, and sending them.
 
-use async_graphql::{ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use super::{
     conversation::Conversation,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{self, Timestamp},
-    service::messages::Draft,
+    service::{self, messages::Draft},
 };
 
 /// One encrypted message, seen by its sender or its recipient.
@@ -95,5 +95,27 @@ impl SendMessageInput {
             iv: self.iv.0,
             client_message_id: self.client_message_id,
         })
+    }
+}
+
+/// Sending messages.
+#[derive(Default)]
+pub struct MessageMutation;
+
+/// Sending messages.
+#[Object]
+impl MessageMutation {
+    /// Sends a message; sending the same one again returns the first; null only when it fails.
+    async fn send_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The message.")] input: SendMessageInput,
+    ) -> Result<Option<SendMessagePayload>> {
+        let scope = Scope::of(ctx);
+        let (message, conversation) = service::messages::send(&scope.op, input.draft()?).await?;
+        Ok(Some(SendMessagePayload {
+            message: Message { scope: scope.clone(), message },
+            conversation: Conversation { scope: scope.clone(), conversation },
+        }))
     }
 }

@@ -1,6 +1,6 @@
 //! Objects by their global ids.
 
-use async_graphql::{ID, Interface};
+use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
     conversation::Conversation, error::Result, message::Message, scalars::parse_id, scope::Scope, session::Session,
@@ -39,5 +39,33 @@ impl Node {
                 message.map(|message| Self::Message(Message { scope, message }))
             }
         })
+    }
+}
+
+/// Objects by their global ids.
+#[derive(Default)]
+pub struct NodeQuery;
+
+/// Objects by their global ids.
+#[Object]
+impl NodeQuery {
+    /// An object by its id; null when it does not exist or the caller may not see it.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Any global id.")] id: ID) -> Result<Option<Node>> {
+        Node::find(Scope::of(ctx), "id", &id).await
+    }
+
+    /// Objects by their ids, in the order of the ids, null where `node` would be.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global ids, as many as a page may hold.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        let scope = Scope::of(ctx);
+        let max = scope.op.backend.config.graphql.max_page_size;
+        if ids.len() > max {
+            let reason = format!("must have at most {max} ids, and has {}", ids.len());
+            return Err(service::Error::invalid("ids", reason).into());
+        }
+        futures_util::future::try_join_all(ids.iter().map(|id| Node::find(scope, "ids", id))).await
     }
 }

@@ -22,7 +22,7 @@ pub type Builder = async_graphql::SchemaBuilder<Query, Mutation, Subscription>;
 /// What both the schema that answers and the one that judges documents are made of.
 #[must_use]
 pub fn builder() -> Builder {
-    async_graphql::Schema::build(Query, Mutation, Subscription)
+    async_graphql::Schema::build(Query::default(), Mutation::default(), Subscription::default())
 }
 
 /// The schema that answers. It does not validate: `documents` has done so, once for each text.

@@ -1,6 +1,8 @@
 //! What a client must know to stay inside the limits.
 
-use async_graphql::{Enum, Object};
+use async_graphql::{Context, Enum, Object};
+
+use super::scope::Scope;
 
 use crate::{
     config::Config,
@@ -98,5 +100,18 @@ impl ServiceConfig<'_> {
     /// How long a session lives without being refreshed, in seconds.
     async fn refresh_token_ttl_seconds(&self) -> u32 {
         self.0.accounts.refresh_token_ttl_seconds
+    }
+}
+
+/// What a client must know of the server.
+#[derive(Default)]
+pub struct ServiceConfigQuery;
+
+/// What a client must know of the server.
+#[Object]
+impl ServiceConfigQuery {
+    /// The limits and terms of this server.
+    async fn service_config<'a>(&self, ctx: &Context<'a>) -> ServiceConfig<'a> {
+        ServiceConfig(&Scope::of(ctx).op.backend.config)
     }
 }

@@ -1,8 +1,9 @@
 //! Users and their public keys.
 
-use async_graphql::{ID, Object, OneofObject};
+use async_graphql::{Context, ID, Object, OneofObject};
 
 use super::{
+    connection::{Connection, arguments},
     error::Result,
     loaders::KeysOf,
     scalars::{Base64, parse_id},
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{self, Timestamp},
-    service::{Error, users::Lookup},
+    service::{self, Error, users::Lookup},
 };
 
 /// A user, as anyone signed in may see it.
@@ -109,5 +110,40 @@ impl UserBy {
             Self::Username(username) => Lookup::Username(username),
             Self::Email(email) => Lookup::Email(email),
         })
+    }
+}
+
+/// Looking users up.
+#[derive(Default)]
+pub struct UserQuery;
+
+/// Looking users up.
+#[Object]
+impl UserQuery {
+    /// A user; null when nobody is found.
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How to look the user up.")] by: UserBy,
+    ) -> Result<Option<User>> {
+        let scope = Scope::of(ctx);
+        let user = service::users::find(&scope.op, by.lookup()?).await?;
+        Ok(user.map(|user| User { scope: scope.clone(), user }))
+    }
+
+    /// Active users by name; null only when it fails.
+    async fn users(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How the name begins, in upper or lower case.")] search: Option<String>,
+        #[graphql(desc = "How many from the start.")] first: Option<i32>,
+        #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end.")] last: Option<i32>,
+        #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<User>>> {
+        let scope = Scope::of(ctx);
+        let page = arguments(first, after, last, before);
+        let users = service::users::list(&scope.op, search.as_deref(), &page).await?;
+        Ok(Some(Connection::of(users, |user| User { scope: scope.clone(), user })))
     }
 }

@@ -1,6 +1,6 @@
 //! What is the caller's own.
 
-use async_graphql::{Enum, ID, Object};
+use async_graphql::{Context, Enum, ID, Object};
 
 use super::{
     conversation::Conversation,
@@ -81,5 +81,19 @@ impl Viewer {
     /// Loaded once, however many of its fields are asked for.
     async fn account(&self) -> Result<Account> {
         Ok(self.scope.loaders.accounts.load_one(Own).await?.ok_or(Error::NotFound("user"))?)
+    }
+}
+
+/// What is the caller's own.
+#[derive(Default)]
+pub struct ViewerQuery;
+
+/// What is the caller's own.
+#[Object]
+impl ViewerQuery {
+    /// The signed-in caller; null when no access token was sent.
+    async fn viewer(&self, ctx: &Context<'_>) -> Option<Viewer> {
+        let scope = Scope::of(ctx).clone();
+        scope.op.caller().is_some().then_some(Viewer { scope })
     }
 }
