@@ -1,7 +1,6 @@
 //! The documents' tests: a schema shaped as the contract, the default limits, and a thread as small as a worker's.
 
 mod attacks;
-mod figures;
 mod fuzz;
 mod outline;
 mod prepare;
