@@ -23,3 +23,8 @@ schema:
 # Build GraphiQL, which the next build of the server embeds.
 graphiql:
     npm --prefix api/graphiql run setup
+
+# The figures of the release binary; needs wrk.
+bench:
+    cargo build --release --locked
+    cargo bench --locked -p qv_tests
