@@ -33,7 +33,7 @@ impl Conversation {
     /// The newest message; null when the caller has deleted them all.
     async fn last_message(&self) -> Result<Option<Message>> {
         let Some(id) = self.conversation.last_message_id else { return Ok(None) };
-        let message = self.scope.loaders.messages.load_one(id).await?;
+        let message = self.scope.loader.load_one(id).await?;
         Ok(message.map(|message| Message { scope: self.scope.clone(), message }))
     }
 

@@ -9,21 +9,12 @@ use crate::{
     service::{self, Operation},
 };
 
-/// Batches for one operation, without a cache: caching belongs to the use cases, where writes invalidate.
-pub(super) struct Loaders {
-    pub(super) accounts: DataLoader<Batch>,
-    pub(super) users: DataLoader<Batch>,
-    pub(super) keys: DataLoader<Batch>,
-    pub(super) messages: DataLoader<Batch>,
-    pub(super) conversations: DataLoader<Batch>,
-}
-
-impl Loaders {
-    pub(super) fn new(op: &Operation) -> Self {
-        // No delay: a batch is what was asked for by the time the executor has nothing else to do.
-        let loader = || DataLoader::new(Batch(op.clone()), tokio::spawn).delay(Duration::ZERO);
-        Self { accounts: loader(), users: loader(), keys: loader(), messages: loader(), conversations: loader() }
-    }
+/// The batches of one operation, a type of key each.
+///
+/// Without a cache: caching belongs to the use cases, where writes invalidate. Without a delay: a batch is what was
+/// asked for by the time the executor has nothing else to do.
+pub(super) fn loader(op: &Operation) -> DataLoader<Batch> {
+    DataLoader::new(Batch(op.clone()), tokio::spawn).delay(Duration::ZERO)
 }
 
 /// Reads a batch on behalf of an operation.

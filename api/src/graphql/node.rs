@@ -23,19 +23,19 @@ impl Node {
     pub(super) async fn find(scope: &Scope, field: &str, id: &ID) -> Result<Option<Self>> {
         scope.op.viewer()?;
         let scope = scope.clone();
-        let loaders = &scope.clone().loaders;
+        let loader = &scope.clone().loader;
         Ok(match parse_id::<NodeId>(field, id)? {
-            NodeId::User(id) => loaders.users.load_one(id).await?.map(|user| Self::User(User { scope, user })),
+            NodeId::User(id) => loader.load_one(id).await?.map(|user| Self::User(User { scope, user })),
             NodeId::Session(id) => {
                 let session = service::sessions::find(&scope.op, id).await?;
                 session.map(|session| Self::Session(Session { scope, session }))
             }
             NodeId::Conversation(id) => {
-                let conversation = loaders.conversations.load_one(id).await?;
+                let conversation = loader.load_one(id).await?;
                 conversation.map(|conversation| Self::Conversation(Conversation { scope, conversation }))
             }
             NodeId::Message(id) => {
-                let message = loaders.messages.load_one(id).await?;
+                let message = loader.load_one(id).await?;
                 message.map(|message| Self::Message(Message { scope, message }))
             }
         })

@@ -1,13 +1,13 @@
-//! What objects carry with them to resolve their fields: the operation and its loaders.
+//! What objects carry with them to resolve their fields: the operation and its loader.
 
 use std::{ops::Deref, sync::Arc};
 
-use async_graphql::Context;
+use async_graphql::{Context, dataloader::DataLoader};
 
-use super::loaders::Loaders;
+use super::loaders::{Batch, loader};
 use crate::{domain::Viewer, service::Operation};
 
-/// An operation with its loaders, cheap to clone.
+/// An operation with its loader, cheap to clone.
 ///
 /// Objects carry it instead of asking the request, because what a sign-in returns belongs to whoever has just signed
 /// in, not to whoever sent the request.
@@ -16,12 +16,12 @@ pub(super) struct Scope(Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) op: Operation,
-    pub(super) loaders: Loaders,
+    pub(super) loader: DataLoader<Batch>,
 }
 
 impl Scope {
     pub(super) fn new(op: Operation) -> Self {
-        Self(Arc::new(Inner { loaders: Loaders::new(&op), op }))
+        Self(Arc::new(Inner { loader: loader(&op), op }))
     }
 
     /// The scope of the request that a root field belongs to.

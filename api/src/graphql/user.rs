@@ -52,7 +52,7 @@ impl User {
         if self.user.keys_changed_at.is_none() {
             return Ok(None);
         }
-        Ok(self.scope.loaders.keys.load_one(KeysOf(self.user.id)).await?.map(PublicKeys))
+        Ok(self.scope.loader.load_one(KeysOf(self.user.id)).await?.map(PublicKeys))
     }
 
     /// False once the account has been deactivated: it receives nothing any more.
@@ -98,7 +98,7 @@ impl PublicKeys {
 impl User {
     /// The user that something refers to.
     pub(super) async fn load(scope: &Scope, id: domain::UserId) -> Result<Self> {
-        let user = scope.loaders.users.load_one(id).await?.ok_or(Error::NotFound("user"))?;
+        let user = scope.loader.load_one(id).await?.ok_or(Error::NotFound("user"))?;
         Ok(Self { scope: scope.clone(), user })
     }
 }

@@ -73,7 +73,10 @@ impl Exchange<'_> {
         let work = intake::read(&mut request, &self.front.parts.http).await;
         let work = work.map_err(|(status, message)| self.reject(status, message))?;
         let permit = self.front.admit(&self.client)?;
-        let viewer = self.viewer(request.headers()).await?;
+        let viewer = match self.viewer(request.headers()).await {
+            Ok(viewer) => viewer,
+            Err(answer) => return self.refuse(answer),
+        };
         let last_event_id = request::text(request.headers(), "last-event-id").map(str::to_owned);
         let caller = Caller { client: self.client.clone(), viewer, last_event_id };
         match work {
@@ -88,24 +91,30 @@ impl Exchange<'_> {
     }
 
     async fn one(&self, call: Call, caller: Caller, permit: Permit) -> Result<Response, Answer> {
-        let wants_events = self.accepted.media == Media::EventStream;
         let prepared = match self.front.prepare(call, &caller).and_then(|prepared| self.allow(prepared)) {
-            // An event stream reports what was refused as its first and only result.
-            Err(answer) if wants_events && !matches!(answer.outcome, Outcome::Rejected(_)) => {
-                return Ok(self.stream(once(async { answer }).boxed(), None));
-            }
-            prepared => prepared?,
+            Ok(prepared) => prepared,
+            Err(answer) => return self.refuse(answer),
         };
         if prepared.kind == OperationType::Subscription {
             let viewer = caller.viewer;
             return Ok(self.stream(self.front.subscribe(prepared, caller), viewer));
         }
         let answer = self.front.execute(prepared, caller, permit).await;
-        Ok(if wants_events {
+        Ok(if self.accepted.media == Media::EventStream {
             self.stream(once(async { answer }).boxed(), None)
         } else {
             write(answer, self.accepted.media)
         })
+    }
+
+    /// What was refused before it ran: an event stream reports it as its first and only result, since a client that asked
+    /// for one reads nothing else.
+    fn refuse(&self, answer: Answer) -> Result<Response, Answer> {
+        if self.accepted.media == Media::EventStream && !matches!(answer.outcome, Outcome::Rejected(_)) {
+            Ok(self.stream(once(async { answer }).boxed(), None))
+        } else {
+            Err(answer)
+        }
     }
 
     async fn member(&self, call: Value, caller: Caller) -> Answer {

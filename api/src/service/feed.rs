@@ -58,7 +58,8 @@ impl Feed {
                 self.position = event.sequence;
                 return Ok(self.delivery(event));
             }
-            self.ready = match self.read().await {
+            // In a box, because a feed waits far longer than it reads and would carry the room for reading always.
+            self.ready = match Box::pin(self.read()).await {
                 // An open feed outlives an absence of the database: it looks again until it is back.
                 Err(error @ Error::Unavailable { .. }) if self.is_caught_up => {
                     tracing::warn!(cause = error.cause(), "a feed waits for the database");

@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use moka::sync::Cache as Remembered;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -67,7 +68,7 @@ pub async fn authenticate(backend: &Arc<Backend>, _client: &Client, token: &str)
 /// Whether what was proven at the start of a stream still holds; cheap enough to ask before each item.
 pub async fn still_valid(backend: &Arc<Backend>, viewer: &Viewer) -> bool {
     // While the database is away nobody can be shown to be revoked: what is open stays open.
-    backend.source.now() < viewer.expires_at && !matches!(alive(backend, viewer.session_id).await, Ok(None))
+    backend.source.now() < viewer.expires_at && !has_ended(backend, viewer.session_id).await
 }
 
 /// Ends when the session has ended, on whichever node that was.
@@ -76,7 +77,7 @@ pub fn watch(backend: &Arc<Backend>, session_id: SessionId) -> impl Future<Outpu
     async move {
         loop {
             news.news().await;
-            if matches!(alive(&backend, session_id).await, Ok(None)) {
+            if has_ended(&backend, session_id).await {
                 return;
             }
         }
@@ -180,6 +181,11 @@ fn refusal(error: &TokenError) -> Error {
         TokenError::Expired => AuthenticationReason::Expired,
         TokenError::UnknownKey(_) | TokenError::Invalid => AuthenticationReason::Invalid,
     })
+}
+
+/// Whether a session is known to be over. In a box, because streams ask seldom and would carry the room for it always.
+fn has_ended(backend: &Backend, id: SessionId) -> BoxFuture<'_, bool> {
+    Box::pin(async move { matches!(alive(backend, id).await, Ok(None)) })
 }
 
 /// What is known of a session, remembered for a few seconds.
