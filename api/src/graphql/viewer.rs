@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     domain::{self, Account, Timestamp},
-    service::{self, Error},
+    service::{self, Error, users::Lookup},
 };
 
 /// The signed-in caller, and what only the caller may see.
@@ -36,7 +36,9 @@ pub(super) enum Role {
 impl Viewer {
     /// The caller as others see it.
     async fn user(&self) -> Result<User> {
-        User::load(&self.scope, self.scope.op.viewer()?.user_id).await
+        // Alone in its request, so there is nothing to wait for with others.
+        let user = service::users::find(&self.scope.op, Lookup::Id(self.scope.op.viewer()?.user_id)).await?;
+        Ok(User { scope: self.scope.clone(), user: user.ok_or(Error::NotFound("user"))? })
     }
 
     /// The address that mail goes to.
