@@ -1,5 +1,7 @@
 //! What the server says about itself: log lines, for people or for machines.
 
+use std::io::{self, IsTerminal};
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{ConfigError, Log, LogFormat};
@@ -8,9 +10,9 @@ use crate::config::{ConfigError, Log, LogFormat};
 pub fn start(settings: &Log) -> Result<(), ConfigError> {
     let filter = EnvFilter::try_new(&settings.filter)
         .map_err(|error| ConfigError(format!("QUANTUMVAULT__LOG__FILTER cannot be used ({error}): correct it")))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let started = match settings.format {
-        LogFormat::Text => lines.with_target(false).try_init(),
+        LogFormat::Text => lines.with_target(false).with_ansi(io::stderr().is_terminal()).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| ConfigError(format!("logging cannot start: {error}")))
