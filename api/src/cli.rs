@@ -109,7 +109,12 @@ async fn serve(config: Config) -> Outcome {
 
 async fn migrate(config: Config, direction: Migrate) -> Outcome {
     data_dir::prepare(&config.data_dir).map_err(text)?;
-    let schema = store::Schema::open(&config.database_url(), &config.database).await.map_err(text)?;
+    let (url, settings) = (config.database_url(), &config.database);
+    let schema = match direction {
+        Migrate::Up => store::Schema::open_or_create(&url, settings).await,
+        Migrate::Down { .. } | Migrate::Status => store::Schema::open(&url, settings).await,
+    };
+    let schema = schema.map_err(text)?;
     match direction {
         Migrate::Up => schema.up().await.map_err(text)?,
         Migrate::Down { steps } => schema.down(steps).await.map_err(text)?,

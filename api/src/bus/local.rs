@@ -1,11 +1,11 @@
 //! The topics that somebody in this process listens to.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 use super::Subscription;
 
@@ -16,63 +16,72 @@ struct Listeners {
 
 /// Who listens to what.
 #[derive(Clone, Default)]
-pub struct Topics {
-    listeners: Arc<Mutex<HashMap<String, Listeners>>>,
-    /// Where to say that nobody listens to a channel any more.
-    left: Option<mpsc::UnboundedSender<String>>,
+pub struct Topics(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    listeners: Mutex<HashMap<String, Listeners>>,
+    /// Channels that got a listener or lost their last one since somebody asked.
+    changes: Mutex<HashSet<String>>,
+    changed: Notify,
 }
 
 impl Topics {
-    pub(super) fn that_report_leaving(left: mpsc::UnboundedSender<String>) -> Self {
-        Self { left: Some(left), ..Self::default() }
-    }
-
     pub(super) fn notify(&self, channel: &str) {
-        if let Some(listeners) = self.lock().get(channel) {
+        if let Some(listeners) = lock(&self.0.listeners).get(channel) {
             listeners.sender.send_replace(());
         }
     }
 
-    /// A new listener, and whether it is the first of its channel.
-    pub(super) fn subscribe(&self, channel: String) -> (Subscription, bool) {
-        let mut listeners = self.lock();
-        let (receiver, is_first) = match listeners.entry(channel.clone()) {
+    pub(super) fn subscribe(&self, channel: String) -> Subscription {
+        let receiver = match lock(&self.0.listeners).entry(channel.clone()) {
             Entry::Occupied(mut entry) => {
                 entry.get_mut().count += 1;
-                (entry.get().sender.subscribe(), false)
+                entry.get().sender.subscribe()
             }
             Entry::Vacant(entry) => {
                 let (sender, receiver) = watch::channel(());
                 entry.insert(Listeners { sender, count: 1 });
-                (receiver, true)
+                self.change(&channel);
+                receiver
             }
         };
-        (Subscription { receiver, topics: self.clone(), channel }, is_first)
+        Subscription { receiver, topics: self.clone(), channel }
     }
 
     pub(super) fn leave(&self, channel: &str) {
-        let mut listeners = self.lock();
+        let mut listeners = lock(&self.0.listeners);
         let Some(entry) = listeners.get_mut(channel) else { return };
         entry.count -= 1;
         if entry.count == 0 {
             listeners.remove(channel);
-            // Said under the lock, so that a later subscription to the channel is heard later.
-            if let Some(left) = &self.left {
-                left.send(channel.to_owned()).ok();
-            }
+            self.change(channel);
         }
     }
 
     pub(super) fn has_listeners(&self, channel: &str) -> bool {
-        self.lock().contains_key(channel)
+        lock(&self.0.listeners).contains_key(channel)
     }
 
-    #[cfg(test)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+    pub(super) fn channels(&self) -> Vec<String> {
+        lock(&self.0.listeners).keys().cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Listeners>> {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until a channel has got a listener or lost its last one.
+    pub(super) async fn changed(&self) {
+        self.0.changed.notified().await;
     }
+
+    pub(super) fn take_changes(&self) -> HashSet<String> {
+        std::mem::take(&mut *lock(&self.0.changes))
+    }
+
+    fn change(&self, channel: &str) {
+        lock(&self.0.changes).insert(channel.to_owned());
+        self.0.changed.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

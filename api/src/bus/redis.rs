@@ -10,7 +10,7 @@ use std::{
 };
 
 use redis::{
-    Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind,
+    AsyncCommands, Client, FromRedisValue, IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use secrecy::ExposeSecret;
@@ -24,32 +24,29 @@ use crate::{
 
 /// Hints that may wait to be sent; past it they are dropped, and listeners find the news by polling.
 const OUTBOX: usize = 4096;
-const RETRY: Duration = Duration::from_millis(500);
+/// How soon a silent Redis is noticed, and a lost one tried again.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The handle of a node's bus.
 #[derive(Clone)]
 pub struct RedisBus {
     topics: Topics,
     prefix: Arc<str>,
-    changed: mpsc::UnboundedSender<String>,
     outbox: mpsc::Sender<String>,
-    connected: Arc<AtomicBool>,
+    ear: Arc<Ear>,
 }
 
 impl RedisBus {
     pub(super) fn open(settings: &config::Redis, random: &Random) -> Result<Self, String> {
         let node = u64::from_le_bytes(random.bytes()).to_string();
-        let (changed, channels) = mpsc::unbounded_channel();
         let (outbox, hints) = mpsc::channel(OUTBOX);
-        let topics = Topics::that_report_leaving(changed.clone());
-        let connected = Arc::new(AtomicBool::new(false));
-
-        let heard = Ear { topics: topics.clone(), connected: Arc::clone(&connected), node: node.clone() };
-        let listening = connect(settings, Some(heard))?;
+        let topics = Topics::default();
+        let ear = Arc::new(Ear { topics: topics.clone(), is_connected: AtomicBool::new(false), node: node.clone() });
         let speaking = connect(settings, None)?;
-        tokio::spawn(keep_subscribed(listening, topics.clone(), channels));
+        let listener = Listener::new(settings.clone(), Arc::clone(&ear))?;
+        tokio::spawn(listener.run());
         tokio::spawn(speak(speaking, node, hints));
-        Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), changed, outbox, connected })
+        Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), outbox, ear })
     }
 
     pub(super) fn publish(&self, topic: Topic) {
@@ -62,16 +59,11 @@ impl RedisBus {
     }
 
     pub(super) fn subscribe(&self, topic: Topic) -> Subscription {
-        let channel = self.channel(topic);
-        let (subscription, is_first) = self.topics.subscribe(channel.clone());
-        if is_first {
-            self.changed.send(channel).ok();
-        }
-        subscription
+        self.topics.subscribe(self.channel(topic))
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Relaxed)
+        self.ear.is_connected.load(Ordering::Relaxed)
     }
 
     fn channel(&self, topic: Topic) -> String {
@@ -82,7 +74,7 @@ impl RedisBus {
 /// What the listening connection does with what it hears.
 struct Ear {
     topics: Topics,
-    connected: Arc<AtomicBool>,
+    is_connected: AtomicBool,
     node: String,
 }
 
@@ -90,12 +82,9 @@ impl Ear {
     fn hear(&self, push: &PushInfo) {
         let text = |place: usize| push.data.get(place).and_then(|value| String::from_redis_value_ref(value).ok());
         match push.kind {
-            PushKind::Disconnection => self.connected.store(false, Ordering::Relaxed),
+            PushKind::Disconnection => self.is_connected.store(false, Ordering::Relaxed),
             // Confirmed, or confirmed anew after a loss: there may be news from before.
-            PushKind::Subscribe => {
-                self.connected.store(true, Ordering::Relaxed);
-                self.topics.notify(&text(0).unwrap_or_default());
-            }
+            PushKind::Subscribe => self.topics.notify(&text(0).unwrap_or_default()),
             // What this node said itself has been heard already.
             PushKind::Message if text(1).as_deref() != Some(&self.node) => {
                 self.topics.notify(&text(0).unwrap_or_default());
@@ -105,67 +94,98 @@ impl Ear {
     }
 }
 
-fn connect(settings: &config::Redis, ear: Option<Ear>) -> Result<ConnectionManager, String> {
+/// Keeps Redis subscribed to just those channels that have listeners here.
+struct Listener {
+    settings: config::Redis,
+    ear: Arc<Ear>,
+    connection: ConnectionManager,
+    subscribed: HashSet<String>,
+}
+
+impl Listener {
+    fn new(settings: config::Redis, ear: Arc<Ear>) -> Result<Self, String> {
+        let connection = connect(&settings, Some(Arc::clone(&ear)))?;
+        Ok(Self { settings, ear, connection, subscribed: HashSet::new() })
+    }
+
+    async fn run(mut self) {
+        let mut ticks = tokio::time::interval(CHECK_EVERY);
+        loop {
+            let is_due = tokio::select! {
+                () = self.ear.topics.changed() => false,
+                _ = ticks.tick() => true,
+            };
+            let was_connected = self.ear.is_connected.load(Ordering::Relaxed);
+            let done = match (was_connected, is_due) {
+                (true, true) => self.connection.ping::<()>().await,
+                (true, false) => self.follow_changes().await,
+                // While Redis is away it is asked at the ticks only.
+                (false, false) => continue,
+                (false, true) => self.begin_anew().await,
+            };
+            self.ear.is_connected.store(done.is_ok(), Ordering::Relaxed);
+            if done.is_ok() != was_connected {
+                match done {
+                    Ok(()) => tracing::info!("the bus listens"),
+                    Err(error) => tracing::warn!(%error, "the bus hears nothing; feeds look by themselves"),
+                }
+            }
+        }
+    }
+
+    /// A connection that went silent is never replaced by its manager, and one that came back has no subscriptions.
+    async fn begin_anew(&mut self) -> RedisResult<()> {
+        if let Ok(connection) = connect(&self.settings, Some(Arc::clone(&self.ear))) {
+            self.connection = connection;
+        }
+        self.connection.ping::<()>().await?;
+        self.ear.topics.take_changes();
+        self.subscribed.clear();
+        for channel in self.ear.topics.channels() {
+            self.connection.subscribe(&channel).await?;
+            self.subscribed.insert(channel);
+        }
+        Ok(())
+    }
+
+    async fn follow_changes(&mut self) -> RedisResult<()> {
+        for channel in self.ear.topics.take_changes() {
+            match (self.ear.topics.has_listeners(&channel), self.subscribed.contains(&channel)) {
+                (true, false) => {
+                    self.connection.subscribe(&channel).await?;
+                    self.subscribed.insert(channel);
+                }
+                (false, true) => {
+                    self.connection.unsubscribe(&channel).await?;
+                    self.subscribed.remove(&channel);
+                }
+                // A listener that came to a channel still subscribed gets no confirmation: it may have missed one.
+                (true, true) => self.ear.topics.notify(&channel),
+                (false, false) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn connect(settings: &config::Redis, ear: Option<Arc<Ear>>) -> Result<ConnectionManager, String> {
     let timeout = Duration::from_millis(settings.command_timeout_ms);
     let mut config = ConnectionManagerConfig::new()
         .set_response_timeout(Some(timeout))
         .set_connection_timeout(Some(timeout))
         .set_pipeline_buffer_size(1024)
-        .set_max_delay(Duration::from_secs(1));
-    // A listener never gives up, since nothing else would wake it; a speaker's hint is soon worthless.
-    config = match ear {
-        None => config.set_number_of_retries(1),
-        Some(ear) => {
-            let push = move |push: PushInfo| {
-                ear.hear(&push);
-                Ok::<(), ()>(())
-            };
-            config.set_number_of_retries(usize::MAX).set_push_sender(push).set_automatic_resubscription()
-        }
-    };
+        .set_number_of_retries(1);
+    if let Some(ear) = ear {
+        config = config.set_push_sender(move |push: PushInfo| {
+            ear.hear(&push);
+            Ok::<(), ()>(())
+        });
+    }
     let text = |error: redis::RedisError| error.to_string();
     let info = settings.url.expose_secret().into_connection_info().map_err(text)?;
     let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     let client = Client::open(info.set_redis_settings(redis)).map_err(text)?;
     ConnectionManager::new_lazy_with_config(client, config).map_err(text)
-}
-
-/// Keeps Redis subscribed to just those channels that have listeners, retrying what failed.
-async fn keep_subscribed(
-    mut connection: ConnectionManager,
-    topics: Topics,
-    mut changes: mpsc::UnboundedReceiver<String>,
-) {
-    let mut subscribed = HashSet::new();
-    let mut pending = HashSet::new();
-    loop {
-        tokio::select! {
-            channel = changes.recv() => match channel {
-                Some(channel) => drop(pending.insert(channel)),
-                None => return,
-            },
-            () = tokio::time::sleep(RETRY), if !pending.is_empty() => {}
-        }
-        while let Ok(channel) = changes.try_recv() {
-            pending.insert(channel);
-        }
-        for channel in std::mem::take(&mut pending) {
-            let done = match (topics.has_listeners(&channel), subscribed.contains(&channel)) {
-                (true, false) => connection.subscribe(&channel).await.map(|()| subscribed.insert(channel.clone())),
-                (false, true) => connection.unsubscribe(&channel).await.map(|()| subscribed.remove(&channel)),
-                // A listener that came to a channel still subscribed gets no confirmation: it may have missed one.
-                (true, true) => {
-                    topics.notify(&channel);
-                    continue;
-                }
-                (false, false) => continue,
-            };
-            if let Err(error) = done {
-                tracing::warn!(%error, "the bus cannot change its subscriptions");
-                pending.insert(channel);
-            }
-        }
-    }
 }
 
 async fn speak(mut connection: ConnectionManager, node: String, mut hints: mpsc::Receiver<String>) {

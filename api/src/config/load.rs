@@ -10,6 +10,9 @@ use super::Config;
 /// Every setting with its default and a sentence on it.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const PREFIX: &str = "QUANTUMVAULT";
+/// The numbers that mean something at zero.
+const MAY_BE_ZERO: [&str; 4] =
+    ["http.batch_limit", "passwords.concurrency", "cache.user_ttl_seconds", "cache.session_ttl_seconds"];
 /// Names the file; not a setting itself.
 const FILE_VARIABLE: &str = "QUANTUMVAULT__CONFIG";
 
@@ -38,11 +41,10 @@ pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<C
     }
     let variables = variables(environment, &known);
     refuse_unknown(&flatten(&variables).map_err(|error| ConfigError(error.to_string()))?, &known, variable)?;
-    let config: Config = builder
-        .add_source(variables)
-        .build()
-        .and_then(config::Config::try_deserialize)
-        .map_err(|error| ConfigError(format!("the settings cannot be used: {error}")))?;
+    let unusable = |error| ConfigError(format!("the settings cannot be used: {error}"));
+    let settings = builder.add_source(variables).build().map_err(unusable)?;
+    let config: Config = settings.clone().try_deserialize().map_err(unusable)?;
+    known.keys().try_for_each(|key| check_number(&settings, key))?;
     check(&config)?;
     Ok(config)
 }
@@ -94,6 +96,17 @@ fn flatten(source: &dyn Source) -> Result<BTreeMap<String, bool>, config::Config
     Ok(keys)
 }
 
+/// Numbers count something, and nothing works with none of it, but where none has a meaning of its own.
+fn check_number(settings: &config::Config, key: &str) -> Result<(), ConfigError> {
+    let least = i64::from(!MAY_BE_ZERO.contains(&key));
+    match settings.get::<Value>(key).map(|value| value.kind) {
+        Ok(ValueKind::I64(number)) if !(least..=i64::from(i32::MAX)).contains(&number) => {
+            Err(ConfigError(format!("{} must be between {least} and {}", variable(key), i32::MAX)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What no single setting can tell by itself.
 fn check(config: &Config) -> Result<(), ConfigError> {
     let url = config.database_url();
@@ -125,10 +138,25 @@ fn check(config: &Config) -> Result<(), ConfigError> {
             "must be less than QUANTUMVAULT__ACCOUNTS__REFRESH_TOKEN_TTL_SECONDS",
         );
     }
-    if config.feed.batch_size == 0 {
-        return refuse("feed.batch_size", "must be at least 1");
+    if config.graphql.default_page_size > config.graphql.max_page_size {
+        return refuse("graphql.default_page_size", "must be at most QUANTUMVAULT__GRAPHQL__MAX_PAGE_SIZE");
+    }
+    if (config.rate_limits.cost_by_caller.burst as usize) < config.graphql.max_complexity {
+        return refuse("rate_limits.cost_by_caller.burst", "must be at least QUANTUMVAULT__GRAPHQL__MAX_COMPLEXITY");
+    }
+    if let Some(origin) = config.http.allowed_origins.iter().find(|origin| !is_origin(origin)) {
+        let why = format!("names {origin}, which no browser sends: write scheme://host[:port] without a path");
+        return refuse("http.allowed_origins", &why);
     }
     Ok(())
+}
+
+/// Whether browsers could send this as an origin (RFC 6454, section 6.2).
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    host.is_some_and(|host| {
+        !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']) && !text.contains(char::is_uppercase)
+    })
 }
 
 #[cfg(test)]
@@ -166,6 +194,10 @@ mod tests {
             (&[("QUANTUMVAULT__REDIS__URL", "redis://127.0.0.1")], "QUANTUMVAULT__REDIS__URL needs a database"),
             (&[("QUANTUMVAULT__CONFIG", "/nowhere.toml")], "QUANTUMVAULT__CONFIG names /nowhere.toml"),
             (&[("QUANTUMVAULT__LOG__FORMAT", "xml")], "log.format"),
+            (&[("QUANTUMVAULT__FEED__POLL_SECONDS", "0")], "QUANTUMVAULT__FEED__POLL_SECONDS must be between 1 and"),
+            (&[("QUANTUMVAULT__HTTP__MAX_CONNECTIONS", "9223372036854775807")], "MAX_CONNECTIONS must be between 1"),
+            (&[("QUANTUMVAULT__GRAPHQL__DEFAULT_PAGE_SIZE", "500")], "DEFAULT_PAGE_SIZE must be at most"),
+            (&[("QUANTUMVAULT__HTTP__ALLOWED_ORIGINS", "https://app.example/")], "ALLOWED_ORIGINS names https://app"),
         ] {
             let error = load_with(pairs).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");

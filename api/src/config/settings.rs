@@ -116,7 +116,9 @@ impl Config {
     #[must_use]
     pub fn database_url(&self) -> SecretString {
         if self.database.url.expose_secret().is_empty() {
-            format!("sqlite://{}", self.data_dir.join("quantumvault.db").display()).into()
+            let file = self.data_dir.join("quantumvault.db").display().to_string();
+            // What an address would read as something else.
+            format!("sqlite://{}", file.replace('%', "%25").replace('?', "%3F").replace('#', "%23")).into()
         } else {
             self.database.url.clone()
         }

@@ -113,6 +113,12 @@ pub struct Username(Arc<str>);
 pub struct Email(String);
 
 impl Username {
+    /// Whether a name could begin with this text.
+    #[must_use]
+    pub fn can_begin_with(text: &str) -> bool {
+        text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-'))
+    }
+
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -132,8 +138,7 @@ impl FromStr for Username {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-');
-        if !text.bytes().all(known) {
+        if !Self::can_begin_with(text) {
             return Err("may hold letters a to z, digits, and _ . - only");
         }
         if !(3..=32).contains(&text.len()) {

@@ -28,14 +28,13 @@ impl From<Arc<service::Error>> for Error {
 
 impl From<Error> for async_graphql::Error {
     fn from(Error(error): Error) -> Self {
-        if let Some(cause) = error.cause() {
-            tracing::error!(error.code = error.code().as_str(), cause, "an operation failed");
-        }
-        Self::new(error.to_string()).extend_with(|_, extensions| {
+        let told = Self::new(error.to_string()).extend_with(|_, extensions| {
             extensions.set("code", error.code().as_str());
             for (name, value) in error.fields() {
                 extensions.set(name, async_graphql::Value::from_json(value).unwrap_or_default());
             }
-        })
+        });
+        // The cause goes along for the log, which is written where the request's id is known.
+        Self { source: Some(error), ..told }
     }
 }

@@ -7,7 +7,7 @@ use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Va
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{domain::ErrorCode, graphql::documents::Refusal};
+use crate::{domain::ErrorCode, graphql::documents::Refusal, service};
 
 /// The most errors that an answer carries.
 const MAX_ERRORS: usize = 10;
@@ -64,6 +64,11 @@ pub fn refusal_json(refusals: Vec<Refusal>, request_id: &str) -> Bytes {
 
 /// Gives an error its code and the request's id; what nobody gave a known code is a fault of ours.
 fn settle(error: &mut ServerError, request_id: &str) {
+    let cause = error.source::<service::Error>().and_then(service::Error::cause);
+    if let Some(cause) = cause {
+        tracing::error!(request.id = request_id, error.path = path(error), cause, "a field failed");
+    }
+    let is_logged = cause.is_some();
     let code = match code(error) {
         Some(code) => code,
         None if UNREADABLE_INPUT.iter().any(|start| error.message.starts_with(start)) => {
@@ -75,7 +80,9 @@ fn settle(error: &mut ServerError, request_id: &str) {
         None => ErrorCode::InternalServerError,
     };
     if code == ErrorCode::InternalServerError {
-        tracing::error!(request.id = request_id, error.path = path(error), error.message, "a request failed");
+        if !is_logged {
+            tracing::error!(request.id = request_id, error.path = path(error), error.message, "a request failed");
+        }
         INTERNAL_MESSAGE.clone_into(&mut error.message);
         error.extensions = None;
     }

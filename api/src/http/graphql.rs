@@ -43,7 +43,8 @@ impl Endpoint for Graphql {
         let Some(client) = request.data::<Client>().cloned() else {
             return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
         };
-        if request.headers().contains_key(header::UPGRADE) {
+        // Clients offer other upgrades too, such as h2c, which may be left alone (RFC 9110, 7.8).
+        if request::text(request.headers(), "upgrade").is_some_and(|name| name.eq_ignore_ascii_case("websocket")) {
             return Ok(socket::upgrade(front, &request, client).await);
         }
         let explore = front.parts.explore && request.method() == Method::GET;
@@ -121,6 +122,7 @@ impl Exchange<'_> {
         let ready = call::from_json(call)
             .map_err(|message| self.reject(StatusCode::BAD_REQUEST, message))
             .and_then(|call| self.front.prepare(call, &caller))
+            .and_then(|prepared| self.allow(prepared))
             .and_then(|prepared| self.front.admit(&self.client).map(|permit| (prepared, permit)));
         match ready {
             Ok((prepared, permit)) => self.front.execute(prepared, caller, permit).await,

@@ -127,6 +127,9 @@ impl Front {
 impl Answer {
     /// What a failed use case of the front itself, such as a token that is not valid, is answered with.
     pub fn error(error: &service::Error, request_id: &str) -> Self {
+        if let Some(cause) = error.cause() {
+            tracing::error!(request.id = request_id, error.code = error.code().as_str(), cause, "a request failed");
+        }
         let refusal = Refusal { fields: error.fields(), ..Refusal::new(error.code(), error.to_string()) };
         Self::refusals(vec![refusal], request_id)
     }
@@ -139,7 +142,8 @@ impl Answer {
 
     /// One operation more than a socket may have running.
     pub fn too_many_operations(request_id: &str) -> Self {
-        Self::failure(ErrorCode::RateLimited, "Too many operations are running on this connection.", request_id)
+        let refusal = Refusal::new(ErrorCode::RateLimited, "Too many operations are running on this connection.");
+        Self::refusals(vec![retry_soon(refusal)], request_id)
     }
 
     /// Whether the operation ran, so that this is a result and not a refusal.
@@ -185,7 +189,10 @@ fn outcome(code: ErrorCode) -> Outcome {
 }
 
 fn overloaded() -> Refusal {
-    let refusal = Refusal::new(ErrorCode::Unavailable, "The server is busy: try again.");
+    retry_soon(Refusal::new(ErrorCode::Unavailable, "The server is busy: try again."))
+}
+
+fn retry_soon(refusal: Refusal) -> Refusal {
     Refusal { fields: vec![("retryAfterSeconds", 1.into())], ..refusal }
 }
 

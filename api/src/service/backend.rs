@@ -37,6 +37,8 @@ pub struct Backend {
     pub(super) tokens: AccessTokens,
     pub(super) verified: VerifiedTokens,
     pub(super) seal: Seal,
+    /// Raised by a restore, after which a cursor may name what never happened.
+    pub(super) epoch: i32,
     pub(super) source: Source,
 }
 
@@ -69,6 +71,7 @@ impl Backend {
             tokens: AccessTokens::new(&config.accounts.token_issuer, signing),
             verified: VerifiedTokens::default(),
             seal: Seal::new(&installation.cursor_key),
+            epoch: installation.feed_epoch,
             costs: Local::default(),
             cache,
             bus,

@@ -37,9 +37,13 @@ pub fn follow(
     // Listening begins before the first look, so that nothing falls between the two.
     let news = op.backend.bus.subscribe(Topic::Mailbox(user_id));
     let feed = Feed { op, news, position, ready: VecDeque::new(), is_caught_up: false };
-    Ok(stream::unfold(feed, |mut feed| async move {
-        let next = feed.next().await;
-        Some((next, feed))
+    Ok(stream::unfold(Some(feed), |feed| async move {
+        let mut feed = feed?;
+        match feed.next().await {
+            Ok(delivery) => Some((Ok(delivery), Some(feed))),
+            // What cannot be read now cannot be read behind it either: said once, and the stream ends.
+            Err(error) => Some((Err(error), None)),
+        }
     }))
 }
 
@@ -58,16 +62,7 @@ impl Feed {
                 self.position = event.sequence;
                 return Ok(self.delivery(event));
             }
-            // In a box, because a feed waits far longer than it reads and would carry the room for reading always.
-            self.ready = match Box::pin(self.read()).await {
-                // An open feed outlives an absence of the database: it looks again until it is back.
-                Err(error @ Error::Unavailable { .. }) if self.is_caught_up => {
-                    tracing::warn!(cause = error.cause(), "a feed waits for the database");
-                    tokio::time::sleep(self.unassisted_poll()).await;
-                    continue;
-                }
-                other => other?,
-            };
+            self.ready = self.read_on_a_task().await?;
             if !self.ready.is_empty() {
                 continue;
             }
@@ -83,26 +78,21 @@ impl Feed {
         }
     }
 
-    /// The next events behind the position, with a GAP before them where retention has taken some.
-    async fn read(&self) -> Result<VecDeque<FeedEvent>, Error> {
-        let (db, limit) = (self.op.backend.store.db(), self.op.backend.config.feed.batch_size.into());
-        let user_id = self.op.viewer()?.user_id;
-        let stored = store::mailboxes::find_after(db, user_id, self.position, limit).await?;
-        let Some(first) = stored.first() else { return Ok(VecDeque::new()) };
-        // Places are gapless as they are taken; a hole can only be what retention has removed.
-        let gap = (first.sequence > self.position + 1).then(|| marker(FeedEventKind::Gap, first.sequence - 1));
-
-        let mut ids: Vec<_> = stored.iter().map(|event| event.message_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let found = messages::find_many(&self.op, &ids).await?;
-        let events = stored.into_iter().map(|event| FeedEvent {
-            sequence: event.sequence,
-            kind: event.kind,
-            message_id: Some(event.message_id),
-            message: found.get(&event.message_id).cloned(),
-        });
-        Ok(gap.into_iter().chain(events).collect())
+    /// Reads on, waiting for a database that is away.
+    ///
+    /// On a task, because a stream whose reader is slow is not polled: it would keep a connection of the pool from
+    /// everyone else for as long.
+    async fn read_on_a_task(&self) -> Result<VecDeque<FeedEvent>, Error> {
+        loop {
+            let reading = tokio::spawn(read(self.op.clone(), self.position));
+            match reading.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
+                Err(Error::Unavailable { cause }) => {
+                    tracing::warn!(cause, "a feed waits for the database");
+                    tokio::time::sleep(self.unassisted_poll()).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     fn delivery(&self, event: FeedEvent) -> Delivery {
@@ -120,6 +110,27 @@ impl Feed {
     fn unassisted_poll(&self) -> Duration {
         Duration::from_millis(self.op.backend.config.feed.poll_without_bus_ms)
     }
+}
+
+/// The next events behind a position, with a GAP before them where retention has taken some.
+async fn read(op: Operation, position: i64) -> Result<VecDeque<FeedEvent>, Error> {
+    let (db, limit) = (op.backend.store.db(), op.backend.config.feed.batch_size.into());
+    let stored = store::mailboxes::find_after(db, op.viewer()?.user_id, position, limit).await?;
+    let Some(first) = stored.first() else { return Ok(VecDeque::new()) };
+    // Places are gapless as they are taken; a hole can only be what retention has removed.
+    let gap = (first.sequence > position + 1).then(|| marker(FeedEventKind::Gap, first.sequence - 1));
+
+    let mut ids: Vec<_> = stored.iter().map(|event| event.message_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let found = messages::find_many(&op, &ids).await?;
+    let events = stored.into_iter().map(|event| FeedEvent {
+        sequence: event.sequence,
+        kind: event.kind,
+        message_id: Some(event.message_id),
+        message: found.get(&event.message_id).cloned(),
+    });
+    Ok(gap.into_iter().chain(events).collect())
 }
 
 fn marker(kind: FeedEventKind, sequence: i64) -> FeedEvent {

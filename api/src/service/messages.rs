@@ -30,21 +30,27 @@ pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation
     let sender_id = op.viewer()?.user_id;
     check(&draft)?;
     limits::spend_send(op, sender_id).await?;
-    let recipient = users::find_many(op, &[draft.recipient_id]).await?.remove(&draft.recipient_id);
-    if !recipient.is_some_and(|recipient| recipient.is_active) {
-        return Err(Error::NotFound("recipient"));
-    }
-    let store = &op.backend.store;
     let recipient_id = draft.recipient_id;
-    let tx = store.begin().await?;
-    let (message, is_new) = deliver(op, &tx, sender_id, draft).await?;
-    if is_new {
-        tx.commit().await?;
-        op.backend.bus.publish(Topic::Mailbox(recipient_id));
-        op.backend.bus.publish(Topic::Mailbox(sender_id));
-    } else {
-        tx.rollback().await?;
-    }
+    let recipient = users::find_many(op, &[recipient_id]).await?.remove(&recipient_id);
+    let recipient = recipient.ok_or(Error::NotFound("recipient"))?;
+    let tx = op.backend.store.begin().await?;
+    let message = match deliver(op, &tx, sender_id, draft, recipient.is_active).await {
+        Ok(Delivered::Now(message)) => {
+            tx.commit().await?;
+            op.backend.bus.publish(Topic::Mailbox(recipient_id));
+            op.backend.bus.publish(Topic::Mailbox(sender_id));
+            message
+        }
+        // Nothing was written, and the places that were taken are given back.
+        Ok(Delivered::Before(message)) => {
+            tx.rollback().await?;
+            message
+        }
+        Err(error) => {
+            tx.rollback().await?;
+            return Err(error);
+        }
+    };
     let conversation = conversations::find_with(op, recipient_id).await?;
     Ok((message, conversation.ok_or(Error::NotFound("conversation"))?))
 }
@@ -83,18 +89,35 @@ fn check(draft: &Draft) -> Result<(), Error> {
     Ok(())
 }
 
+/// A message that is stored.
+enum Delivered {
+    /// By this request.
+    Now(Message),
+    /// By an earlier one of the same id.
+    Before(Message),
+}
+
 /// Writes a message and both its feed events, or finds the one that is there already.
-async fn deliver(op: &Operation, tx: &Transaction, sender_id: UserId, draft: Draft) -> Result<(Message, bool), Error> {
+async fn deliver(
+    op: &Operation,
+    tx: &Transaction,
+    sender_id: UserId,
+    draft: Draft,
+    is_deliverable: bool,
+) -> Result<Delivered, Error> {
     let recipient_id = draft.recipient_id;
     let arrivals = arrivals(tx, sender_id, recipient_id).await?;
     // The sender's mailbox is held now, so no other request can be sending under the same id.
     let earlier = store::messages::find_by_client_message_id(tx.db(), sender_id, &draft.client_message_id).await?;
     if let Some(earlier) = earlier {
         return if is_same(&earlier, &draft) {
-            Ok((earlier, false))
+            Ok(Delivered::Before(earlier))
         } else {
             Err(Error::Conflict { field: "input.clientMessageId", reason: "names another message already" })
         };
+    }
+    if !is_deliverable {
+        return Err(Error::NotFound("recipient"));
     }
     let now = op.backend.source.now();
     let id = MessageId(op.backend.source.uuid());
@@ -119,7 +142,7 @@ async fn deliver(op: &Operation, tx: &Transaction, sender_id: UserId, draft: Dra
         message_id: id,
     });
     store::mailboxes::record(tx.db(), events, now).await?;
-    Ok((message, true))
+    Ok(Delivered::Now(message))
 }
 
 /// Takes a place in the mailbox of either member, in the order of their ids; notes to oneself take one.

@@ -70,6 +70,6 @@ impl Operation {
     /// A cursor means something to one user in one list only.
     fn scope(&self, list: &str) -> Vec<u8> {
         let user = self.caller().map(|viewer| viewer.user_id.0).unwrap_or_default();
-        [user.as_bytes(), list.as_bytes()].concat()
+        [&self.backend.epoch.to_be_bytes()[..], user.as_bytes(), list.as_bytes()].concat()
     }
 }

@@ -43,9 +43,14 @@ pub enum OpenError {
 pub struct Schema(DatabaseConnection);
 
 impl Schema {
-    /// Connects; the schema is left as it is.
+    /// Connects to a database that must exist; the schema is left as it is.
     pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
-        Ok(Self(connect(url, settings).await?))
+        Ok(Self(connect(url, settings, false).await?))
+    }
+
+    /// The same, with an SQLite file made where there is none.
+    pub async fn open_or_create(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
+        Ok(Self(connect(url, settings, true).await?))
     }
 
     /// Applies what is pending.
@@ -71,7 +76,7 @@ impl Schema {
 impl Store {
     /// Opens the database and brings its schema up to date; nodes that start together wait for one another.
     pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
-        let schema = Schema::open(url, settings).await?;
+        let schema = Schema::open_or_create(url, settings).await?;
         schema.up().await?;
         let Schema(mut db) = schema;
         let statements = Arc::new(AtomicU64::new(0));
@@ -85,7 +90,11 @@ impl Store {
 }
 
 /// A pool of connections as the settings say.
-async fn connect(url: &SecretString, settings: &config::Database) -> Result<DatabaseConnection, OpenError> {
+async fn connect(
+    url: &SecretString,
+    settings: &config::Database,
+    may_create: bool,
+) -> Result<DatabaseConnection, OpenError> {
     let url = url.expose_secret();
     let is_in_memory = url.contains(":memory:");
     let mut options = ConnectOptions::new(url);
@@ -105,9 +114,9 @@ async fn connect(url: &SecretString, settings: &config::Database) -> Result<Data
         .map_sqlx_postgres_pool_opts(|pool| {
             pool.after_release(|connection, _| Box::pin(async move { Ok(is_clean(connection).await) }))
         })
-        .map_sqlx_sqlite_opts(|sqlite| {
+        .map_sqlx_sqlite_opts(move |sqlite| {
             sqlite
-                .create_if_missing(true)
+                .create_if_missing(may_create)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(5))
