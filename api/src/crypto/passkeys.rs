@@ -1,6 +1,6 @@
 //! `WebAuthn` (level 3): the options that browsers take, and the judgement of what they answer.
 //!
-//! A judgement is one signature to verify, well under a millisecond, so it runs where it is asked for.
+//! A judgement verifies one signature, so it runs where it is asked for.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
