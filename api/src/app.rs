@@ -26,7 +26,7 @@ pub struct Server {
 
 impl Server {
     /// Starts a server; it answers when this returns.
-    pub async fn start(config: Config, source: Source) -> Result<Self, StartError> {
+    pub async fn start(mut config: Config, source: Source) -> Result<Self, StartError> {
         data_dir::prepare(&config.data_dir)?;
         let signing = data_dir::signing_key(&config.data_dir, &source.random)?;
         let documents = Documents::new(config.graphql.clone(), graphql::builder());
@@ -34,6 +34,8 @@ impl Server {
         // Bound before the database is opened: of two servers on one address the second must not touch anything.
         let listener = bind(config.http.listen).await?;
         let address = listener.local_addr().map_err(|error| unbound(config.http.listen, &error))?;
+        // Port 0 has become one that pages are served at.
+        config.http.listen = address;
         let backend = Backend::open(config, source.clone(), signing).await?;
         let config = &backend.config;
         let parts = Parts {

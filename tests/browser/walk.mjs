@@ -3,13 +3,10 @@
 // node walk.mjs --url http://127.0.0.1:8000/graphql --kind graphiql|explorer
 //   [--chromium /usr/bin/chromium] [--screenshot file.png] [--viewport 1280x800] [--scheme light|dark]
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 
-import { chromium } from "playwright-core";
-
+import { check, suite } from "./browser.mjs";
 import { Explorer } from "./explorer.mjs";
 import { Graphiql } from "./graphiql.mjs";
 
@@ -29,51 +26,18 @@ if (!options.url || !Page) {
   process.exit(2);
 }
 
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 const [width, height] = options.viewport.split("x").map(Number);
-const profile = mkdtempSync(path.join(tmpdir(), "quantumvault-browser-"));
-const complaints = [];
-let passed = 0;
-let failed = 0;
-
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath: options.chromium,
-  args: FLAGS,
-  viewport: { width, height },
-  colorScheme: options.scheme,
-  permissions: ["clipboard-read", "clipboard-write"],
+const { url, scheme, chromium } = options;
+await suite({ url, chromium, viewport: { width, height }, colorScheme: scheme }, async (context) => {
+  try {
+    await walk(context);
+  } catch (error) {
+    await screenshot(context, "failed");
+    throw error;
+  }
 });
-try {
-  context.setDefaultTimeout(20_000);
-  await context.addInitScript(() => {
-    document.addEventListener("securitypolicyviolation", (event) => {
-      console.error(`policy violated: ${event.violatedDirective} ${event.blockedURI}`);
-    });
-  });
-  context.on("request", (request) => staysHome(request.url()));
-  context.on("page", watch);
-  await walk();
-} catch (error) {
-  check("the walk reaches its end", false, error.message);
-  await screenshot("failed");
-} finally {
-  await context.close();
-  rmSync(profile, { recursive: true, force: true });
-}
-check("no error, no policy violation, no request elsewhere", complaints.length === 0, complaints.join("\n"));
-console.log(`${passed} passed, ${failed} failed`);
-process.exit(failed === 0 ? 0 : 1);
 
-async function walk() {
+async function walk(context) {
   const suffix = Date.now().toString(36);
   const alice = `alice_${suffix}`;
   const bob = `bob_${suffix}`;
@@ -96,7 +60,7 @@ async function walk() {
   check("alice sends", (await second.run("SendMessage", { input: message })).includes(suffix));
   const event = await first.event(content);
   check("the message arrives in bob's feed", event.includes("SENT") && event.includes(alice), event);
-  await screenshot(path.parse(options.screenshot ?? "").name);
+  await screenshot(context, path.parse(options.screenshot ?? "").name);
 
   const said = await second.run("Conversation", {});
   check("the conversation holds the message", said.includes(content) && said.includes(bob), said);
@@ -109,26 +73,7 @@ async function walk() {
   }
 }
 
-function watch(page) {
-  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.message}`));
-  page.on("websocket", (socket) => staysHome(socket.url().replace(/^ws/, "http")));
-  page.on("console", (message) => {
-    if (message.type() === "error") complaints.push(`console: ${message.text()}`);
-  });
-}
-
-function staysHome(address) {
-  const { protocol, origin } = new URL(address);
-  if (protocol !== "data:" && origin !== new URL(options.url).origin) complaints.push(`request to ${address}`);
-}
-
-function check(claim, holds, found = "") {
-  if (holds) passed += 1;
-  else failed += 1;
-  console.log(holds ? `ok   ${claim}` : `FAIL ${claim}\n     ${found}`);
-}
-
-async function screenshot(name) {
+async function screenshot(context, name) {
   if (!options.screenshot) return;
   const folder = path.dirname(options.screenshot);
   for (const [index, page] of context.pages().filter((page) => page.url() === options.url).entries()) {

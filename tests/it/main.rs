@@ -7,6 +7,7 @@ mod feed;
 mod messages;
 mod nodes;
 mod pages;
+mod passkeys;
 mod schema;
 mod start;
 mod statements;

@@ -11,5 +11,7 @@ pub use graphql::{Graphql, Mode};
 pub use http::Http;
 pub use load::{ConfigError, DEFAULTS, load};
 pub use network::Network;
-pub use settings::{Accounts, Cache, Config, Database, Feed, Log, LogFormat, Passwords, Rate, RateLimits, Redis};
+pub use settings::{
+    Accounts, Cache, Config, Database, Feed, Log, LogFormat, Passwords, Rate, RateLimits, Redis, Webauthn,
+};
 pub use sockets::Sockets;

@@ -21,6 +21,7 @@ pub struct Config {
     pub redis: Redis,
     pub accounts: Accounts,
     pub passwords: Passwords,
+    pub webauthn: Webauthn,
     pub rate_limits: RateLimits,
     pub cache: Cache,
     pub feed: Feed,
@@ -75,6 +76,15 @@ pub struct Passwords {
     pub lanes: u32,
     pub concurrency: usize,
     pub queue: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webauthn {
+    pub relying_party_id: String,
+    pub relying_party_name: String,
+    pub origins: Vec<String>,
+    pub recent_sign_in_seconds: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -2,11 +2,13 @@
 
 pub mod access_token;
 mod fingerprint;
+pub mod passkeys;
 pub mod password;
 pub mod seal;
 pub mod token;
 
 pub use access_token::{AccessTokens, Claims, SigningKey, TokenError};
 pub use fingerprint::fingerprint;
+pub use passkeys::Passkeys;
 pub use password::{PasswordError, Passwords};
 pub use seal::Seal;

@@ -143,6 +143,12 @@ fn failed(error: impl std::fmt::Display) -> PasswordError {
     PasswordError::Failed(error.to_string())
 }
 
+/// Whether a stored text is a hash at all, so that some password can match it.
+#[must_use]
+pub fn is_set(stored: &str) -> bool {
+    PasswordHash::new(stored).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,14 @@ impl Seal {
         Some(payload.to_vec())
     }
 
+    /// The name that `payload` goes by under `scope`: always the same, and telling nothing of it without the key.
+    #[must_use]
+    pub fn derive(&self, scope: &[u8], payload: &[u8]) -> [u8; 16] {
+        let mut name = [0; 16];
+        name.copy_from_slice(&self.tag(scope, payload).finalize().into_bytes()[..16]);
+        name
+    }
+
     fn tag(&self, scope: &[u8], payload: &[u8]) -> Hmac<Sha256> {
         // The length keeps scope and payload apart.
         let length = u64::try_from(scope.len()).unwrap_or(u64::MAX).to_be_bytes();

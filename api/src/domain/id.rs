@@ -76,6 +76,26 @@ typed_ids! {
     ConversationId = "conversation" as Conversation;
     /// One encrypted message.
     MessageId = "message" as Message;
+    /// A way to sign in without a password.
+    PasskeyId = "passkey" as Passkey;
+}
+
+/// A passkey's registration or login that has begun; no object of the API, so `node(id)` does not know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CeremonyId(pub Uuid);
+
+impl fmt::Display for CeremonyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_type_id(f, "ceremony", self.0)
+    }
+}
+
+impl FromStr for CeremonyId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        text.strip_prefix("ceremony_").and_then(parse_suffix).map(Self).ok_or(IdError::Malformed)
+    }
 }
 
 fn write_type_id(f: &mut fmt::Formatter<'_>, prefix: &str, uuid: Uuid) -> fmt::Result {

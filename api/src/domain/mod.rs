@@ -6,13 +6,15 @@ pub mod event;
 pub mod id;
 pub mod message;
 pub mod page;
+pub mod passkey;
 pub mod source;
 
 pub use account::{Account, Client, Email, PublicKeys, Role, Session, User, Username, Viewer};
 pub use error_code::{AuthenticationReason, ErrorCode};
-pub use id::{ConversationId, IdError, MessageId, NodeId, SessionId, UserId};
+pub use id::{CeremonyId, ConversationId, IdError, MessageId, NodeId, PasskeyId, SessionId, UserId};
 pub use message::{Conversation, FeedEvent, FeedEventKind, Message};
 pub use page::{Direction, Page, PageArguments, Slice};
+pub use passkey::{CeremonyKind, DeviceName, Passkey};
 pub use source::{Clock, Random, Source};
 
 /// A point in time, in UTC, never finer than a microsecond (the finest that both databases keep).

@@ -10,6 +10,7 @@ mod feed;
 mod loaders;
 mod message;
 mod node;
+mod passkey;
 pub mod response;
 mod roots;
 mod scalars;

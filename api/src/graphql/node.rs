@@ -3,8 +3,8 @@
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
-    conversation::Conversation, error::Result, message::Message, scalars::parse_id, scope::Scope, session::Session,
-    user::User,
+    conversation::Conversation, error::Result, message::Message, passkey::Passkey, scalars::parse_id, scope::Scope,
+    session::Session, user::User,
 };
 use crate::{domain::NodeId, service};
 
@@ -16,6 +16,7 @@ pub(super) enum Node {
     Session(Session),
     Conversation(Conversation),
     Message(Message),
+    Passkey(Passkey),
 }
 
 impl Node {
@@ -37,6 +38,9 @@ impl Node {
             NodeId::Message(id) => {
                 let message = loader.load_one(id).await?;
                 message.map(|message| Self::Message(Message { scope, message }))
+            }
+            NodeId::Passkey(id) => {
+                service::passkeys::find(&scope.op, id).await?.map(|passkey| Self::Passkey(Passkey(passkey)))
             }
         })
     }

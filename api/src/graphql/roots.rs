@@ -6,7 +6,7 @@ use async_graphql::{MergedObject, MergedSubscription};
 
 use super::{
     account::AccountMutation, feed::FeedSubscription, message::MessageMutation, node::NodeQuery,
-    service_config::ServiceConfigQuery, user::UserQuery, viewer::ViewerQuery,
+    passkey::PasskeyMutation, service_config::ServiceConfigQuery, user::UserQuery, viewer::ViewerQuery,
 };
 
 /// Reads.
@@ -15,7 +15,7 @@ pub struct Query(ViewerQuery, NodeQuery, UserQuery, ServiceConfigQuery);
 
 /// Changes: each takes one input and returns what it changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutation, MessageMutation);
+pub struct Mutation(AccountMutation, PasskeyMutation, MessageMutation);
 
 /// Events.
 #[derive(MergedSubscription, Default)]

@@ -6,6 +6,7 @@ use super::{
     conversation::Conversation,
     error::Result,
     loaders::Own,
+    passkey::Passkey,
     scalars::{Base64, parse_id},
     scope::Scope,
     session::Session,
@@ -65,6 +66,11 @@ impl Viewer {
     async fn session(&self) -> Result<Session> {
         let session = service::sessions::current(&self.scope.op).await?;
         Ok(Session { scope: self.scope.clone(), session })
+    }
+
+    /// The passkeys of the account, oldest first, at most 20.
+    async fn passkeys(&self) -> Result<Vec<Passkey>> {
+        Ok(service::passkeys::own(&self.scope.op).await?.into_iter().map(Passkey).collect())
     }
 
     /// The private keys, wrapped on the device and opaque here; null until some are stored.

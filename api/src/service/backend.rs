@@ -12,7 +12,7 @@ use crate::{
     bus::Bus,
     cache::Cache,
     config::Config,
-    crypto::{AccessTokens, Passwords, Seal, SigningKey},
+    crypto::{AccessTokens, Passkeys, Passwords, Seal, SigningKey},
     domain::Source,
     limiter::{Limiter, Local, Shared},
     link::Link,
@@ -34,6 +34,7 @@ pub struct Backend {
     pub(super) limiter: Limiter,
     pub(super) costs: Local,
     pub(super) passwords: Passwords,
+    pub(super) passkeys: Passkeys,
     pub(super) tokens: AccessTokens,
     pub(super) verified: VerifiedTokens,
     pub(super) seal: Seal,
@@ -60,6 +61,10 @@ impl Backend {
             StartError(format!("QUANTUMVAULT__PASSWORDS__* cannot be used ({error}): correct them"))
         })?;
 
+        let passkeys = Passkeys::new(&config.webauthn, format!("http://localhost:{}", config.http.listen.port()));
+        let passkeys = passkeys
+            .map_err(|error| StartError(format!("QUANTUMVAULT__WEBAUTHN__* cannot be used ({error}): correct them")))?;
+
         let (now, db) = (source.now(), store.db());
         let installation = store::installation::find_or_insert(db, source.random.bytes(), now).await;
         let installation = installation.map_err(|error| stop(&error))?;
@@ -78,6 +83,7 @@ impl Backend {
             limiter,
             store,
             passwords,
+            passkeys,
             source,
             config,
         };

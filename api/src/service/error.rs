@@ -27,12 +27,15 @@ pub enum Error {
     /// There is no valid session.
     #[error("{}", authentication_message(*.0))]
     Unauthenticated(AuthenticationReason),
-    /// The login and the password do not belong together.
-    #[error("The login or the password is wrong.")]
+    /// What was given does not sign anybody in.
+    #[error("The login, the password or the passkey is wrong.")]
     InvalidCredentials,
     /// The caller may not do that.
     #[error("This needs the role ADMIN.")]
     Forbidden,
+    /// The caller has to prove once more who it is.
+    #[error("This needs a recent sign-in: sign in again, and try it in the new session.")]
+    SignInAgain,
     /// There is no such thing, or the caller may not see it.
     #[error("There is no such {0}.")]
     NotFound(&'static str),
@@ -80,7 +83,7 @@ impl Error {
             Self::Invalid { .. } => ErrorCode::BadUserInput,
             Self::Unauthenticated(_) => ErrorCode::Unauthenticated,
             Self::InvalidCredentials => ErrorCode::InvalidCredentials,
-            Self::Forbidden => ErrorCode::Forbidden,
+            Self::Forbidden | Self::SignInAgain => ErrorCode::Forbidden,
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::Conflict { .. } => ErrorCode::Conflict,
             Self::CursorExpired => ErrorCode::CursorExpired,
@@ -158,6 +161,7 @@ mod tests {
             (Error::Unauthenticated(AuthenticationReason::Expired), "UNAUTHENTICATED", r#"[["reason","EXPIRED"]]"#),
             (Error::InvalidCredentials, "INVALID_CREDENTIALS", "[]"),
             (Error::Forbidden, "FORBIDDEN", "[]"),
+            (Error::SignInAgain, "FORBIDDEN", "[]"),
             (Error::NotFound("user"), "NOT_FOUND", "[]"),
             (Error::Conflict { field: "input.email", reason: "is taken" }, "CONFLICT", r#"[["field","input.email"]]"#),
             (Error::CursorExpired, "CURSOR_EXPIRED", "[]"),

@@ -43,6 +43,13 @@ pub(super) async fn spend_login(op: &Operation, login: &str) -> Result<(), Error
     spend(&op.backend, "account", &format!("{account:032x}"), limit(limits.login_by_account, Fallback::Local)).await
 }
 
+/// Counts a passkey ceremony by where it comes from: as often as a sign-in, and apart from those, so that whoever tries
+/// passwords keeps nobody's passkey out. It is counted when it begins, since it can be finished but once.
+pub(super) async fn spend_passkey(op: &Operation) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.login_by_address;
+    spend(&op.backend, "passkey", &address(&op.client), limit(rate, Fallback::Local)).await
+}
+
 /// Counts a message.
 pub(super) async fn spend_send(op: &Operation, sender: UserId) -> Result<(), Error> {
     let rate = op.backend.config.rate_limits.send_by_user;

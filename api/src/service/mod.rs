@@ -12,6 +12,7 @@ pub mod limits;
 pub mod messages;
 mod operation;
 mod page;
+pub mod passkeys;
 pub mod sessions;
 pub mod users;
 

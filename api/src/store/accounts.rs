@@ -96,6 +96,12 @@ async fn find_credentials(
     }))
 }
 
+/// What is stored of an account's password, the account locked until the transaction ends.
+pub async fn lock_password_hash(db: &impl ConnectionTrait, id: UserId) -> Result<Option<String>, Error> {
+    let select = Entity::find_by_id(id.0).select_only().column(Column::PasswordHash).lock_exclusive();
+    Ok(select.into_tuple().one(db).await?)
+}
+
 /// The owner's view of an account.
 pub async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Account>, Error> {
     let row = Entity::find_by_id(id.0).into_partial_model::<AccountRow>().one(db).await?;

@@ -23,11 +23,16 @@ pub enum Unique {
     Username,
     /// A user's address.
     Email,
+    /// What an authenticator calls a passkey.
+    CredentialId,
 }
 
 /// The constraint's name in PostgreSQL, and how SQLite names its columns.
-const CONSTRAINTS: [(Unique, &str, &str); 2] =
-    [(Unique::Username, "idx_users_username", "users.username"), (Unique::Email, "idx_users_email", "users.email")];
+const CONSTRAINTS: [(Unique, &str, &str); 3] = [
+    (Unique::Username, "idx_users_username", "users.username"),
+    (Unique::Email, "idx_users_email", "users.email"),
+    (Unique::CredentialId, "idx_webauthn_credential_id", "webauthn_credentials.credential_id"),
+];
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {

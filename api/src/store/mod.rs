@@ -11,6 +11,8 @@ pub mod mailboxes;
 pub mod messages;
 mod open;
 mod page;
+pub mod passkey_ceremonies;
+pub mod passkeys;
 pub mod sessions;
 mod transaction;
 pub mod users;

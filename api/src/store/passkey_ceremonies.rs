@@ -1,0 +1,63 @@
+//! Passkey ceremonies under way, where every node finds them.
+
+use qv_entity::passkey_ceremonies::{ActiveModel, Column, Entity};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use serde_json::Value;
+
+use super::Error;
+use crate::domain::{CeremonyId, CeremonyKind, SessionId, Timestamp};
+
+/// A ceremony that has begun.
+pub struct Ceremony {
+    /// Names it.
+    pub id: CeremonyId,
+    /// What it was begun for.
+    pub kind: CeremonyKind,
+    /// The session that registers.
+    pub session_id: Option<SessionId>,
+    /// What the `WebAuthn` library has to remember.
+    pub state: Value,
+    /// When it stops being finished.
+    pub expires_at: Timestamp,
+}
+
+/// Adds a ceremony.
+pub async fn insert(db: &impl ConnectionTrait, ceremony: Ceremony) -> Result<(), Error> {
+    let row = ActiveModel {
+        id: Set(ceremony.id.0),
+        kind: Set(kind_text(ceremony.kind).to_owned()),
+        session_id: Set(ceremony.session_id.map(|id| id.0)),
+        state: Set(ceremony.state),
+        expires_at: Set(ceremony.expires_at),
+    };
+    Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// Takes a ceremony away: of two that ask for it at once, on whichever nodes, one gets it.
+pub async fn delete(db: &impl ConnectionTrait, id: CeremonyId) -> Result<Option<Ceremony>, Error> {
+    let rows = Entity::delete_many().filter(Column::Id.eq(id.0)).exec_with_returning(db).await?;
+    Ok(rows.into_iter().next().map(|row| Ceremony {
+        id,
+        kind: kind_of(&row.kind),
+        session_id: row.session_id.map(SessionId),
+        state: row.state,
+        expires_at: row.expires_at,
+    }))
+}
+
+/// Removes what nobody has finished in time.
+pub async fn delete_expired(db: &impl ConnectionTrait, now: Timestamp) -> Result<u64, Error> {
+    Ok(Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?.rows_affected)
+}
+
+fn kind_of(text: &str) -> CeremonyKind {
+    if text == kind_text(CeremonyKind::Registration) { CeremonyKind::Registration } else { CeremonyKind::Login }
+}
+
+fn kind_text(kind: CeremonyKind) -> &'static str {
+    match kind {
+        CeremonyKind::Registration => "REGISTRATION",
+        CeremonyKind::Login => "LOGIN",
+    }
+}

@@ -1,0 +1,371 @@
+//! Passkeys: adding them, signing in with them, and every way in which neither must work.
+
+use qv_entity::{audit_logs, users, webauthn_credentials};
+use qv_tests::{
+    authenticator::{Authenticator, begin, claim, finish_login, finish_registration},
+    client::{Answer, Client, PASSWORD},
+    operation,
+    world::{World, manual_clock},
+};
+use sea_orm::{
+    ActiveModelTrait, EntityTrait, IntoActiveModel, QueryOrder, Set,
+    prelude::{Expr, Uuid},
+};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_passkey_signs_its_user_in() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let alice = node.client().register("alice").await;
+    let mut key = Authenticator::of(&alice).await;
+
+    let answer = key.log_in(&node.client()).await;
+    let again = node.client().signed_in(&answer, "finishPasskeyLogin");
+
+    assert_eq!((&again.id, &again.username), (&alice.id, &alice.username));
+    let session = &answer.data()["finishPasskeyLogin"]["viewer"]["session"];
+    assert_eq!((&session["deviceInfo"], &session["isCurrent"]), (&json!("a test"), &json!(true)));
+    let listed = passkeys(&again).await;
+    assert_eq!((listed.len(), &listed[0]["deviceName"]), (1, &json!("a key")));
+    assert!(listed[0]["lastUsedAt"].is_string(), "{listed:?}");
+    assert_eq!(trail(&world).await, ["user.registered", "session.created", "passkey.added", "session.created"]);
+    // A second time its counter has moved on.
+    key.log_in(&node.client()).await.data();
+}
+
+#[tokio::test]
+async fn the_options_ask_for_what_signs_in_by_itself() {
+    let node = World::new().await.node().await;
+    let alice = node.client().register("alice").await;
+    let key = Authenticator::of(&alice).await;
+
+    let (_, registration) = begin(&alice, operation!("begin_passkey_registration")).await;
+    let (_, login) = begin(&node.client(), operation!("begin_passkey_login")).await;
+
+    assert_eq!(registration["rp"]["id"], "localhost");
+    assert_eq!(registration["user"]["name"], "alice");
+    assert_eq!(registration["authenticatorSelection"]["residentKey"], "required");
+    assert_eq!(registration["authenticatorSelection"]["userVerification"], "required");
+    assert_eq!(registration["excludeCredentials"][0]["id"], json!(key.credential_id));
+    assert_eq!((&login["allowCredentials"], &login["userVerification"]), (&json!([]), &json!("required")));
+    // Always the same for one user, or an authenticator would keep several passkeys for one account.
+    assert_eq!(registration["user"]["id"], json!(key.handle));
+}
+
+#[tokio::test]
+async fn an_assertion_counts_once() {
+    let node = World::new().await.node().await;
+    let (alice, nobody) = (node.client().register("alice").await, node.client());
+    let mut key = Authenticator::of(&alice).await;
+    let (ceremony, options) = begin(&nobody, operation!("begin_passkey_login")).await;
+    let assertion = key.assert(&options);
+    finish_login(&nobody, &ceremony, assertion.clone()).await.data();
+
+    assert_refused(&finish_login(&nobody, &ceremony, assertion.clone()).await);
+    let (another, _) = begin(&nobody, operation!("begin_passkey_login")).await;
+    assert_refused(&finish_login(&nobody, &another, assertion).await);
+    // The failed try has used that ceremony up.
+    let (_, options) = begin(&nobody, operation!("begin_passkey_login")).await;
+    assert_refused(&finish_login(&nobody, &another, key.assert(&options)).await);
+}
+
+#[tokio::test]
+async fn a_ceremony_is_finished_as_what_it_was_begun() {
+    let node = World::new().await.node().await;
+    let (alice, nobody) = (node.client().register("alice").await, node.client());
+    let mut key = Authenticator::of(&alice).await;
+
+    let (registration, creation) = begin(&alice, operation!("begin_passkey_registration")).await;
+    let (login, request) = begin(&nobody, operation!("begin_passkey_login")).await;
+    assert_refused(&finish_login(&alice, &registration, key.assert(&request)).await);
+    let credential = Authenticator::new(&alice).create(&creation);
+    assert_eq!(finish_registration(&alice, &login, credential).await.error().0, "NOT_FOUND");
+
+    let unknown = "ceremony_01h455vb4pex5vsknk084sn02q";
+    assert_refused(&finish_login(&nobody, unknown, key.assert(&request)).await);
+    assert_eq!(finish_login(&nobody, "ceremony_1", json!({})).await.error().1["field"], "input.ceremonyId");
+}
+
+#[tokio::test]
+async fn a_page_elsewhere_gets_nowhere() {
+    let node = World::new().await.node().await;
+    let alice = node.client().register("alice").await;
+    let mut key = Authenticator::of(&alice).await;
+    let port = node.server.address.port();
+    for origin in [format!("http://localhost:{}", port - 1), format!("https://localhost:{port}")] {
+        key.origin.clone_from(&origin);
+        assert_refused(&key.log_in(&node.client()).await);
+        let mut foreign = Authenticator::new(&alice);
+        foreign.origin = origin;
+        assert_eq!(foreign.add_to(&alice).await.error().1["field"], "input.credential");
+    }
+}
+
+#[tokio::test]
+async fn an_authenticator_that_has_not_verified_its_user_is_refused() {
+    let node = World::new().await.node().await;
+    let alice = node.client().register("alice").await;
+    let mut key = Authenticator::of(&alice).await;
+    key.verifies_user = false;
+    assert_refused(&key.log_in(&node.client()).await);
+    assert_eq!(key.add_to(&alice).await.error().1["field"], "input.credential");
+}
+
+#[tokio::test]
+async fn a_passkey_speaks_for_its_own_user_only() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let mut of_alice = Authenticator::new(&alice);
+    let (ceremony, options) = begin(&alice, operation!("begin_passkey_registration")).await;
+    let credential = of_alice.create(&options);
+    finish_registration(&alice, &ceremony, credential.clone()).await.data();
+    let mut of_bob = Authenticator::of(&bob).await;
+
+    // Bob's passkey under alice's name, and one that nobody has added.
+    of_bob.handle.clone_from(&of_alice.handle);
+    assert_refused(&of_bob.log_in(&node.client()).await);
+    let mut stray = Authenticator::new(&alice);
+    stray.create(&options);
+    assert_refused(&stray.log_in(&node.client()).await);
+
+    // Alice's passkey, claimed by bob.
+    let (ceremony, options) = begin(&bob, operation!("begin_passkey_registration")).await;
+    let answer = finish_registration(&bob, &ceremony, claim(&credential, &options, &of_alice.origin)).await;
+    assert_eq!(answer.error().0, "CONFLICT");
+    let answer = of_alice.log_in(&node.client()).await;
+    assert_eq!(node.client().signed_in(&answer, "finishPasskeyLogin").id, alice.id);
+}
+
+#[tokio::test]
+async fn a_registration_is_finished_by_the_session_that_began_it() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let input = json!({ "login": "alice", "password": PASSWORD });
+    let other_session = node.client().run(operation!("login"), json!({ "input": input })).await;
+    let other_session = node.client().signed_in(&other_session, "login");
+    for thief in [bob, other_session] {
+        let (ceremony, options) = begin(&alice, operation!("begin_passkey_registration")).await;
+        let credential = Authenticator::new(&alice).create(&options);
+        assert_eq!(finish_registration(&thief, &ceremony, credential).await.error().0, "NOT_FOUND");
+    }
+    let answer = node.client().run(operation!("begin_passkey_registration"), Value::Null).await;
+    assert_eq!(answer.error().0, "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn a_counter_that_does_not_grow_is_refused_and_reported() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let (alice, nobody) = (node.client().register("alice").await, node.client());
+    let mut key = Authenticator::of(&alice).await;
+    let (first, first_options) = begin(&nobody, operation!("begin_passkey_login")).await;
+    let (second, second_options) = begin(&nobody, operation!("begin_passkey_login")).await;
+    let (behind, ahead) = (key.assert(&first_options), key.assert(&second_options));
+    finish_login(&nobody, &second, ahead).await.data();
+
+    assert_refused(&finish_login(&nobody, &first, behind).await);
+
+    assert_eq!(trail(&world).await.last().map(String::as_str), Some("passkey.counter_regressed"));
+    let db = world.database.connect().await;
+    let stored = webauthn_credentials::Entity::find().one(&db).await.expect("readable").expect("a passkey");
+    assert_eq!(stored.counter, 2);
+}
+
+#[tokio::test]
+async fn a_ceremony_that_took_too_long_is_over() {
+    let world = World::with_clock(manual_clock()).await;
+    let node = world.node().await;
+    let (alice, nobody) = (node.client().register("alice").await, node.client());
+    let mut key = Authenticator::of(&alice).await;
+    let (login, request) = begin(&nobody, operation!("begin_passkey_login")).await;
+    let (registration, creation) = begin(&alice, operation!("begin_passkey_registration")).await;
+    world.source.clock.advance(chrono::TimeDelta::minutes(5));
+
+    assert_refused(&finish_login(&nobody, &login, key.assert(&request)).await);
+    let credential = Authenticator::new(&alice).create(&creation);
+    assert_eq!(finish_registration(&alice, &registration, credential).await.error().0, "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn what_nobody_finished_does_not_pile_up() {
+    use qv_entity::passkey_ceremonies::Entity;
+    use sea_orm::PaginatorTrait;
+
+    let world = World::with_clock(manual_clock()).await;
+    let client = world.node().await.client();
+    for _ in 0..3 {
+        begin(&client, operation!("begin_passkey_login")).await;
+    }
+    world.source.clock.advance(chrono::TimeDelta::minutes(5));
+    begin(&client, operation!("begin_passkey_login")).await;
+    let db = world.database.connect().await;
+    assert_eq!(Entity::find().count(&db).await.expect("readable"), 1);
+}
+
+#[tokio::test]
+async fn nodes_share_ceremonies_and_finish_each_once() {
+    let world = World::new().await;
+    let (one, two) = world.two_nodes().await;
+    let alice = one.client().register("alice").await;
+    let mut key = Authenticator::of(&alice).await;
+    // The page of the first node talks to the second: both have to know its origin.
+    let mut config = world.config("three");
+    config.webauthn.origins = vec![key.origin.clone()];
+    let three = if world.is_clustered() { world.try_node(config).await.expect("a third node") } else { two };
+    for _ in 0..10 {
+        let (ceremony, options) = begin(&one.client(), operation!("begin_passkey_login")).await;
+        let assertion = key.assert(&options);
+        let (here, there) = (one.client(), three.client());
+        let (first, second) = tokio::join!(
+            finish_login(&here, &ceremony, assertion.clone()),
+            finish_login(&there, &ceremony, assertion.clone()),
+        );
+        let signed_in = [first, second].iter().filter(|answer| answer.0.get("errors").is_none()).count();
+        assert_eq!(signed_in, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_removed_passkey_signs_nobody_in() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let mut key = Authenticator::of(&alice).await;
+    let id = passkeys(&alice).await[0]["id"].clone();
+
+    assert_eq!(bob.run(operation!("node"), json!({ "id": id })).await.data()["node"], Value::Null);
+    assert_eq!(alice.run(operation!("node"), json!({ "id": id })).await.data()["node"]["id"], id);
+    assert_eq!(remove(&bob, &id).await.error().0, "NOT_FOUND");
+    assert_eq!(remove(&alice, &id).await.data()["removePasskey"]["removedPasskeyId"], id);
+
+    assert_refused(&key.log_in(&node.client()).await);
+    assert_eq!(remove(&alice, &id).await.error().0, "NOT_FOUND");
+    assert_eq!(trail(&world).await.last().map(String::as_str), Some("passkey.removed"));
+}
+
+#[tokio::test]
+async fn the_last_way_in_is_kept() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let alice = node.client().register("alice").await;
+    let mut key = Authenticator::of(&alice).await;
+    set(&world, users::Column::PasswordHash, "none").await;
+    let id = passkeys(&alice).await[0]["id"].clone();
+
+    assert_eq!(remove(&alice, &id).await.error().0, "CONFLICT");
+    key.log_in(&node.client()).await.data();
+    Authenticator::of(&alice).await;
+    remove(&alice, &id).await.data();
+    assert_refused(&key.log_in(&node.client()).await);
+}
+
+#[tokio::test]
+async fn only_who_has_just_signed_in_adds_and_removes() {
+    let world = World::with_clock(manual_clock()).await;
+    let node = world.node().await;
+    let alice = node.client().register("alice").await;
+    let mut key = Authenticator::of(&alice).await;
+    let id = passkeys(&alice).await[0]["id"].clone();
+    world.source.clock.advance(chrono::TimeDelta::minutes(6));
+
+    let begun = alice.run(operation!("begin_passkey_registration"), Value::Null).await;
+    assert_eq!(begun.error().0, "FORBIDDEN");
+    assert_eq!(remove(&alice, &id).await.error().0, "FORBIDDEN");
+    let again = key.log_in(&node.client()).await;
+    remove(&node.client().signed_in(&again, "finishPasskeyLogin"), &id).await.data();
+}
+
+#[tokio::test]
+async fn a_deactivated_account_has_no_way_in() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let alice = node.client().register("alice").await;
+    let mut key = Authenticator::of(&alice).await;
+    set(&world, users::Column::IsActive, false).await;
+    assert_refused(&key.log_in(&node.client()).await);
+}
+
+#[tokio::test]
+async fn a_passkey_works_while_passwords_are_limited() {
+    let world = World::new().await;
+    let mut config = world.config("one");
+    config.rate_limits.enabled = true;
+    config.rate_limits.login_by_account.burst = 1;
+    config.rate_limits.login_by_address.burst = 3;
+    let node = world.try_node(config).await.expect("a node starts");
+    let alice = node.client().register("alice").await;
+    let mut key = Authenticator::of(&alice).await;
+    let input = json!({ "input": { "login": "alice", "password": "not the password at all" } });
+    while node.client().run(operation!("login"), input.clone()).await.error().0 != "RATE_LIMITED" {}
+
+    key.log_in(&node.client()).await.data();
+
+    begin(&node.client(), operation!("begin_passkey_login")).await;
+    let answer = node.client().run(operation!("begin_passkey_login"), Value::Null).await;
+    assert_eq!(answer.error().0, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn what_is_no_passkey_is_refused() {
+    let node = World::new().await.node().await;
+    let alice = node.client().register("alice").await;
+    for credential in [json!("text"), json!({}), json!([1]), json!({ "id": "AA", "rawId": "AA" })] {
+        let (ceremony, _) = begin(&alice, operation!("begin_passkey_registration")).await;
+        let answer = finish_registration(&alice, &ceremony, credential.clone()).await;
+        assert_eq!(answer.error().0, "BAD_USER_INPUT", "{credential}");
+        let (ceremony, _) = begin(&node.client(), operation!("begin_passkey_login")).await;
+        assert_refused(&finish_login(&node.client(), &ceremony, credential).await);
+    }
+    for name in ["", " ", &"n".repeat(65), "a\0b"] {
+        let (ceremony, options) = begin(&alice, operation!("begin_passkey_registration")).await;
+        let credential = Authenticator::new(&alice).create(&options);
+        let input = json!({ "ceremonyId": ceremony, "credential": credential, "deviceName": name });
+        let answer = alice.run(operation!("finish_passkey_registration"), json!({ "input": input })).await;
+        assert_eq!(answer.error().1["field"], "input.deviceName", "{name:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_account_has_twenty_passkeys_at_most() {
+    let world = World::new().await;
+    let alice = world.node().await.client().register("alice").await;
+    Authenticator::of(&alice).await;
+    let db = world.database.connect().await;
+    let first = webauthn_credentials::Entity::find().one(&db).await.expect("readable").expect("a passkey");
+    for place in 1..20_u8 {
+        let mut copy = first.clone().into_active_model();
+        (copy.id, copy.credential_id) = (Set(Uuid::from_u128(place.into())), Set(vec![place]));
+        copy.insert(&db).await.expect("a copy");
+    }
+    let answer = alice.run(operation!("begin_passkey_registration"), Value::Null).await;
+    assert_eq!(answer.error().0, "CONFLICT");
+}
+
+fn assert_refused(answer: &Answer) {
+    assert_eq!(answer.error().0, "INVALID_CREDENTIALS");
+    assert_eq!(answer.0["data"], json!({ "finishPasskeyLogin": null }));
+}
+
+async fn passkeys(client: &Client) -> Vec<Value> {
+    let answer = client.run(operation!("passkeys"), Value::Null).await;
+    answer.data()["viewer"]["passkeys"].as_array().expect("a list").clone()
+}
+
+async fn remove(client: &Client, id: &Value) -> Answer {
+    client.run(operation!("remove_passkey"), json!({ "input": { "id": id } })).await
+}
+
+/// What the audit trail says, oldest first.
+async fn trail(world: &World) -> Vec<String> {
+    let db = world.database.connect().await;
+    let select = audit_logs::Entity::find().order_by_asc(audit_logs::Column::CreatedAt);
+    select.all(&db).await.expect("the trail can be read").into_iter().map(|entry| entry.action).collect()
+}
+
+/// Changes every account behind the server's back.
+async fn set(world: &World, column: users::Column, value: impl Into<sea_orm::Value>) {
+    let db = world.database.connect().await;
+    let value = Expr::value(value);
+    users::Entity::update_many().col_expr(column, value).exec(&db).await.expect("the accounts change");
+}
