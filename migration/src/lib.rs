@@ -10,6 +10,7 @@ mod m20261123_000005_performance_metrics;
 mod m20261123_000006_webauthn_credentials;
 mod m20261123_000007_one_time_tokens;
 mod m20261123_000008_installation;
+mod m20261123_000009_session_rotation;
 
 use sea_orm_migration::{
     prelude::*,
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000006_webauthn_credentials::Migration),
             Box::new(m20261123_000007_one_time_tokens::Migration),
             Box::new(m20261123_000008_installation::Migration),
+            Box::new(m20261123_000009_session_rotation::Migration),
         ]
     }
 

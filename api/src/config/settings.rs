@@ -64,6 +64,9 @@ pub struct Accounts {
     pub token_issuer: String,
     pub access_token_ttl_seconds: u32,
     pub refresh_token_ttl_seconds: u32,
+    pub refresh_grace_seconds: u32,
+    pub session_ttl_seconds: u32,
+    pub max_sessions: u16,
     pub password_min_length: u16,
 }
 
@@ -85,6 +88,7 @@ pub struct RateLimits {
     pub register_by_address: Rate,
     pub login_by_address: Rate,
     pub login_by_account: Rate,
+    pub refresh_by_session: Rate,
     pub send_by_user: Rate,
     pub cost_by_caller: Rate,
 }

@@ -5,8 +5,14 @@
 use async_graphql::{MergedObject, MergedSubscription};
 
 use super::{
-    account::AccountMutation, feed::FeedSubscription, message::MessageMutation, node::NodeQuery,
-    service_config::ServiceConfigQuery, user::UserQuery, viewer::ViewerQuery,
+    account::AccountMutation,
+    feed::FeedSubscription,
+    message::MessageMutation,
+    node::NodeQuery,
+    service_config::ServiceConfigQuery,
+    session::{SessionMutation, SessionSubscription},
+    user::UserQuery,
+    viewer::ViewerQuery,
 };
 
 /// Reads.
@@ -15,8 +21,8 @@ pub struct Query(ViewerQuery, NodeQuery, UserQuery, ServiceConfigQuery);
 
 /// Changes: each takes one input and returns what it changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutation, MessageMutation);
+pub struct Mutation(AccountMutation, SessionMutation, MessageMutation);
 
 /// Events.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(FeedSubscription);
+pub struct Subscription(FeedSubscription, SessionSubscription);

@@ -3,6 +3,7 @@
 use async_graphql::{Context, Enum, ID, Object};
 
 use super::{
+    connection::{Connection, arguments},
     conversation::Conversation,
     error::Result,
     loaders::Own,
@@ -63,6 +64,18 @@ impl Viewer {
     async fn session(&self) -> Result<Session> {
         let session = service::sessions::current(&self.scope.op).await?;
         Ok(Session { scope: self.scope.clone(), session })
+    }
+
+    /// The caller's sessions that have not ended, newest first.
+    async fn sessions(
+        &self,
+        #[graphql(desc = "How many from the start.")] first: Option<i32>,
+        #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end.")] last: Option<i32>,
+        #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<Session>> {
+        let sessions = service::sessions::list(&self.scope.op, &arguments(first, after, last, before)).await?;
+        Ok(Connection::of(sessions, |session| Session { scope: self.scope.clone(), session }))
     }
 
     /// The private keys, wrapped on the device and opaque here; null until some are stored.

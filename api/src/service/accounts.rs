@@ -5,11 +5,15 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     Error, Operation, limits,
     sessions::{self, Grant},
+    users,
 };
 use crate::{
     crypto::password,
     domain::{Account, Email, Role, UserId, Username},
-    store::{self, Unique, accounts::NewAccount, audit_logs::NewEntry},
+    store::{
+        self, Unique,
+        accounts::{Credentials, NewAccount},
+    },
 };
 
 /// What a new user says.
@@ -41,26 +45,20 @@ pub async fn register(op: &Operation, registration: Registration) -> Result<Gran
     let email: Email = registration.email.parse().map_err(invalid("input.email"))?;
     let device_info = sessions::check_device_info(registration.device_info)?;
     limits::spend_registration(op).await?;
-    check_new_password(op, &registration.password, [username.as_str(), email.as_str()]).await?;
+    let context = [username.as_str(), email.as_str()];
+    check_new_password(op, "input.password", &registration.password, context).await?;
     let password_hash = op.backend.passwords.hash(registration.password).await?;
 
     let (store, source) = (&op.backend.store, &op.backend.source);
     let (id, now) = (UserId(source.uuid()), source.now());
     let account = NewAccount { id, username: &username, email: &email, password_hash, created_at: now };
-    let entry = NewEntry {
-        id: source.uuid(),
-        user_id: Some(id),
-        action: "user.registered",
-        resource: Some(id.to_string()),
-        client: &op.client,
-        created_at: now,
-    };
     let tx = store.begin().await?;
     store::accounts::insert(tx.db(), account).await.map_err(taken)?;
     store::mailboxes::insert(tx.db(), id).await?;
-    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.registered", id)]).await?;
     let grant = sessions::open(op, &tx, (id, Role::User), device_info).await?;
     tx.commit().await?;
+    sessions::announce_opened(op, &grant).await;
     Ok(grant)
 }
 
@@ -84,6 +82,7 @@ pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
     store::accounts::update_last_login(tx.db(), credentials.user_id, now).await?;
     let grant = sessions::open(op, &tx, (credentials.user_id, credentials.role), device_info).await?;
     tx.commit().await?;
+    sessions::announce_opened(op, &grant).await;
     Ok(grant)
 }
 
@@ -93,7 +92,62 @@ pub async fn own(op: &Operation) -> Result<Account, Error> {
     account.ok_or(Error::NotFound("user"))
 }
 
-async fn check_new_password(op: &Operation, password: &SecretString, context: [&str; 2]) -> Result<(), Error> {
+/// Gives the caller's account another password and ends its other sessions.
+pub async fn change_password(op: &Operation, current: SecretString, new: SecretString) -> Result<(), Error> {
+    let viewer = op.viewer()?;
+    let credentials = prove(op, current).await?;
+    let user = users::find_many(op, &[viewer.user_id]).await?.remove(&viewer.user_id).ok_or(Error::NotFound("user"))?;
+    let email = own(op).await?.email;
+    check_new_password(op, "input.newPassword", &new, [&user.username, &email]).await?;
+    let password_hash = op.backend.passwords.hash(new).await?;
+
+    let tx = op.backend.store.begin().await?;
+    // Of two changes that began with the same password, one has it no more.
+    if !store::accounts::update_password(tx.db(), &credentials, password_hash).await? {
+        return Err(Error::InvalidCredentials);
+    }
+    let entry = op.entry(viewer.user_id, "password.changed", viewer.user_id);
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    let ended = sessions::end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
+    tx.commit().await?;
+    sessions::announce(&op.backend, viewer.user_id, &ended).await;
+    Ok(())
+}
+
+/// Takes the caller's account out of use: hidden, without sessions, its messages kept for the peers.
+pub async fn deactivate(op: &Operation, password: SecretString) -> Result<(), Error> {
+    prove(op, password).await?;
+    end(op, op.viewer()?.user_id).await
+}
+
+/// Takes an account out of use.
+pub(super) async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
+    let tx = op.backend.store.begin().await?;
+    store::accounts::deactivate(tx.db(), id).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.deactivated", id)]).await?;
+    let ended = sessions::end_others(op, &tx, id, None).await?;
+    tx.commit().await?;
+    users::changed(op, id).await;
+    sessions::announce(&op.backend, id, &ended).await;
+    Ok(())
+}
+
+/// The caller's credentials, once the caller has shown to know the password and not merely to hold a token.
+async fn prove(op: &Operation, password: SecretString) -> Result<Credentials, Error> {
+    let id = op.viewer()?.user_id;
+    limits::spend_proof(op, id).await?;
+    let credentials = store::accounts::find_by_id(op.backend.store.db(), id).await?;
+    let hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
+    let is_right = op.backend.passwords.verify(password, hash).await?;
+    credentials.filter(|_| is_right).ok_or(Error::InvalidCredentials)
+}
+
+async fn check_new_password(
+    op: &Operation,
+    field: &'static str,
+    password: &SecretString,
+    context: [&str; 2],
+) -> Result<(), Error> {
     let (password, context) = (password.clone(), context.map(str::to_owned));
     let min_length = usize::from(op.backend.config.accounts.password_min_length);
     // The estimate takes up to a millisecond of computing.
@@ -101,7 +155,7 @@ async fn check_new_password(op: &Operation, password: &SecretString, context: [&
         password::weakness(password.expose_secret(), min_length, &context.each_ref().map(String::as_str))
     });
     match weakness.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
-        Some(reason) => Err(Error::invalid("input.password", reason)),
+        Some(reason) => Err(Error::invalid(field, reason)),
         None => Ok(()),
     }
 }

@@ -109,6 +109,20 @@ impl Backend {
         TimeDelta::seconds(self.config.accounts.refresh_token_ttl_seconds.into())
     }
 
+    /// How long a stream waits for news before it looks by itself.
+    pub(super) fn poll(&self) -> Duration {
+        if self.bus.is_connected() {
+            Duration::from_secs(self.config.feed.poll_seconds)
+        } else {
+            self.unassisted_poll()
+        }
+    }
+
+    /// The same while something that should tell of news is away.
+    pub(super) fn unassisted_poll(&self) -> Duration {
+        Duration::from_millis(self.config.feed.poll_without_bus_ms)
+    }
+
     pub(super) fn user_cache_lifetime(&self) -> Duration {
         Duration::from_secs(self.config.cache.user_ttl_seconds)
     }

@@ -3,7 +3,7 @@
 //! The database is the truth and a cursor is a place in it. The bus merely says when to look again, and where it
 //! does not, the feed looks by itself after a while.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use futures_util::{Stream, stream};
 
@@ -62,7 +62,7 @@ impl Feed {
                 // An open feed outlives an absence of the database: it looks again until it is back.
                 Err(error @ Error::Unavailable { .. }) if self.is_caught_up => {
                     tracing::warn!(cause = error.cause(), "a feed waits for the database");
-                    tokio::time::sleep(self.unassisted_poll()).await;
+                    tokio::time::sleep(self.op.backend.unassisted_poll()).await;
                     continue;
                 }
                 other => other?,
@@ -74,7 +74,7 @@ impl Feed {
                 self.is_caught_up = true;
                 return Ok(self.delivery(marker(FeedEventKind::CaughtUp, self.position)));
             }
-            let poll = self.poll();
+            let poll = self.op.backend.poll();
             tokio::select! {
                 () = self.news.news() => {}
                 () = tokio::time::sleep(poll) => {}
@@ -106,18 +106,6 @@ impl Feed {
 
     fn delivery(&self, event: FeedEvent) -> Delivery {
         Delivery { cursor: self.op.seal_cursor(LIST, &event.sequence), event }
-    }
-
-    fn poll(&self) -> Duration {
-        if self.op.backend.bus.is_connected() {
-            Duration::from_secs(self.op.backend.config.feed.poll_seconds)
-        } else {
-            self.unassisted_poll()
-        }
-    }
-
-    fn unassisted_poll(&self) -> Duration {
-        Duration::from_millis(self.op.backend.config.feed.poll_without_bus_ms)
     }
 }
 

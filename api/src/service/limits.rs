@@ -10,7 +10,7 @@ use super::{Backend, Error, Operation};
 use crate::{
     config::Rate,
     crypto::token,
-    domain::{Client, UserId, Viewer},
+    domain::{Client, SessionId, UserId, Viewer},
     limiter::{Decision, Fallback, Limit},
 };
 
@@ -41,6 +41,18 @@ pub(super) async fn spend_login(op: &Operation, login: &str) -> Result<(), Error
     // so that no address of a person stands in Redis.
     let account = u128::from_be_bytes(*token::digest(&login.to_ascii_lowercase()).first_chunk().unwrap_or(&[0; 16]));
     spend(&op.backend, "account", &format!("{account:032x}"), limit(limits.login_by_account, Fallback::Local)).await
+}
+
+/// Counts a password that the owner of a session proves to be the owner of the account with.
+pub(super) async fn spend_proof(op: &Operation, user_id: UserId) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.login_by_account;
+    spend(&op.backend, "proof", &user_id.to_string(), limit(rate, Fallback::Local)).await
+}
+
+/// Counts a refresh, whether or not it succeeds.
+pub(super) async fn spend_refresh(op: &Operation, id: SessionId) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.refresh_by_session;
+    spend(&op.backend, "refresh", &id.to_string(), limit(rate, Fallback::Local)).await
 }
 
 /// Counts a message.

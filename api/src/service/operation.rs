@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Backend, Error};
-use crate::domain::{AuthenticationReason, Client, Viewer};
+use crate::{
+    domain::{AuthenticationReason, Client, UserId, Viewer},
+    store::audit_logs::NewEntry,
+};
 
 /// What every use case gets first.
 #[derive(Clone)]
@@ -31,6 +34,19 @@ impl Operation {
     /// Who asks; whoever is not signed in is refused.
     pub fn viewer(&self) -> Result<&Viewer, Error> {
         self.caller().ok_or(Error::Unauthenticated(AuthenticationReason::Missing))
+    }
+
+    /// An entry for the audit trail about something done to an account in this operation.
+    pub(super) fn entry(&self, user_id: UserId, action: &'static str, resource: impl ToString) -> NewEntry<'_> {
+        let source = &self.backend.source;
+        NewEntry {
+            id: source.uuid(),
+            user_id: Some(user_id),
+            action,
+            resource: Some(resource.to_string()),
+            client: &self.client,
+            created_at: source.now(),
+        }
     }
 
     /// The same operation, gone on as somebody who has just signed in.
