@@ -6,6 +6,7 @@ mod contract;
 mod feed;
 mod messages;
 mod nodes;
+mod operator;
 mod pages;
 mod passwords;
 mod schema;

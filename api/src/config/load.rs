@@ -128,6 +128,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.feed.batch_size == 0 {
         return refuse("feed.batch_size", "must be at least 1");
     }
+    if config.upkeep.interval_seconds == 0 {
+        return refuse("upkeep.interval_seconds", "must be at least 1");
+    }
     Ok(())
 }
 

@@ -24,6 +24,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     pub cache: Cache,
     pub feed: Feed,
+    pub audit: Audit,
+    pub upkeep: Upkeep,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -113,6 +115,18 @@ pub struct Feed {
     pub batch_size: u16,
     pub poll_seconds: u64,
     pub poll_without_bus_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    pub retention_days: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upkeep {
+    pub interval_seconds: u32,
 }
 
 impl Config {

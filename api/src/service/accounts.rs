@@ -11,7 +11,7 @@ use crate::{
     crypto::password,
     domain::{Account, Email, Role, UserId, Username},
     store::{
-        self, Unique,
+        self, Transaction, Unique,
         accounts::{Credentials, NewAccount},
     },
 };
@@ -40,26 +40,26 @@ pub struct Login {
 
 /// Makes an account and signs its owner in.
 pub async fn register(op: &Operation, registration: Registration) -> Result<Grant, Error> {
-    let invalid = |field: &'static str| move |reason: &'static str| Error::invalid(field, reason);
-    let username: Username = registration.username.parse().map_err(invalid("input.username"))?;
-    let email: Email = registration.email.parse().map_err(invalid("input.email"))?;
-    let device_info = sessions::check_device_info(registration.device_info)?;
+    let device_info = sessions::check_device_info(registration.device_info.clone())?;
+    let names = names(&registration)?;
     limits::spend_registration(op).await?;
-    let context = [username.as_str(), email.as_str()];
-    check_new_password(op, "input.password", &registration.password, context).await?;
-    let password_hash = op.backend.passwords.hash(registration.password).await?;
-
-    let (store, source) = (&op.backend.store, &op.backend.source);
-    let (id, now) = (UserId(source.uuid()), source.now());
-    let account = NewAccount { id, username: &username, email: &email, password_hash, created_at: now };
-    let tx = store.begin().await?;
-    store::accounts::insert(tx.db(), account).await.map_err(taken)?;
-    store::mailboxes::insert(tx.db(), id).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.registered", id)]).await?;
+    let password_hash = new_hash(op, &names, registration.password).await?;
+    let tx = op.backend.store.begin().await?;
+    let id = insert(op, &tx, &names, password_hash).await?;
     let grant = sessions::open(op, &tx, (id, Role::User), device_info).await?;
     tx.commit().await?;
     sessions::announce_opened(op, &grant).await;
     Ok(grant)
+}
+
+/// Makes an account on an operator's behalf; nobody is signed in.
+pub async fn create(op: &Operation, registration: Registration) -> Result<UserId, Error> {
+    let names = names(&registration)?;
+    let password_hash = new_hash(op, &names, registration.password).await?;
+    let tx = op.backend.store.begin().await?;
+    let id = insert(op, &tx, &names, password_hash).await?;
+    tx.commit().await?;
+    Ok(id)
 }
 
 /// Signs a user in; whoever does not exist is refused in the same words and the same time.
@@ -120,8 +120,8 @@ pub async fn deactivate(op: &Operation, password: SecretString) -> Result<(), Er
     end(op, op.viewer()?.user_id).await
 }
 
-/// Takes an account out of use.
-pub(super) async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
+/// Takes an account out of use, for its owner or an operator.
+pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
     let tx = op.backend.store.begin().await?;
     store::accounts::deactivate(tx.db(), id).await?;
     store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.deactivated", id)]).await?;
@@ -130,6 +130,47 @@ pub(super) async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
     users::changed(op, id).await;
     sessions::announce(&op.backend, id, &ended).await;
     Ok(())
+}
+
+/// Makes an account an operator's, at an operator's request.
+pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
+    let tx = op.backend.store.begin().await?;
+    store::accounts::update_role(tx.db(), id, Role::Admin).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", id)]).await?;
+    tx.commit().await?;
+    sessions::forget_all(op, id).await
+}
+
+/// The account of this name, for an operator.
+pub async fn named(op: &Operation, username: &str) -> Result<UserId, Error> {
+    let username: Username = username.parse().map_err(|reason| Error::invalid("username", reason))?;
+    let found = store::users::find_by_username(op.backend.store.db(), &username).await?;
+    found.ok_or(Error::NotFound("user"))
+}
+
+fn names(registration: &Registration) -> Result<(Username, Email), Error> {
+    let invalid = |field: &'static str| move |reason: &'static str| Error::invalid(field, reason);
+    let username = registration.username.parse().map_err(invalid("input.username"))?;
+    Ok((username, registration.email.parse().map_err(invalid("input.email"))?))
+}
+
+async fn new_hash(op: &Operation, (username, email): &(Username, Email), new: SecretString) -> Result<String, Error> {
+    check_new_password(op, "input.password", &new, [username.as_str(), email.as_str()]).await?;
+    Ok(op.backend.passwords.hash(new).await?)
+}
+
+async fn insert(
+    op: &Operation,
+    tx: &Transaction,
+    (username, email): &(Username, Email),
+    password_hash: String,
+) -> Result<UserId, Error> {
+    let (id, created_at) = (UserId(op.backend.source.uuid()), op.backend.source.now());
+    let account = NewAccount { id, username, email, password_hash, created_at };
+    store::accounts::insert(tx.db(), account).await.map_err(taken)?;
+    store::mailboxes::insert(tx.db(), id).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.registered", id)]).await?;
+    Ok(id)
 }
 
 /// The caller's credentials, once the caller has shown to know the password and not merely to hold a token.

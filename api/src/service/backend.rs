@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
-use super::{
-    Error,
-    sessions::{self, VerifiedTokens},
-};
+use super::{Error, keys, sessions::VerifiedTokens};
 use crate::{
     bus::Bus,
     cache::Cache,
@@ -97,7 +94,7 @@ impl Backend {
 
     /// Learns the public keys of nodes that have come since.
     pub(super) async fn learn_signing_keys(&self) -> Result<(), Error> {
-        self.tokens.trust(sessions::signing_keys(self).await?);
+        self.tokens.trust(keys::accepted(self).await?);
         Ok(())
     }
 

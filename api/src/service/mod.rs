@@ -8,10 +8,12 @@ pub mod conversations;
 mod error;
 pub mod feed;
 pub mod health;
+pub mod keys;
 pub mod limits;
 pub mod messages;
 mod operation;
 mod page;
+pub mod purge;
 pub mod sessions;
 pub mod users;
 

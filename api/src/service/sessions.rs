@@ -10,7 +10,7 @@ use moka::sync::Cache as Remembered;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::revoke::{announce, end_others};
+pub(super) use self::revoke::{announce, end_others, forget_all};
 pub use self::{
     changes::{Change, ChangeKind, follow},
     refresh::refresh,
@@ -111,11 +111,6 @@ pub fn watch(backend: &Arc<Backend>, session_id: SessionId) -> impl Future<Outpu
     }
 }
 
-/// The public keys that access tokens may be signed with, by their ids.
-pub async fn signing_keys(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    Ok(store::installation::signing_keys(backend.store.db()).await?)
-}
-
 /// The session that the operation runs in.
 pub async fn current(op: &Operation) -> Result<Session, Error> {
     let session = store::sessions::find(op.backend.store.db(), op.viewer()?.session_id).await?;
@@ -181,6 +176,20 @@ pub(super) async fn open(
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
     let refresh_token_expires_at = session.expires_at;
     Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
+}
+
+/// Opens a session for a user at an operator's request, without the user's proof.
+pub async fn issue(op: &Operation, user_id: UserId, device_info: Option<String>) -> Result<Grant, Error> {
+    let device_info = check_device_info(device_info)?;
+    let credentials = store::accounts::find_by_id(op.backend.store.db(), user_id).await?;
+    let account = credentials.filter(|account| account.is_active).ok_or(Error::NotFound("user"))?;
+    let tx = op.backend.store.begin().await?;
+    let grant = open(op, &tx, (user_id, account.role), device_info).await?;
+    let entry = op.entry(user_id, "session.issued", grant.viewer.session_id);
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    tx.commit().await?;
+    announce_opened(op, &grant).await;
+    Ok(grant)
 }
 
 /// Tells everyone concerned of a session that was opened, once its transaction has been committed.

@@ -133,6 +133,13 @@ pub async fn update_password(
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
+/// Sets what an account may do.
+pub async fn update_role(db: &impl ConnectionTrait, id: UserId, role: Role) -> Result<(), Error> {
+    let change = ActiveModel { role: Set(role_text(role).to_owned()), ..Default::default() };
+    Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
+    Ok(())
+}
+
 /// Takes an account out of use.
 pub async fn deactivate(db: &impl ConnectionTrait, id: UserId) -> Result<(), Error> {
     let change = ActiveModel { is_active: Set(false), ..Default::default() };

@@ -11,6 +11,7 @@ pub mod mailboxes;
 pub mod messages;
 mod open;
 mod page;
+pub mod purge;
 pub mod sessions;
 mod transaction;
 pub mod users;

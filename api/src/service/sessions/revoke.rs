@@ -70,6 +70,15 @@ pub(in crate::service) async fn announce(backend: &Backend, user_id: UserId, end
     backend.bus.publish(Topic::Sessions(user_id));
 }
 
+/// Makes every node look again at what the user's sessions may do.
+pub(in crate::service) async fn forget_all(op: &Operation, user_id: UserId) -> Result<(), Error> {
+    let (backend, now) = (&op.backend, op.backend.source.now());
+    for session in store::sessions::find_by_user(backend.store.db(), user_id, now).await? {
+        backend.cache.delete(&key(session.id)).await;
+    }
+    Ok(())
+}
+
 async fn record(
     op: &Operation,
     tx: &Transaction,
