@@ -8,6 +8,7 @@ pub mod mailbox_events;
 pub mod mailboxes;
 pub mod messages;
 pub mod one_time_tokens;
+pub mod password_failures;
 pub mod performance_metrics;
 pub mod sessions;
 pub mod signing_keys;

@@ -1,6 +1,7 @@
 //! Every test that runs against the whole system, as one binary.
 
 mod accounts;
+mod admin;
 mod cluster;
 mod contract;
 mod feed;
@@ -14,5 +15,6 @@ mod sessions;
 mod start;
 mod statements;
 mod tidy;
+mod tokens;
 mod transactions;
 mod users;

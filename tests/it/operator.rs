@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::start::{binary, run};
 
 /// What a command printed; it must have succeeded.
-fn said(world: &World, arguments: &[&str]) -> String {
+pub fn said(world: &World, arguments: &[&str]) -> String {
     let output = run(&world.environment("one"), arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")

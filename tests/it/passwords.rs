@@ -113,3 +113,70 @@ async fn a_name_in_two_unicode_forms_is_refused_in_both() {
         assert_eq!(answer.error().1["field"], "input.username", "{name}");
     }
 }
+
+#[tokio::test]
+async fn after_too_many_failures_the_password_is_locked_and_open_sessions_go_on() {
+    let world = World::new().await;
+    let mut config = world.config("one");
+    config.accounts.max_password_failures = 3;
+    let node = world.try_node(config).await.expect("a node starts");
+    let alice = node.client().register("alice").await;
+    // A success in between counts from the start again.
+    for password in ["wrong", "wrong", PASSWORD, "wrong", "wrong", "wrong"] {
+        let answer = login(&node.client(), password).await;
+        assert_eq!(answer.0.get("errors").is_none(), password == PASSWORD);
+    }
+    assert_eq!(login(&node.client(), PASSWORD).await.error().0, "INVALID_CREDENTIALS");
+    assert_eq!(alice.refreshed().await.refusal().await, None);
+}
+
+#[tokio::test]
+async fn failures_at_once_are_all_counted() {
+    use qv_entity::password_failures::Entity;
+    use sea_orm::EntityTrait;
+
+    let world = World::new().await;
+    let (one, two) = world.two_nodes().await;
+    one.client().register("alice").await;
+    let (one, two) = (one.client(), two.client());
+    let attempts = (0..20).map(|n| login(if n % 2 == 0 { &one } else { &two }, "wrong"));
+    futures_util::future::join_all(attempts).await;
+    let rows = Entity::find().all(&world.database.connect().await).await.expect("readable");
+    assert_eq!(rows.iter().map(|row| row.failures).collect::<Vec<_>>(), [20]);
+}
+
+#[tokio::test]
+async fn who_does_not_exist_costs_the_same_statements() {
+    let node = World::new().await.node().await;
+    node.client().register("alice").await;
+    let attempt = async |name: &str| {
+        let input = json!({ "input": { "login": name, "password": "wrong" } });
+        node.client().run(operation!("login"), input).await.error().0.to_owned()
+    };
+    let (_, known) = node.statements(attempt("alice")).await;
+    let (_, unknown) = node.statements(attempt("nobody")).await;
+    assert_eq!(known, unknown);
+}
+
+#[tokio::test]
+async fn a_hash_of_other_parameters_is_replaced_at_the_next_sign_in() {
+    use qv_entity::users::Entity;
+    use sea_orm::EntityTrait;
+
+    let world = World::new().await;
+    let db = world.database.connect().await;
+    let hash = async || Entity::find().one(&db).await.expect("readable").expect("a user").password_hash;
+    let node = world.node().await;
+    node.client().register("alice").await;
+    let before = hash().await;
+    node.client().login("alice").await;
+    assert_eq!(hash().await, before);
+    let mut config = world.config("one");
+    config.passwords.passes = 3;
+    let node = world.try_node(config).await.expect("a node starts");
+    assert_eq!(login(&node.client(), "wrong").await.error().0, "INVALID_CREDENTIALS");
+    assert_eq!(hash().await, before);
+    node.client().login("alice").await;
+    assert!(hash().await.contains("m=64,t=3,p=1"));
+    node.client().login("alice").await;
+}

@@ -69,6 +69,7 @@ pub struct Accounts {
     pub refresh_grace_seconds: u32,
     pub session_ttl_seconds: u32,
     pub max_sessions: u16,
+    pub max_password_failures: u32,
     pub password_min_length: u16,
 }
 

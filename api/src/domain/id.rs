@@ -76,6 +76,10 @@ typed_ids! {
     ConversationId = "conversation" as Conversation;
     /// One encrypted message.
     MessageId = "message" as Message;
+    /// One entry of the audit trail.
+    AuditLogId = "audit_log" as AuditLog;
+    /// An account as operators see it, named by its user's own UUID.
+    AdminUserId = "admin_user" as AdminUser;
 }
 
 fn write_type_id(f: &mut fmt::Formatter<'_>, prefix: &str, uuid: Uuid) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use async_graphql::{Object, OutputType, SimpleObject};
 
-use super::{message::Message, session::Session, user::User};
+use super::{admin::AdminUser, audit::AuditLog, message::Message, session::Session, user::User};
 use crate::{domain::PageArguments, service};
 
 /// One page of a list.
@@ -17,7 +17,9 @@ pub(super) struct Connection<T: OutputType> {
 #[graphql(
     concrete(name = "UserEdge", params(User)),
     concrete(name = "MessageEdge", params(Message)),
-    concrete(name = "SessionEdge", params(Session))
+    concrete(name = "SessionEdge", params(Session)),
+    concrete(name = "AuditLogEdge", params(AuditLog)),
+    concrete(name = "AdminUserEdge", params(AdminUser))
 )]
 pub(super) struct Edge<T: OutputType> {
     /// Names this place in the list; opaque, and good for `after` and `before`.
@@ -43,7 +45,9 @@ struct PageInfo {
 #[Object(
     concrete(name = "UserConnection", params(User)),
     concrete(name = "MessageConnection", params(Message)),
-    concrete(name = "SessionConnection", params(Session))
+    concrete(name = "SessionConnection", params(Session)),
+    concrete(name = "AuditLogConnection", params(AuditLog)),
+    concrete(name = "AdminUserConnection", params(AdminUser))
 )]
 impl<T: OutputType> Connection<T>
 where

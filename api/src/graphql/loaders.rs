@@ -16,13 +16,21 @@ pub(super) struct Loaders {
     pub(super) keys: DataLoader<Batch>,
     pub(super) messages: DataLoader<Batch>,
     pub(super) conversations: DataLoader<Batch>,
+    pub(super) sessions: DataLoader<Batch>,
 }
 
 impl Loaders {
     pub(super) fn new(op: &Operation) -> Self {
         // No delay: a batch is what was asked for by the time the executor has nothing else to do.
         let loader = || DataLoader::new(Batch(op.clone()), tokio::spawn).delay(Duration::ZERO);
-        Self { accounts: loader(), users: loader(), keys: loader(), messages: loader(), conversations: loader() }
+        Self {
+            accounts: loader(),
+            users: loader(),
+            keys: loader(),
+            messages: loader(),
+            conversations: loader(),
+            sessions: loader(),
+        }
     }
 }
 
@@ -32,6 +40,10 @@ pub(super) struct Batch(Operation);
 /// Asks for the public keys of a user.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct KeysOf(pub(super) UserId);
+
+/// Asks for the number of a user's living sessions.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct SessionsOf(pub(super) UserId);
 
 /// Asks for the caller's own account.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -66,6 +78,18 @@ impl Loader<KeysOf> for Batch {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
         let found = service::users::find_keys(&self.0, &ids).await.map_err(Arc::new)?;
         Ok(found.into_iter().map(|(id, keys)| (KeysOf(id), keys)).collect())
+    }
+}
+
+impl Loader<SessionsOf> for Batch {
+    type Value = i64;
+    type Error = Arc<service::Error>;
+
+    async fn load(&self, keys: &[SessionsOf]) -> Loaded<SessionsOf, i64> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let admin = self.0.admin().map_err(Arc::new)?;
+        let counts = service::admin::count_sessions(admin, &ids).await.map_err(Arc::new)?;
+        Ok(counts.into_iter().map(|(id, count)| (SessionsOf(id), count)).collect())
     }
 }
 

@@ -6,6 +6,7 @@ use async_graphql::{MergedObject, MergedSubscription};
 
 use super::{
     account::AccountMutation,
+    admin::AdminQuery,
     feed::FeedSubscription,
     message::MessageMutation,
     node::NodeQuery,
@@ -17,7 +18,7 @@ use super::{
 
 /// Reads.
 #[derive(MergedObject, Default)]
-pub struct Query(ViewerQuery, NodeQuery, UserQuery, ServiceConfigQuery);
+pub struct Query(ViewerQuery, AdminQuery, NodeQuery, UserQuery, ServiceConfigQuery);
 
 /// Changes: each takes one input and returns what it changed.
 #[derive(MergedObject, Default)]

@@ -72,14 +72,18 @@ pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
         (_, Ok(username)) => store::accounts::find_by_username(store.db(), &username).await?,
         (Err(_), Err(_)) => None,
     };
-    let hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
-    let is_right = op.backend.passwords.verify(login.password, hash).await?;
-    let Some(credentials) = credentials.filter(|credentials| is_right && credentials.is_active) else {
-        return Err(Error::InvalidCredentials);
+    let active = credentials.filter(|credentials| credentials.is_active);
+    let credentials = verify(op, active, login.password.clone()).await?;
+    let upgrade = match op.backend.passwords.is_current(&credentials.password_hash) {
+        true => None,
+        false => Some(op.backend.passwords.hash(login.password).await?),
     };
 
     let tx = store.begin().await?;
     store::accounts::update_last_login(tx.db(), credentials.user_id, now).await?;
+    if let Some(password_hash) = upgrade {
+        store::accounts::update_password(tx.db(), &credentials, password_hash).await?;
+    }
     let grant = sessions::open(op, &tx, (credentials.user_id, credentials.role), device_info).await?;
     tx.commit().await?;
     sessions::announce_opened(op, &grant).await;
@@ -178,9 +182,29 @@ async fn prove(op: &Operation, password: SecretString) -> Result<Credentials, Er
     let id = op.viewer()?.user_id;
     limits::spend_proof(op, id).await?;
     let credentials = store::accounts::find_by_id(op.backend.store.db(), id).await?;
+    verify(op, credentials, password).await
+}
+
+/// The credentials, if the password is theirs; past too many failures it is taken for wrong until it is reset, while
+/// open sessions and passkeys go on.
+///
+/// Whether there are any credentials shows neither in words nor in time: the same statement runs, and the same hash.
+async fn verify(
+    op: &Operation,
+    credentials: Option<Credentials>,
+    password: SecretString,
+) -> Result<Credentials, Error> {
+    let store = &op.backend.store;
+    let tx = store.begin().await?;
+    let user_id = credentials.as_ref().map(|credentials| credentials.user_id);
+    let failures = store::password_failures::increment(tx.db(), user_id).await?;
+    tx.commit().await?;
+    let credentials = credentials.filter(|_| failures <= op.backend.config.accounts.max_password_failures.into());
     let hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
     let is_right = op.backend.passwords.verify(password, hash).await?;
-    credentials.filter(|_| is_right).ok_or(Error::InvalidCredentials)
+    let credentials = credentials.filter(|_| is_right).ok_or(Error::InvalidCredentials)?;
+    store::password_failures::delete(store.db(), credentials.user_id).await?;
+    Ok(credentials)
 }
 
 async fn check_new_password(

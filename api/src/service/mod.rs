@@ -3,6 +3,8 @@
 //! Each takes the operation it serves first, and answers with a value or an [`Error`].
 
 pub mod accounts;
+pub mod admin;
+pub mod audit;
 mod backend;
 pub mod conversations;
 mod error;
@@ -20,6 +22,6 @@ pub mod users;
 pub use self::{
     backend::{Backend, StartError},
     error::Error,
-    operation::Operation,
+    operation::{Admin, Operation},
     page::Connection,
 };

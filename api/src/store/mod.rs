@@ -3,6 +3,7 @@
 //! Statements take whatever runs them, the pool or a transaction. What is absent is `None`, never an error.
 
 pub mod accounts;
+pub mod admin_users;
 pub mod audit_logs;
 pub mod conversations;
 mod error;
@@ -11,6 +12,7 @@ pub mod mailboxes;
 pub mod messages;
 mod open;
 mod page;
+pub mod password_failures;
 pub mod purge;
 pub mod sessions;
 mod transaction;
