@@ -81,7 +81,7 @@ async fn reuse_closes_the_sockets_of_the_session_on_every_node_and_tells_the_oth
     assert_eq!(victim.at(two.server.address).refresh().await.error().1["reason"], "REVOKED");
     assert_eq!((here.closed().await, there.closed().await), (FORBIDDEN, FORBIDDEN));
     loop {
-        let event = change(told.receive().await);
+        let event = change(&told.receive().await);
         if event["kind"] == "REVOKED" {
             assert_eq!(event, json!({ "kind": "REVOKED", "sessionId": session, "session": null }));
             break;
@@ -251,11 +251,11 @@ async fn other_devices_hear_of_each_change_to_a_session() {
     let device = following(&mut socket, &two.client()).await;
     let id = device.session().await;
     device.refreshed().await;
-    let refreshed = change(socket.receive().await);
+    let refreshed = change(&socket.receive().await);
     let session = json!({ "id": id, "isCurrent": false });
     assert_eq!(refreshed, json!({ "kind": "REFRESHED", "sessionId": id, "session": session }));
     device.run(operation!("logout"), Value::Null).await.data();
-    let revoked = change(socket.receive().await);
+    let revoked = change(&socket.receive().await);
     assert_eq!(revoked, json!({ "kind": "REVOKED", "sessionId": id, "session": null }));
 }
 
@@ -287,7 +287,7 @@ async fn following(socket: &mut Socket, login: &Client) -> Client {
         let device = login.login("alice").await;
         let id = device.session().await;
         while let Ok(message) = tokio::time::timeout(Duration::from_millis(300), socket.receive()).await {
-            let event = change(message);
+            let event = change(&message);
             if event["sessionId"] == *id {
                 assert_eq!(event["kind"], "CREATED");
                 return device;
@@ -296,7 +296,7 @@ async fn following(socket: &mut Socket, login: &Client) -> Client {
     }
 }
 
-fn change(message: Value) -> Value {
+fn change(message: &Value) -> Value {
     assert!(message["payload"].get("errors").is_none(), "{message}");
     message["payload"]["data"]["sessionChanged"].clone()
 }

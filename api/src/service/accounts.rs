@@ -74,9 +74,10 @@ pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
     };
     let active = credentials.filter(|credentials| credentials.is_active);
     let credentials = verify(op, active, login.password.clone()).await?;
-    let upgrade = match op.backend.passwords.is_current(&credentials.password_hash) {
-        true => None,
-        false => Some(op.backend.passwords.hash(login.password).await?),
+    let upgrade = if op.backend.passwords.is_current(&credentials.password_hash) {
+        None
+    } else {
+        Some(op.backend.passwords.hash(login.password).await?)
     };
 
     let tx = store.begin().await?;
@@ -110,7 +111,7 @@ pub async fn change_password(op: &Operation, current: SecretString, new: SecretS
     if !store::accounts::update_password(tx.db(), &credentials, password_hash).await? {
         return Err(Error::InvalidCredentials);
     }
-    let entry = op.entry(viewer.user_id, "password.changed", viewer.user_id);
+    let entry = op.entry(viewer.user_id, "password.changed", &viewer.user_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     let ended = sessions::end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
     tx.commit().await?;
@@ -128,7 +129,7 @@ pub async fn deactivate(op: &Operation, password: SecretString) -> Result<(), Er
 pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
     let tx = op.backend.store.begin().await?;
     store::accounts::deactivate(tx.db(), id).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.deactivated", id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.deactivated", &id)]).await?;
     let ended = sessions::end_others(op, &tx, id, None).await?;
     tx.commit().await?;
     users::changed(op, id).await;
@@ -140,7 +141,7 @@ pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
 pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
     let tx = op.backend.store.begin().await?;
     store::accounts::update_role(tx.db(), id, Role::Admin).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", &id)]).await?;
     tx.commit().await?;
     sessions::forget_all(op, id).await
 }
@@ -173,7 +174,7 @@ async fn insert(
     let account = NewAccount { id, username, email, password_hash, created_at };
     store::accounts::insert(tx.db(), account).await.map_err(taken)?;
     store::mailboxes::insert(tx.db(), id).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.registered", id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.registered", &id)]).await?;
     Ok(id)
 }
 

@@ -41,7 +41,7 @@ impl Operation {
     }
 
     /// An entry for the audit trail about something done to an account in this operation.
-    pub(super) fn entry(&self, user_id: UserId, action: &'static str, resource: impl ToString) -> NewEntry<'_> {
+    pub(super) fn entry(&self, user_id: UserId, action: &'static str, resource: &impl ToString) -> NewEntry<'_> {
         let source = &self.backend.source;
         NewEntry {
             id: source.uuid(),

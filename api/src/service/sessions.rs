@@ -172,7 +172,7 @@ pub(super) async fn open(
     let idle = store::sessions::find_idle(tx.db(), user_id, kept).await?;
     let ended = revoke::end_many(op, tx, user_id, &idle, "session.displaced").await?;
     store::sessions::insert(tx.db(), &session, digests).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(user_id, "session.created", id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(user_id, "session.created", &id)]).await?;
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
     let refresh_token_expires_at = session.expires_at;
     Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
@@ -185,7 +185,7 @@ pub async fn issue(op: &Operation, user_id: UserId, device_info: Option<String>)
     let account = credentials.filter(|account| account.is_active).ok_or(Error::NotFound("user"))?;
     let tx = op.backend.store.begin().await?;
     let grant = open(op, &tx, (user_id, account.role), device_info).await?;
-    let entry = op.entry(user_id, "session.issued", grant.viewer.session_id);
+    let entry = op.entry(user_id, "session.issued", &grant.viewer.session_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     tx.commit().await?;
     announce_opened(op, &grant).await;

@@ -71,7 +71,7 @@ pub async fn find(db: &impl ConnectionTrait, id: SessionId) -> Result<Option<Ses
 
 /// The session as a token is checked against it, if it and its account are alive.
 pub async fn find_alive(db: &impl ConnectionTrait, id: SessionId, now: Timestamp) -> Result<Option<Alive>, Error> {
-    let row: Option<(Uuid, String, Vec<u8>, Option<Vec<u8>>)> = Entity::find()
+    let row = Entity::find()
         .select_only()
         .column(Column::UserId)
         .column(users::Column::Role)
@@ -80,7 +80,7 @@ pub async fn find_alive(db: &impl ConnectionTrait, id: SessionId, now: Timestamp
         .filter(Column::Id.eq(id.0))
         .filter(Column::ExpiresAt.gt(now))
         .filter(users::Column::IsActive.eq(true))
-        .into_tuple()
+        .into_tuple::<(Uuid, String, Vec<u8>, Option<Vec<u8>>)>()
         .one(db)
         .await?;
     Ok(row.map(|(user_id, role, token_hash, previous)| Alive {
