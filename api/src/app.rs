@@ -1,6 +1,6 @@
 //! The wiring: settings become a backend, a schema and routes that serve until they are told to stop.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Mode},
     data_dir,
-    domain::Source,
+    domain::{Random, Source},
     graphql::{self, documents::Documents},
     http::{self, Front, Parts},
-    service::{Backend, StartError},
+    service::{self, Backend, StartError, keys, purge},
 };
 
 /// A server that serves.
@@ -22,6 +22,7 @@ pub struct Server {
     pub backend: Arc<Backend>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    upkeep: JoinHandle<()>,
 }
 
 impl Server {
@@ -36,6 +37,7 @@ impl Server {
         let address = listener.local_addr().map_err(|error| unbound(config.http.listen, &error))?;
         // Port 0 has become one that pages are served at.
         config.http.listen = address;
+        let random = source.random.clone();
         let backend = Backend::open(config, source.clone(), signing).await?;
         let config = &backend.config;
         let parts = Parts {
@@ -51,16 +53,38 @@ impl Server {
         let front = Front::new(parts, stop.clone());
         let endpoint = http::endpoint(&front);
         let serving = tokio::spawn(http::serve(listener, endpoint, front));
-        Ok(Self { address, backend, stop, serving })
+        let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random, stop.clone()));
+        Ok(Self { address, backend, stop, serving, upkeep })
     }
 
     /// Stops accepting, lets requests finish, tells sockets to come back, and lets go of the database.
     pub async fn stop(self) {
         self.stop.cancel();
-        if let Err(error) = self.serving.await {
-            tracing::error!(%error, "the server did not stop in order");
+        for task in [self.serving, self.upkeep] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the server did not stop in order");
+            }
         }
         self.backend.close().await;
+    }
+}
+
+/// Looks again and again whether the signing key has been rotated, and removes what has ended.
+async fn keep_up(backend: Arc<Backend>, random: Random, stop: CancellationToken) {
+    let interval = Duration::from_secs(backend.config.upkeep.interval_seconds.into());
+    while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+        match data_dir::signing_key(&backend.config.data_dir, &random) {
+            Ok(key) => report("the signing keys were not looked up", keys::adopt(&backend, key).await),
+            Err(error) => tracing::warn!(%error, "the signing key was not read"),
+        }
+        report("what has ended was not purged", purge::run(&backend).await);
+    }
+}
+
+/// What fails now is tried again at the next round.
+fn report<T>(what: &'static str, outcome: Result<T, service::Error>) {
+    if let Err(error) = outcome {
+        tracing::warn!(cause = error.cause(), %error, "{what}");
     }
 }
 

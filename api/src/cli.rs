@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 done, 1 failed with one sentence that says why, 2 the command line is not understood.
 
+mod operator;
+
 use std::{
     fmt::Display,
     io::{self, Write},
@@ -36,6 +38,23 @@ enum Command {
         #[command(subcommand)]
         direction: Migrate,
     },
+    /// Look after accounts
+    User {
+        #[command(subcommand)]
+        action: operator::User,
+    },
+    /// Look after sessions
+    Session {
+        #[command(subcommand)]
+        action: operator::Session,
+    },
+    /// Look after the keys that sign access tokens
+    Keys {
+        #[command(subcommand)]
+        action: operator::Keys,
+    },
+    /// Remove expired sessions, spent tokens, and audit entries past their retention; `serve` does so by itself
+    Purge,
     /// Print the GraphQL schema
     Schema,
     /// Print every setting with its default
@@ -66,6 +85,10 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => with_settings(serve),
         Command::Migrate { direction } => with_settings(|config| migrate(config, direction)),
+        Command::User { action } => with_settings(|config| operator::user(config, action)),
+        Command::Session { action } => with_settings(|config| operator::session(config, action)),
+        Command::Keys { action } => with_settings(|config| operator::keys(config, action)),
+        Command::Purge => with_settings(operator::purge),
         Command::Schema => print(graphql::sdl()),
         Command::Config => print(config::DEFAULTS),
     };

@@ -4,7 +4,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
@@ -28,12 +28,8 @@ pub fn prepare(folder: &Path) -> Result<(), StartError> {
 
 /// The node's signing key, made on the first start.
 pub fn signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartError> {
-    let keys = folder.join("keys");
-    prepare(&keys)?;
-    let path = keys.join("signing.pk8");
-    let fail = |error: &dyn std::fmt::Display| {
-        StartError(format!("{SETTING} holds {}, which cannot be used ({error}): restore or remove it", path.display()))
-    };
+    let path = key_path(folder)?;
+    let fail = |error: &dyn std::fmt::Display| unusable(&path, error);
     let document = match fs::read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let document = SigningKey::generate(random).map_err(|error| fail(&error))?;
@@ -48,12 +44,39 @@ pub fn signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartEr
     SigningKey::from_pkcs8(&document).map_err(|error| fail(&error))
 }
 
-/// Writes a file that appears whole or not at all, and never over another.
-fn write_once(path: &Path, contents: &[u8]) -> io::Result<()> {
+/// Puts another signing key in the place of the node's.
+///
+/// The old private key is gone then: what it has signed is checked with its public half, which the database keeps.
+pub fn replace_signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartError> {
+    let path = key_path(folder)?;
+    let fail = |error: &dyn std::fmt::Display| unusable(&path, error);
+    let document = SigningKey::generate(random).map_err(|error| fail(&error))?;
+    let draft = write_draft(&path, &document).map_err(|error| fail(&error))?;
+    fs::rename(&draft, &path).map_err(|error| fail(&error))?;
+    SigningKey::from_pkcs8(&document).map_err(|error| fail(&error))
+}
+
+fn key_path(folder: &Path) -> Result<PathBuf, StartError> {
+    let keys = folder.join("keys");
+    prepare(&keys)?;
+    Ok(keys.join("signing.pk8"))
+}
+
+fn unusable(path: &Path, error: &dyn std::fmt::Display) -> StartError {
+    StartError(format!("{SETTING} holds {}, which cannot be used ({error}): restore or remove it", path.display()))
+}
+
+fn write_draft(path: &Path, contents: &[u8]) -> io::Result<PathBuf> {
     let draft = path.with_extension(format!("{}.draft", std::process::id()));
     let mut file: File = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(contents)?;
     file.sync_all()?;
+    Ok(draft)
+}
+
+/// Writes a file that appears whole or not at all, and never over another.
+fn write_once(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let draft = write_draft(path, contents)?;
     let linked = match fs::hard_link(&draft, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         other => other,

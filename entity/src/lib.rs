@@ -9,6 +9,7 @@ pub mod mailboxes;
 pub mod messages;
 pub mod one_time_tokens;
 pub mod passkey_ceremonies;
+pub mod password_failures;
 pub mod performance_metrics;
 pub mod sessions;
 pub mod signing_keys;

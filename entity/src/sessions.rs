@@ -27,6 +27,10 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     /// When it last refreshed.
     pub last_used_at: DateTimeUtc,
+    /// The SHA-256 of the refresh token before; absent before the first refresh and once its successors are in use.
+    pub previous_refresh_token_hash: Option<Vec<u8>>,
+    /// What the current refresh token was derived with from the one before; absent before the first refresh.
+    pub rotation_salt: Option<Vec<u8>>,
     /// Whose session it is.
     #[sea_orm(belongs_to, from = "user_id", to = "id")]
     pub user: BelongsTo<super::users::Entity>,

@@ -10,7 +10,9 @@ mod m20261123_000005_performance_metrics;
 mod m20261123_000006_webauthn_credentials;
 mod m20261123_000007_one_time_tokens;
 mod m20261123_000008_installation;
+mod m20261123_000009_session_rotation;
 mod m20261123_000010_passkey_ceremonies;
+mod m20261123_000011_password_failures;
 
 use sea_orm_migration::{
     prelude::*,
@@ -38,7 +40,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000006_webauthn_credentials::Migration),
             Box::new(m20261123_000007_one_time_tokens::Migration),
             Box::new(m20261123_000008_installation::Migration),
+            Box::new(m20261123_000009_session_rotation::Migration),
             Box::new(m20261123_000010_passkey_ceremonies::Migration),
+            Box::new(m20261123_000011_password_failures::Migration),
         ]
     }
 

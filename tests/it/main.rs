@@ -1,16 +1,21 @@
 //! Every test that runs against the whole system, as one binary.
 
 mod accounts;
+mod admin;
 mod cluster;
 mod contract;
 mod feed;
 mod messages;
 mod nodes;
+mod operator;
 mod pages;
 mod passkeys;
+mod passwords;
 mod schema;
+mod sessions;
 mod start;
 mod statements;
 mod tidy;
+mod tokens;
 mod transactions;
 mod users;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use qv_entity::{
     audit_logs, conversation_members, conversations, installation, mailbox_events, mailboxes, messages,
-    one_time_tokens, passkey_ceremonies, performance_metrics, sessions, signing_keys, users, webauthn_credentials,
+    one_time_tokens, passkey_ceremonies, password_failures, performance_metrics, sessions, signing_keys, users,
+    webauthn_credentials,
 };
 use qv_migration::Migrator;
 use qv_tests::database::TestDatabase;
@@ -125,6 +126,7 @@ async fn the_entities_describe_every_table() {
         schema.create_table_from_entity(mailbox_events::Entity),
         schema.create_table_from_entity(one_time_tokens::Entity),
         schema.create_table_from_entity(passkey_ceremonies::Entity),
+        schema.create_table_from_entity(password_failures::Entity),
         schema.create_table_from_entity(audit_logs::Entity),
         schema.create_table_from_entity(performance_metrics::Entity),
         schema.create_table_from_entity(webauthn_credentials::Entity),

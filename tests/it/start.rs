@@ -9,7 +9,7 @@ use std::{
 use qv_tests::world::{World, private_folder};
 
 /// The binary, which `tests/run` builds beside this test.
-fn binary() -> Command {
+pub fn binary() -> Command {
     let mut path: PathBuf = std::env::current_exe().expect("a path");
     path.pop();
     path.pop();
@@ -20,7 +20,7 @@ fn binary() -> Command {
     command
 }
 
-fn run(environment: &[(String, String)], arguments: &[&str]) -> Output {
+pub fn run(environment: &[(String, String)], arguments: &[&str]) -> Output {
     binary().args(arguments).envs(environment.iter().cloned()).output().expect("it runs")
 }
 

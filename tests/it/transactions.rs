@@ -27,7 +27,7 @@ async fn a_transaction_that_is_dropped_at_any_moment_harms_nobody_after_it() {
         tx.commit().await.expect("it commits");
     }
     let other = Store::open(&config.database_url(), &config.database).await.expect("the database opens");
-    let kept = quantumvault::store::installation::signing_keys(other.db()).await.expect("readable");
+    let kept = quantumvault::store::installation::signing_keys(other.db(), world.source.now()).await.expect("readable");
     assert_eq!(kept.len(), 40, "an acknowledged write was lost");
     assert!(users::find_many(other.db(), &[]).await.expect("readable").is_empty());
 }

@@ -17,6 +17,8 @@ pub struct Client {
     pub address: SocketAddr,
     /// The access token, once there is one.
     pub token: Option<String>,
+    /// What the next tokens are got with, once there is one.
+    pub refresh_token: String,
     /// The user's global id, once there is one.
     pub id: String,
     /// The user's name, once there is one.
@@ -32,7 +34,14 @@ impl Client {
     /// Nobody yet.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, token: None, id: String::new(), username: String::new(), http: reqwest::Client::new() }
+        Self {
+            address,
+            token: None,
+            refresh_token: String::new(),
+            id: String::new(),
+            username: String::new(),
+            http: reqwest::Client::new(),
+        }
     }
 
     /// The same user at another node.
@@ -62,6 +71,36 @@ impl Client {
         self.signed_in(&answer, "register")
     }
 
+    /// Signs in as the user of this name, on another device.
+    pub async fn login(&self, username: &str) -> Self {
+        let input = json!({ "login": username, "password": PASSWORD });
+        self.signed_in(&self.run(operation!("login"), json!({ "input": input })).await, "login")
+    }
+
+    /// Asks for the session's next tokens, as a client does whose access token may have expired.
+    pub async fn refresh(&self) -> Answer {
+        let nobody = Self { token: None, ..self.clone() };
+        let input = json!({ "refreshToken": self.refresh_token });
+        nobody.run(operation!("refresh_session"), json!({ "input": input })).await
+    }
+
+    /// The client with the session's next tokens.
+    pub async fn refreshed(&self) -> Self {
+        self.signed_in(&self.refresh().await, "refreshSession")
+    }
+
+    /// The id of the session.
+    pub async fn session(&self) -> String {
+        let answer = self.run(operation!("viewer"), Value::Null).await;
+        answer.data()["viewer"]["session"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Why the server does not take the access token, if it does not.
+    pub async fn refusal(&self) -> Option<String> {
+        let answer = self.run(operation!("viewer"), Value::Null).await;
+        answer.0.get("errors").map(|errors| errors[0]["extensions"]["reason"].as_str().expect("a reason").to_owned())
+    }
+
     /// The client that a sign-in's answer makes of this one.
     #[must_use]
     pub fn signed_in(&self, answer: &Answer, field: &str) -> Self {
@@ -70,6 +109,7 @@ impl Client {
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
         Self {
             token: Some(text(&grant["accessToken"])),
+            refresh_token: text(&grant["refreshToken"]),
             id: text(&user["id"]),
             username: text(&user["username"]),
             ..self.clone()

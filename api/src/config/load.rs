@@ -148,6 +148,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let why = format!("names {origin}, which no browser sends: write scheme://host[:port] without a path");
         return refuse("http.allowed_origins", &why);
     }
+    if config.upkeep.interval_seconds == 0 {
+        return refuse("upkeep.interval_seconds", "must be at least 1");
+    }
     Ok(())
 }
 

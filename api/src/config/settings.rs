@@ -25,6 +25,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     pub cache: Cache,
     pub feed: Feed,
+    pub audit: Audit,
+    pub upkeep: Upkeep,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -65,6 +67,10 @@ pub struct Accounts {
     pub token_issuer: String,
     pub access_token_ttl_seconds: u32,
     pub refresh_token_ttl_seconds: u32,
+    pub refresh_grace_seconds: u32,
+    pub session_ttl_seconds: u32,
+    pub max_sessions: u16,
+    pub max_password_failures: u32,
     pub password_min_length: u16,
 }
 
@@ -95,6 +101,7 @@ pub struct RateLimits {
     pub register_by_address: Rate,
     pub login_by_address: Rate,
     pub login_by_account: Rate,
+    pub refresh_by_session: Rate,
     pub send_by_user: Rate,
     pub cost_by_caller: Rate,
 }
@@ -119,6 +126,18 @@ pub struct Feed {
     pub batch_size: u16,
     pub poll_seconds: u64,
     pub poll_without_bus_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    pub retention_days: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upkeep {
+    pub interval_seconds: u32,
 }
 
 impl Config {

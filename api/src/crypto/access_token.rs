@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use aws_lc_rs::{
@@ -101,7 +101,7 @@ impl SigningKey {
 /// Signs with this node's key, and checks tokens of every node's.
 pub struct AccessTokens {
     issuer: String,
-    signing: SigningKey,
+    signing: RwLock<Arc<SigningKey>>,
     known: RwLock<HashMap<String, DecodingKey>>,
     validation: Validation,
 }
@@ -117,14 +117,27 @@ impl AccessTokens {
         // Times are judged below by the clock that was passed in, not by the machine's.
         validation.validate_exp = false;
         let known = HashMap::from([(signing.kid.clone(), DecodingKey::from_ed_der(&signing.public_key))]);
+        let signing = RwLock::new(Arc::new(signing));
         Self { issuer: issuer.to_owned(), signing, known: RwLock::new(known), validation }
     }
 
     /// Accepts tokens signed with these public keys besides this node's own, and with no others.
     pub fn trust(&self, keys: impl IntoIterator<Item = (String, Vec<u8>)>) {
-        let own = (self.signing.kid.clone(), self.signing.public_key.clone());
+        let signing = self.signing_key();
+        let own = (signing.kid.clone(), signing.public_key.clone());
         let keys = keys.into_iter().chain([own]).map(|(kid, key)| (kid, DecodingKey::from_ed_der(&key)));
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys.collect();
+    }
+
+    /// The key that signs.
+    #[must_use]
+    pub fn signing_key(&self) -> Arc<SigningKey> {
+        Arc::clone(&self.signing.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Signs with another key from now on.
+    pub fn sign_with(&self, key: SigningKey) {
+        *self.signing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
     }
 
     /// A token for this session, and when it ends.
@@ -146,12 +159,13 @@ impl AccessTokens {
             nbf: now.timestamp(),
             exp: expires_at.timestamp(),
         };
+        let signing = self.signing_key();
         let header = Header {
             typ: Some(TOKEN_TYPE.to_owned()),
-            kid: Some(self.signing.kid.clone()),
+            kid: Some(signing.kid.clone()),
             ..Header::new(Algorithm::EdDSA)
         };
-        let token = jsonwebtoken::encode(&header, &claims, &self.signing.encoding).map_err(|_| TokenError::Invalid)?;
+        let token = jsonwebtoken::encode(&header, &claims, &signing.encoding).map_err(|_| TokenError::Invalid)?;
         Ok((token.into(), claims.expires_at()))
     }
 

@@ -82,6 +82,14 @@ impl Passwords {
         .await?
     }
 
+    /// Whether a hash was made as the settings say now.
+    #[must_use]
+    pub fn is_current(&self, stored: &str) -> bool {
+        let params = PasswordHash::new(stored).ok().and_then(|hash| Params::try_from(&hash).ok());
+        let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        params.is_some_and(|params| cost(&params) == cost(self.argon2.params()))
+    }
+
     /// Runs `work` on a blocking thread when it is its turn.
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
         let permit = if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {

@@ -11,6 +11,8 @@ pub enum Topic {
     Mailbox(UserId),
     /// The session has ended.
     Session(SessionId),
+    /// The list of the user's sessions has changed.
+    Sessions(UserId),
 }
 
 impl fmt::Display for Topic {
@@ -18,6 +20,7 @@ impl fmt::Display for Topic {
         match self {
             Self::Mailbox(id) => write!(f, "mailbox:{id}"),
             Self::Session(id) => write!(f, "session:{id}"),
+            Self::Sessions(id) => write!(f, "sessions:{id}"),
         }
     }
 }

@@ -78,6 +78,10 @@ typed_ids! {
     MessageId = "message" as Message;
     /// A way to sign in without a password.
     PasskeyId = "passkey" as Passkey;
+    /// One entry of the audit trail.
+    AuditLogId = "audit_log" as AuditLog;
+    /// An account as operators see it, named by its user's own UUID.
+    AdminUserId = "admin_user" as AdminUser;
 }
 
 /// A passkey's registration or login that has begun; no object of the API, so `node(id)` does not know it.

@@ -1,6 +1,7 @@
 //! The nouns of the product and their rules: no I/O, no framework, no global clock or randomness.
 
 pub mod account;
+pub mod audit;
 pub mod error_code;
 pub mod event;
 pub mod id;
@@ -10,8 +11,11 @@ pub mod passkey;
 pub mod source;
 
 pub use account::{Account, Client, Email, PublicKeys, Role, Session, User, Username, Viewer};
+pub use audit::{AdminUser, AuditFilter, AuditLog};
 pub use error_code::{AuthenticationReason, ErrorCode};
-pub use id::{CeremonyId, ConversationId, IdError, MessageId, NodeId, PasskeyId, SessionId, UserId};
+pub use id::{
+    AdminUserId, AuditLogId, CeremonyId, ConversationId, IdError, MessageId, NodeId, PasskeyId, SessionId, UserId,
+};
 pub use message::{Conversation, FeedEvent, FeedEventKind, Message};
 pub use page::{Direction, Page, PageArguments, Slice};
 pub use passkey::{CeremonyKind, DeviceName, Passkey};

@@ -1,9 +1,9 @@
 //! Registering and signing in.
 
-use async_graphql::{Context, InputObject, Object};
+use async_graphql::{Context, InputObject, Object, SimpleObject};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{error::Result, scope::Scope, viewer::Viewer};
+use super::{error::Result, scope::Scope, user::User, viewer::Viewer};
 use crate::{
     domain::Timestamp,
     service::{
@@ -35,6 +35,43 @@ pub(super) struct LoginInput {
     password: String,
     /// What the device calls itself in the list of sessions, up to 200 characters.
     device_info: Option<String>,
+}
+
+/// Another password.
+#[derive(InputObject)]
+pub(super) struct ChangePasswordInput {
+    /// The password until now.
+    current_password: String,
+    /// 15 to 256 characters that are hard to guess.
+    new_password: String,
+}
+
+/// The proof that it is the owner who takes the account out of use.
+#[derive(InputObject)]
+pub(super) struct DeactivateAccountInput {
+    /// The password.
+    password: String,
+}
+
+/// Whose password has been changed.
+pub(super) struct ChangePasswordPayload {
+    scope: Scope,
+}
+
+/// The account that has been taken out of use.
+#[derive(SimpleObject)]
+pub(super) struct DeactivateAccountPayload {
+    /// The user as others see it from now on.
+    user: User,
+}
+
+/// Whose password has been changed.
+#[Object]
+impl ChangePasswordPayload {
+    /// The caller, whose other sessions have ended.
+    async fn viewer(&self) -> Viewer {
+        Viewer { scope: self.scope.clone() }
+    }
 }
 
 /// A session's tokens, shown this once, and whose it is.
@@ -119,5 +156,29 @@ impl AccountMutation {
         let scope = Scope::of(ctx);
         let grant = service::accounts::login(&scope.op, input.into()).await?;
         Ok(Some(AuthPayload::new(scope, grant)))
+    }
+
+    /// Changes the caller's password and ends the other sessions; null only when it fails.
+    async fn change_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The password until now and the next.")] input: ChangePasswordInput,
+    ) -> Result<Option<ChangePasswordPayload>> {
+        let scope = Scope::of(ctx).clone();
+        let ChangePasswordInput { current_password, new_password } = input;
+        service::accounts::change_password(&scope.op, current_password.into(), new_password.into()).await?;
+        Ok(Some(ChangePasswordPayload { scope }))
+    }
+
+    /// Takes the caller's account out of use and ends its sessions; null only when it fails.
+    async fn deactivate_account(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The proof.")] input: DeactivateAccountInput,
+    ) -> Result<Option<DeactivateAccountPayload>> {
+        let scope = Scope::of(ctx);
+        service::accounts::deactivate(&scope.op, input.password.into()).await?;
+        let user = User::load(scope, scope.op.viewer()?.user_id).await?;
+        Ok(Some(DeactivateAccountPayload { user }))
     }
 }

@@ -2,7 +2,7 @@
 
 use async_graphql::{Object, OutputType, SimpleObject};
 
-use super::{message::Message, user::User};
+use super::{admin::AdminUser, audit::AuditLog, message::Message, session::Session, user::User};
 use crate::{domain::PageArguments, service};
 
 /// One page of a list.
@@ -14,7 +14,13 @@ pub(super) struct Connection<T: OutputType> {
 
 /// An item of a list and where it stands.
 #[derive(SimpleObject)]
-#[graphql(concrete(name = "UserEdge", params(User)), concrete(name = "MessageEdge", params(Message)))]
+#[graphql(
+    concrete(name = "UserEdge", params(User)),
+    concrete(name = "MessageEdge", params(Message)),
+    concrete(name = "SessionEdge", params(Session)),
+    concrete(name = "AuditLogEdge", params(AuditLog)),
+    concrete(name = "AdminUserEdge", params(AdminUser))
+)]
 pub(super) struct Edge<T: OutputType> {
     /// Names this place in the list; opaque, and good for `after` and `before`.
     cursor: String,
@@ -36,7 +42,13 @@ struct PageInfo {
 }
 
 /// One page of a list.
-#[Object(concrete(name = "UserConnection", params(User)), concrete(name = "MessageConnection", params(Message)))]
+#[Object(
+    concrete(name = "UserConnection", params(User)),
+    concrete(name = "MessageConnection", params(Message)),
+    concrete(name = "SessionConnection", params(Session)),
+    concrete(name = "AuditLogConnection", params(AuditLog)),
+    concrete(name = "AdminUserConnection", params(AdminUser))
+)]
 impl<T: OutputType> Connection<T>
 where
     Edge<T>: OutputType,

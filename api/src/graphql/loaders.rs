@@ -24,6 +24,10 @@ pub(super) struct Batch(Operation);
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct KeysOf(pub(super) UserId);
 
+/// Asks for the number of a user's living sessions.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct SessionsOf(pub(super) UserId);
+
 /// Asks for the caller's own account.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Own;
@@ -57,6 +61,18 @@ impl Loader<KeysOf> for Batch {
         let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
         let found = service::users::find_keys(&self.0, &ids).await.map_err(Arc::new)?;
         Ok(found.into_iter().map(|(id, keys)| (KeysOf(id), keys)).collect())
+    }
+}
+
+impl Loader<SessionsOf> for Batch {
+    type Value = i64;
+    type Error = Arc<service::Error>;
+
+    async fn load(&self, keys: &[SessionsOf]) -> Loaded<SessionsOf, i64> {
+        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+        let admin = self.0.admin().map_err(Arc::new)?;
+        let counts = service::admin::count_sessions(admin, &ids).await.map_err(Arc::new)?;
+        Ok(counts.into_iter().map(|(id, count)| (SessionsOf(id), count)).collect())
     }
 }
 

@@ -2,6 +2,8 @@
 #![expect(clippy::unused_async, reason = "the library's macros take async functions, also where nothing is awaited")]
 
 mod account;
+mod admin;
+mod audit;
 mod connection;
 mod conversation;
 pub mod documents;

@@ -3,10 +3,13 @@
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
-    conversation::Conversation, error::Result, message::Message, passkey::Passkey, scalars::parse_id, scope::Scope,
-    session::Session, user::User,
+    admin::AdminUser, audit::AuditLog, conversation::Conversation, error::Result, message::Message, passkey::Passkey,
+    scalars::parse_id, scope::Scope, session::Session, user::User,
 };
-use crate::{domain::NodeId, service};
+use crate::{
+    domain::{AdminUserId, NodeId, UserId},
+    service,
+};
 
 /// Whatever has a global id.
 #[derive(Interface)]
@@ -17,6 +20,8 @@ pub(super) enum Node {
     Conversation(Conversation),
     Message(Message),
     Passkey(Passkey),
+    AuditLog(AuditLog),
+    AdminUser(AdminUser),
 }
 
 impl Node {
@@ -41,6 +46,16 @@ impl Node {
             }
             NodeId::Passkey(id) => {
                 service::passkeys::find(&scope.op, id).await?.map(|passkey| Self::Passkey(Passkey(passkey)))
+            }
+            NodeId::AuditLog(id) => {
+                let entry = service::audit::find(&scope.op, id).await?;
+                entry.map(|entry| Self::AuditLog(AuditLog { scope, entry }))
+            }
+            NodeId::AdminUser(AdminUserId(id)) => {
+                // To anyone but an operator there is no such thing.
+                let Ok(admin) = scope.op.admin() else { return Ok(None) };
+                let account = service::admin::find(admin, UserId(id)).await?;
+                account.map(|account| Self::AdminUser(AdminUser { scope: scope.clone(), account }))
             }
         })
     }

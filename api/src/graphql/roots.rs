@@ -5,18 +5,26 @@
 use async_graphql::{MergedObject, MergedSubscription};
 
 use super::{
-    account::AccountMutation, feed::FeedSubscription, message::MessageMutation, node::NodeQuery,
-    passkey::PasskeyMutation, service_config::ServiceConfigQuery, user::UserQuery, viewer::ViewerQuery,
+    account::AccountMutation,
+    admin::AdminQuery,
+    feed::FeedSubscription,
+    message::MessageMutation,
+    node::NodeQuery,
+    passkey::PasskeyMutation,
+    service_config::ServiceConfigQuery,
+    session::{SessionMutation, SessionSubscription},
+    user::UserQuery,
+    viewer::ViewerQuery,
 };
 
 /// Reads.
 #[derive(MergedObject, Default)]
-pub struct Query(ViewerQuery, NodeQuery, UserQuery, ServiceConfigQuery);
+pub struct Query(ViewerQuery, AdminQuery, NodeQuery, UserQuery, ServiceConfigQuery);
 
 /// Changes: each takes one input and returns what it changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutation, PasskeyMutation, MessageMutation);
+pub struct Mutation(AccountMutation, SessionMutation, PasskeyMutation, MessageMutation);
 
 /// Events.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(FeedSubscription);
+pub struct Subscription(FeedSubscription, SessionSubscription);

@@ -3,6 +3,8 @@
 use async_graphql::{Context, Enum, ID, Object};
 
 use super::{
+    audit::AuditLog,
+    connection::{Connection, arguments},
     conversation::Conversation,
     error::Result,
     loaders::Own,
@@ -71,6 +73,30 @@ impl Viewer {
     /// The passkeys of the account, oldest first, at most 20.
     async fn passkeys(&self) -> Result<Vec<Passkey>> {
         Ok(service::passkeys::own(&self.scope.op).await?.into_iter().map(Passkey).collect())
+    }
+
+    /// The caller's sessions that have not ended, newest first.
+    async fn sessions(
+        &self,
+        #[graphql(desc = "How many from the start.")] first: Option<i32>,
+        #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end.")] last: Option<i32>,
+        #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<Session>> {
+        let sessions = service::sessions::list(&self.scope.op, &arguments(first, after, last, before)).await?;
+        Ok(Connection::of(sessions, |session| Session { scope: self.scope.clone(), session }))
+    }
+
+    /// What happened to the caller's account, newest first; also what operators did to it.
+    async fn audit_logs(
+        &self,
+        #[graphql(desc = "How many from the start.")] first: Option<i32>,
+        #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end.")] last: Option<i32>,
+        #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<AuditLog>> {
+        let entries = service::audit::own(&self.scope.op, &arguments(first, after, last, before)).await?;
+        Ok(Connection::of(entries, |entry| AuditLog { scope: self.scope.clone(), entry }))
     }
 
     /// The private keys, wrapped on the device and opaque here; null until some are stored.

@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use poem::{Endpoint, Request, Response, http::StatusCode};
 use serde_json::json;
 
-use crate::service::{Backend, sessions};
+use crate::service::{Backend, keys};
 
 /// The key set.
 pub struct Keys(pub Arc<Backend>);
@@ -15,7 +15,7 @@ impl Endpoint for Keys {
     type Output = Response;
 
     async fn call(&self, _: Request) -> poem::Result<Response> {
-        let Ok(keys) = sessions::signing_keys(&self.0).await else {
+        let Ok(keys) = keys::accepted(&self.0).await else {
             return Ok(StatusCode::SERVICE_UNAVAILABLE.into());
         };
         let keys: Vec<_> = keys

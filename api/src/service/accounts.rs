@@ -5,11 +5,15 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{
     Error, Operation, limits,
     sessions::{self, Grant},
+    users,
 };
 use crate::{
     crypto::password,
     domain::{Account, Email, Role, UserId, Username},
-    store::{self, Unique, accounts::NewAccount, audit_logs::NewEntry},
+    store::{
+        self, Transaction, Unique,
+        accounts::{Credentials, NewAccount},
+    },
 };
 
 /// What a new user says.
@@ -36,32 +40,26 @@ pub struct Login {
 
 /// Makes an account and signs its owner in.
 pub async fn register(op: &Operation, registration: Registration) -> Result<Grant, Error> {
-    let invalid = |field: &'static str| move |reason: &'static str| Error::invalid(field, reason);
-    let username: Username = registration.username.parse().map_err(invalid("input.username"))?;
-    let email: Email = registration.email.parse().map_err(invalid("input.email"))?;
-    let device_info = sessions::check_device_info(registration.device_info)?;
+    let device_info = sessions::check_device_info(registration.device_info.clone())?;
+    let names = names(&registration)?;
     limits::spend_registration(op).await?;
-    check_new_password(op, &registration.password, [username.as_str(), email.as_str()]).await?;
-    let password_hash = op.backend.passwords.hash(registration.password).await?;
-
-    let (store, source) = (&op.backend.store, &op.backend.source);
-    let (id, now) = (UserId(source.uuid()), source.now());
-    let account = NewAccount { id, username: &username, email: &email, password_hash, created_at: now };
-    let entry = NewEntry {
-        id: source.uuid(),
-        user_id: Some(id),
-        action: "user.registered",
-        resource: Some(id.to_string()),
-        client: &op.client,
-        created_at: now,
-    };
-    let tx = store.begin().await?;
-    store::accounts::insert(tx.db(), account).await.map_err(taken)?;
-    store::mailboxes::insert(tx.db(), id).await?;
-    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    let password_hash = new_hash(op, &names, registration.password).await?;
+    let tx = op.backend.store.begin().await?;
+    let id = insert(op, &tx, &names, password_hash).await?;
     let grant = sessions::open(op, &tx, (id, Role::User), device_info).await?;
     tx.commit().await?;
+    sessions::announce_opened(op, &grant).await;
     Ok(grant)
+}
+
+/// Makes an account on an operator's behalf; nobody is signed in.
+pub async fn create(op: &Operation, registration: Registration) -> Result<UserId, Error> {
+    let names = names(&registration)?;
+    let password_hash = new_hash(op, &names, registration.password).await?;
+    let tx = op.backend.store.begin().await?;
+    let id = insert(op, &tx, &names, password_hash).await?;
+    tx.commit().await?;
+    Ok(id)
 }
 
 /// Signs a user in; whoever does not exist is refused in the same words and the same time.
@@ -74,16 +72,22 @@ pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
         (_, Ok(username)) => store::accounts::find_by_username(store.db(), &username).await?,
         (Err(_), Err(_)) => None,
     };
-    let hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
-    let is_right = op.backend.passwords.verify(login.password, hash).await?;
-    let Some(credentials) = credentials.filter(|credentials| is_right && credentials.is_active) else {
-        return Err(Error::InvalidCredentials);
+    let active = credentials.filter(|credentials| credentials.is_active);
+    let credentials = verify(op, active, login.password.clone()).await?;
+    let upgrade = if op.backend.passwords.is_current(&credentials.password_hash) {
+        None
+    } else {
+        Some(op.backend.passwords.hash(login.password).await?)
     };
 
     let tx = store.begin().await?;
     store::accounts::update_last_login(tx.db(), credentials.user_id, now).await?;
+    if let Some(password_hash) = upgrade {
+        store::accounts::update_password(tx.db(), &credentials, password_hash).await?;
+    }
     let grant = sessions::open(op, &tx, (credentials.user_id, credentials.role), device_info).await?;
     tx.commit().await?;
+    sessions::announce_opened(op, &grant).await;
     Ok(grant)
 }
 
@@ -93,7 +97,123 @@ pub async fn own(op: &Operation) -> Result<Account, Error> {
     account.ok_or(Error::NotFound("user"))
 }
 
-async fn check_new_password(op: &Operation, password: &SecretString, context: [&str; 2]) -> Result<(), Error> {
+/// Gives the caller's account another password and ends its other sessions.
+pub async fn change_password(op: &Operation, current: SecretString, new: SecretString) -> Result<(), Error> {
+    let viewer = op.viewer()?;
+    let credentials = prove(op, current).await?;
+    let user = users::find_many(op, &[viewer.user_id]).await?.remove(&viewer.user_id).ok_or(Error::NotFound("user"))?;
+    let email = own(op).await?.email;
+    check_new_password(op, "input.newPassword", &new, [&user.username, &email]).await?;
+    let password_hash = op.backend.passwords.hash(new).await?;
+
+    let tx = op.backend.store.begin().await?;
+    // Of two changes that began with the same password, one has it no more.
+    if !store::accounts::update_password(tx.db(), &credentials, password_hash).await? {
+        return Err(Error::InvalidCredentials);
+    }
+    let entry = op.entry(viewer.user_id, "password.changed", &viewer.user_id);
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    let ended = sessions::end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
+    tx.commit().await?;
+    sessions::announce(&op.backend, viewer.user_id, &ended).await;
+    Ok(())
+}
+
+/// Takes the caller's account out of use: hidden, without sessions, its messages kept for the peers.
+pub async fn deactivate(op: &Operation, password: SecretString) -> Result<(), Error> {
+    prove(op, password).await?;
+    end(op, op.viewer()?.user_id).await
+}
+
+/// Takes an account out of use, for its owner or an operator.
+pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
+    let tx = op.backend.store.begin().await?;
+    store::accounts::deactivate(tx.db(), id).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.deactivated", &id)]).await?;
+    let ended = sessions::end_others(op, &tx, id, None).await?;
+    tx.commit().await?;
+    users::changed(op, id).await;
+    sessions::announce(&op.backend, id, &ended).await;
+    Ok(())
+}
+
+/// Makes an account an operator's, at an operator's request.
+pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
+    let tx = op.backend.store.begin().await?;
+    store::accounts::update_role(tx.db(), id, Role::Admin).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", &id)]).await?;
+    tx.commit().await?;
+    sessions::forget_all(op, id).await
+}
+
+/// The account of this name, for an operator.
+pub async fn named(op: &Operation, username: &str) -> Result<UserId, Error> {
+    let username: Username = username.parse().map_err(|reason| Error::invalid("username", reason))?;
+    let found = store::users::find_by_username(op.backend.store.db(), &username).await?;
+    found.ok_or(Error::NotFound("user"))
+}
+
+fn names(registration: &Registration) -> Result<(Username, Email), Error> {
+    let invalid = |field: &'static str| move |reason: &'static str| Error::invalid(field, reason);
+    let username = registration.username.parse().map_err(invalid("input.username"))?;
+    Ok((username, registration.email.parse().map_err(invalid("input.email"))?))
+}
+
+async fn new_hash(op: &Operation, (username, email): &(Username, Email), new: SecretString) -> Result<String, Error> {
+    check_new_password(op, "input.password", &new, [username.as_str(), email.as_str()]).await?;
+    Ok(op.backend.passwords.hash(new).await?)
+}
+
+async fn insert(
+    op: &Operation,
+    tx: &Transaction,
+    (username, email): &(Username, Email),
+    password_hash: String,
+) -> Result<UserId, Error> {
+    let (id, created_at) = (UserId(op.backend.source.uuid()), op.backend.source.now());
+    let account = NewAccount { id, username, email, password_hash, created_at };
+    store::accounts::insert(tx.db(), account).await.map_err(taken)?;
+    store::mailboxes::insert(tx.db(), id).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.registered", &id)]).await?;
+    Ok(id)
+}
+
+/// The caller's credentials, once the caller has shown to know the password and not merely to hold a token.
+async fn prove(op: &Operation, password: SecretString) -> Result<Credentials, Error> {
+    let id = op.viewer()?.user_id;
+    limits::spend_proof(op, id).await?;
+    let credentials = store::accounts::find_by_id(op.backend.store.db(), id).await?;
+    verify(op, credentials, password).await
+}
+
+/// The credentials, if the password is theirs; past too many failures it is taken for wrong until it is reset, while
+/// open sessions and passkeys go on.
+///
+/// Whether there are any credentials shows neither in words nor in time: the same statement runs, and the same hash.
+async fn verify(
+    op: &Operation,
+    credentials: Option<Credentials>,
+    password: SecretString,
+) -> Result<Credentials, Error> {
+    let store = &op.backend.store;
+    let tx = store.begin().await?;
+    let user_id = credentials.as_ref().map(|credentials| credentials.user_id);
+    let failures = store::password_failures::increment(tx.db(), user_id).await?;
+    tx.commit().await?;
+    let credentials = credentials.filter(|_| failures <= op.backend.config.accounts.max_password_failures.into());
+    let hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
+    let is_right = op.backend.passwords.verify(password, hash).await?;
+    let credentials = credentials.filter(|_| is_right).ok_or(Error::InvalidCredentials)?;
+    store::password_failures::delete(store.db(), credentials.user_id).await?;
+    Ok(credentials)
+}
+
+async fn check_new_password(
+    op: &Operation,
+    field: &'static str,
+    password: &SecretString,
+    context: [&str; 2],
+) -> Result<(), Error> {
     let (password, context) = (password.clone(), context.map(str::to_owned));
     let min_length = usize::from(op.backend.config.accounts.password_min_length);
     // The estimate takes up to a millisecond of computing.
@@ -101,7 +221,7 @@ async fn check_new_password(op: &Operation, password: &SecretString, context: [&
         password::weakness(password.expose_secret(), min_length, &context.each_ref().map(String::as_str))
     });
     match weakness.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
-        Some(reason) => Err(Error::invalid("input.password", reason)),
+        Some(reason) => Err(Error::invalid(field, reason)),
         None => Ok(()),
     }
 }

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
 
-use super::{
-    Error,
-    sessions::{self, VerifiedTokens},
-};
+use super::{Error, keys, sessions::VerifiedTokens};
 use crate::{
     bus::Bus,
     cache::Cache,
@@ -106,7 +103,7 @@ impl Backend {
 
     /// Learns the public keys of nodes that have come since.
     pub(super) async fn learn_signing_keys(&self) -> Result<(), Error> {
-        self.tokens.trust(sessions::signing_keys(self).await?);
+        self.tokens.trust(keys::accepted(self).await?);
         Ok(())
     }
 
@@ -116,6 +113,20 @@ impl Backend {
 
     pub(super) fn refresh_token_lifetime(&self) -> TimeDelta {
         TimeDelta::seconds(self.config.accounts.refresh_token_ttl_seconds.into())
+    }
+
+    /// How long a stream waits for news before it looks by itself.
+    pub(super) fn poll(&self) -> Duration {
+        if self.bus.is_connected() {
+            Duration::from_secs(self.config.feed.poll_seconds)
+        } else {
+            self.unassisted_poll()
+        }
+    }
+
+    /// The same while something that should tell of news is away.
+    pub(super) fn unassisted_poll(&self) -> Duration {
+        Duration::from_millis(self.config.feed.poll_without_bus_ms)
     }
 
     pub(super) fn user_cache_lifetime(&self) -> Duration {

@@ -3,7 +3,7 @@
 //! The database is the truth and a cursor is a place in it. The bus merely says when to look again, and where it
 //! does not, the feed looks by itself after a while.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use futures_util::{Stream, stream};
 
@@ -70,7 +70,7 @@ impl Feed {
                 self.is_caught_up = true;
                 return Ok(self.delivery(marker(FeedEventKind::CaughtUp, self.position)));
             }
-            let poll = self.poll();
+            let poll = self.op.backend.poll();
             tokio::select! {
                 () = self.news.news() => {}
                 () = tokio::time::sleep(poll) => {}
@@ -88,7 +88,7 @@ impl Feed {
             match reading.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
                 Err(Error::Unavailable { cause }) => {
                     tracing::warn!(cause, "a feed waits for the database");
-                    tokio::time::sleep(self.unassisted_poll()).await;
+                    tokio::time::sleep(self.op.backend.unassisted_poll()).await;
                 }
                 other => return other,
             }
@@ -97,18 +97,6 @@ impl Feed {
 
     fn delivery(&self, event: FeedEvent) -> Delivery {
         Delivery { cursor: self.op.seal_cursor(LIST, &event.sequence), event }
-    }
-
-    fn poll(&self) -> Duration {
-        if self.op.backend.bus.is_connected() {
-            Duration::from_secs(self.op.backend.config.feed.poll_seconds)
-        } else {
-            self.unassisted_poll()
-        }
-    }
-
-    fn unassisted_poll(&self) -> Duration {
-        Duration::from_millis(self.op.backend.config.feed.poll_without_bus_ms)
     }
 }
 

@@ -10,7 +10,7 @@ use super::{Backend, Error, Operation};
 use crate::{
     config::Rate,
     crypto::token,
-    domain::{Client, UserId, Viewer},
+    domain::{Client, SessionId, UserId, Viewer},
     limiter::{Decision, Fallback, Limit},
 };
 
@@ -48,6 +48,18 @@ pub(super) async fn spend_login(op: &Operation, login: &str) -> Result<(), Error
 pub(super) async fn spend_passkey(op: &Operation) -> Result<(), Error> {
     let rate = op.backend.config.rate_limits.login_by_address;
     spend(&op.backend, "passkey", &address(&op.client), limit(rate, Fallback::Local)).await
+}
+
+/// Counts a password that the owner of a session proves to be the owner of the account with.
+pub(super) async fn spend_proof(op: &Operation, user_id: UserId) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.login_by_account;
+    spend(&op.backend, "proof", &user_id.to_string(), limit(rate, Fallback::Local)).await
+}
+
+/// Counts a refresh, whether or not it succeeds.
+pub(super) async fn spend_refresh(op: &Operation, id: SessionId) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.refresh_by_session;
+    spend(&op.backend, "refresh", &id.to_string(), limit(rate, Fallback::Local)).await
 }
 
 /// Counts a message.

@@ -3,22 +3,26 @@
 //! Each takes the operation it serves first, and answers with a value or an [`Error`].
 
 pub mod accounts;
+pub mod admin;
+pub mod audit;
 mod backend;
 pub mod conversations;
 mod error;
 pub mod feed;
 pub mod health;
+pub mod keys;
 pub mod limits;
 pub mod messages;
 mod operation;
 mod page;
 pub mod passkeys;
+pub mod purge;
 pub mod sessions;
 pub mod users;
 
 pub use self::{
     backend::{Backend, StartError},
     error::Error,
-    operation::Operation,
+    operation::{Admin, Operation},
     page::Connection,
 };

@@ -1,10 +1,10 @@
 //! One operation of a client: who asks, from where, and of which backend.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use super::{Backend, Error};
 use crate::{
-    domain::{AuthenticationReason, Client, UserId, Viewer},
+    domain::{AuthenticationReason, Client, Role, UserId, Viewer},
     store::audit_logs::NewEntry,
 };
 
@@ -17,6 +17,10 @@ pub struct Operation {
     pub client: Arc<Client>,
     viewer: Option<Viewer>,
 }
+
+/// The proof that an operator asks: what only operators may do takes this instead of the operation.
+#[derive(Clone, Copy)]
+pub struct Admin<'a>(&'a Operation);
 
 impl Operation {
     /// An operation of whoever the access token proved.
@@ -49,9 +53,25 @@ impl Operation {
         }
     }
 
+    /// The proof that an operator asks; anyone else is refused.
+    pub fn admin(&self) -> Result<Admin<'_>, Error> {
+        match self.viewer()?.role {
+            Role::Admin => Ok(Admin(self)),
+            Role::User => Err(Error::Forbidden),
+        }
+    }
+
     /// The same operation, gone on as somebody who has just signed in.
     #[must_use]
     pub fn signed_in(&self, viewer: Viewer) -> Self {
         Self { viewer: Some(viewer), ..self.clone() }
+    }
+}
+
+impl Deref for Admin<'_> {
+    type Target = Operation;
+
+    fn deref(&self) -> &Operation {
+        self.0
     }
 }

@@ -1,5 +1,9 @@
 //! Sessions: opening them, and telling whether a token still speaks for one.
 
+mod changes;
+mod refresh;
+mod revoke;
+
 use std::{future::Future, sync::Arc};
 
 use futures_util::future::BoxFuture;
@@ -7,12 +11,20 @@ use moka::sync::Cache as Remembered;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, Error, Operation};
+pub(super) use self::revoke::{announce, end_others, forget_all};
+pub use self::{
+    changes::{Change, ChangeKind, follow},
+    refresh::refresh,
+    revoke::{logout, revoke, revoke_others},
+};
+use super::{Backend, Connection, Error, Operation};
 use crate::{
     cache::Key,
     crypto::{Claims, TokenError, access_token, token},
-    domain::{AuthenticationReason, Client, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
-    store::{self, Transaction, audit_logs::NewEntry, sessions::TokenDigests},
+    domain::{
+        AuthenticationReason, Client, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic,
+    },
+    store::{self, Transaction, sessions::TokenDigests},
 };
 
 const VERIFIED_TOKENS: u64 = 20_000;
@@ -31,6 +43,8 @@ pub struct Grant {
     pub refresh_token_expires_at: Timestamp,
     /// Who is signed in now.
     pub viewer: Viewer,
+    /// What had to give way to it.
+    ended: Vec<SessionId>,
 }
 
 /// What is remembered of a living session.
@@ -38,6 +52,7 @@ pub struct Grant {
 struct Alive {
     user_id: UserId,
     role: Role,
+    unconfirmed: Option<Vec<u8>>,
 }
 
 /// Claims of tokens whose signatures have been checked, by the tokens' digests.
@@ -52,7 +67,8 @@ impl Default for VerifiedTokens {
 
 /// Who an access token speaks for, if its session is alive.
 pub async fn authenticate(backend: &Arc<Backend>, _client: &Client, token: &str) -> Result<Viewer, Error> {
-    let claims = claims(backend, token).await?;
+    let digest = token::digest(token);
+    let claims = claims(backend, token, digest).await?;
     let viewer = |role| Viewer {
         user_id: claims.user_id(),
         session_id: claims.session_id(),
@@ -60,7 +76,13 @@ pub async fn authenticate(backend: &Arc<Backend>, _client: &Client, token: &str)
         expires_at: claims.expires_at(),
     };
     match alive(backend, claims.session_id()).await? {
-        Some(alive) if alive.user_id == claims.user_id() => Ok(viewer(alive.role)),
+        Some(alive) if alive.user_id == claims.user_id() => {
+            if alive.unconfirmed.is_some_and(|unconfirmed| unconfirmed == digest) {
+                store::sessions::confirm(backend.store.db(), claims.session_id(), &digest).await?;
+                backend.cache.delete(&key(claims.session_id())).await;
+            }
+            Ok(viewer(alive.role))
+        }
         _ => Err(Error::Unauthenticated(AuthenticationReason::Revoked)),
     }
 }
@@ -76,17 +98,19 @@ pub fn watch(backend: &Arc<Backend>, session_id: SessionId) -> impl Future<Outpu
     let (backend, mut news) = (Arc::clone(backend), backend.bus.subscribe(Topic::Session(session_id)));
     async move {
         loop {
-            news.news().await;
-            if has_ended(&backend, session_id).await {
+            tokio::select! {
+                () = news.news() => {}
+                () = tokio::time::sleep(backend.poll()) => {}
+            }
+            // Not from the cache: another node may have put the session back there just after it was taken out.
+            let found =
+                Box::pin(store::sessions::find_alive(backend.store.db(), session_id, backend.source.now())).await;
+            if matches!(found, Ok(None)) {
+                backend.cache.delete(&key(session_id)).await;
                 return;
             }
         }
     }
-}
-
-/// The public keys that access tokens may be signed with, by their ids.
-pub async fn signing_keys(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    Ok(store::installation::signing_keys(backend.store.db()).await?)
 }
 
 /// The session that the operation runs in.
@@ -100,6 +124,14 @@ pub async fn find(op: &Operation, id: SessionId) -> Result<Option<Session>, Erro
     let viewer = op.viewer()?.user_id;
     let session = store::sessions::find(op.backend.store.db(), id).await?;
     Ok(session.filter(|session| session.user_id == viewer))
+}
+
+/// The caller's own living sessions, newest first.
+pub async fn list(op: &Operation, arguments: &PageArguments) -> Result<Connection<Session>, Error> {
+    let viewer = op.viewer()?.user_id;
+    let page = op.page("sessions", arguments)?;
+    let slice = store::sessions::list(op.backend.store.db(), viewer, op.backend.source.now(), &page).await?;
+    Ok(op.connection("sessions", slice, |session| session.id.0))
 }
 
 /// What a client calls its device, if it is acceptable.
@@ -123,11 +155,8 @@ pub(super) async fn open(
     let backend = &op.backend;
     let (source, now) = (&backend.source, backend.source.now());
     let id = SessionId(source.uuid());
-    let (access_token, access_token_expires_at) = backend
-        .tokens
-        .sign((user_id, id), source.uuid(), now, backend.access_token_lifetime())
-        .map_err(|error| Error::Internal { cause: error.to_string() })?;
-    let refresh_token = token::refresh_token(&source.random);
+    let (access_token, access_token_expires_at) = sign(backend, user_id, id, now)?;
+    let refresh_token = token::refresh_token(&backend.seal, id, source.random.bytes());
     let session = Session {
         id,
         user_id,
@@ -141,24 +170,44 @@ pub(super) async fn open(
         access: token::digest(access_token.expose_secret()),
         refresh: token::digest(refresh_token.expose_secret()),
     };
+    let kept = u64::from(backend.config.accounts.max_sessions).saturating_sub(1);
+    let idle = store::sessions::find_idle(tx.db(), user_id, kept).await?;
+    let ended = revoke::end_many(op, tx, user_id, &idle, "session.displaced").await?;
     store::sessions::insert(tx.db(), &session, digests).await?;
-    let entry = NewEntry {
-        id: source.uuid(),
-        user_id: Some(user_id),
-        action: "session.created",
-        resource: Some(id.to_string()),
-        client: &op.client,
-        created_at: now,
-    };
-    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(user_id, "session.created", &id)]).await?;
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
     let refresh_token_expires_at = session.expires_at;
-    Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer })
+    Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
+}
+
+/// Opens a session for a user at an operator's request, without the user's proof.
+pub async fn issue(op: &Operation, user_id: UserId, device_info: Option<String>) -> Result<Grant, Error> {
+    let device_info = check_device_info(device_info)?;
+    let credentials = store::accounts::find_by_id(op.backend.store.db(), user_id).await?;
+    let account = credentials.filter(|account| account.is_active).ok_or(Error::NotFound("user"))?;
+    let tx = op.backend.store.begin().await?;
+    let grant = open(op, &tx, (user_id, account.role), device_info).await?;
+    let entry = op.entry(user_id, "session.issued", &grant.viewer.session_id);
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    tx.commit().await?;
+    announce_opened(op, &grant).await;
+    Ok(grant)
+}
+
+/// Tells everyone concerned of a session that was opened, once its transaction has been committed.
+pub(super) async fn announce_opened(op: &Operation, grant: &Grant) {
+    announce(&op.backend, grant.viewer.user_id, &grant.ended).await;
+}
+
+fn sign(backend: &Backend, user_id: UserId, id: SessionId, now: Timestamp) -> Result<(SecretString, Timestamp), Error> {
+    let lifetime = backend.access_token_lifetime();
+    let signed = backend.tokens.sign((user_id, id), backend.source.uuid(), now, lifetime);
+    signed.map_err(|error| Error::Internal { cause: error.to_string() })
 }
 
 /// What a token says, its signature checked once and its times each time.
-async fn claims(backend: &Backend, token: &str) -> Result<Arc<Claims>, Error> {
-    let (digest, now) = (token::digest(token), backend.source.now());
+async fn claims(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<Claims>, Error> {
+    let now = backend.source.now();
     if let Some(claims) = backend.verified.0.get(&digest) {
         return access_token::check_times(&claims, now).map(|()| claims).map_err(|error| refusal(&error));
     }
@@ -190,13 +239,17 @@ fn has_ended(backend: &Backend, id: SessionId) -> BoxFuture<'_, bool> {
 
 /// What is known of a session, remembered for a few seconds.
 async fn alive(backend: &Backend, id: SessionId) -> Result<Option<Alive>, Error> {
-    let key = Key::<Alive>::new("session", id);
+    let key = key(id);
     if let Some(alive) = backend.cache.get(&key).await {
         return Ok(Some(alive));
     }
     let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;
-    let Some((user_id, role)) = found else { return Ok(None) };
-    let alive = Alive { user_id, role };
+    let Some(found) = found else { return Ok(None) };
+    let alive = Alive { user_id: found.user_id, role: found.role, unconfirmed: found.unconfirmed };
     backend.cache.set(&key, &alive, backend.session_cache_lifetime()).await;
     Ok(Some(alive))
+}
+
+fn key(id: SessionId) -> Key<Alive> {
+    Key::new("session", id)
 }

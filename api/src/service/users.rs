@@ -24,6 +24,7 @@ pub enum Lookup {
 pub async fn find(op: &Operation, lookup: Lookup) -> Result<Option<User>, Error> {
     let viewer = op.viewer()?;
     let db = op.backend.store.db();
+    let is_by_id = matches!(lookup, Lookup::Id(_));
     let id = match lookup {
         Lookup::Id(id) => Some(id),
         // What cannot be a name is nobody's.
@@ -38,10 +39,10 @@ pub async fn find(op: &Operation, lookup: Lookup) -> Result<Option<User>, Error>
             Err(_) => None,
         },
     };
-    match id {
-        Some(id) => Ok(find_many(op, &[id]).await?.remove(&id)),
-        None => Ok(None),
-    }
+    let Some(id) = id else { return Ok(None) };
+    let user = find_many(op, &[id]).await?.remove(&id);
+    // By id a deactivated account is still somebody's peer; whoever searches does not find it.
+    Ok(user.filter(|user| is_by_id || user.is_active))
 }
 
 /// Those of these users that exist: from the cache, the rest in one statement.
@@ -83,6 +84,11 @@ pub async fn list(op: &Operation, search: Option<&str>, arguments: &PageArgument
     let page = op.page(&list, arguments)?;
     let slice = store::users::list(op.backend.store.db(), prefix.as_deref(), &page).await?;
     Ok(op.connection(&list, slice, |user| user.username.clone()))
+}
+
+/// What follows each committed change to a user, so that nobody is shown the user as it was.
+pub(super) async fn changed(op: &Operation, id: UserId) {
+    op.backend.cache.delete(&key(id)).await;
 }
 
 fn key(id: UserId) -> Key<User> {

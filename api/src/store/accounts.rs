@@ -77,6 +77,11 @@ pub async fn find_by_email(db: &impl ConnectionTrait, email: &Email) -> Result<O
     find_credentials(db, Column::Email.eq(email.as_str())).await
 }
 
+/// The credentials of this account.
+pub async fn find_by_id(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Credentials>, Error> {
+    find_credentials(db, Column::Id.eq(id.0)).await
+}
+
 async fn find_credentials(
     db: &impl ConnectionTrait,
     condition: sea_orm::sea_query::SimpleExpr,
@@ -117,6 +122,33 @@ pub async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Accoun
 /// Notes a sign-in.
 pub async fn update_last_login(db: &impl ConnectionTrait, id: UserId, now: Timestamp) -> Result<(), Error> {
     let change = ActiveModel { last_login: Set(Some(now)), updated_at: Set(now), ..Default::default() };
+    Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
+    Ok(())
+}
+
+/// Puts another hash in the place of the one that these credentials hold, if it is still there.
+pub async fn update_password(
+    db: &impl ConnectionTrait,
+    credentials: &Credentials,
+    password_hash: String,
+) -> Result<bool, Error> {
+    let update = Entity::update_many()
+        .set(ActiveModel { password_hash: Set(password_hash), ..Default::default() })
+        .filter(Column::Id.eq(credentials.user_id.0))
+        .filter(Column::PasswordHash.eq(&credentials.password_hash));
+    Ok(update.exec(db).await?.rows_affected == 1)
+}
+
+/// Sets what an account may do.
+pub async fn update_role(db: &impl ConnectionTrait, id: UserId, role: Role) -> Result<(), Error> {
+    let change = ActiveModel { role: Set(role_text(role).to_owned()), ..Default::default() };
+    Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
+    Ok(())
+}
+
+/// Takes an account out of use.
+pub async fn deactivate(db: &impl ConnectionTrait, id: UserId) -> Result<(), Error> {
+    let change = ActiveModel { is_active: Set(false), ..Default::default() };
     Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
     Ok(())
 }

@@ -1,11 +1,11 @@
 //! The audit trail: written in the transaction of what it records.
 
-use qv_entity::audit_logs::{ActiveModel, Entity};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait};
+use qv_entity::audit_logs::{ActiveModel, Column, Entity, Model};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryTrait};
 use uuid::Uuid;
 
-use super::Error;
-use crate::domain::{Client, Timestamp, UserId};
+use super::{Error, page::paged};
+use crate::domain::{AuditFilter, AuditLog, AuditLogId, Client, Page, Slice, Timestamp, UserId};
 
 /// What happened.
 pub struct NewEntry<'a> {
@@ -40,4 +40,37 @@ pub async fn insert_many<'a>(
     });
     Entity::insert_many(rows).exec_without_returning(db).await?;
     Ok(())
+}
+
+/// The entry of this id.
+pub async fn find(db: &impl ConnectionTrait, id: AuditLogId) -> Result<Option<AuditLog>, Error> {
+    Ok(Entity::find_by_id(id.0).one(db).await?.map(entry))
+}
+
+/// A page of the entries that fit a filter, newest first.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    filter: &AuditFilter,
+    page: &Page<Uuid>,
+) -> Result<Slice<AuditLog>, Error> {
+    let select = Entity::find()
+        .apply_if(filter.user_id, |select, id| select.filter(Column::UserId.eq(id.0)))
+        .apply_if(filter.action.as_deref(), |select, action| select.filter(Column::Action.eq(action)))
+        .apply_if(filter.since, |select, since| select.filter(Column::CreatedAt.gte(since)))
+        .apply_if(filter.until, |select, until| select.filter(Column::CreatedAt.lt(until)));
+    let rows = paged(select, Column::Id, &Order::Desc, page).all(db).await?;
+    Ok(page.slice(rows.into_iter().map(entry).collect()))
+}
+
+fn entry(row: Model) -> AuditLog {
+    AuditLog {
+        id: AuditLogId(row.id),
+        user_id: row.user_id.map(UserId),
+        action: row.action,
+        resource: row.resource,
+        details: row.details,
+        ip_address: row.ip_address,
+        user_agent: row.user_agent,
+        created_at: row.created_at,
+    }
 }

@@ -2,7 +2,8 @@
 
 use qv_entity::{installation, signing_keys};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect, sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
+    sea_query::OnConflict,
 };
 
 use super::Error;
@@ -62,12 +63,23 @@ pub async fn publish_signing_key(
     Ok(())
 }
 
-/// The public keys that access tokens may be signed with, by their ids.
-pub async fn signing_keys(db: &impl ConnectionTrait) -> Result<Vec<(String, Vec<u8>)>, Error> {
+/// Notes that a key signs no more.
+pub async fn retire_signing_key(db: &impl ConnectionTrait, kid: &str, now: Timestamp) -> Result<(), Error> {
+    signing_keys::Entity::update_many()
+        .set(signing_keys::ActiveModel { retired_at: Set(Some(now)), ..Default::default() })
+        .filter(signing_keys::Column::Kid.eq(kid))
+        .filter(signing_keys::Column::RetiredAt.is_null())
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// The public keys that sign access tokens or did until after `since`, by their ids.
+pub async fn signing_keys(db: &impl ConnectionTrait, since: Timestamp) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let rows = signing_keys::Entity::find()
         .select_only()
         .columns([signing_keys::Column::Kid, signing_keys::Column::PublicKey])
-        .filter(signing_keys::Column::RetiredAt.is_null())
+        .filter(signing_keys::Column::RetiredAt.is_null().or(signing_keys::Column::RetiredAt.gt(since)))
         .into_tuple()
         .all(db)
         .await?;

@@ -3,6 +3,7 @@
 //! Statements take whatever runs them, the pool or a transaction. What is absent is `None`, never an error.
 
 pub mod accounts;
+pub mod admin_users;
 pub mod audit_logs;
 pub mod conversations;
 mod error;
@@ -13,6 +14,8 @@ mod open;
 mod page;
 pub mod passkey_ceremonies;
 pub mod passkeys;
+pub mod password_failures;
+pub mod purge;
 pub mod sessions;
 mod transaction;
 pub mod users;

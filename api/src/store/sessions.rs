@@ -4,11 +4,14 @@ use qv_entity::{
     sessions::{ActiveModel, Column, Entity, Model},
     users,
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Select,
+};
 use uuid::Uuid;
 
-use super::{Error, accounts::role_of};
-use crate::domain::{Role, Session, SessionId, Timestamp, UserId};
+use super::{Error, accounts::role_of, page::paged};
+use crate::domain::{Page, Role, Session, SessionId, Slice, Timestamp, UserId};
 
 /// The digests under which a session's tokens are known.
 pub struct TokenDigests {
@@ -16,6 +19,30 @@ pub struct TokenDigests {
     pub access: [u8; 32],
     /// Of the refresh token.
     pub refresh: [u8; 32],
+}
+
+/// A refresh: the old token's digest, and what takes its place.
+pub struct Rotation {
+    /// The digest of the refresh token that is spent.
+    pub parent: [u8; 32],
+    /// The digests of the tokens that follow.
+    pub child: TokenDigests,
+    /// What the child was derived with.
+    pub salt: [u8; 16],
+    /// When the session ends now.
+    pub expires_at: Timestamp,
+    /// When this is.
+    pub now: Timestamp,
+}
+
+/// A living session as a token is checked against it.
+pub struct Alive {
+    /// Whose it is.
+    pub user_id: UserId,
+    /// What that account may do.
+    pub role: Role,
+    /// The digest of an access token whose first use has still to be noted with [`confirm`].
+    pub unconfirmed: Option<Vec<u8>>,
 }
 
 /// Adds a session.
@@ -30,6 +57,8 @@ pub async fn insert(db: &impl ConnectionTrait, session: &Session, digests: Token
         ip_address: Set(session.ip_address.clone()),
         created_at: Set(session.created_at),
         last_used_at: Set(session.last_used_at),
+        previous_refresh_token_hash: Set(None),
+        rotation_salt: Set(None),
     };
     Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
@@ -40,24 +69,134 @@ pub async fn find(db: &impl ConnectionTrait, id: SessionId) -> Result<Option<Ses
     Ok(Entity::find_by_id(id.0).one(db).await?.map(session))
 }
 
-/// Whose session it is and what that account may do, if both are alive.
-pub async fn find_alive(
-    db: &impl ConnectionTrait,
-    id: SessionId,
-    now: Timestamp,
-) -> Result<Option<(UserId, Role)>, Error> {
-    let row: Option<(Uuid, String)> = Entity::find()
+/// The session as a token is checked against it, if it and its account are alive.
+pub async fn find_alive(db: &impl ConnectionTrait, id: SessionId, now: Timestamp) -> Result<Option<Alive>, Error> {
+    let row = Entity::find()
         .select_only()
         .column(Column::UserId)
         .column(users::Column::Role)
+        .columns([Column::TokenHash, Column::PreviousRefreshTokenHash])
         .inner_join(users::Entity)
         .filter(Column::Id.eq(id.0))
         .filter(Column::ExpiresAt.gt(now))
         .filter(users::Column::IsActive.eq(true))
-        .into_tuple()
+        .into_tuple::<(Uuid, String, Vec<u8>, Option<Vec<u8>>)>()
         .one(db)
         .await?;
-    Ok(row.map(|(user_id, role)| (UserId(user_id), role_of(&role))))
+    Ok(row.map(|(user_id, role, token_hash, previous)| Alive {
+        user_id: UserId(user_id),
+        role: role_of(&role),
+        unconfirmed: previous.map(|_| token_hash),
+    }))
+}
+
+/// A page of the user's living sessions, newest first.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    now: Timestamp,
+    page: &Page<Uuid>,
+) -> Result<Slice<Session>, Error> {
+    let rows = paged(living(user_id, now), Column::Id, &Order::Desc, page).all(db).await?;
+    Ok(page.slice(rows.into_iter().map(session).collect()))
+}
+
+/// All living sessions of the user, in any order.
+pub async fn find_by_user(db: &impl ConnectionTrait, user_id: UserId, now: Timestamp) -> Result<Vec<Session>, Error> {
+    Ok(living(user_id, now).all(db).await?.into_iter().map(session).collect())
+}
+
+/// The user's sessions but those `kept` that were used last.
+pub async fn find_idle(db: &impl ConnectionTrait, user_id: UserId, kept: u64) -> Result<Vec<SessionId>, Error> {
+    let ids: Vec<Uuid> = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::UserId.eq(user_id.0))
+        .order_by_desc(Column::LastUsedAt)
+        .order_by_desc(Column::Id)
+        .offset(kept)
+        .limit(u64::from(u16::MAX))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(ids.into_iter().map(SessionId).collect())
+}
+
+/// Spends a refresh token, if it is the session's current one: of any number of attempts exactly one succeeds.
+pub async fn rotate(db: &impl ConnectionTrait, id: SessionId, rotation: Rotation) -> Result<bool, Error> {
+    let change = ActiveModel {
+        token_hash: Set(rotation.child.access.to_vec()),
+        refresh_token_hash: Set(rotation.child.refresh.to_vec()),
+        previous_refresh_token_hash: Set(Some(rotation.parent.to_vec())),
+        rotation_salt: Set(Some(rotation.salt.to_vec())),
+        expires_at: Set(rotation.expires_at),
+        last_used_at: Set(rotation.now),
+        ..Default::default()
+    };
+    let update = Entity::update_many()
+        .set(change)
+        .filter(Column::Id.eq(id.0))
+        .filter(Column::RefreshTokenHash.eq(rotation.parent.to_vec()));
+    Ok(update.exec(db).await?.rows_affected == 1)
+}
+
+/// Issues another access token for a refresh whose answer was lost; tells the salt of that refresh and when the
+/// session ends.
+///
+/// Nothing, if that was not the last refresh, was not since `since`, or if something of its answer has been used.
+pub async fn repeat(
+    db: &impl ConnectionTrait,
+    id: SessionId,
+    parent: [u8; 32],
+    since: Timestamp,
+    access: [u8; 32],
+) -> Result<Option<(Vec<u8>, Timestamp)>, Error> {
+    let rows = Entity::update_many()
+        .set(ActiveModel { token_hash: Set(access.to_vec()), ..Default::default() })
+        .filter(Column::Id.eq(id.0))
+        .filter(Column::PreviousRefreshTokenHash.eq(parent.to_vec()))
+        .filter(Column::LastUsedAt.gte(since))
+        .exec_with_returning(db)
+        .await?;
+    Ok(rows.into_iter().next().and_then(|row| Some((row.rotation_salt?, row.expires_at))))
+}
+
+/// Notes that the access token of the last refresh is in use, so that this refresh cannot be repeated any more.
+pub async fn confirm(db: &impl ConnectionTrait, id: SessionId, access: &[u8]) -> Result<(), Error> {
+    Entity::update_many()
+        .set(ActiveModel { previous_refresh_token_hash: Set(None), ..Default::default() })
+        .filter(Column::Id.eq(id.0))
+        .filter(Column::TokenHash.eq(access))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Removes those of these sessions that are the user's, and tells which.
+pub async fn delete_many(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    ids: &[SessionId],
+) -> Result<Vec<SessionId>, Error> {
+    let delete = Entity::delete_many().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
+    let rows = delete.filter(Column::UserId.eq(user_id.0)).exec_with_returning(db).await?;
+    Ok(rows.into_iter().map(|row| SessionId(row.id)).collect())
+}
+
+/// Removes all sessions of the user but one, and tells which.
+pub async fn delete_others(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    kept: Option<SessionId>,
+) -> Result<Vec<SessionId>, Error> {
+    let delete = Entity::delete_many().filter(Column::UserId.eq(user_id.0));
+    let delete = delete.apply_if(kept, |delete, id| delete.filter(Column::Id.ne(id.0)));
+    let rows = delete.exec_with_returning(db).await?;
+    Ok(rows.into_iter().map(|row| SessionId(row.id)).collect())
+}
+
+fn living(user_id: UserId, now: Timestamp) -> Select<Entity> {
+    Entity::find().filter(Column::UserId.eq(user_id.0)).filter(Column::ExpiresAt.gt(now))
 }
 
 fn session(row: Model) -> Session {

@@ -1,0 +1,136 @@
+//! What an operator does to accounts, sessions and keys; each act is in the audit trail, where its owner sees it.
+
+use std::{io, sync::Arc};
+
+use clap::Subcommand;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+
+use super::{Outcome, print, text};
+use crate::{
+    config::Config,
+    data_dir,
+    domain::{Client, Source},
+    service::{
+        Backend, Operation,
+        accounts::{self, Registration},
+        keys, purge as purging, sessions,
+    },
+};
+
+#[derive(Subcommand)]
+pub(super) enum User {
+    /// Make an account; the password is read from the standard input, where no list of processes shows it
+    Create {
+        /// The name, 3 to 32 of `a-z 0-9 _ . -`
+        username: String,
+        /// The e-mail address
+        email: String,
+    },
+    /// Make an account an operator's (role ADMIN)
+    Promote {
+        /// Whose
+        username: String,
+    },
+    /// Take an account out of use and end its sessions
+    Deactivate {
+        /// Whose
+        username: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Session {
+    /// Open a session for a user and print its tokens as JSON
+    Issue {
+        /// For whom
+        username: String,
+        /// What the session is called in the user's list of devices
+        #[arg(long)]
+        device_info: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Keys {
+    /// Sign with a new key; tokens of the old one are accepted until they end
+    Rotate,
+}
+
+pub(super) async fn user(config: Config, action: User) -> Outcome {
+    let op = open(config).await?;
+    match action {
+        User::Create { username, email } => {
+            let mut password = String::new();
+            io::stdin().read_line(&mut password).map_err(text)?;
+            let password = SecretString::from(password.trim_end_matches(['\r', '\n']));
+            let registration = Registration { username, email, password, device_info: None };
+            let id = accounts::create(&op, registration).await.map_err(text)?;
+            print(format!("{id}\n"))?;
+        }
+        User::Promote { username } => {
+            let id = accounts::named(&op, &username).await.map_err(text)?;
+            accounts::promote(&op, id).await.map_err(text)?;
+        }
+        User::Deactivate { username } => {
+            let id = accounts::named(&op, &username).await.map_err(text)?;
+            accounts::end(&op, id).await.map_err(text)?;
+        }
+    }
+    op.backend.close().await;
+    Ok(())
+}
+
+pub(super) async fn session(config: Config, action: Session) -> Outcome {
+    let Session::Issue { username, device_info } = action;
+    let op = open(config).await?;
+    let id = accounts::named(&op, &username).await.map_err(text)?;
+    let grant = sessions::issue(&op, id, device_info).await.map_err(text)?;
+    op.backend.close().await;
+    let tokens = json!({
+        "sessionId": grant.viewer.session_id.to_string(),
+        "accessToken": grant.access_token.expose_secret(),
+        "accessTokenExpiresAt": grant.access_token_expires_at,
+        "refreshToken": grant.refresh_token.expose_secret(),
+        "refreshTokenExpiresAt": grant.refresh_token_expires_at,
+    });
+    print(format!("{tokens}\n"))
+}
+
+pub(super) async fn keys(config: Config, action: Keys) -> Outcome {
+    let Keys::Rotate = action;
+    let data_dir = config.data_dir.clone();
+    let op = open(config).await?;
+    let key = data_dir::replace_signing_key(&data_dir, &Source::default().random).map_err(text)?;
+    let kid = key.kid.clone();
+    keys::rotate(&op, key).await.map_err(text)?;
+    op.backend.close().await;
+    print(format!("{kid}\n"))
+}
+
+pub(super) async fn purge(config: Config) -> Outcome {
+    let op = open(config).await?;
+    let purged = purging::run(&op.backend).await.map_err(text)?;
+    op.backend.close().await;
+    print(match purged {
+        None => "another node is purging\n".to_owned(),
+        Some(purged) => format!(
+            "removed {} sessions, {} mailed tokens, {} audit entries, {} signing keys\n",
+            purged.sessions, purged.one_time_tokens, purged.audit_logs, purged.signing_keys
+        ),
+    })
+}
+
+/// An operation of whoever has the command line.
+async fn open(config: Config) -> Result<Operation, String> {
+    let source = Source::default();
+    data_dir::prepare(&config.data_dir).map_err(text)?;
+    let signing = data_dir::signing_key(&config.data_dir, &source.random).map_err(text)?;
+    let client = Client {
+        request_id: source.uuid().to_string(),
+        ip: None,
+        user_agent: Some("quantumvault command line".to_owned()),
+    };
+    let backend = Backend::open(config, source, signing).await.map_err(text)?;
+    Ok(Operation::new(backend, Arc::new(client), None))
+}

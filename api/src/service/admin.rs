@@ -1,0 +1,36 @@
+//! What operators may see of accounts.
+
+use std::collections::HashMap;
+
+use super::{Admin, Connection, Error};
+use crate::{
+    domain::{AdminUser, PageArguments, UserId},
+    store,
+};
+
+/// One account.
+pub async fn find(admin: Admin<'_>, id: UserId) -> Result<Option<AdminUser>, Error> {
+    Ok(store::admin_users::find(admin.backend.store.db(), id).await?)
+}
+
+/// All accounts by name, in use or not; `search` is how the name begins.
+pub async fn list(
+    admin: Admin<'_>,
+    search: Option<&str>,
+    arguments: &PageArguments,
+) -> Result<Connection<AdminUser>, Error> {
+    let prefix = search.map(str::to_ascii_lowercase).filter(|prefix| !prefix.is_empty());
+    let list = format!("accounts {}", prefix.as_deref().unwrap_or_default());
+    let page = admin.page(&list, arguments)?;
+    let slice = store::admin_users::list(admin.backend.store.db(), prefix.as_deref(), &page).await?;
+    Ok(admin.connection(&list, slice, |user| user.username.clone()))
+}
+
+/// How many living sessions each of these users has.
+pub async fn count_sessions(admin: Admin<'_>, ids: &[UserId]) -> Result<HashMap<UserId, i64>, Error> {
+    let (db, now) = (admin.backend.store.db(), admin.backend.source.now());
+    let counted = store::admin_users::count_sessions(db, ids, now).await?;
+    let mut counts: HashMap<_, _> = ids.iter().map(|id| (*id, 0)).collect();
+    counts.extend(counted);
+    Ok(counts)
+}

@@ -1,0 +1,35 @@
+//! The audit trail: owners see what concerns their accounts, operators see all.
+
+use super::{Admin, Connection, Error, Operation};
+use crate::{
+    domain::{AuditFilter, AuditLog, AuditLogId, PageArguments},
+    store,
+};
+
+/// What concerns the caller's own account, newest first; also what operators did to it.
+pub async fn own(op: &Operation, arguments: &PageArguments) -> Result<Connection<AuditLog>, Error> {
+    let filter = AuditFilter { user_id: Some(op.viewer()?.user_id), ..AuditFilter::default() };
+    read(op, &filter, arguments).await
+}
+
+/// The entries that fit a filter, newest first.
+pub async fn list(
+    admin: Admin<'_>,
+    filter: &AuditFilter,
+    arguments: &PageArguments,
+) -> Result<Connection<AuditLog>, Error> {
+    read(&admin, filter, arguments).await
+}
+
+/// One entry, if the caller may see it.
+pub async fn find(op: &Operation, id: AuditLogId) -> Result<Option<AuditLog>, Error> {
+    let viewer = op.viewer()?.user_id;
+    let entry = store::audit_logs::find(op.backend.store.db(), id).await?;
+    Ok(entry.filter(|entry| entry.user_id == Some(viewer) || op.admin().is_ok()))
+}
+
+async fn read(op: &Operation, filter: &AuditFilter, arguments: &PageArguments) -> Result<Connection<AuditLog>, Error> {
+    let page = op.page("audit logs", arguments)?;
+    let slice = store::audit_logs::list(op.backend.store.db(), filter, &page).await?;
+    Ok(op.connection("audit logs", slice, |entry| entry.id.0))
+}

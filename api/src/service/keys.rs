@@ -1,0 +1,53 @@
+//! The keys that sign access tokens: each node has one, every node accepts all.
+
+use chrono::TimeDelta;
+
+use super::{Backend, Error, Operation};
+use crate::{
+    crypto::SigningKey,
+    domain::Timestamp,
+    store::{self, audit_logs::NewEntry},
+};
+
+/// The public keys that access tokens may be signed with, by their ids.
+pub async fn accepted(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    Ok(store::installation::signing_keys(backend.store.db(), retired_since(backend)).await?)
+}
+
+/// Puts a key in the place of the one that this node has signed with so far, for all nodes to know.
+pub async fn rotate(op: &Operation, key: SigningKey) -> Result<(), Error> {
+    let (backend, now) = (&op.backend, op.backend.source.now());
+    let old = backend.tokens.signing_key();
+    let entry = NewEntry {
+        id: backend.source.uuid(),
+        user_id: None,
+        action: "signing_key.rotated",
+        resource: Some(key.kid.clone()),
+        client: &op.client,
+        created_at: now,
+    };
+    let tx = backend.store.begin().await?;
+    store::installation::publish_signing_key(tx.db(), &key.kid, &key.public_key, now).await?;
+    store::installation::retire_signing_key(tx.db(), &old.kid, now).await?;
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    tx.commit().await?;
+    adopt(backend, key).await
+}
+
+/// Signs with this key if it is another one than so far, and learns which keys other nodes sign with.
+pub async fn adopt(backend: &Backend, key: SigningKey) -> Result<(), Error> {
+    if key.kid != backend.tokens.signing_key().kid {
+        // Whoever put the file there may not have come to publish it.
+        let (db, now) = (backend.store.db(), backend.source.now());
+        store::installation::publish_signing_key(db, &key.kid, &key.public_key, now).await?;
+        backend.tokens.sign_with(key);
+    }
+    backend.learn_signing_keys().await
+}
+
+/// A key that was retired later than this may have signed tokens that have not ended.
+pub(super) fn retired_since(backend: &Backend) -> Timestamp {
+    // A node goes on with the old key until its next upkeep, and two clocks may differ a little.
+    let late = 2 * i64::from(backend.config.upkeep.interval_seconds) + 10;
+    backend.source.now() - backend.access_token_lifetime() - TimeDelta::seconds(late)
+}

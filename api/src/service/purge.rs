@@ -1,0 +1,46 @@
+//! Removing what has ended: on one node at a time, a little at a time.
+
+use chrono::TimeDelta;
+
+use super::{Backend, Error, keys};
+use crate::store;
+
+/// Rows of a table that go in one transaction, so that nobody waits for long.
+const BATCH: u64 = 1000;
+
+/// What has been removed.
+#[derive(Debug, Default)]
+pub struct Purged {
+    /// Sessions whose time was over.
+    pub sessions: u64,
+    /// Mailed tokens that were used or whose time was over.
+    pub one_time_tokens: u64,
+    /// Entries of the audit trail past their retention.
+    pub audit_logs: u64,
+    /// Keys whose last tokens have ended.
+    pub signing_keys: u64,
+}
+
+/// Removes all that has ended; nothing, if another node is just doing so.
+pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
+    let mut purged = Purged::default();
+    loop {
+        let now = backend.source.now();
+        let kept_since = now - TimeDelta::days(backend.config.audit.retention_days.into());
+        let tx = backend.store.begin().await?;
+        if !store::purge::try_alone(&tx).await? {
+            return Ok(None);
+        }
+        let sessions = store::purge::delete_sessions(tx.db(), now, BATCH).await?;
+        let one_time_tokens = store::purge::delete_one_time_tokens(tx.db(), now, BATCH).await?;
+        let audit_logs = store::purge::delete_audit_logs(tx.db(), kept_since, BATCH).await?;
+        purged.signing_keys += store::purge::delete_signing_keys(tx.db(), keys::retired_since(backend)).await?;
+        tx.commit().await?;
+        purged.sessions += sessions;
+        purged.one_time_tokens += one_time_tokens;
+        purged.audit_logs += audit_logs;
+        if sessions.max(one_time_tokens).max(audit_logs) < BATCH {
+            return Ok(Some(purged));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What happens to a user's sessions, for the user's devices to follow.
+//!
+//! The bus merely says when to look; what has happened is the difference between two looks at the database.
+
+use std::collections::{HashMap, VecDeque};
+
+use futures_util::{Stream, stream};
+
+use crate::{
+    bus::Subscription,
+    domain::{Session, SessionId, event::Topic},
+    service::{Error, Operation},
+    store,
+};
+
+/// Something that happened to a session.
+pub struct Change {
+    /// What.
+    pub kind: ChangeKind,
+    /// To which session.
+    pub session_id: SessionId,
+    /// That session as it is now; absent when it has ended.
+    pub session: Option<Session>,
+}
+
+/// What can happen to a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// A device signed in.
+    Created,
+    /// A device got new tokens.
+    Refreshed,
+    /// A session has ended.
+    Revoked,
+}
+
+/// Each change to the caller's own sessions from now on.
+pub async fn follow(op: Operation) -> Result<impl Stream<Item = Result<Change, Error>> + use<>, Error> {
+    let news = op.backend.bus.subscribe(Topic::Sessions(op.viewer()?.user_id));
+    let known = look(&op).await?;
+    let changes = Changes { op, news, known, ready: VecDeque::new() };
+    Ok(stream::unfold(changes, |mut changes| async move {
+        let next = changes.next().await;
+        Some((next, changes))
+    }))
+}
+
+struct Changes {
+    op: Operation,
+    news: Subscription,
+    known: HashMap<SessionId, Session>,
+    ready: VecDeque<Change>,
+}
+
+impl Changes {
+    async fn next(&mut self) -> Result<Change, Error> {
+        loop {
+            if let Some(change) = self.ready.pop_front() {
+                return Ok(change);
+            }
+            let backend = &self.op.backend;
+            match look(&self.op).await {
+                Ok(now) => {
+                    self.ready = differences(&self.known, &now);
+                    self.known = now;
+                }
+                // An open stream outlives an absence of the database: it looks again until it is back.
+                Err(error @ Error::Unavailable { .. }) => {
+                    tracing::warn!(cause = error.cause(), "a stream of sessions waits for the database");
+                    tokio::time::sleep(backend.unassisted_poll()).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            if self.ready.is_empty() {
+                let poll = backend.poll();
+                tokio::select! {
+                    () = self.news.news() => {}
+                    () = tokio::time::sleep(poll) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn look(op: &Operation) -> Result<HashMap<SessionId, Session>, Error> {
+    let (user_id, now) = (op.viewer()?.user_id, op.backend.source.now());
+    let sessions = store::sessions::find_by_user(op.backend.store.db(), user_id, now).await?;
+    Ok(sessions.into_iter().map(|session| (session.id, session)).collect())
+}
+
+fn differences(before: &HashMap<SessionId, Session>, now: &HashMap<SessionId, Session>) -> VecDeque<Change> {
+    let ended = before.keys().filter(|id| !now.contains_key(id));
+    let ended = ended.map(|id| Change { kind: ChangeKind::Revoked, session_id: *id, session: None });
+    let changed = now.values().filter_map(|session| {
+        let kind = match before.get(&session.id) {
+            None => ChangeKind::Created,
+            Some(known) if known.last_used_at != session.last_used_at => ChangeKind::Refreshed,
+            Some(_) => return None,
+        };
+        Some(Change { kind, session_id: session.id, session: Some(session.clone()) })
+    });
+    ended.chain(changed).collect()
+}

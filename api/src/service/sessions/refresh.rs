@@ -1,0 +1,84 @@
+//! Refreshing: every refresh token is good for one refresh, and whoever uses one again ends the session.
+//!
+//! An answer can be lost on its way, and two tabs of one client can refresh at the same moment. Both look like a
+//! theft. Therefore a refresh may be repeated for a short while, as long as nothing of its answer has been used, and
+//! the repetition gets the same refresh token again: there is never more than one that continues a session, so nobody
+//! who repeats can hold a dead one. For that a session remembers no token but two small things, the digest of the
+//! token before and the salt by which the current one follows from it. Together with the old token, which only its
+//! holder has, the salt gives the new one; neither gives anything alone. Using the new access token, or the new
+//! refresh token, makes the session forget the digest, after which the old token is a stolen one.
+
+use chrono::TimeDelta;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Grant, announce, key, revoke, sign};
+use crate::{
+    crypto::token,
+    domain::{AuthenticationReason, Session, Timestamp, Viewer, event::Topic},
+    service::{Backend, Error, Operation, limits},
+    store::{
+        self, Transaction,
+        sessions::{Rotation, TokenDigests},
+    },
+};
+
+/// Exchanges a refresh token for the next tokens of its session.
+pub async fn refresh(op: &Operation, parent: SecretString) -> Result<Grant, Error> {
+    let refuse = Error::Unauthenticated;
+    let (backend, now) = (&op.backend, op.backend.source.now());
+    let id = token::refreshed_session(&backend.seal, &parent).ok_or(refuse(AuthenticationReason::Invalid))?;
+    limits::spend_refresh(op, id).await?;
+    let session = store::sessions::find(backend.store.db(), id).await?;
+    let session = session.ok_or(refuse(AuthenticationReason::Revoked))?;
+    if session.expires_at <= now {
+        return Err(refuse(AuthenticationReason::Expired));
+    }
+    let alive = store::sessions::find_alive(backend.store.db(), id, now).await?;
+    let role = alive.ok_or(refuse(AuthenticationReason::Revoked))?.role;
+
+    let user_id = session.user_id;
+    let (access_token, access_token_expires_at) = sign(backend, user_id, id, now)?;
+    let tx = backend.store.begin().await?;
+    let Some((refresh_token, refresh_token_expires_at)) = advance(op, &tx, &session, &parent, &access_token).await?
+    else {
+        let ended = revoke::end_many(op, &tx, user_id, &[id], "session.reuse_detected").await?;
+        tx.commit().await?;
+        announce(backend, user_id, &ended).await;
+        return Err(refuse(AuthenticationReason::Revoked));
+    };
+    tx.commit().await?;
+    backend.cache.delete(&key(id)).await;
+    backend.bus.publish(Topic::Sessions(user_id));
+    let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
+    let ended = Vec::new();
+    Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
+}
+
+/// The refresh token that follows, and when it ends; nothing if the one before is spent.
+async fn advance(
+    op: &Operation,
+    tx: &Transaction,
+    session: &Session,
+    parent: &SecretString,
+    access_token: &SecretString,
+) -> Result<Option<(SecretString, Timestamp)>, Error> {
+    let (backend, now) = (&op.backend, op.backend.source.now());
+    let successor = |salt: &[u8]| token::refresh_token(&backend.seal, session.id, token::successor(parent, salt));
+    let (salt, expires_at) = (backend.source.random.bytes(), expiry(backend, session, now));
+    let child = successor(&salt);
+    let (digest, access) = (token::digest(parent.expose_secret()), token::digest(access_token.expose_secret()));
+    let digests = TokenDigests { access, refresh: token::digest(child.expose_secret()) };
+    let rotation = Rotation { parent: digest, child: digests, salt, expires_at, now };
+    if store::sessions::rotate(tx.db(), session.id, rotation).await? {
+        return Ok(Some((child, expires_at)));
+    }
+    let since = now - TimeDelta::seconds(backend.config.accounts.refresh_grace_seconds.into());
+    let repeated = store::sessions::repeat(tx.db(), session.id, digest, since, access).await?;
+    Ok(repeated.map(|(salt, expires_at)| (successor(&salt), expires_at)))
+}
+
+/// A session ends when it was idle for long, and at the latest when it is old.
+fn expiry(backend: &Backend, session: &Session, now: Timestamp) -> Timestamp {
+    let oldest = session.created_at + TimeDelta::seconds(backend.config.accounts.session_ttl_seconds.into());
+    oldest.min(now + backend.refresh_token_lifetime())
+}

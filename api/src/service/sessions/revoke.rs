@@ -1,0 +1,94 @@
+//! Ending sessions, by their owner and by whatever else ends them.
+
+use super::key;
+use crate::{
+    domain::{SessionId, UserId, event::Topic},
+    service::{Backend, Error, Operation},
+    store::{self, Transaction},
+};
+
+/// Ends the session that the operation runs in.
+pub async fn logout(op: &Operation) -> Result<SessionId, Error> {
+    let id = op.viewer()?.session_id;
+    revoke(op, id).await
+}
+
+/// Ends one of the caller's own sessions.
+pub async fn revoke(op: &Operation, id: SessionId) -> Result<SessionId, Error> {
+    let user_id = op.viewer()?.user_id;
+    let tx = op.backend.store.begin().await?;
+    let ended = end_many(op, &tx, user_id, &[id], "session.revoked").await?;
+    tx.commit().await?;
+    announce(&op.backend, user_id, &ended).await;
+    ended.into_iter().next().ok_or(Error::NotFound("session"))
+}
+
+/// Ends the caller's sessions but the one that the operation runs in.
+pub async fn revoke_others(op: &Operation) -> Result<Vec<SessionId>, Error> {
+    let viewer = op.viewer()?;
+    let tx = op.backend.store.begin().await?;
+    let ended = end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
+    tx.commit().await?;
+    announce(&op.backend, viewer.user_id, &ended).await;
+    Ok(ended)
+}
+
+/// Ends all sessions of a user but one, inside a transaction; [`announce`] them once it has been committed.
+pub(in crate::service) async fn end_others(
+    op: &Operation,
+    tx: &Transaction,
+    user_id: UserId,
+    kept: Option<SessionId>,
+) -> Result<Vec<SessionId>, Error> {
+    let ended = store::sessions::delete_others(tx.db(), user_id, kept).await?;
+    record(op, tx, user_id, &ended, "session.revoked").await?;
+    Ok(ended)
+}
+
+/// Ends those of these sessions that are the user's, inside a transaction.
+pub(super) async fn end_many(
+    op: &Operation,
+    tx: &Transaction,
+    user_id: UserId,
+    ids: &[SessionId],
+    action: &'static str,
+) -> Result<Vec<SessionId>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ended = store::sessions::delete_many(tx.db(), user_id, ids).await?;
+    record(op, tx, user_id, &ended, action).await?;
+    Ok(ended)
+}
+
+/// Makes what has been committed hold on every node: requests are refused, sockets close, other devices hear of it.
+pub(in crate::service) async fn announce(backend: &Backend, user_id: UserId, ended: &[SessionId]) {
+    for id in ended {
+        backend.cache.delete(&key(*id)).await;
+        backend.bus.publish(Topic::Session(*id));
+    }
+    backend.bus.publish(Topic::Sessions(user_id));
+}
+
+/// Makes every node look again at what the user's sessions may do.
+pub(in crate::service) async fn forget_all(op: &Operation, user_id: UserId) -> Result<(), Error> {
+    let (backend, now) = (&op.backend, op.backend.source.now());
+    for session in store::sessions::find_by_user(backend.store.db(), user_id, now).await? {
+        backend.cache.delete(&key(session.id)).await;
+    }
+    Ok(())
+}
+
+async fn record(
+    op: &Operation,
+    tx: &Transaction,
+    user_id: UserId,
+    ended: &[SessionId],
+    action: &'static str,
+) -> Result<(), Error> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let entries = ended.iter().map(|id| op.entry(user_id, action, id));
+    Ok(store::audit_logs::insert_many(tx.db(), entries).await?)
+}

@@ -1,0 +1,73 @@
+//! Accounts as operators see them.
+
+use qv_entity::{
+    sessions,
+    users::{Column, Entity},
+};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait,
+};
+use uuid::Uuid;
+
+use super::{Error, accounts::role_of, page::paged};
+use crate::domain::{AdminUser, Page, Slice, Timestamp, UserId};
+
+#[derive(DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
+struct Row {
+    id: Uuid,
+    username: String,
+    email: String,
+    role: String,
+    last_login: Option<Timestamp>,
+}
+
+impl From<Row> for AdminUser {
+    fn from(row: Row) -> Self {
+        Self {
+            user_id: UserId(row.id),
+            username: row.username,
+            email: row.email,
+            role: role_of(&row.role),
+            last_login_at: row.last_login,
+        }
+    }
+}
+
+/// The account of this user.
+pub async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<AdminUser>, Error> {
+    Ok(Entity::find_by_id(id.0).into_partial_model::<Row>().one(db).await?.map(AdminUser::from))
+}
+
+/// All accounts by name, in use or not, those whose name begins with `prefix`.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    prefix: Option<&str>,
+    page: &Page<String>,
+) -> Result<Slice<AdminUser>, Error> {
+    let select = Entity::find().apply_if(prefix, |select, prefix| {
+        // `~` is the one visible character after those of a username, so the range is the prefix's.
+        select.filter(Column::Username.gte(prefix)).filter(Column::Username.lt(format!("{prefix}~")))
+    });
+    let rows = paged(select, Column::Username, &Order::Asc, page).into_partial_model::<Row>().all(db).await?;
+    Ok(page.slice(rows.into_iter().map(AdminUser::from).collect()))
+}
+
+/// How many living sessions those of these users have that have any.
+pub async fn count_sessions(
+    db: &impl ConnectionTrait,
+    ids: &[UserId],
+    now: Timestamp,
+) -> Result<Vec<(UserId, i64)>, Error> {
+    let rows: Vec<(Uuid, i64)> = sessions::Entity::find()
+        .select_only()
+        .column(sessions::Column::UserId)
+        .column_as(sessions::Column::Id.count(), "sessions")
+        .filter(sessions::Column::UserId.is_in(ids.iter().map(|id| id.0)))
+        .filter(sessions::Column::ExpiresAt.gt(now))
+        .group_by(sessions::Column::UserId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|(id, count)| (UserId(id), count)).collect())
+}

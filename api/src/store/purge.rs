@@ -1,0 +1,56 @@
+//! Removing rows that have had their time.
+
+use qv_entity::{audit_logs, one_time_tokens, sessions, signing_keys};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait, Statement,
+    sea_query::IntoCondition,
+};
+
+use super::{Error, Transaction};
+use crate::domain::Timestamp;
+
+/// Whether nobody else purges for as long as this transaction lasts.
+pub async fn try_alone(tx: &Transaction) -> Result<bool, Error> {
+    let backend = tx.db().get_database_backend();
+    if backend != DbBackend::Postgres {
+        // On SQLite a transaction that writes is alone anyway.
+        return Ok(true);
+    }
+    let sql = "SELECT pg_try_advisory_xact_lock(hashtext('quantumvault.purge')) AS alone";
+    let row = tx.db().query_one_raw(Statement::from_string(backend, sql)).await?;
+    Ok(row.map(|row| row.try_get("", "alone")).transpose()?.unwrap_or_default())
+}
+
+/// Removes up to `limit` sessions that ended before now.
+pub async fn delete_sessions(db: &impl ConnectionTrait, now: Timestamp, limit: u64) -> Result<u64, Error> {
+    delete::<sessions::Entity>(db, sessions::Column::Id, sessions::Column::ExpiresAt.lte(now), limit).await
+}
+
+/// Removes up to `limit` mailed tokens that are used or ended before now.
+pub async fn delete_one_time_tokens(db: &impl ConnectionTrait, now: Timestamp, limit: u64) -> Result<u64, Error> {
+    use one_time_tokens::Column;
+
+    let condition = Column::ExpiresAt.lte(now).or(Column::UsedAt.is_not_null());
+    delete::<one_time_tokens::Entity>(db, Column::Id, condition, limit).await
+}
+
+/// Removes up to `limit` entries of the audit trail from before `kept_since`.
+pub async fn delete_audit_logs(db: &impl ConnectionTrait, kept_since: Timestamp, limit: u64) -> Result<u64, Error> {
+    delete::<audit_logs::Entity>(db, audit_logs::Column::Id, audit_logs::Column::CreatedAt.lt(kept_since), limit).await
+}
+
+/// Removes the keys that were retired before.
+pub async fn delete_signing_keys(db: &impl ConnectionTrait, retired_before: Timestamp) -> Result<u64, Error> {
+    let delete = signing_keys::Entity::delete_many().filter(signing_keys::Column::RetiredAt.lte(retired_before));
+    Ok(delete.exec(db).await?.rows_affected)
+}
+
+async fn delete<E: EntityTrait>(
+    db: &impl ConnectionTrait,
+    id: E::Column,
+    condition: impl IntoCondition,
+    limit: u64,
+) -> Result<u64, Error> {
+    let ended = E::find().select_only().column(id).filter(condition).limit(limit).into_query();
+    Ok(E::delete_many().filter(id.in_subquery(ended)).exec(db).await?.rows_affected)
+}

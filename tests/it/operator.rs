@@ -1,0 +1,174 @@
+//! What operators do at the command line, seen from the server that runs beside it.
+
+use std::{io::Write, process::Stdio};
+
+use chrono::TimeDelta;
+use qv_entity::{audit_logs, one_time_tokens, sessions, signing_keys};
+use qv_tests::{
+    client::{Client, PASSWORD},
+    operation,
+    world::World,
+};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
+use serde_json::{Value, json};
+
+use crate::start::{binary, run};
+
+/// What a command printed; it must have succeeded.
+pub fn said(world: &World, arguments: &[&str]) -> String {
+    let output = run(&world.environment("one"), arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+async fn actions(world: &World, action: &str) -> Vec<audit_logs::Model> {
+    let entries = audit_logs::Entity::find().filter(audit_logs::Column::Action.eq(action));
+    entries.all(&world.database.connect().await).await.expect("readable")
+}
+
+#[tokio::test]
+async fn an_account_is_made_promoted_and_deactivated() {
+    let world = World::new().await;
+    let mut command = binary();
+    command.args(["user", "create", "Alice", "alice@example.org"]).envs(world.environment("one"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+    writeln!(child.stdin.take().expect("a pipe"), "{PASSWORD}").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let id = String::from_utf8(output.stdout).expect("text").trim().to_owned();
+
+    let mut config = world.config("one");
+    config.cache.session_ttl_seconds = 0;
+    let node = world.try_node(config).await.expect("a node starts");
+    let alice = node.client().login("alice").await;
+    assert_eq!(alice.id, id);
+    let role = async || alice.run(operation!("viewer"), Value::Null).await.data()["viewer"]["role"].clone();
+    assert_eq!(role().await, "USER");
+    said(&world, &["user", "promote", "alice"]);
+    assert_eq!(role().await, "ADMIN");
+    said(&world, &["user", "deactivate", "ALICE"]);
+    assert_eq!(alice.refusal().await.as_deref(), Some("REVOKED"));
+    for action in ["user.registered", "user.promoted", "user.deactivated"] {
+        let entries = actions(&world, action).await;
+        assert_eq!(entries.len(), 1, "{action}");
+        assert_eq!(entries[0].user_agent.as_deref(), Some("quantumvault command line"));
+        assert!(entries[0].user_id.is_some(), "its owner sees it");
+    }
+    let output = run(&world.environment("one"), &["user", "promote", "nobody"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "quantumvault: There is no such user.\n");
+}
+
+#[tokio::test]
+async fn a_session_is_issued_for_automation() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let mut alice = node.client().register("alice").await;
+    let tokens = said(&world, &["session", "issue", "alice", "--device-info", "a robot"]);
+    let tokens: Value = serde_json::from_str(&tokens).expect("JSON");
+    let text = |name: &str| tokens[name].as_str().expect("text").to_owned();
+    alice.token = Some(text("accessToken"));
+    alice.refresh_token = text("refreshToken");
+    assert_eq!(alice.session().await, text("sessionId"));
+    assert_eq!(alice.refreshed().await.refusal().await, None);
+    let sessions = alice.run(operation!("sessions"), json!({})).await;
+    assert_eq!(sessions.data()["viewer"]["sessions"]["nodes"][0]["deviceInfo"], "a robot");
+    assert_eq!(actions(&world, "session.issued").await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_rotated_key_signs_nobody_out_and_the_running_node_takes_it_up() {
+    let world = World::new().await;
+    let mut config = world.config("one");
+    config.upkeep.interval_seconds = 1;
+    let node = world.try_node(config).await.expect("a node starts");
+    let other = if world.is_clustered() {
+        world.try_node(world.config("two")).await.expect("a second node starts")
+    } else {
+        node.clone()
+    };
+    let alice = node.client().register("alice").await;
+    let old = kid(&alice);
+    let new = said(&world, &["keys", "rotate"]).trim().to_owned();
+    assert_ne!(old, new);
+    let mut next = alice.refreshed().await;
+    while kid(&next) != new {
+        next = next.refreshed().await;
+    }
+    for node in [&node, &other] {
+        for client in [&alice, &next] {
+            assert_eq!(client.at(node.server.address).refusal().await, None);
+        }
+        let keys = reqwest::get(node.client().url("/.well-known/jwks.json")).await.expect("an answer");
+        let keys: Value = serde_json::from_str(&keys.text().await.expect("text")).expect("JSON");
+        let kids: Vec<_> = keys["keys"].as_array().expect("keys").iter().map(|key| &key["kid"]).collect();
+        assert!(kids.contains(&&json!(old)) && kids.contains(&&json!(new)), "{kids:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_retired_key_is_no_longer_accepted_when_its_last_tokens_have_ended() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let alice = node.client().register("alice").await;
+    let old = kid(&alice);
+    said(&world, &["keys", "rotate"]);
+    let db = world.database.connect().await;
+    let key = signing_keys::Entity::find_by_id(&old).one(&db).await.expect("readable").expect("a key");
+    let mut key: signing_keys::ActiveModel = key.into();
+    key.retired_at = Set(Some(world.source.now() - TimeDelta::hours(1)));
+    key.update(&db).await.expect("written");
+    drop(node);
+    let again = world.node().await;
+    assert_eq!(alice.at(again.server.address).refusal().await.as_deref(), Some("INVALID"));
+    assert!(said(&world, &["purge"]).contains("1 signing keys"));
+}
+
+#[tokio::test]
+async fn a_purge_removes_what_has_ended_and_nothing_else() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let (alice, ended) = (node.client().register("alice").await, node.client().login("alice").await);
+    let db = world.database.connect().await;
+    let now = world.source.now();
+    let latest = sessions::Entity::find().all(&db).await.expect("readable");
+    let latest = latest.into_iter().max_by_key(|session| session.id).expect("a session");
+    let user_id = latest.user_id;
+    let mut session: sessions::ActiveModel = latest.into();
+    session.expires_at = Set(now);
+    session.update(&db).await.expect("written");
+    for (hours, used_at) in [(1, None), (1, Some(now)), (-1, None)] {
+        let token = one_time_tokens::ActiveModel {
+            id: Set(world.source.uuid()),
+            user_id: Set(user_id),
+            purpose: Set("PASSWORD_RESET".to_owned()),
+            token_hash: Set(world.source.random.bytes::<32>().to_vec()),
+            created_at: Set(now),
+            expires_at: Set(now + TimeDelta::hours(hours)),
+            used_at: Set(used_at),
+        };
+        token.insert(&db).await.expect("written");
+    }
+    for days in [89, 91] {
+        let entry = audit_logs::ActiveModel {
+            id: Set(world.source.uuid()),
+            action: Set("test.happened".to_owned()),
+            created_at: Set(now - TimeDelta::days(days)),
+            ..Default::default()
+        };
+        entry.insert(&db).await.expect("written");
+    }
+    let removed = said(&world, &["purge"]);
+    assert_eq!(removed, "removed 1 sessions, 2 mailed tokens, 1 audit entries, 0 signing keys\n");
+    assert_eq!(one_time_tokens::Entity::find().count(&db).await.expect("readable"), 1);
+    assert_eq!((alice.refusal().await, ended.refresh().await.error().0), (None, "UNAUTHENTICATED"));
+}
+
+/// The name of the key that signed a client's access token.
+fn kid(client: &Client) -> String {
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+    let token = client.token.as_deref().expect("a token");
+    let header = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a header")).expect("base 64");
+    let header: Value = serde_json::from_slice(&header).expect("JSON");
+    header["kid"].as_str().expect("a key's name").to_owned()
+}
