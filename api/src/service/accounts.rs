@@ -65,13 +65,15 @@ pub async fn create(op: &Operation, registration: Registration) -> Result<UserId
 /// Signs a user in; whoever does not exist is refused in the same words and the same time.
 pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
     let device_info = sessions::check_device_info(login.device_info)?;
-    limits::spend_login(op, &login.login).await?;
+    limits::spend_login(op).await?;
     let (store, now) = (&op.backend.store, op.backend.source.now());
     let credentials = match (login.login.parse::<Email>(), login.login.parse::<Username>()) {
         (Ok(email), _) => store::accounts::find_by_email(store.db(), &email).await?,
         (_, Ok(username)) => store::accounts::find_by_username(store.db(), &username).await?,
         (Err(_), Err(_)) => None,
     };
+    let found = credentials.as_ref().map(|credentials| credentials.user_id);
+    limits::spend_account(op, found, &login.login).await?;
     let active = credentials.filter(|credentials| credentials.is_active);
     let credentials = verify(op, active, login.password.clone()).await?;
     let upgrade = if op.backend.passwords.is_current(&credentials.password_hash) {

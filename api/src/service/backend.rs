@@ -11,7 +11,7 @@ use crate::{
     config::Config,
     crypto::{AccessTokens, Passkeys, Passwords, Seal, SigningKey},
     domain::Source,
-    limiter::{Limiter, Local, Shared},
+    limiter::{Fallback, Limit, Limiter, Local, Shared},
     link::Link,
     store::{self, Store},
 };
@@ -99,6 +99,12 @@ impl Backend {
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database's connections did not close");
         }
+    }
+
+    /// Whether it is worth to look for new keys: once a second, however many tokens name keys that do not exist.
+    pub(super) fn may_learn_signing_keys(&self) -> bool {
+        let once_a_second = Limit { interval: Duration::from_secs(1), burst: 1, fallback: Fallback::Local };
+        self.costs.check("signing keys", &once_a_second, 1).allowed
     }
 
     /// Learns the public keys of nodes that have come since.

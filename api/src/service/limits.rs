@@ -33,14 +33,24 @@ pub(super) async fn spend_registration(op: &Operation) -> Result<(), Error> {
     spend(&op.backend, "register", &address(&op.client), limit(rate, Fallback::Local)).await
 }
 
-/// Counts a sign-in by where it comes from and by whose account it is for, whether or not it succeeds.
-pub(super) async fn spend_login(op: &Operation, login: &str) -> Result<(), Error> {
-    let limits = &op.backend.config.rate_limits;
-    spend(&op.backend, "login", &address(&op.client), limit(limits.login_by_address, Fallback::Local)).await?;
-    // The account as the caller names it, so that one that does not exist is limited like one that does; as a digest,
-    // so that no address of a person stands in Redis.
-    let account = u128::from_be_bytes(*token::digest(&login.to_ascii_lowercase()).first_chunk().unwrap_or(&[0; 16]));
-    spend(&op.backend, "account", &format!("{account:032x}"), limit(limits.login_by_account, Fallback::Local)).await
+/// Counts a sign-in by where it comes from, whether or not it succeeds.
+pub(super) async fn spend_login(op: &Operation) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.login_by_address;
+    spend(&op.backend, "login", &address(&op.client), limit(rate, Fallback::Local)).await
+}
+
+/// Counts a sign-in by the account it is for, so that its name and its address are not two; one that does not exist is
+/// limited like one that does, by a digest, so that nothing of a person stands in Redis.
+pub(super) async fn spend_account(op: &Operation, found: Option<UserId>, login: &str) -> Result<(), Error> {
+    let subject = found.map_or_else(
+        || {
+            let digest = token::digest(&login.to_ascii_lowercase());
+            format!("{:032x}", u128::from_be_bytes(*digest.first_chunk().unwrap_or(&[0; 16])))
+        },
+        |id| id.to_string(),
+    );
+    let rate = op.backend.config.rate_limits.login_by_account;
+    spend(&op.backend, "account", &subject, limit(rate, Fallback::Local)).await
 }
 
 /// Counts a passkey ceremony by where it comes from: as often as a sign-in, and apart from those, so that whoever tries
