@@ -126,7 +126,7 @@ impl Listener {
             self.ear.is_connected.store(done.is_ok(), Ordering::Relaxed);
             if done.is_ok() != was_connected {
                 match done {
-                    Ok(()) => tracing::info!("the bus listens"),
+                    Ok(()) => tracing::debug!("the bus listens"),
                     Err(error) => tracing::warn!(%error, "the bus hears nothing; feeds look by themselves"),
                 }
             }
