@@ -5,6 +5,7 @@
 
 mod documents;
 mod front;
+mod logins;
 mod server;
 mod sockets;
 mod start;
@@ -17,5 +18,6 @@ fn main() {
     documents::measure();
     runtime.block_on(start::measure(folder.path()));
     runtime.block_on(sockets::measure(folder.path()));
+    runtime.block_on(logins::measure(folder.path()));
     runtime.block_on(front::measure(folder.path()));
 }
