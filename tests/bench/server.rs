@@ -35,7 +35,7 @@ impl Server {
     pub async fn start(folder: &Path) -> Self {
         let address = free_address();
         let begin = Instant::now();
-        std::fs::create_dir_all(folder).expect("a folder");
+        fs::create_dir_all(folder).expect("a folder");
         let child = Command::new(binary())
             .env("QUANTUMVAULT__HTTP__LISTEN", address.to_string())
             .env("QUANTUMVAULT__DATA_DIR", folder.join("data"))
