@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -29,6 +29,9 @@ impl Server {
     /// Starts a server; it answers when this returns.
     pub async fn start(mut config: Config, source: Source) -> Result<Self, StartError> {
         data_dir::prepare(&config.data_dir)?;
+        if let Some(folder) = config.mail_folder() {
+            data_dir::private("QUANTUMVAULT__MAIL__URL", &folder)?;
+        }
         let signing = data_dir::signing_key(&config.data_dir, &source.random)?;
         let documents = Documents::new(config.graphql.clone(), graphql::builder());
         let documents = documents.map_err(|error| StartError(error.to_string()))?;
@@ -59,12 +62,15 @@ impl Server {
 
     /// Stops accepting, lets requests finish, tells sockets to come back, and lets go of the database.
     pub async fn stop(self) {
+        // For requests, sockets and mails together.
+        let deadline = Instant::now() + Duration::from_secs(self.backend.config.http.drain_seconds);
         self.stop.cancel();
         for task in [self.serving, self.upkeep] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the server did not stop in order");
             }
         }
+        self.backend.finish_mails(deadline).await;
         self.backend.close().await;
     }
 }

@@ -16,14 +16,19 @@ const OTHERS: u32 = 0o077;
 
 /// Makes the folder if it is not there, and refuses one that others can look into.
 pub fn prepare(folder: &Path) -> Result<(), StartError> {
+    private(SETTING, folder)
+}
+
+/// The same for another folder that a setting names.
+pub fn private(setting: &str, folder: &Path) -> Result<(), StartError> {
     let shown = folder.display();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| fs::metadata(folder));
     let metadata = made.map_err(|error| {
         StartError(format!(
-            "{SETTING} names {shown}, which cannot be used ({error}): name a folder that can be written"
+            "{setting} names {shown}, which cannot be used ({error}): name a folder that can be written"
         ))
     })?;
-    refuse_readable(folder, &metadata.permissions())
+    refuse_readable(setting, folder, &metadata.permissions())
 }
 
 /// The node's signing key, made on the first start.
@@ -40,7 +45,7 @@ pub fn signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartEr
         other => other,
     };
     let document = Zeroizing::new(document.map_err(|error| fail(&error))?);
-    refuse_readable(&path, &fs::metadata(&path).map_err(|error| fail(&error))?.permissions())?;
+    refuse_readable(SETTING, &path, &fs::metadata(&path).map_err(|error| fail(&error))?.permissions())?;
     SigningKey::from_pkcs8(&document).map_err(|error| fail(&error))
 }
 
@@ -85,14 +90,14 @@ fn write_once(path: &Path, contents: &[u8]) -> io::Result<()> {
     linked
 }
 
-fn refuse_readable(path: &Path, permissions: &Permissions) -> Result<(), StartError> {
+fn refuse_readable(setting: &str, path: &Path, permissions: &Permissions) -> Result<(), StartError> {
     let mode = permissions.mode() & 0o777;
     if mode & OTHERS == 0 {
         return Ok(());
     }
     let (shown, right) = (path.display(), if path.is_dir() { "700" } else { "600" });
     Err(StartError(format!(
-        "{SETTING} holds {shown}, which others can read (mode {mode:o}): run `chmod {right} {shown}`"
+        "{setting} holds {shown}, which others can read (mode {mode:o}): run `chmod {right} {shown}`"
     )))
 }
 

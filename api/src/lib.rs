@@ -12,6 +12,7 @@ pub mod graphql;
 pub mod http;
 pub mod limiter;
 pub mod link;
+pub mod mail;
 pub mod service;
 pub mod store;
 mod telemetry;

@@ -151,6 +151,15 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.upkeep.interval_seconds == 0 {
         return refuse("upkeep.interval_seconds", "must be at least 1");
     }
+    let url = config.mail.url.expose_secret();
+    if !url.is_empty() && !["smtp://", "smtps://", "file://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return refuse("mail.url", "must begin with smtp://, smtps:// or file://");
+    }
+    let base = config.mail.link_base.as_str();
+    let rest = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://")).unwrap_or_default();
+    if !base.is_empty() && (rest.is_empty() || rest.starts_with('/') || rest.contains(['?', '#', ' '])) {
+        return refuse("mail.link_base", "must be an address of http:// or https:// without a query");
+    }
     Ok(())
 }
 
@@ -201,6 +210,10 @@ mod tests {
             (&[("QUANTUMVAULT__HTTP__MAX_CONNECTIONS", "9223372036854775807")], "MAX_CONNECTIONS must be between 1"),
             (&[("QUANTUMVAULT__GRAPHQL__DEFAULT_PAGE_SIZE", "500")], "DEFAULT_PAGE_SIZE must be at most"),
             (&[("QUANTUMVAULT__HTTP__ALLOWED_ORIGINS", "https://app.example/")], "ALLOWED_ORIGINS names https://app"),
+            (&[("QUANTUMVAULT__MAIL__URL", "mail.example.org")], "QUANTUMVAULT__MAIL__URL must begin with"),
+            (&[("QUANTUMVAULT__MAIL__LINK_BASE", "example.org")], "QUANTUMVAULT__MAIL__LINK_BASE must be"),
+            (&[("QUANTUMVAULT__MAIL__LINK_BASE", "https:///app")], "QUANTUMVAULT__MAIL__LINK_BASE must be"),
+            (&[("QUANTUMVAULT__MAIL__LINK_BASE", "https://example.org/?a=b")], "QUANTUMVAULT__MAIL__LINK_BASE must be"),
         ] {
             let error = load_with(pairs).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");

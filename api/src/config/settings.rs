@@ -24,6 +24,7 @@ pub struct Config {
     pub webauthn: Webauthn,
     pub rate_limits: RateLimits,
     pub cache: Cache,
+    pub mail: Mail,
     pub feed: Feed,
     pub audit: Audit,
     pub upkeep: Upkeep,
@@ -72,6 +73,7 @@ pub struct Accounts {
     pub max_sessions: u16,
     pub max_password_failures: u32,
     pub password_min_length: u16,
+    pub mail_token_ttl_seconds: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -102,6 +104,8 @@ pub struct RateLimits {
     pub login_by_address: Rate,
     pub login_by_account: Rate,
     pub refresh_by_session: Rate,
+    pub mail_by_network: Rate,
+    pub mail_by_recipient: Rate,
     pub send_by_user: Rate,
     pub cost_by_caller: Rate,
 }
@@ -118,6 +122,17 @@ pub struct Rate {
 pub struct Cache {
     pub user_ttl_seconds: u64,
     pub session_ttl_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mail {
+    pub url: SecretString,
+    pub from: String,
+    pub link_base: String,
+    pub attempts: u32,
+    pub retry_ms: u64,
+    pub queue: u16,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -150,6 +165,24 @@ impl Config {
             format!("sqlite://{}", file.replace('%', "%25").replace('?', "%3F").replace('#', "%23")).into()
         } else {
             self.database.url.clone()
+        }
+    }
+
+    /// Where mails are put instead of being sent, if they are.
+    #[must_use]
+    pub fn mail_folder(&self) -> Option<PathBuf> {
+        match self.mail.url.expose_secret() {
+            "" => Some(self.data_dir.join("mails")),
+            url => url.strip_prefix("file://").map(PathBuf::from),
+        }
+    }
+
+    /// What links in mails begin with, without a slash at the end.
+    #[must_use]
+    pub fn link_base(&self) -> String {
+        match self.mail.link_base.trim_end_matches('/') {
+            "" => format!("http://{}", self.http.listen),
+            base => base.to_owned(),
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Opaque tokens: random on the outside, known to the database only by their digest.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::Seal;
-use crate::domain::SessionId;
+use crate::domain::{Random, SessionId, TokenPurpose};
 
 const REFRESH_PREFIX: &str = "qvr_";
 /// Shorter than any scope of a cursor, which begins with the 16 bytes of a user's id.
@@ -33,6 +34,16 @@ pub fn refreshed_session(seal: &Seal, token: &SecretString) -> Option<SessionId>
 pub fn successor(token: &SecretString, salt: &[u8]) -> [u8; 32] {
     // The salt goes first and has a fixed length, so that what is stored of the token is no part of the way here.
     Sha256::new().chain_update(salt).chain_update(token.expose_secret()).finalize().into()
+}
+
+/// A fresh single-use token: a prefix that tells its purpose, and 32 random bytes.
+#[must_use]
+pub fn one_time_token(purpose: TokenPurpose, random: &Random) -> SecretString {
+    let prefix = match purpose {
+        TokenPurpose::PasswordReset => "qvp_",
+        TokenPurpose::EmailVerification => "qve_",
+    };
+    format!("{prefix}{}", BASE64_URL_SAFE_NO_PAD.encode(random.bytes::<32>())).into()
 }
 
 /// What is stored of a token: its SHA-256 digest (FIPS 180-4).

@@ -93,6 +93,15 @@ pub struct Viewer {
     pub expires_at: Timestamp,
 }
 
+/// What a single-use token that travels by mail is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenPurpose {
+    /// Setting another password.
+    PasswordReset,
+    /// Confirming an address.
+    EmailVerification,
+}
+
 /// Where a request comes from.
 #[derive(Debug, Clone)]
 pub struct Client {

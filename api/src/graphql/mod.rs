@@ -12,6 +12,7 @@ mod feed;
 mod loaders;
 mod message;
 mod node;
+mod one_time_token;
 mod passkey;
 pub mod response;
 mod roots;

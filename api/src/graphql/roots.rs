@@ -10,6 +10,7 @@ use super::{
     feed::FeedSubscription,
     message::MessageMutation,
     node::NodeQuery,
+    one_time_token::OneTimeTokenMutation,
     passkey::PasskeyMutation,
     service_config::ServiceConfigQuery,
     session::{SessionMutation, SessionSubscription},
@@ -23,7 +24,7 @@ pub struct Query(ViewerQuery, AdminQuery, NodeQuery, UserQuery, ServiceConfigQue
 
 /// Changes: each takes one input and returns what it changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutation, SessionMutation, PasskeyMutation, MessageMutation);
+pub struct Mutation(AccountMutation, OneTimeTokenMutation, SessionMutation, PasskeyMutation, MessageMutation);
 
 /// Events.
 #[derive(MergedSubscription, Default)]

@@ -1,15 +1,17 @@
 //! Accounts: registering, signing in, and what an owner sees of the own account.
 
+use std::future::ready;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Error, Operation, limits,
+    Error, Operation, limits, one_time_tokens,
     sessions::{self, Grant},
     users,
 };
 use crate::{
     crypto::password,
-    domain::{Account, Email, Role, UserId, Username},
+    domain::{Account, Email, Role, TokenPurpose, UserId, Username},
     store::{
         self, Transaction, Unique,
         accounts::{Credentials, NewAccount},
@@ -46,9 +48,12 @@ pub async fn register(op: &Operation, registration: Registration) -> Result<Gran
     let password_hash = new_hash(op, &names, registration.password).await?;
     let tx = op.backend.store.begin().await?;
     let id = insert(op, &tx, &names, password_hash).await?;
+    let recipient = [names.0.as_str(), names.1.as_str()];
+    let letter = one_time_tokens::issue(op, &tx, id, recipient, TokenPurpose::EmailVerification).await?;
     let grant = sessions::open(op, &tx, (id, Role::User), device_info).await?;
     tx.commit().await?;
     sessions::announce_opened(op, &grant).await;
+    op.backend.outbox.post(ready(Some(letter)));
     Ok(grant)
 }
 
@@ -113,6 +118,8 @@ pub async fn change_password(op: &Operation, current: SecretString, new: SecretS
     if !store::accounts::update_password(tx.db(), &credentials, password_hash).await? {
         return Err(Error::InvalidCredentials);
     }
+    // Whoever could read the mailbox must not undo the change with a link from before it.
+    store::one_time_tokens::delete_many(tx.db(), viewer.user_id, TokenPurpose::PasswordReset).await?;
     let entry = op.entry(viewer.user_id, "password.changed", &viewer.user_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     let ended = sessions::end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
@@ -210,7 +217,7 @@ async fn verify(
     Ok(credentials)
 }
 
-async fn check_new_password(
+pub(super) async fn check_new_password(
     op: &Operation,
     field: &'static str,
     password: &SecretString,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
+use tokio::time::Instant;
 
 use super::{Error, keys, sessions::VerifiedTokens};
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     domain::Source,
     limiter::{Fallback, Limit, Limiter, Local, Shared},
     link::Link,
+    mail::{Outbox, Post},
     store::{self, Store},
 };
 
@@ -37,6 +39,7 @@ pub struct Backend {
     pub(super) seal: Seal,
     /// Raised by a restore, after which a cursor may name what never happened.
     pub(super) epoch: i32,
+    pub(super) outbox: Outbox,
     pub(super) source: Source,
 }
 
@@ -61,6 +64,7 @@ impl Backend {
         let passkeys = Passkeys::new(&config.webauthn, format!("http://localhost:{}", config.http.listen.port()));
         let passkeys = passkeys
             .map_err(|error| StartError(format!("QUANTUMVAULT__WEBAUTHN__* cannot be used ({error}): correct them")))?;
+        let post = Post::open(&config).map_err(StartError)?;
 
         let (now, db) = (source.now(), store.db());
         let installation = store::installation::find_or_insert(db, source.random.bytes(), now).await;
@@ -74,6 +78,7 @@ impl Backend {
             verified: VerifiedTokens::default(),
             seal: Seal::new(&installation.cursor_key),
             epoch: installation.feed_epoch,
+            outbox: Outbox::new(post, &config.mail, source.clone()),
             costs: Local::default(),
             cache,
             bus,
@@ -92,6 +97,11 @@ impl Backend {
     #[must_use]
     pub fn statement_count(&self) -> u64 {
         self.store.statement_count()
+    }
+
+    /// Waits for the mails under way, until the deadline.
+    pub async fn finish_mails(&self, deadline: Instant) {
+        self.outbox.close(deadline).await;
     }
 
     /// Lets go of the database when the last request is done.
@@ -115,6 +125,10 @@ impl Backend {
 
     pub(super) fn access_token_lifetime(&self) -> TimeDelta {
         TimeDelta::seconds(self.config.accounts.access_token_ttl_seconds.into())
+    }
+
+    pub(super) fn mail_token_lifetime(&self) -> TimeDelta {
+        TimeDelta::seconds(self.config.accounts.mail_token_ttl_seconds.into())
     }
 
     pub(super) fn refresh_token_lifetime(&self) -> TimeDelta {

@@ -72,6 +72,15 @@ pub(super) async fn spend_refresh(op: &Operation, id: SessionId) -> Result<(), E
     spend(&op.backend, "refresh", &id.to_string(), limit(rate, Fallback::Local)).await
 }
 
+/// Counts a mail that somebody asks for, by where that comes from and by whom it is for, whether or not one is sent.
+pub(super) async fn spend_mail(op: &Operation, kind: &str, recipient: &str) -> Result<(), Error> {
+    let limits = &op.backend.config.rate_limits;
+    spend(&op.backend, kind, &address(&op.client), limit(limits.mail_by_network, Fallback::Local)).await?;
+    let digest = u128::from_be_bytes(*token::digest(recipient).first_chunk().unwrap_or(&[0; 16]));
+    let subject = format!("to:{digest:032x}");
+    spend(&op.backend, kind, &subject, limit(limits.mail_by_recipient, Fallback::Local)).await
+}
+
 /// Counts a message.
 pub(super) async fn spend_send(op: &Operation, sender: UserId) -> Result<(), Error> {
     let rate = op.backend.config.rate_limits.send_by_user;

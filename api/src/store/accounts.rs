@@ -2,7 +2,8 @@
 
 use qv_entity::users::{ActiveModel, Column, Entity};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect, Select,
+    sea_query::LockType,
 };
 use uuid::Uuid;
 
@@ -33,6 +34,16 @@ pub struct NewAccount<'a> {
     pub password_hash: String,
     /// When it was made.
     pub created_at: Timestamp,
+}
+
+/// Whom a mail goes to.
+#[derive(DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
+pub struct Recipient {
+    /// The name.
+    pub username: String,
+    /// The address.
+    pub email: String,
 }
 
 #[derive(DerivePartialModel)]
@@ -142,6 +153,39 @@ pub async fn update_password(
 /// Sets what an account may do.
 pub async fn update_role(db: &impl ConnectionTrait, id: UserId, role: Role) -> Result<(), Error> {
     let change = ActiveModel { role: Set(role_text(role).to_owned()), ..Default::default() };
+    Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
+    Ok(())
+}
+
+/// Whom a mail to this account goes to; nobody, if it is out of use.
+pub async fn find_recipient(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Recipient>, Error> {
+    Ok(recipient(id).into_partial_model().one(db).await?)
+}
+
+/// The same, and keeps the account's row for the transaction.
+pub async fn lock_recipient(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Recipient>, Error> {
+    Ok(recipient(id).lock(LockType::NoKeyUpdate).into_partial_model().one(db).await?)
+}
+
+fn recipient(id: UserId) -> Select<Entity> {
+    Entity::find_by_id(id.0).filter(Column::IsActive.eq(true))
+}
+
+/// Puts another hash in the place of the forgotten password's.
+pub async fn reset_password(
+    db: &impl ConnectionTrait,
+    id: UserId,
+    password_hash: String,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let change = ActiveModel { password_hash: Set(password_hash), updated_at: Set(now), ..Default::default() };
+    Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
+    Ok(())
+}
+
+/// Notes that the address has been confirmed.
+pub async fn verify(db: &impl ConnectionTrait, id: UserId, now: Timestamp) -> Result<(), Error> {
+    let change = ActiveModel { is_verified: Set(true), updated_at: Set(now), ..Default::default() };
     Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
     Ok(())
 }

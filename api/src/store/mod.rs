@@ -10,6 +10,7 @@ mod error;
 pub mod installation;
 pub mod mailboxes;
 pub mod messages;
+pub mod one_time_tokens;
 mod open;
 mod page;
 pub mod passkey_ceremonies;

@@ -1,0 +1,70 @@
+//! Mail: letters with a text and an HTML part, given to a mail server or put into a folder, never during a request.
+
+mod folder;
+mod letter;
+mod outbox;
+mod smtp;
+
+use lettre::message::Mailbox;
+use secrecy::ExposeSecret;
+
+use self::{folder::FolderMailer, smtp::SmtpMailer};
+pub use self::{letter::Letter, outbox::Outbox};
+use crate::{
+    config::Config,
+    domain::{Source, Timestamp},
+};
+
+/// One of the two ways a letter leaves.
+pub enum Mailer {
+    /// To a mail server.
+    Smtp(Box<SmtpMailer>),
+    /// Into a folder, for development.
+    Folder(FolderMailer),
+}
+
+/// Why a letter was not taken.
+struct Failure {
+    cause: String,
+    /// Whether it would be refused again.
+    is_final: bool,
+}
+
+/// Who sends, and by which way.
+pub struct Post {
+    mailer: Mailer,
+    from: Mailbox,
+}
+
+impl Post {
+    /// What the settings name; a folder is there already.
+    pub fn open(config: &Config) -> Result<Self, String> {
+        let unusable = |name: &str, cause: &dyn ToString| {
+            format!("QUANTUMVAULT__MAIL__{name} cannot be used ({}): correct it", cause.to_string())
+        };
+        let from = config.mail.from.parse().map_err(|error| unusable("FROM", &error))?;
+        let mailer = if let Some(folder) = config.mail_folder() {
+            Mailer::Folder(FolderMailer(folder))
+        } else {
+            let mailer = SmtpMailer::open(config.mail.url.expose_secret());
+            Mailer::Smtp(Box::new(mailer.map_err(|error| unusable("URL", &error))?))
+        };
+        Ok(Self { mailer, from })
+    }
+
+    async fn send(&self, letter: &Letter, id: &str, now: Timestamp) -> Result<(), Failure> {
+        let message = letter.message(&self.from, id, now);
+        let message = message.map_err(|cause| Failure { cause, is_final: true })?;
+        match &self.mailer {
+            Mailer::Smtp(mailer) => mailer.send(message).await,
+            Mailer::Folder(mailer) => {
+                let written = mailer.send(id, message.formatted()).await;
+                written.map_err(|error| Failure { cause: error.to_string(), is_final: false })
+            }
+        }
+    }
+
+    fn id(source: &Source) -> String {
+        source.uuid().to_string()
+    }
+}

@@ -1,0 +1,98 @@
+//! Letters on their way, written and sent beside the requests that caused them.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, sleep, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Failure, Letter, Post};
+use crate::{config, domain::Source};
+
+/// How many letters are handed over at a time.
+const CONNECTIONS: usize = 4;
+
+/// A bounded number of letters under way.
+pub struct Outbox(Arc<Inner>);
+
+struct Inner {
+    post: Post,
+    source: Source,
+    attempts: u32,
+    retry: Duration,
+    queue: Arc<Semaphore>,
+    connections: Semaphore,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl Outbox {
+    /// An empty one.
+    #[must_use]
+    pub fn new(post: Post, settings: &config::Mail, source: Source) -> Self {
+        Self(Arc::new(Inner {
+            post,
+            source,
+            attempts: settings.attempts,
+            retry: Duration::from_millis(settings.retry_ms),
+            queue: Arc::new(Semaphore::new(settings.queue.into())),
+            connections: Semaphore::new(CONNECTIONS),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+        }))
+    }
+
+    /// Writes a letter and sends it, after the caller has gone on; past the bound it is dropped and logged.
+    pub fn post(&self, letter: impl Future<Output = Option<Letter>> + Send + 'static) {
+        let Ok(place) = Arc::clone(&self.0.queue).try_acquire_owned() else {
+            tracing::error!("too many mails are waiting: one was dropped");
+            return;
+        };
+        let inner = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            if let Some(letter) = letter.await {
+                inner.deliver(&letter).await;
+            }
+            drop(place);
+        });
+    }
+
+    /// Waits for the letters under way until the deadline; each is tried once more at once, and then no more.
+    pub async fn close(&self, deadline: Instant) {
+        self.0.closing.cancel();
+        self.0.tasks.close();
+        if timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
+            tracing::error!(mails = self.0.tasks.len(), "mails were not sent before the end");
+        }
+    }
+}
+
+impl Inner {
+    async fn deliver(&self, letter: &Letter) {
+        // One id for all attempts, so that a letter that arrives twice is known to be one.
+        let id = Post::id(&self.source);
+        let mut wait = self.retry;
+        for attempt in 1..=self.attempts {
+            let Ok(connection) = self.connections.acquire().await else { return };
+            let sent = self.post.send(letter, &id, self.source.now()).await;
+            drop(connection);
+            match sent {
+                Ok(()) => return,
+                Err(Failure { cause, is_final }) => {
+                    tracing::warn!(mail.id = id, attempt, cause, "a mail could not be sent");
+                    if is_final || attempt == self.attempts || self.closing.is_cancelled() {
+                        break;
+                    }
+                }
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.closing.cancelled() => {}
+            }
+            wait = wait.saturating_mul(2);
+        }
+        tracing::error!(mail.id = id, "a mail was given up");
+    }
+}

@@ -1,0 +1,25 @@
+//! Letters to a mail server.
+
+use std::time::Duration;
+
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+
+use super::Failure;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Hands letters to one mail server.
+pub struct SmtpMailer(AsyncSmtpTransport<Tokio1Executor>);
+
+impl SmtpMailer {
+    /// The server that an `smtp://` or `smtps://` address names; nothing is connected yet.
+    pub(super) fn open(url: &str) -> Result<Self, String> {
+        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|error| error.to_string())?;
+        Ok(Self(builder.timeout(Some(TIMEOUT)).build()))
+    }
+
+    pub(super) async fn send(&self, message: Message) -> Result<(), Failure> {
+        let sent = self.0.send(message).await;
+        sent.map(drop).map_err(|error| Failure { is_final: error.is_permanent(), cause: error.to_string() })
+    }
+}

@@ -1,0 +1,148 @@
+//! Setting another password and confirming an address, by single-use links in mails.
+
+use std::future::ready;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Error, Operation, accounts::check_new_password, limits, sessions, users};
+use crate::{
+    crypto::token,
+    domain::{Email, TokenPurpose, UserId},
+    mail::Letter,
+    store::{self, Transaction, accounts::Recipient, one_time_tokens::NewToken},
+};
+
+/// Mails a link that sets another password, if the address is an account's.
+///
+/// Nothing is looked up before the answer, so that neither its words nor its time tell whether there is one.
+pub async fn request_password_reset(op: &Operation, email: &str) -> Result<(), Error> {
+    let email: Email = email.parse().map_err(|reason: &'static str| Error::invalid("input.email", reason))?;
+    limits::spend_mail(op, "reset", email.as_str()).await?;
+    let later = op.clone();
+    op.backend.outbox.post(async move {
+        reset_letter(&later, &email).await.unwrap_or_else(|error| {
+            // Nobody waits for it any more.
+            tracing::error!(%error, cause = error.cause(), "a mail could not be prepared");
+            None
+        })
+    });
+    Ok(())
+}
+
+/// Mails the caller a link that confirms the address.
+pub async fn resend_verification(op: &Operation) -> Result<(), Error> {
+    let id = op.viewer()?.user_id;
+    limits::spend_mail(op, "verify", &id.to_string()).await?;
+    let letter = replace(op, id, TokenPurpose::EmailVerification).await?.ok_or(Error::NotFound("user"))?;
+    op.backend.outbox.post(ready(Some(letter)));
+    Ok(())
+}
+
+/// Sets another password by a mailed token and ends all sessions of the account.
+pub async fn reset_password(op: &Operation, token: &SecretString, new: SecretString) -> Result<UserId, Error> {
+    let (purpose, digest) = (TokenPurpose::PasswordReset, token::digest(token.expose_secret()));
+    let (store, source) = (&op.backend.store, &op.backend.source);
+    let id = store::one_time_tokens::find(store.db(), purpose, &digest, source.now()).await?.ok_or_else(unusable)?;
+    let user = store::accounts::find_recipient(store.db(), id).await?.ok_or_else(unusable)?;
+    check_new_password(op, "input.newPassword", &new, [&user.username, &user.email]).await?;
+    let password_hash = op.backend.passwords.hash(new).await?;
+
+    let tx = store.begin().await?;
+    let user = spend(op, &tx, id, (purpose, &digest)).await?;
+    store::accounts::reset_password(tx.db(), id, password_hash, source.now()).await?;
+    store::password_failures::delete(tx.db(), id).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "password.reset", &id)]).await?;
+    let ended = sessions::end_others(op, &tx, id, None).await?;
+    tx.commit().await?;
+    sessions::announce(&op.backend, id, &ended).await;
+    op.backend.outbox.post(ready(Some(Letter::password_changed(&user.email, &user.username))));
+    Ok(id)
+}
+
+/// Confirms an address by a mailed token.
+pub async fn verify_email(op: &Operation, token: &SecretString) -> Result<UserId, Error> {
+    let (purpose, digest) = (TokenPurpose::EmailVerification, token::digest(token.expose_secret()));
+    let (store, now) = (&op.backend.store, op.backend.source.now());
+    let id = store::one_time_tokens::find(store.db(), purpose, &digest, now).await?.ok_or_else(unusable)?;
+    let tx = store.begin().await?;
+    spend(op, &tx, id, (purpose, &digest)).await?;
+    store::accounts::verify(tx.db(), id, now).await?;
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, "email.verified", &id)]).await?;
+    tx.commit().await?;
+    users::changed(op, id).await;
+    Ok(id)
+}
+
+/// A new token inside a transaction, and the letter that carries it once that is committed.
+pub(super) async fn issue(
+    op: &Operation,
+    tx: &Transaction,
+    id: UserId,
+    [username, email]: [&str; 2],
+    purpose: TokenPurpose,
+) -> Result<Letter, Error> {
+    let (source, now) = (&op.backend.source, op.backend.source.now());
+    let token = token::one_time_token(purpose, &source.random);
+    let row = NewToken {
+        id: source.uuid(),
+        user_id: id,
+        purpose,
+        digest: token::digest(token.expose_secret()),
+        created_at: now,
+        expires_at: now + op.backend.mail_token_lifetime(),
+    };
+    store::one_time_tokens::insert(tx.db(), row).await?;
+    let (base, token) = (op.backend.config.link_base(), token.expose_secret());
+    Ok(match purpose {
+        TokenPurpose::PasswordReset => {
+            Letter::password_reset(email, username, format!("{base}/reset-password?token={token}"))
+        }
+        TokenPurpose::EmailVerification => {
+            Letter::verification(email, username, format!("{base}/verify-email?token={token}"))
+        }
+    })
+}
+
+async fn reset_letter(op: &Operation, email: &Email) -> Result<Option<Letter>, Error> {
+    let found = store::accounts::find_by_email(op.backend.store.db(), email).await?;
+    let Some(credentials) = found else { return Ok(None) };
+    replace(op, credentials.user_id, TokenPurpose::PasswordReset).await
+}
+
+/// A new token in the place of older ones, and the letter that carries it; nothing for an account out of use.
+async fn replace(op: &Operation, id: UserId, purpose: TokenPurpose) -> Result<Option<Letter>, Error> {
+    let tx = op.backend.store.begin().await?;
+    // Held until the commit, so that of two requests at once the later one's token stands alone.
+    let user = store::accounts::lock_recipient(tx.db(), id).await?;
+    let Some(Recipient { username, email }) = user else { return Ok(None) };
+    store::one_time_tokens::delete_many(tx.db(), id, purpose).await?;
+    let letter = issue(op, &tx, id, [&username, &email], purpose).await?;
+    let action = match purpose {
+        TokenPurpose::PasswordReset => "password.reset_requested",
+        TokenPurpose::EmailVerification => "email.verification_requested",
+    };
+    store::audit_logs::insert_many(tx.db(), [op.entry(id, action, &id)]).await?;
+    tx.commit().await?;
+    Ok(Some(letter))
+}
+
+/// Uses a token up.
+///
+/// The account's row is taken first, as every change to an account does: whoever changes the password or ends the
+/// account meanwhile comes before, and then the token is refused, or after.
+async fn spend(
+    op: &Operation,
+    tx: &Transaction,
+    id: UserId,
+    (purpose, digest): (TokenPurpose, &[u8; 32]),
+) -> Result<Recipient, Error> {
+    let user = store::accounts::lock_recipient(tx.db(), id).await?.ok_or_else(unusable)?;
+    if !store::one_time_tokens::spend(tx.db(), purpose, digest, op.backend.source.now()).await? {
+        return Err(unusable());
+    }
+    Ok(user)
+}
+
+fn unusable() -> Error {
+    Error::invalid("input.token", "is unknown, used or expired: ask for another mail")
+}
