@@ -5,6 +5,7 @@ mod admin;
 mod cluster;
 mod contract;
 mod feed;
+mod mail;
 mod messages;
 mod nodes;
 mod operator;

@@ -39,6 +39,7 @@ async fn a_start_that_cannot_be_is_one_sentence_with_the_setting_and_the_remedy(
     let open = private_folder();
     std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
     let open = open.path().to_str().expect("text");
+    let mails = format!("file://{open}");
     for (name, value, expected) in [
         ("HTTP__PORTS", "1", "QUANTUMVAULT__HTTP__PORTS is not a setting"),
         ("DATABASE__POOL_SIZE", "lots", "database.pool_size"),
@@ -50,6 +51,10 @@ async fn a_start_that_cannot_be_is_one_sentence_with_the_setting_and_the_remedy(
         ("DATA_DIR", open, "others can read (mode 755): run `chmod 700"),
         ("HTTP__LISTEN", "192.0.2.1:80", "QUANTUMVAULT__HTTP__LISTEN names 192.0.2.1:80"),
         ("GRAPHQL__MODE", "trusted", "manifest"),
+        ("MAIL__URL", &mails, "QUANTUMVAULT__MAIL__URL holds"),
+        ("MAIL__URL", "smtp://127.0.0.1?tls=maybe", "QUANTUMVAULT__MAIL__URL cannot be used"),
+        ("MAIL__FROM", "nobody", "QUANTUMVAULT__MAIL__FROM cannot be used"),
+        ("MAIL__LINK_BASE", "chat.example.org", "QUANTUMVAULT__MAIL__LINK_BASE must be"),
     ] {
         let said = refusal(environment.clone(), name, value);
         assert!(said.starts_with("quantumvault: ") && said.contains(expected), "{name}: {said}");

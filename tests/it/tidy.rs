@@ -21,7 +21,8 @@ const ROWS: [&[&str]; 7] = [
 ];
 
 /// Crates, and the only modules of `api/src` that name them.
-const KEEPERS: [(&[&str], &[&str]); 4] = [
+const KEEPERS: [(&[&str], &[&str]); 5] = [
+    (&["lettre"], &["mail"]),
     (&["sea_orm", "sea_orm_migration", "qv_entity", "qv_migration", "sqlx"], &["store"]),
     (&["async_graphql"], &["graphql", "http"]),
     (&["redis"], &["link", "cache", "bus", "limiter"]),

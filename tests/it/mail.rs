@@ -1,0 +1,411 @@
+//! Mail: resetting a forgotten password, confirming an address, and how letters leave.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    os::unix::fs::PermissionsExt,
+    process::Stdio,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::TimeDelta;
+use quantumvault::{config, crypto::token};
+use qv_entity::{audit_logs, one_time_tokens};
+use qv_tests::{
+    client::{Answer, Client, PASSWORD},
+    mail::{LINK_BASE, MailServer},
+    operation,
+    world::{Node, World, manual_clock},
+};
+use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::Command,
+};
+
+const NEXT: &str = "quartz-lantern-otter-mosaic-7";
+
+/// A node whose letters go to a server of its own.
+async fn mailing(world: &Arc<World>) -> (Node, MailServer) {
+    let mails = MailServer::start().await;
+    (node_at(world, "one", mails.port).await, mails)
+}
+
+async fn node_at(world: &Arc<World>, name: &str, port: u16) -> Node {
+    let environment = world.environment(name).into_iter().chain(MailServer::settings(port));
+    world.try_node(config::load(environment).expect("valid settings")).await.expect("a node starts")
+}
+
+/// Registers a user and takes the letter that this sends; returns the token in it.
+async fn register(node: &Node, mails: &mut MailServer, username: &str) -> (Client, String) {
+    let client = node.client().register(username).await;
+    (client, linked(&mails.letter().await, "verify-email"))
+}
+
+/// The token of a letter's link to a page, which has to be in the text and in the HTML.
+fn linked(letter: &Value, page: &str) -> String {
+    let link = format!("{LINK_BASE}/{page}?token=");
+    let text = letter["text"].as_str().unwrap_or_else(|| panic!("{letter}"));
+    let token = text.split(&link).nth(1).unwrap_or_else(|| panic!("{letter}")).lines().next().expect("a token");
+    let html = letter["html"].as_str().unwrap_or_else(|| panic!("{letter}"));
+    assert!(html.contains(&format!("<a href=\"{link}{token}\">")), "{html}");
+    token.to_owned()
+}
+
+async fn forget(client: &Client, email: &str) -> Answer {
+    client.run(operation!("request_password_reset"), json!({ "input": { "email": email } })).await
+}
+
+async fn reset(client: &Client, token: &str, password: &str) -> Answer {
+    client.run(operation!("reset_password"), json!({ "input": { "token": token, "newPassword": password } })).await
+}
+
+async fn verify(client: &Client, token: &str) -> Answer {
+    client.run(operation!("verify_email"), json!({ "input": { "token": token } })).await
+}
+
+async fn login(client: &Client, password: &str) -> Answer {
+    client.run(operation!("login"), json!({ "input": { "login": "alice", "password": password } })).await
+}
+
+/// Asks for a reset and returns the mailed token.
+async fn reset_token(node: &Node, mails: &mut MailServer) -> String {
+    forget(&node.client(), "Alice@example.org").await.data();
+    linked(&mails.letter().await, "reset-password")
+}
+
+fn assert_unusable(answer: &Answer) {
+    let (code, extensions) = answer.error();
+    assert_eq!((code, &extensions["field"]), ("BAD_USER_INPUT", &json!("input.token")), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_reset_sets_the_password_once_and_says_so_by_mail() {
+    let world = World::new().await;
+    let (node, mut mails) = mailing(&world).await;
+    let (alice, _) = register(&node, &mut mails, "alice").await;
+    forget(&node.client(), "alice@example.org").await.data();
+    let letter = mails.letter().await;
+    assert_eq!(letter["to"], json!(["alice@example.org"]));
+    assert_eq!(letter["from"], "quantumvault@localhost.localdomain");
+    assert_eq!(letter["subject"], "Set another password");
+    let token = linked(&letter, "reset-password");
+
+    assert_eq!(reset(&node.client(), &token, "short").await.error().1["field"], "input.newPassword");
+    assert_eq!(reset(&node.client(), &token, NEXT).await.data()["resetPassword"]["user"]["id"], alice.id);
+    assert_unusable(&reset(&node.client(), &token, PASSWORD).await);
+    assert_eq!(login(&node.client(), PASSWORD).await.error().0, "INVALID_CREDENTIALS");
+    login(&node.client(), NEXT).await.data();
+    let notice = mails.letter().await;
+    assert_eq!(notice["subject"], "Your password was changed");
+    assert!(notice["text"].is_string() && notice["html"].is_string(), "{notice}");
+
+    let db = world.database.connect().await;
+    for action in ["password.reset_requested", "password.reset"] {
+        let entries = audit_logs::Entity::find().filter(audit_logs::Column::Action.eq(action));
+        assert_eq!(entries.count(&db).await.expect("readable"), 1, "{action}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_uses_at_once_one_succeeds() {
+    let world = World::new().await;
+    let (node, mut mails) = mailing(&world).await;
+    register(&node, &mut mails, "alice").await;
+    let token = reset_token(&node, &mut mails).await;
+    let (one, two) = (node.client(), node.client());
+    let answers: [Answer; 2] = tokio::join!(reset(&one, &token, NEXT), reset(&two, &token, NEXT)).into();
+    let [done, refused]: [Vec<&Answer>; 2] =
+        [false, true].map(|fails| answers.iter().filter(|answer| answer.0.get("errors").is_some() == fails).collect());
+    assert_eq!((done.len(), refused.len()), (1, 1), "{answers:?}");
+    assert_unusable(refused[0]);
+}
+
+#[tokio::test]
+async fn a_reset_ends_all_sessions_and_sockets_on_every_node() {
+    let world = World::new().await;
+    let (one, mut mails) = mailing(&world).await;
+    let two = if world.is_clustered() { node_at(&world, "two", mails.port).await } else { one.clone() };
+    let (alice, _) = register(&one, &mut mails, "alice").await;
+    let device = two.client().login("alice").await;
+    let mut sockets = [alice.socket().await, device.socket().await, alice.at(two.server.address).feed(None).await];
+    let token = reset_token(&one, &mut mails).await;
+    reset(&one.client(), &token, NEXT).await.data();
+    for socket in &mut sockets {
+        assert_eq!(socket.closed().await, 4403);
+    }
+    for client in [&alice, &device, &alice.at(two.server.address)] {
+        assert_eq!(client.refusal().await.as_deref(), Some("REVOKED"));
+        assert_eq!(client.refresh().await.error().1["reason"], "REVOKED");
+    }
+}
+
+#[tokio::test]
+async fn a_link_works_for_fifteen_minutes() {
+    let world = World::with_clock(manual_clock()).await;
+    let (node, mut mails) = mailing(&world).await;
+    let (_, verification) = register(&node, &mut mails, "alice").await;
+    let token = reset_token(&node, &mut mails).await;
+    world.source.clock.advance(TimeDelta::minutes(15));
+    assert_unusable(&reset(&node.client(), &token, NEXT).await);
+    assert_unusable(&verify(&node.client(), &verification).await);
+    let token = reset_token(&node, &mut mails).await;
+    world.source.clock.advance(TimeDelta::seconds(899));
+    reset(&node.client(), &token, NEXT).await.data();
+}
+
+#[tokio::test]
+async fn only_the_newest_link_works_and_only_for_what_it_is() {
+    let world = World::new().await;
+    let (node, mut mails) = mailing(&world).await;
+    let (alice, old) = register(&node, &mut mails, "alice").await;
+    alice.run(operation!("resend_verification_email"), Value::Null).await.data();
+    let verification = linked(&mails.letter().await, "verify-email");
+    let (first, second) = (reset_token(&node, &mut mails).await, reset_token(&node, &mut mails).await);
+    for token in [&first, &verification, "qvp_unknown", ""] {
+        assert_unusable(&reset(&node.client(), token, NEXT).await);
+    }
+    for token in [&old, &second] {
+        assert_unusable(&verify(&node.client(), token).await);
+    }
+    verify(&node.client(), &verification).await.data();
+    reset(&node.client(), &second, NEXT).await.data();
+}
+
+#[tokio::test]
+async fn a_changed_password_takes_the_mailed_link_with_it() {
+    let world = World::new().await;
+    let (node, mut mails) = mailing(&world).await;
+    let (alice, _) = register(&node, &mut mails, "alice").await;
+    let token = reset_token(&node, &mut mails).await;
+    let input = json!({ "currentPassword": PASSWORD, "newPassword": NEXT });
+    alice.run(operation!("change_password"), json!({ "input": input })).await.data();
+    assert_unusable(&reset(&node.client(), &token, PASSWORD).await);
+    login(&node.client(), NEXT).await.data();
+}
+
+#[tokio::test]
+async fn a_reset_and_a_change_at_once_leave_one_of_the_two_passwords() {
+    let world = World::new().await;
+    let (node, mut mails) = mailing(&world).await;
+    let (alice, _) = register(&node, &mut mails, "alice").await;
+    let token = reset_token(&node, &mut mails).await;
+    let other = "velvet-harbor-cactus-ribbon-9";
+    let input = json!({ "input": { "currentPassword": PASSWORD, "newPassword": other } });
+    let nobody = node.client();
+    let (by_mail, by_owner) =
+        tokio::join!(reset(&nobody, &token, NEXT), alice.run(operation!("change_password"), input));
+    let done = [by_mail, by_owner].map(|answer| answer.0.get("errors").is_none());
+    assert_ne!(done[0], done[1]);
+    login(&nobody, if done[0] { NEXT } else { other }).await.data();
+}
+
+#[tokio::test]
+async fn an_unknown_address_is_answered_like_a_known_one_and_gets_no_mail() {
+    let world = World::new().await;
+    let (node, mut mails) = mailing(&world).await;
+    let (alice, _) = register(&node, &mut mails, "alice").await;
+    let (known, unknown) =
+        (forget(&node.client(), "alice@example.org").await, forget(&node.client(), "eve@example.org").await);
+    assert_eq!(known.data()["requestPasswordReset"]["accepted"], true);
+    assert_eq!(known.0, unknown.0);
+    mails.letter().await;
+    alice.run(operation!("deactivate_account"), json!({ "input": { "password": PASSWORD } })).await.data();
+    assert_eq!(forget(&node.client(), "alice@example.org").await.0, unknown.0);
+    assert_eq!(forget(&node.client(), "no address").await.error().1["field"], "input.email");
+    end(node).await;
+    assert_eq!(mails.rest().await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn an_address_is_confirmed_once() {
+    let world = World::new().await;
+    let (node, mut mails) = mailing(&world).await;
+    let (alice, token) = register(&node, &mut mails, "alice").await;
+    let seen = || alice.run(operation!("user"), json!({ "by": { "id": alice.id } }));
+    seen().await.data();
+    let answer = verify(&node.client(), &token).await;
+    assert_eq!(answer.data()["verifyEmail"]["user"], json!({ "id": alice.id, "isVerified": true }));
+    assert_unusable(&verify(&node.client(), &token).await);
+    let query = "{ viewer { isEmailVerified user { isVerified } } }";
+    let viewer = alice.run(query, Value::Null).await;
+    assert_eq!(viewer.data()["viewer"], json!({ "isEmailVerified": true, "user": { "isVerified": true } }));
+}
+
+#[tokio::test]
+async fn an_account_out_of_use_takes_no_link() {
+    let world = World::new().await;
+    let (node, mut mails) = mailing(&world).await;
+    let (alice, verification) = register(&node, &mut mails, "alice").await;
+    let token = reset_token(&node, &mut mails).await;
+    alice.run(operation!("deactivate_account"), json!({ "input": { "password": PASSWORD } })).await.data();
+    assert_unusable(&verify(&node.client(), &verification).await);
+    assert_unusable(&reset(&node.client(), &token, NEXT).await);
+}
+
+#[tokio::test]
+async fn another_confirmation_needs_a_session() {
+    let node = World::new().await.node().await;
+    let answer = node.client().run(operation!("resend_verification_email"), Value::Null).await;
+    assert_eq!(answer.error().1["reason"], "MISSING");
+}
+
+#[tokio::test]
+async fn the_database_holds_digests_only() {
+    let world = World::new().await;
+    let (node, mut mails) = mailing(&world).await;
+    let (_, verification) = register(&node, &mut mails, "alice").await;
+    let mut expected = [verification, reset_token(&node, &mut mails).await].map(|token| token::digest(&token).to_vec());
+    let db = world.database.connect().await;
+    let rows = one_time_tokens::Entity::find().all(&db).await.expect("readable");
+    let mut stored: Vec<_> = rows.into_iter().map(|row| row.token_hash).collect();
+    expected.sort_unstable();
+    stored.sort_unstable();
+    assert_eq!(stored, expected);
+}
+
+#[tokio::test]
+async fn mails_are_limited_by_recipient_whether_or_not_there_is_one() {
+    let world = World::new().await;
+    let mut config = world.config("one");
+    config.rate_limits.enabled = true;
+    let node = world.try_node(config).await.expect("a node starts");
+    let alice = node.client().register("alice").await;
+    let mut refusals = Vec::new();
+    for email in ["alice@example.org", "eve@example.org"] {
+        forget(&node.client(), email).await.data();
+        let refused = forget(&node.client(), &email.to_uppercase()).await;
+        let (code, extensions) = refused.error();
+        let minutes = extensions["retryAfterMs"].as_u64().expect("a wait") / 60_000;
+        refusals.push((code.to_owned(), minutes));
+    }
+    assert_eq!(refusals, [("RATE_LIMITED".to_owned(), 59), ("RATE_LIMITED".to_owned(), 59)]);
+    alice.run(operation!("resend_verification_email"), Value::Null).await.data();
+    let again = alice.run(operation!("resend_verification_email"), Value::Null).await;
+    assert_eq!(again.error().0, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn mails_are_limited_by_network() {
+    let world = World::new().await;
+    let mut config = world.config("one");
+    config.rate_limits.enabled = true;
+    let node = world.try_node(config).await.expect("a node starts");
+    for n in 0..3 {
+        forget(&node.client(), &format!("user{n}@example.org")).await.data();
+    }
+    assert_eq!(forget(&node.client(), "user3@example.org").await.error().0, "RATE_LIMITED");
+}
+
+#[tokio::test]
+async fn a_mail_waits_for_its_server_and_the_request_does_not() {
+    let world = World::new().await;
+    let port = unused_port();
+    let node = node_at(&world, "one", port).await;
+    node.client().register("alice").await;
+    let mut mails = MailServer::start_at(port).await;
+    linked(&mails.letter().await, "verify-email");
+}
+
+#[tokio::test]
+async fn what_a_mail_server_refuses_for_good_is_not_tried_again() {
+    for (code, attempts) in [(550, 1), (450, 6)] {
+        let world = World::new().await;
+        let mut mails = MailServer::refusing(code).await;
+        let node = node_at(&world, "one", mails.port).await;
+        node.client().register("alice").await;
+        for _ in 0..attempts {
+            assert_eq!(mails.letter().await, json!({ "refused": code }));
+        }
+        end(node).await;
+        assert_eq!(mails.rest().await, Vec::<Value>::new(), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_mail_server_does_not_hold_the_end_up() {
+    let world = World::new().await;
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let mut config = world.config("one");
+    config.http.drain_seconds = 1;
+    config.mail.url = format!("smtp://{}", silent.local_addr().expect("an address")).into();
+    let node = world.try_node(config).await.expect("a node starts");
+    node.client().register("alice").await;
+    let began = Instant::now();
+    end(node).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn without_a_mail_server_letters_are_files_for_their_owner_only() {
+    let world = World::new().await;
+    let config = world.config("one");
+    let folder = config.data_dir.join("mails");
+    let node = world.try_node(config).await.expect("a node starts");
+    node.client().register("alice").await;
+    end(node).await;
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let files: Vec<_> =
+        std::fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
+    let [file] = &files[..] else { panic!("{files:?}") };
+    assert_eq!((mode(file), file.extension().and_then(|name| name.to_str())), (0o600, Some("eml")));
+    let mail = std::fs::read_to_string(file).expect("text");
+    assert!(mail.contains("To: alice@example.org") && mail.contains("text/html"), "{mail}");
+}
+
+#[tokio::test]
+async fn no_secret_of_a_mail_is_in_the_log() {
+    let world = World::new().await;
+    let mut mails = MailServer::start().await;
+    let environment = world.environment("one").into_iter().chain(MailServer::settings(mails.port));
+    let mut process = Command::from(crate::start::binary())
+        .envs(environment)
+        .env("QUANTUMVAULT__LOG__FILTER", "trace")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it runs");
+    let mut log = process.stderr.take().expect("a log");
+    let log = tokio::spawn(async move {
+        let mut text = String::new();
+        log.read_to_string(&mut text).await.map(|_| text)
+    });
+    let mut lines = BufReader::new(process.stdout.take().expect("an output")).lines();
+    let address = loop {
+        let line = lines.next_line().await.expect("an output").expect("a line with the address");
+        if let Some((_, rest)) = line.split_once("ws://") {
+            break rest.trim_end_matches("/graphql").parse().expect("an address");
+        }
+    };
+    let client = Client::new(address);
+    client.register("alice").await;
+    let verification = linked(&mails.letter().await, "verify-email");
+    verify(&client, &verification).await.data();
+    forget(&client, "alice@example.org").await.data();
+    let token = linked(&mails.letter().await, "reset-password");
+    reset(&client, &token, NEXT).await.data();
+    mails.letter().await;
+    let pid = process.id().expect("it runs").to_string();
+    Command::new("kill").arg(pid).status().await.expect("it is told to stop");
+    assert!(process.wait().await.expect("it ends").success());
+    let log = log.await.expect("a log").expect("text");
+    assert!(log.contains("stopping"), "{log}");
+    for secret in [&verification, &token, PASSWORD, NEXT] {
+        assert!(!log.contains(secret), "{secret} is in the log: {log}");
+    }
+}
+
+/// Stops a node, which waits for its letters.
+async fn end(node: Node) {
+    Arc::into_inner(node.server).expect("the only one").stop().await;
+}
+
+/// A port below those that the kernel hands to outgoing connections, so that it stays unused until it is needed.
+fn unused_port() -> u16 {
+    let start = 20_000 + u16::try_from(std::process::id() % 12_000).expect("below 12000");
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (start..32_000).chain(20_000..start).find(is_free).expect("a port")
+}
