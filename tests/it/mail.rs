@@ -301,10 +301,10 @@ async fn mails_are_limited_by_recipient_whether_or_not_there_is_one() {
         forget(&node.client(), email).await.data();
         let refused = forget(&node.client(), &email.to_uppercase()).await;
         let (code, extensions) = refused.error();
-        let minutes = extensions["retryAfterSeconds"].as_u64().expect("a wait") / 60;
-        refusals.push((code.to_owned(), minutes));
+        let is_about_an_hour = (3_500..=3_600).contains(&extensions["retryAfterSeconds"].as_u64().expect("a wait"));
+        refusals.push((code.to_owned(), is_about_an_hour));
     }
-    assert_eq!(refusals, [("RATE_LIMITED".to_owned(), 59), ("RATE_LIMITED".to_owned(), 59)]);
+    assert_eq!(refusals, [("RATE_LIMITED".to_owned(), true), ("RATE_LIMITED".to_owned(), true)]);
     alice.run(operation!("resend_verification_email"), Value::Null).await.data();
     let again = alice.run(operation!("resend_verification_email"), Value::Null).await;
     assert_eq!(again.error().0, "RATE_LIMITED");
