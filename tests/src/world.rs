@@ -46,7 +46,7 @@ impl World {
     pub async fn with_clock(clock: Clock) -> Arc<Self> {
         Arc::new(Self {
             database: TestDatabase::create().await,
-            source: Source { clock, ..Source::default() },
+            source: Source::with_clock(clock),
             redis_url: std::env::var("QV_TEST_REDIS_URL").ok(),
             redis_prefix: format!("test-{}:", Uuid::from_bytes(Source::default().random.bytes())),
             folder: private_folder(),

@@ -2,13 +2,16 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::Timestamp;
+
+/// Ids that may be made in one millisecond before they borrow from the next: 4096.
+const COUNTER_BITS: u32 = 12;
 
 /// The clock, the ids and the random bytes of one running server.
 #[derive(Debug, Clone, Default)]
@@ -17,20 +20,35 @@ pub struct Source {
     pub clock: Clock,
     /// Where secrets come from.
     pub random: Random,
+    /// The time and counter of the latest id.
+    latest: Arc<AtomicU64>,
 }
 
 impl Source {
+    /// A source that goes by this clock.
+    #[must_use]
+    pub fn with_clock(clock: Clock) -> Self {
+        Self { clock, ..Self::default() }
+    }
+
     /// The time now, in whole microseconds.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// A new `UUIDv7` (RFC 9562, section 5.7).
+    /// A new `UUIDv7` (RFC 9562, section 5.7), greater than every one before it from this source: the twelve bits behind
+    /// the time count (section 6.2, method 1), and run on into the time when a millisecond has used them up.
     #[must_use]
     pub fn uuid(&self) -> Uuid {
         let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or_default();
-        uuid::Builder::from_unix_timestamp_millis(millis, &self.random.bytes()).into_uuid()
+        let next = |latest: u64| (millis << COUNTER_BITS).max(latest + 1);
+        let latest = self.latest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |latest| Some(next(latest)));
+        let stamp = next(latest.unwrap_or_default());
+        let mut bytes: [u8; 10] = self.random.bytes();
+        let [.., high, low] = (stamp & ((1 << COUNTER_BITS) - 1)).to_be_bytes();
+        (bytes[0], bytes[1]) = (high, low);
+        uuid::Builder::from_unix_timestamp_millis(stamp >> COUNTER_BITS, &bytes).into_uuid()
     }
 }
 
@@ -112,12 +130,15 @@ mod tests {
         let source = Source {
             clock: Clock::Manual(Arc::new(AtomicI64::new(1_700_000_000_123_456))),
             random: Random::Seeded(Arc::new(Mutex::new(1))),
+            ..Source::default()
         };
         let (first, second) = (source.uuid(), source.uuid());
-        assert_ne!(first, second);
+        assert!(first < second);
+        let many: Vec<_> = (0..10_000).map(|_| source.uuid()).collect();
+        assert!(many.is_sorted() && many[0] > second);
         assert_eq!(first.get_version_num(), 7);
         assert_eq!(first.as_u128() >> 80, 1_700_000_000_123);
-        source.clock.advance(TimeDelta::milliseconds(1));
-        assert!(source.uuid() > second);
+        source.clock.advance(TimeDelta::seconds(1));
+        assert_eq!(source.uuid().as_u128() >> 80, 1_700_000_001_123);
     }
 }
