@@ -45,7 +45,7 @@ async fn a_socket_begins_once() {
 #[tokio::test]
 async fn a_token_that_is_not_valid_is_refused_without_saying_why() {
     let node = World::new().await.node().await;
-    let refused = Socket::try_open(node.server.address, Some("garbage")).await.err().expect("a refusal");
+    let refused = Socket::try_open(node.server.address, Some("garbage")).await.expect_err("it is refused");
     assert_eq!((refused.code, refused.reason.as_str()), (4403, "Forbidden"));
 }
 
@@ -155,7 +155,7 @@ async fn only_the_one_protocol_is_spoken_and_nothing_is_compressed() {
     assert_eq!(Socket::upgrade(address, &[(name, "graphql-ws")]).await.err(), Some(400));
     assert_eq!(Socket::upgrade(address, &[PROTOCOL, ("sec-websocket-version", "8")]).await.err(), Some(426));
     let both = [(name, "graphql-ws, graphql-transport-ws"), ("sec-websocket-extensions", "permessage-deflate")];
-    let socket = Socket::upgrade(address, &both).await.ok().expect("the node upgrades");
+    let socket = Socket::upgrade(address, &both).await.expect("the node upgrades");
     assert_eq!(socket.headers[name], "graphql-transport-ws");
     assert!(!socket.headers.contains_key("sec-websocket-extensions"));
 }
@@ -213,7 +213,7 @@ async fn a_user_holds_so_many_sockets_and_others_are_not_concerned() {
     let node = World::new().await.node_with(|config| config.sockets.max_per_user = 2).await;
     let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
     let _held = [alice.socket().await, alice.socket().await];
-    let refused = Socket::try_open(alice.address, alice.token.as_deref()).await.err().expect("a refusal");
+    let refused = Socket::try_open(alice.address, alice.token.as_deref()).await.expect_err("it is refused");
     assert_eq!((refused.code, refused.reason.as_str()), (4403, "TOO_MANY_CONNECTIONS"));
     answers(&mut bob.socket().await, "1").await;
 }

