@@ -20,3 +20,5 @@ mod tidy;
 mod tokens;
 mod transactions;
 mod users;
+mod wire_sockets;
+mod wire_streams;

@@ -9,6 +9,7 @@
 pub mod authenticator;
 pub mod client;
 pub mod database;
+pub mod events;
 pub mod mail;
 pub mod socket;
 pub mod world;

@@ -7,40 +7,99 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+    tungstenite::{
+        Error, Message,
+        client::IntoClientRequest,
+        http::{HeaderMap, HeaderName, HeaderValue},
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
+    },
 };
 
 /// Far longer than anything takes, so that only what never comes fails.
 const PATIENCE: Duration = Duration::from_secs(20);
+const PROTOCOL: (&str, &str) = ("sec-websocket-protocol", "graphql-transport-ws");
 
 /// An open socket.
+#[derive(Debug)]
 pub struct Socket {
+    /// What the node said when it upgraded.
+    pub headers: HeaderMap,
     stream: WebSocketStream<TcpStream>,
+}
+
+/// How a node closed a socket.
+#[derive(Debug)]
+pub struct Closing {
+    /// The messages of the protocol that came before.
+    pub messages: Vec<Value>,
+    /// The code.
+    pub code: u16,
+    /// The reason.
+    pub reason: String,
 }
 
 impl Socket {
     /// Opens a socket and waits until it is acknowledged.
     pub async fn open(address: SocketAddr, token: Option<&str>) -> Self {
+        Self::try_open(address, token).await.expect("the node acknowledges")
+    }
+
+    /// Opens a socket and waits until it is acknowledged or closed.
+    pub async fn try_open(address: SocketAddr, token: Option<&str>) -> Result<Self, Closing> {
         let mut socket = Self::connect(address).await;
         let payload = token.map(|token| json!({ "Authorization": format!("Bearer {token}") }));
         socket.send(json!({ "type": "connection_init", "payload": payload })).await;
-        assert_eq!(socket.receive().await["type"], "connection_ack");
-        socket
+        let message = socket.try_receive().await?;
+        assert_eq!(message["type"], "connection_ack");
+        Ok(socket)
     }
 
     /// Connects and says nothing yet.
     pub async fn connect(address: SocketAddr) -> Self {
+        Self::upgrade(address, &[PROTOCOL]).await.expect("the node upgrades")
+    }
+
+    /// Connects with headers of the test's own; the error is the status of a refusal.
+    pub async fn upgrade(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
         let mut request = format!("ws://{address}/graphql").into_client_request().expect("an address");
-        let protocol = HeaderValue::from_static("graphql-transport-ws");
-        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        for (name, value) in headers {
+            let value = HeaderValue::from_str(value).expect("a header");
+            request.headers_mut().insert(HeaderName::from_static(name), value);
+        }
         let stream = TcpStream::connect(address).await.expect("the node accepts");
-        let (stream, _) = client_async(request, stream).await.expect("the node upgrades");
-        Self { stream }
+        match client_async(request, stream).await {
+            Ok((stream, response)) => Ok(Self { headers: response.headers().clone(), stream }),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("neither upgraded nor refused: {error}"),
+        }
     }
 
     /// Sends one message of the protocol.
     pub async fn send(&mut self, message: Value) {
-        self.stream.send(Message::text(message.to_string())).await.expect("the socket is open");
+        self.frame(Message::text(message.to_string())).await;
+    }
+
+    /// Sends a frame as it is.
+    pub async fn frame(&mut self, message: Message) {
+        self.stream.send(message).await.expect("the socket is open");
+    }
+
+    /// Sends a text in frames of its parts.
+    pub async fn fragments(&mut self, parts: &[&str]) {
+        for (index, part) in parts.iter().enumerate() {
+            let data = if index == 0 { Data::Text } else { Data::Continue };
+            let frame = Frame::message(part.to_string(), OpCode::Data(data), index + 1 == parts.len());
+            self.frame(Message::Frame(frame)).await;
+        }
+    }
+
+    /// Presents a token on the open socket.
+    pub async fn renew(&mut self, token: &str) {
+        let payload = json!({ "Authorization": format!("Bearer {token}") });
+        self.send(json!({ "type": "ping", "payload": payload })).await;
     }
 
     /// Begins an operation.
@@ -49,32 +108,23 @@ impl Socket {
         self.send(json!({ "id": id, "type": "subscribe", "payload": payload })).await;
     }
 
-    /// The next message of the protocol, pings answered and left out.
+    /// The next message of the protocol.
     pub async fn receive(&mut self) -> Value {
-        loop {
-            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("no message came");
-            match message.expect("the socket is open").expect("a frame") {
-                Message::Text(text) => {
-                    let message: Value = serde_json::from_str(&text).expect("JSON");
-                    if message["type"] != "ping" {
-                        return message;
-                    }
-                    self.send(json!({ "type": "pong" })).await;
-                }
-                Message::Close(frame) => panic!("closed: {frame:?}"),
-                _ => {}
-            }
-        }
+        self.try_receive().await.expect("the socket stays open")
     }
 
     /// The code that the node closes the socket with, whatever comes before.
     pub async fn closed(&mut self) -> u16 {
+        self.closing().await.code
+    }
+
+    /// How the node closes the socket, and what comes before.
+    pub async fn closing(&mut self) -> Closing {
+        let mut messages = Vec::new();
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("the socket stays open");
-            match message {
-                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
-                Some(Ok(_)) => {}
-                other => panic!("cut without a code: {other:?}"),
+            match self.try_receive().await {
+                Ok(message) => messages.push(message),
+                Err(closing) => return Closing { messages, ..closing },
             }
         }
     }
@@ -96,6 +146,21 @@ impl Socket {
                 return (events, event["cursor"].as_str().expect("a cursor").to_owned());
             }
             events.push(event);
+        }
+    }
+
+    async fn try_receive(&mut self) -> Result<Value, Closing> {
+        loop {
+            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("nothing came");
+            match message {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Close(Some(frame)))) => {
+                    let (code, reason) = (frame.code.into(), frame.reason.to_string());
+                    return Err(Closing { messages: Vec::new(), code, reason });
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("neither a message nor a code: {other:?}"),
+            }
         }
     }
 }

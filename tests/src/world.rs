@@ -89,6 +89,13 @@ impl World {
         self.try_node(self.config("one")).await.expect("a node starts")
     }
 
+    /// Starts a node with the defaults but for what the test changes.
+    pub async fn node_with(self: &Arc<Self>, change: impl FnOnce(&mut Config)) -> Node {
+        let mut config = self.config("one");
+        change(&mut config);
+        self.try_node(config).await.expect("a node starts")
+    }
+
     /// Starts a node with settings of the test's own.
     pub async fn try_node(self: &Arc<Self>, config: Config) -> Result<Node, StartError> {
         let server = Server::start(config, self.source.clone()).await?;

@@ -1,0 +1,267 @@
+//! The life of streams: what ends them, what they survive, and what one reader may do to others.
+
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use qv_tests::{
+    client::{Client, base64},
+    events::Events,
+    operation,
+    socket::Socket,
+    world::{World, manual_clock},
+};
+use serde_json::{Value, json};
+
+const FORBIDDEN: u16 = 4403;
+
+#[tokio::test]
+async fn nothing_is_told_after_the_token_has_expired() {
+    let world = World::with_clock(manual_clock()).await;
+    let node = world.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let mut feed = bob.feed(None).await;
+    feed.backlog().await;
+    let mut events = Events::open(&bob, operation!("message_feed"), None).await;
+    assert_eq!(events.feed_event().await["kind"], "CAUGHT_UP");
+    world.source.clock.advance(TimeDelta::seconds(600));
+    alice.refreshed().await.send(&bob, "late", "1").await.data();
+    let closing = feed.closing().await;
+    assert_eq!((closing.code, closing.messages), (FORBIDDEN, vec![]));
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_socket_closes_when_its_token_expires_unless_it_was_renewed() {
+    let world = World::with_clock(manual_clock()).await;
+    let node = world.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    world.source.clock.advance(TimeDelta::seconds(598));
+    let (mut stale, mut renewed) = (bob.feed(None).await, bob.feed(None).await);
+    stale.backlog().await;
+    renewed.backlog().await;
+    let next = bob.refreshed().await.token.expect("a token");
+    renewed.renew(&next).await;
+    let pong = renewed.receive().await;
+    assert_eq!(pong["type"], "pong");
+    assert!(pong["payload"]["accessTokenExpiresAt"].is_string() && !pong.to_string().contains(&next), "{pong}");
+
+    let began = Instant::now();
+    assert_eq!(stale.closed().await, FORBIDDEN);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    world.source.clock.advance(TimeDelta::seconds(5));
+    alice.refreshed().await.send(&bob, "still here", "1").await.data();
+    assert_eq!(renewed.event().await["message"]["encryptedContent"], base64("still here"));
+}
+
+#[tokio::test]
+async fn a_socket_is_renewed_by_its_own_session_only() {
+    let node = World::new().await.node().await;
+    let (alice, eve) = (node.client().register("alice").await, node.client().register("eve").await);
+    let device = node.client().login("alice").await;
+    for token in [eve.token.as_deref(), device.token.as_deref(), Some("garbage")] {
+        let mut feed = alice.feed(None).await;
+        feed.backlog().await;
+        feed.renew(token.expect("a token")).await;
+        assert_eq!(feed.closed().await, FORBIDDEN);
+    }
+    let mut nobody = node.client().socket().await;
+    nobody.renew(eve.token.as_deref().expect("a token")).await;
+    assert_eq!(nobody.closed().await, FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_logout_ends_every_stream_of_its_session_on_both_nodes_within_a_second() {
+    let world = World::new().await;
+    let (one, two) = world.two_nodes().await;
+    let alice = one.client().register("alice").await;
+    let elsewhere = alice.at(two.server.address);
+    let (mut here, mut there) = (alice.feed(None).await, elsewhere.feed(None).await);
+    let mut device = two.client().login("alice").await.feed(None).await;
+    let mut events = Events::open(&elsewhere, operation!("message_feed"), None).await;
+    assert_eq!(events.feed_event().await["kind"], "CAUGHT_UP");
+    for feed in [&mut here, &mut there, &mut device] {
+        feed.backlog().await;
+    }
+    let bob = one.client().register("bob").await;
+    let began = Instant::now();
+    alice.run(operation!("logout"), Value::Null).await.data();
+    assert_eq!((here.closed().await, there.closed().await), (FORBIDDEN, FORBIDDEN));
+    assert!(events.next().await.is_none());
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    bob.send(&alice, "to the other device", "1").await.data();
+    assert_eq!(device.event().await["kind"], "SENT");
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_let_go_holds_up_nobody_and_misses_nothing() {
+    let world = World::new().await;
+    let node = world
+        .node_with(|config| {
+            config.sockets.slow_reader_seconds = 1;
+            config.sockets.max_per_user = 1;
+        })
+        .await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let carol = node.client().register("carol").await;
+    let contents: Vec<_> = (0..20).map(|n| format!("{n:02}").repeat(20_000)).collect();
+    for (n, content) in contents.iter().enumerate() {
+        alice.send(&bob, content, &n.to_string()).await.data();
+    }
+    let mut other = carol.feed(None).await;
+    other.backlog().await;
+    // More feeds than the pool has connections, and more bytes than the buffers of the network hold.
+    let mut stuck = bob.socket().await;
+    for id in 0..30 {
+        stuck.subscribe(&id.to_string(), operation!("message_feed"), Value::Null).await;
+    }
+    // While the stuck socket lives it has the user's only place.
+    let began = Instant::now();
+    let mut fresh = loop {
+        assert!(began.elapsed() < Duration::from_secs(20), "the reader is not let go");
+        let round = format!("{:?}", began.elapsed());
+        alice.send(&carol, &round, &round).await.data();
+        assert_eq!(other.event().await["message"]["encryptedContent"], base64(&round));
+        bob.run(operation!("viewer"), Value::Null).await.data();
+        match Socket::try_open(bob.address, bob.token.as_deref()).await {
+            Ok(socket) => break socket,
+            Err(refused) => assert_eq!(refused.reason, "TOO_MANY_CONNECTIONS"),
+        }
+    };
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    let closing = stuck.closing().await;
+    assert_eq!((closing.code, closing.reason.as_str()), (1013, "Reading too slowly"));
+
+    let expected: Vec<_> = contents.iter().map(|content| json!(base64(content))).collect();
+    let mut feeds: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for message in &closing.messages {
+        let events = feeds.entry(message["id"].as_str().expect("an id")).or_default();
+        events.push(&message["payload"]["data"]["messageFeed"]);
+    }
+    assert!(feeds.values().any(|events| events.len() < contents.len()), "the reader was never stuck");
+    for events in feeds.values().take(5) {
+        let cursor = &events.last().expect("an event")["cursor"];
+        fresh.subscribe("feed", operation!("message_feed"), json!({ "after": cursor })).await;
+        let (rest, _) = fresh.backlog().await;
+        fresh.send(json!({ "type": "complete", "id": "feed" })).await;
+        let seen = events.iter().copied().chain(&rest).filter(|event| event["kind"] == "SENT");
+        let seen: Vec<_> = seen.map(|event| event["message"]["encryptedContent"].clone()).collect();
+        assert!(seen == expected, "{} events came before and {} behind the cursor", events.len(), rest.len());
+    }
+}
+
+#[tokio::test]
+async fn streams_of_one_socket_have_even_shares_and_do_not_starve_a_query() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    fill(&alice, &bob, 0..64).await;
+    let ids = ["a", "b", "c", "d", "e"];
+    // Whoever needs a connection that is not open yet waits for longer than all that follows takes.
+    join_all(ids.map(async |_| bob.feed(None).await.backlog().await)).await;
+    let mut socket = bob.socket().await;
+    for id in ids {
+        socket.subscribe(id, operation!("message_feed"), Value::Null).await;
+    }
+    socket.subscribe("query", operation!("service_config"), Value::Null).await;
+    let mut counts = BTreeMap::<String, usize>::new();
+    loop {
+        let message = socket.receive().await;
+        if message["payload"]["data"]["messageFeed"]["kind"] == "CAUGHT_UP" {
+            break;
+        }
+        *counts.entry(message["id"].as_str().expect("an id").to_owned()).or_default() += 1;
+    }
+    assert!(ids.iter().all(|id| counts.get(*id).is_some_and(|count| *count >= 16)), "{counts:?}");
+    assert_eq!(counts.get("query"), Some(&2), "{counts:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_stops_sends_its_clients_elsewhere_and_waits_for_nobody() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let alice = node.client().register("alice").await;
+    let (mut feed, mut events) = (alice.feed(None).await, Events::open(&alice, operation!("message_feed"), None).await);
+    feed.backlog().await;
+    assert_eq!(events.feed_event().await["kind"], "CAUGHT_UP");
+    // Neither has begun, and one does not read either.
+    let mut early = Socket::connect(alice.address).await;
+    let _silent = Socket::connect(alice.address).await;
+    let server = Arc::into_inner(node.server).expect("the only one");
+    let began = Instant::now();
+    let stop = server.stop();
+    let ((), code, early, end) = tokio::join!(stop, feed.closed(), early.closed(), events.next());
+    assert_eq!((code, early), (1012, 1012));
+    assert!(end.is_none());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn events_of_a_query_are_its_answer_and_the_end() {
+    let node = World::new().await.node().await;
+    let mut events = Events::open(&node.client(), operation!("service_config"), None).await;
+    let answer = events.next().await.expect("an answer");
+    assert_eq!(answer.name, "next");
+    assert!(answer.data["data"].is_object(), "{:?}", answer.data);
+    assert_eq!(events.next().await.expect("an end").name, "complete");
+    assert!(events.next().await.is_none());
+}
+
+#[tokio::test]
+async fn events_resume_behind_the_last_one_without_loss_or_repetition() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    fill(&alice, &bob, 0..40).await;
+    let mut seen = Vec::new();
+    let mut last = None;
+    let mut events = Events::open(&bob, operation!("message_feed"), None).await;
+    for _ in 0..3 {
+        for _ in 0..10 {
+            let event = events.feed_event().await;
+            last = event["cursor"].as_str().map(str::to_owned);
+            seen.push(event["message"]["encryptedContent"].clone());
+        }
+        events = Events::open(&bob, operation!("message_feed"), last.as_deref()).await;
+    }
+    loop {
+        let event = events.feed_event().await;
+        if event["kind"] == "CAUGHT_UP" {
+            break;
+        }
+        seen.push(event["message"]["encryptedContent"].clone());
+    }
+    fill(&alice, &bob, 40..41).await;
+    seen.push(events.feed_event().await["message"]["encryptedContent"].clone());
+    assert_eq!(seen, (0..41).map(|n| json!(base64(n.to_string()))).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_event_stream_that_cannot_begin_says_so_in_its_only_event() {
+    let node = World::new().await.node().await;
+    let mut forged = node.client();
+    forged.token = Some("garbage".to_owned());
+    for (client, query, code) in [
+        (&node.client(), "subscription { nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        (&forged, operation!("message_feed"), "UNAUTHENTICATED"),
+        (&node.client(), operation!("message_feed"), "UNAUTHENTICATED"),
+    ] {
+        let mut events = Events::open(client, query, None).await;
+        let event = events.next().await.expect("an event");
+        assert_eq!(event.name, "next");
+        assert_eq!(event.data["errors"][0]["extensions"]["code"], code, "{:?}", event.data);
+        assert_eq!(events.next().await.expect("an end").name, "complete");
+        assert!(events.next().await.is_none());
+    }
+}
+
+/// Sends one message for each number, named by it.
+async fn fill(sender: &Client, recipient: &Client, numbers: Range<u32>) {
+    for number in numbers {
+        let number = number.to_string();
+        sender.send(recipient, &number, &number).await.data();
+    }
+}

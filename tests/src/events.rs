@@ -1,0 +1,74 @@
+//! A client of the graphql-sse protocol in its distinct connections mode.
+
+use std::time::Duration;
+
+use reqwest::Response;
+use serde_json::{Value, json};
+
+use crate::client::Client;
+
+/// Far longer than anything takes, so that only what never comes fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An open stream of events.
+pub struct Events {
+    response: Response,
+    received: Vec<u8>,
+}
+
+/// One event.
+#[derive(Debug)]
+pub struct Event {
+    /// `next` or `complete`.
+    pub name: String,
+    /// What the stream resumes behind, if it says.
+    pub id: Option<String>,
+    /// The answer; null if it is empty.
+    pub data: Value,
+}
+
+impl Events {
+    /// Begins an operation as this client, behind the last event that was seen.
+    pub async fn open(client: &Client, query: &str, last_event_id: Option<&str>) -> Self {
+        let mut request = reqwest::Client::new().post(client.url("/graphql")).header("accept", "text/event-stream");
+        if let Some(token) = &client.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.json(&json!({ "query": query })).send().await.expect("the node answers");
+        assert_eq!(response.status(), 200);
+        let media = response.headers()["content-type"].to_str().expect("text");
+        assert!(media.starts_with("text/event-stream"), "{media}");
+        Self { response, received: Vec::new() }
+    }
+
+    /// The next event, comments left out; none when the stream has ended.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(end) = self.received.windows(2).position(|pair| pair == b"\n\n") {
+                let block: Vec<u8> = self.received.drain(..end + 2).collect();
+                let block = String::from_utf8(block).expect("text");
+                let field =
+                    |name| block.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start().to_owned()));
+                if let Some(name) = field("event:") {
+                    let data = field("data:").filter(|data| !data.is_empty());
+                    let data = data.map_or(Value::Null, |data| serde_json::from_str(&data).expect("JSON"));
+                    return Some(Event { name, id: field("id:"), data });
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("nothing came");
+            self.received.extend(chunk.expect("the stream is in order")?);
+        }
+    }
+
+    /// The next event of a feed, which resumes behind its own cursor.
+    pub async fn feed_event(&mut self) -> Value {
+        let event = self.next().await.expect("the stream goes on");
+        let item = &event.data["data"]["messageFeed"];
+        assert_eq!((event.name.as_str(), event.id.as_deref()), ("next", item["cursor"].as_str()), "{:?}", event.data);
+        item.clone()
+    }
+}
