@@ -19,3 +19,5 @@ mod tidy;
 mod tokens;
 mod transactions;
 mod users;
+mod wire_http;
+mod wire_limits;

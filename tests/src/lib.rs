@@ -9,6 +9,7 @@
 pub mod authenticator;
 pub mod client;
 pub mod database;
+pub mod raw;
 pub mod socket;
 pub mod world;
 
