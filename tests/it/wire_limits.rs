@@ -137,7 +137,7 @@ async fn one_operation_signs_in_once() {
     let input = json!({ "login": "alice", "password": PASSWORD });
     let answer = from(&node.client(), "203.0.113.1", query, json!({ "input": input })).await;
     assert!(answer.json().get("data").is_none(), "{answer:?}");
-    assert_eq!(answer.code(), "QUERY_TOO_COMPLEX", "{answer:?}");
+    assert_eq!(answer.code(), "TOO_COMPLEX", "{answer:?}");
 }
 
 #[tokio::test]
