@@ -11,6 +11,7 @@ pub mod client;
 pub mod database;
 pub mod events;
 pub mod mail;
+pub mod raw;
 pub mod socket;
 pub mod world;
 

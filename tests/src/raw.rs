@@ -1,0 +1,121 @@
+//! HTTP/1.1 by hand, for what no well-behaved client would send.
+
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{interval, timeout},
+};
+
+/// Far longer than anything takes, so that only what never comes fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+const DRIP_EVERY: Duration = Duration::from_millis(100);
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct Raw {
+    /// The status.
+    pub status: u16,
+    /// What follows the head.
+    pub body: Vec<u8>,
+    head: String,
+}
+
+impl Raw {
+    /// All values of a header, as one.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let values: Vec<_> =
+            lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect();
+        (!values.is_empty()).then(|| values.join(", "))
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The code of the first error.
+    pub fn code(&self) -> String {
+        self.json()["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = String::from_utf8(bytes[..end].to_vec()).expect("headers are text");
+        let status = head.split(' ').nth(1)?.parse().expect("a status");
+        Some(Self { status, head, body: bytes[end + 4..].to_vec() })
+    }
+
+    fn is_whole(&self) -> bool {
+        self.header("content-length").is_some_and(|length| length.parse() == Ok(self.body.len()))
+    }
+}
+
+/// Sends a request with headers of the test's own and a body, whose length is announced unless a header frames it.
+pub async fn request(address: SocketAddr, line: &str, headers: &[(&str, &str)], body: &str) -> Raw {
+    let mut text = format!("{line} HTTP/1.1\r\nHost: {address}\r\n");
+    let has = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    if !has("transfer-encoding") && !has("content-length") && !body.is_empty() {
+        text += &format!("Content-Length: {}\r\n", body.len());
+    }
+    if !has("connection") {
+        text += "Connection: close\r\n";
+    }
+    for (name, value) in headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    exchange(address, &(text + "\r\n" + body)).await
+}
+
+/// Posts JSON to GraphQL.
+pub async fn post(address: SocketAddr, headers: &[(&str, &str)], body: &Value) -> Raw {
+    let headers = [&[("content-type", "application/json")], headers].concat();
+    request(address, "POST /graphql", &headers, &body.to_string()).await
+}
+
+/// Gets a page.
+pub async fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Raw {
+    request(address, &format!("GET {target}"), headers, "").await
+}
+
+/// What the node says until it hangs up on a client that goes on dripping after its first bytes.
+pub async fn drip(address: SocketAddr, first: &str, drop: &str) -> String {
+    let (mut reader, mut writer) = TcpStream::connect(address).await.expect("the node accepts").into_split();
+    writer.write_all(first.as_bytes()).await.expect("the node listens");
+    let dripping = async {
+        let mut ticks = interval(DRIP_EVERY);
+        while writer.write_all(drop.as_bytes()).await.is_ok() {
+            ticks.tick().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let mut bytes = Vec::new();
+    let hung_up = async {
+        // A reset is an end as well.
+        while matches!(reader.read_buf(&mut bytes).await, Ok(1..)) {}
+    };
+    let race = async {
+        tokio::select! { () = hung_up => {}, () = dripping => {} }
+    };
+    timeout(PATIENCE, race).await.expect("the node never hangs up");
+    String::from_utf8(bytes).expect("text")
+}
+
+async fn exchange(address: SocketAddr, text: &str) -> Raw {
+    let mut stream = TcpStream::connect(address).await.expect("the node accepts");
+    let mut bytes = Vec::new();
+    let work = async {
+        // A node that refuses early may hang up before it has read everything.
+        drop(stream.write_all(text.as_bytes()).await);
+        while matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
+            if Raw::parse(&bytes).is_some_and(|raw| raw.is_whole()) {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, work).await.expect("no answer came");
+    Raw::parse(&bytes).expect("an answer")
+}
