@@ -20,3 +20,4 @@ mod tidy;
 mod tokens;
 mod transactions;
 mod users;
+mod wire_errors;
