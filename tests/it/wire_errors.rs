@@ -181,8 +181,9 @@ async fn cases(code: ErrorCode) -> Vec<Case> {
         }
         ErrorCode::Conflict => {
             node.client().register("alice").await;
-            let variables = json!({ "input": registration("alice") });
-            let case = Case::field(&node, node.client(), operation!("register"), variables);
+            let mut account = registration("alice");
+            account["email"] = "another@example.org".into();
+            let case = Case::field(&node, node.client(), operation!("register"), json!({ "input": account }));
             vec![case.with(json!({ "field": "input.username" }))]
         }
         // A feed whose cursor has expired goes on with GAP, and no list forgets its items by time.
@@ -210,7 +211,7 @@ async fn unauthenticated() -> Vec<Case> {
     let world = World::with_clock(manual_clock()).await;
     let node = world.node().await;
     let expired = node.client().register("alice").await;
-    world.source.clock.advance(TimeDelta::seconds(601));
+    world.source.clock.advance(TimeDelta::minutes(11));
     let revoked = node.client().login("alice").await;
     revoked.run(operation!("logout"), Value::Null).await.data();
     let mut invalid = node.client();
