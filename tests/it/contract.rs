@@ -1,10 +1,83 @@
-//! The printed schema: as committed, and described throughout.
+//! The printed schema: as committed, described throughout, and what the tests' own operations are valid against.
 
-use quantumvault::graphql;
+use std::{fs, path::Path};
+
+use quantumvault::{
+    config,
+    domain::ErrorCode,
+    graphql::{
+        self,
+        documents::{Call, Documents},
+    },
+};
+use qv_tests::{operation, world::World};
+use serde_json::Value;
 
 const COMMITTED: &str = include_str!("../../schema.graphql");
+
+/// The members of a type that are described one by one.
+const MEMBERS: [&str; 4] = ["fields", "inputFields", "enumValues", "args"];
 
 #[test]
 fn the_committed_schema_is_the_one_that_is_served() {
     assert!(graphql::sdl() == COMMITTED, "schema.graphql is out of date: run `just schema` and read the difference");
+}
+
+#[tokio::test]
+async fn a_node_describes_all_of_its_schema_and_says_when_a_field_is_null() {
+    let node = World::new().await.node().await;
+    let answer = node.client().run(operation!("introspection"), Value::Null).await;
+    let mut gaps = Vec::new();
+    for described in list(&answer.data()["__schema"]["types"]).iter().filter(|described| !is_built_in(described)) {
+        look(described, "", &mut gaps);
+        for field in list(&described["fields"]) {
+            let is_nullable = field["type"]["kind"] != "NON_NULL";
+            if is_nullable && !field["description"].as_str().is_some_and(|text| text.contains("null")) {
+                gaps.push(format!("{}.{} does not say when it is null", described["name"], field["name"]));
+            }
+        }
+    }
+    assert!(gaps.is_empty(), "{gaps:#?}");
+}
+
+#[test]
+fn every_operation_of_the_tests_is_valid_and_within_the_limits() {
+    let settings = config::load(Vec::<(String, String)>::new()).expect("the defaults are valid").graphql;
+    let documents = Documents::new(settings, graphql::builder()).expect("documents are served");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("operations");
+    let mut count = 0;
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let query = Some(fs::read_to_string(&path).expect("a text"));
+        let refusals = documents.prepare(Call { query, ..Call::default() }).err().unwrap_or_default();
+        // What needs variables is refused for want of them, and only after the document was judged.
+        let others: Vec<_> = refusals.iter().filter(|refusal| refusal.code != ErrorCode::BadUserInput).collect();
+        assert!(others.is_empty(), "{}: {others:?}", path.display());
+        count += 1;
+    }
+    assert!(count > 20, "{count}");
+}
+
+/// Finds whatever has no description, or one that begins with a long sentence, in a type or one of its members.
+fn look(described: &Value, within: &str, gaps: &mut Vec<String>) {
+    let name = format!("{within}{}", described["name"].as_str().expect("a name"));
+    let text = described["description"].as_str().unwrap_or_default();
+    let sentence = text.split_once(". ").map_or(text, |(first, _)| first).split("\n\n").next().unwrap_or_default();
+    if !(1..100).contains(&sentence.chars().count()) {
+        gaps.push(format!("{name} is described by {sentence:?}"));
+    }
+    for member in MEMBERS.iter().flat_map(|kind| list(&described[kind])) {
+        look(member, &format!("{name}."), gaps);
+    }
+}
+
+/// Whether a type comes with GraphQL itself, and its description with the library.
+fn is_built_in(described: &Value) -> bool {
+    let name = described["name"].as_str().expect("a name");
+    name.starts_with("__") || ["Boolean", "Float", "ID", "Int", "String"].contains(&name)
+}
+
+/// The items of a list that is null where it does not apply.
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }

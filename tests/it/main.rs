@@ -20,6 +20,7 @@ mod tidy;
 mod tokens;
 mod transactions;
 mod users;
+mod wire_errors;
 mod wire_http;
 mod wire_limits;
 mod wire_sockets;

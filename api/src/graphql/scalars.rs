@@ -8,9 +8,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::error::Result;
 use crate::{domain::IdError, service::Error};
 
-/// Bytes in base 64 with padding (RFC 4648, section 4).
+/// Bytes that travel as text.
 pub(super) struct Base64(pub Vec<u8>);
 
+/// Bytes in base 64 with padding (RFC 4648, section 4).
 #[Scalar(name = "Base64", specified_by_url = "https://www.rfc-editor.org/rfc/rfc4648#section-4")]
 impl ScalarType for Base64 {
     fn parse(value: Value) -> InputValueResult<Self> {
