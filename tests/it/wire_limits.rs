@@ -171,6 +171,6 @@ async fn a_busy_node_refuses_at_once() {
     assert_eq!(refused.json()["errors"][0]["extensions"]["retryAfterSeconds"], 1);
 
     lock.rollback().await.expect("unlocked");
-    let sent = waiting.await;
-    assert_eq!((sent.status, sent.json().get("errors")), (200, None));
+    let accepted = waiting.await;
+    assert_eq!((accepted.status, accepted.json().get("errors")), (200, None));
 }

@@ -59,13 +59,13 @@ pub async fn request(address: SocketAddr, line: &str, headers: &[(&str, &str)], 
     let mut text = format!("{line} HTTP/1.1\r\nHost: {address}\r\n");
     let has = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
     if !has("transfer-encoding") && !has("content-length") && !body.is_empty() {
-        text += &format!("Content-Length: {}\r\n", body.len());
+        text.extend(["Content-Length: ", &body.len().to_string(), "\r\n"]);
     }
     if !has("connection") {
         text += "Connection: close\r\n";
     }
     for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
+        text.extend([name, ": ", value, "\r\n"]);
     }
     exchange(address, &(text + "\r\n" + body)).await
 }
