@@ -103,6 +103,8 @@ async fn operators_list_accounts_with_their_sessions_in_three_statements() {
         [json!(["albert", "albert@example.org", "USER", 1]), json!(["alice", "alice@example.org", "USER", 2])]
     );
     assert!(statements <= 3, "{statements}");
+    let nobody = operator.run(operation!("admin_users"), json!({ "search": "al\0" })).await;
+    assert_eq!(nobody.data()["admin"]["users"]["nodes"], json!([]));
     let id = alice.id.replace("user_", "admin_user_");
     assert_eq!(users[1]["id"], id);
     assert_eq!(operator.run(operation!("node"), json!({ "id": id })).await.data()["node"]["id"], id);

@@ -117,17 +117,18 @@ pub struct Client {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username(Arc<str>);
 
+/// How a name must begin to be found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsernamePrefix(String);
+
+/// The one visible ASCII character behind all that a name may hold: nobody's name begins with it.
+const BEHIND_NAMES: &str = "~";
+
 /// An address that is well formed (RFC 5321, at most 254 characters, ASCII), folded to lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email(String);
 
 impl Username {
-    /// Whether a name could begin with this text.
-    #[must_use]
-    pub fn can_begin_with(text: &str) -> bool {
-        text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-'))
-    }
-
     /// The name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -143,11 +144,37 @@ impl Email {
     }
 }
 
+impl UsernamePrefix {
+    /// The beginning that a search asks for, in upper or lower case; no search, or an empty one, asks for every name.
+    #[must_use]
+    pub fn of(search: Option<&str>) -> Self {
+        let text = search.unwrap_or_default();
+        // What no name can hold never reaches a database, which may refuse it: PostgreSQL knows no NUL.
+        Self(if text.bytes().all(may_stand_in_username) { text.to_ascii_lowercase() } else { BEHIND_NAMES.to_owned() })
+    }
+
+    /// The beginning itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The least name that begins so, and the least text behind all that do; absent where every name does.
+    #[must_use]
+    pub fn range(&self) -> Option<(&str, String)> {
+        (!self.0.is_empty()).then(|| (self.as_str(), format!("{}{BEHIND_NAMES}", self.0)))
+    }
+}
+
+fn may_stand_in_username(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-')
+}
+
 impl FromStr for Username {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if !Self::can_begin_with(text) {
+        if !text.bytes().all(may_stand_in_username) {
             return Err("may hold letters a to z, digits, and _ . - only");
         }
         if !(3..=32).contains(&text.len()) {
@@ -184,6 +211,21 @@ mod tests {
         assert_eq!("Alice.B-c_9".parse::<Username>().unwrap().as_str(), "alice.b-c_9");
         for text in ["", "al", "a b c", "älice", "ａｌｉｃｅ", "al\0ce", &"a".repeat(33)] {
             assert!(text.parse::<Username>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_search_is_a_range_of_names_and_an_impossible_one_holds_nobody() {
+        assert_eq!(UsernamePrefix::of(None).range(), None);
+        assert_eq!(UsernamePrefix::of(Some("")).range(), None);
+        assert_eq!(UsernamePrefix::of(Some("Al_")).range(), Some(("al_", "al_~".to_owned())));
+        for text in ["a\0", "%", "al ice", "ä", "~"] {
+            let prefix = UsernamePrefix::of(Some(text));
+            let (from, to) = prefix.range().unwrap();
+            assert!(
+                !["zz.z-z_9", "alice"].iter().any(|name| (from..&to).contains(name)) && from.is_ascii(),
+                "{text:?}"
+            );
         }
     }
 

@@ -10,7 +10,9 @@ pub mod page;
 pub mod passkey;
 pub mod source;
 
-pub use account::{Account, Client, Email, PublicKeys, Role, Session, TokenPurpose, User, Username, Viewer};
+pub use account::{
+    Account, Client, Email, PublicKeys, Role, Session, TokenPurpose, User, Username, UsernamePrefix, Viewer,
+};
 pub use audit::{AdminUser, AuditFilter, AuditLog};
 pub use error_code::{AuthenticationReason, ErrorCode};
 pub use id::{

@@ -150,7 +150,7 @@ impl Exchange<'_> {
         let Some(token) = request::token(headers) else {
             return Ok(None);
         };
-        let viewer = sessions::authenticate(&self.front.parts.backend, &self.client, token).await;
+        let viewer = sessions::authenticate(&self.front.parts.backend, token).await;
         viewer.map(Some).map_err(|error| Answer::error(&error, &self.client.request_id))
     }
 

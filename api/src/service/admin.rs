@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Admin, Connection, Error};
 use crate::{
-    domain::{AdminUser, PageArguments, UserId},
+    domain::{AdminUser, PageArguments, UserId, UsernamePrefix},
     store,
 };
 
@@ -19,10 +19,10 @@ pub async fn list(
     search: Option<&str>,
     arguments: &PageArguments,
 ) -> Result<Connection<AdminUser>, Error> {
-    let prefix = search.map(str::to_ascii_lowercase).filter(|prefix| !prefix.is_empty());
-    let list = format!("accounts {}", prefix.as_deref().unwrap_or_default());
+    let prefix = UsernamePrefix::of(search);
+    let list = format!("accounts {}", prefix.as_str());
     let page = admin.page(&list, arguments)?;
-    let slice = store::admin_users::list(admin.backend.store.db(), prefix.as_deref(), &page).await?;
+    let slice = store::admin_users::list(admin.backend.store.db(), &prefix, &page).await?;
     Ok(admin.connection(&list, slice, |user| user.username.clone()))
 }
 

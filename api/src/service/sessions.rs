@@ -21,9 +21,7 @@ use super::{Backend, Connection, Error, Operation};
 use crate::{
     cache::Key,
     crypto::{Claims, TokenError, access_token, token},
-    domain::{
-        AuthenticationReason, Client, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic,
-    },
+    domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
     store::{self, Transaction, sessions::TokenDigests},
 };
 
@@ -66,7 +64,7 @@ impl Default for VerifiedTokens {
 }
 
 /// Who an access token speaks for, if its session is alive.
-pub async fn authenticate(backend: &Arc<Backend>, _client: &Client, token: &str) -> Result<Viewer, Error> {
+pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer, Error> {
     let digest = token::digest(token);
     let claims = claims(backend, token, digest).await?;
     let viewer = |role| Viewer {

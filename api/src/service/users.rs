@@ -6,7 +6,7 @@ use super::{Connection, Error, Operation};
 use crate::{
     cache::Key,
     crypto::fingerprint,
-    domain::{Email, PageArguments, PublicKeys, Role, User, UserId, Username},
+    domain::{Email, PageArguments, PublicKeys, Role, User, UserId, Username, UsernamePrefix},
     store,
 };
 
@@ -75,14 +75,10 @@ pub async fn find_keys(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId,
 /// Active users by name, for anyone signed in; `search` is how the name begins.
 pub async fn list(op: &Operation, search: Option<&str>, arguments: &PageArguments) -> Result<Connection<User>, Error> {
     op.viewer()?;
-    let prefix = search.map(str::to_ascii_lowercase).filter(|prefix| !prefix.is_empty());
-    // What no name can hold begins nobody's, and a NUL must not reach PostgreSQL.
-    if prefix.as_deref().is_some_and(|prefix| !Username::can_begin_with(prefix)) {
-        return Ok(Connection { edges: Vec::new(), has_next: false, has_previous: false });
-    }
-    let list = format!("users {}", prefix.as_deref().unwrap_or_default());
+    let prefix = UsernamePrefix::of(search);
+    let list = format!("users {}", prefix.as_str());
     let page = op.page(&list, arguments)?;
-    let slice = store::users::list(op.backend.store.db(), prefix.as_deref(), &page).await?;
+    let slice = store::users::list(op.backend.store.db(), &prefix, &page).await?;
     Ok(op.connection(&list, slice, |user| user.username.clone()))
 }
 

@@ -10,7 +10,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{Error, accounts::role_of, page::paged};
-use crate::domain::{AdminUser, Page, Slice, Timestamp, UserId};
+use crate::domain::{AdminUser, Page, Slice, Timestamp, UserId, UsernamePrefix};
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
@@ -42,12 +42,11 @@ pub async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<AdminU
 /// All accounts by name, in use or not, those whose name begins with `prefix`.
 pub async fn list(
     db: &impl ConnectionTrait,
-    prefix: Option<&str>,
+    prefix: &UsernamePrefix,
     page: &Page<String>,
 ) -> Result<Slice<AdminUser>, Error> {
-    let select = Entity::find().apply_if(prefix, |select, prefix| {
-        // `~` is the one visible character after those of a username, so the range is the prefix's.
-        select.filter(Column::Username.gte(prefix)).filter(Column::Username.lt(format!("{prefix}~")))
+    let select = Entity::find().apply_if(prefix.range(), |select, (from, to)| {
+        select.filter(Column::Username.gte(from)).filter(Column::Username.lt(to))
     });
     let rows = paged(select, Column::Username, &Order::Asc, page).into_partial_model::<Row>().all(db).await?;
     Ok(page.slice(rows.into_iter().map(AdminUser::from).collect()))

@@ -7,7 +7,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{Error, page::paged};
-use crate::domain::{Email, Page, Slice, Timestamp, User, UserId, Username};
+use crate::domain::{Email, Page, Slice, Timestamp, User, UserId, Username, UsernamePrefix};
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
@@ -68,10 +68,13 @@ async fn find_id(
 }
 
 /// Active users by name, those whose name begins with `prefix`.
-pub async fn list(db: &impl ConnectionTrait, prefix: Option<&str>, page: &Page<String>) -> Result<Slice<User>, Error> {
-    let select = Entity::find().filter(Column::IsActive.eq(true)).apply_if(prefix, |select, prefix| {
-        // `~` is the one visible character after those of a username, so the range is the prefix's.
-        select.filter(Column::Username.gte(prefix)).filter(Column::Username.lt(format!("{prefix}~")))
+pub async fn list(
+    db: &impl ConnectionTrait,
+    prefix: &UsernamePrefix,
+    page: &Page<String>,
+) -> Result<Slice<User>, Error> {
+    let select = Entity::find().filter(Column::IsActive.eq(true)).apply_if(prefix.range(), |select, (from, to)| {
+        select.filter(Column::Username.gte(from)).filter(Column::Username.lt(to))
     });
     let rows = paged(select, Column::Username, &Order::Asc, page).into_partial_model::<UserRow>().all(db).await?;
     Ok(page.slice(rows.into_iter().map(User::from).collect()))

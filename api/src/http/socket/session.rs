@@ -53,7 +53,6 @@ enum End {
 
 struct Session {
     front: Arc<Front>,
-    client: Client,
     init_by: Instant,
     has_init: bool,
     is_ready: bool,
@@ -123,11 +122,10 @@ impl Session {
             lease: Lease::new(&front, None),
             login: None,
             seat: None,
-            operations: Operations::new(Arc::clone(&front), client.clone()),
+            operations: Operations::new(Arc::clone(&front), client),
             outbox: Outbox::new(settings),
             pace: Pace::new(settings),
             pulse: Pulse::new(settings),
-            client,
             front,
         }
     }
@@ -204,8 +202,8 @@ impl Session {
     }
 
     fn check(&mut self, token: String, renews: bool) {
-        let (backend, client) = (Arc::clone(&self.front.parts.backend), self.client.clone());
-        let outcome = async move { sessions::authenticate(&backend, &client, &token).await }.boxed();
+        let backend = Arc::clone(&self.front.parts.backend);
+        let outcome = async move { sessions::authenticate(&backend, &token).await }.boxed();
         self.login = Some(Login { renews, outcome });
     }
 
