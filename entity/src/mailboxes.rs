@@ -14,6 +14,8 @@ pub struct Model {
     pub last_sequence: i64,
     /// The position of the first event that retention has kept.
     pub oldest_sequence: i64,
+    /// How many messages await reading, in all conversations together.
+    pub unread_count: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

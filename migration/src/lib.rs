@@ -13,6 +13,7 @@ mod m20261123_000008_installation;
 mod m20261123_000009_session_rotation;
 mod m20261123_000010_passkey_ceremonies;
 mod m20261123_000011_password_failures;
+mod m20261123_000012_unread_counts;
 
 use sea_orm_migration::{
     prelude::*,
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000009_session_rotation::Migration),
             Box::new(m20261123_000010_passkey_ceremonies::Migration),
             Box::new(m20261123_000011_password_failures::Migration),
+            Box::new(m20261123_000012_unread_counts::Migration),
         ]
     }
 

@@ -152,8 +152,9 @@ async fn arrivals(tx: &Transaction, sender_id: UserId, recipient_id: UserId) -> 
     members.dedup();
     let mut arrivals = Vec::with_capacity(members.len());
     for (user_id, peer_id) in members {
-        let event = store::mailboxes::advance(tx.db(), user_id).await?;
-        arrivals.push(Arrival { user_id, peer_id, event, is_unread: user_id != sender_id });
+        let is_unread = user_id != sender_id;
+        let event = store::mailboxes::advance(tx.db(), user_id, is_unread).await?;
+        arrivals.push(Arrival { user_id, peer_id, event, is_unread });
     }
     Ok(arrivals)
 }

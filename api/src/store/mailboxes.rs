@@ -36,18 +36,25 @@ pub struct StoredEvent {
 
 /// Gives a new user a mailbox.
 pub async fn insert(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Error> {
-    let row = mailboxes::ActiveModel { user_id: Set(user_id.0), last_sequence: Set(0), oldest_sequence: Set(1) };
+    let row = mailboxes::ActiveModel {
+        user_id: Set(user_id.0),
+        last_sequence: Set(0),
+        oldest_sequence: Set(1),
+        unread_count: Set(0),
+    };
     mailboxes::Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
 }
 
-/// Takes the next place in a mailbox and holds the mailbox until the transaction ends.
+/// Takes the next place in a mailbox, for a message that awaits reading or not, and holds the mailbox until the
+/// transaction ends.
 ///
 /// Places are therefore handed out in the order in which their transactions commit. Whoever takes places in several
 /// mailboxes takes them in the order of user ids, so that no two wait for each other.
-pub async fn advance(db: &impl ConnectionTrait, user_id: UserId) -> Result<i64, Error> {
+pub async fn advance(db: &impl ConnectionTrait, user_id: UserId, is_unread: bool) -> Result<i64, Error> {
     let rows = mailboxes::Entity::update_many()
         .col_expr(mailboxes::Column::LastSequence, Expr::col(mailboxes::Column::LastSequence).add(1))
+        .col_expr(mailboxes::Column::UnreadCount, Expr::col(mailboxes::Column::UnreadCount).add(i64::from(is_unread)))
         .filter(mailboxes::Column::UserId.eq(user_id.0))
         .exec_with_returning(db)
         .await?;
