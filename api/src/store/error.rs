@@ -25,13 +25,16 @@ pub enum Unique {
     Email,
     /// What an authenticator calls a passkey.
     CredentialId,
+    /// What a sender calls a message.
+    ClientMessageId,
 }
 
 /// The constraint's name in PostgreSQL, and how SQLite names its columns.
-const CONSTRAINTS: [(Unique, &str, &str); 3] = [
+const CONSTRAINTS: [(Unique, &str, &str); 4] = [
     (Unique::Username, "idx_users_username", "users.username"),
     (Unique::Email, "idx_users_email", "users.email"),
     (Unique::CredentialId, "idx_webauthn_credential_id", "webauthn_credentials.credential_id"),
+    (Unique::ClientMessageId, "idx_messages_sender", "messages.sender_id, messages.client_message_id"),
 ];
 
 impl From<DbErr> for Error {

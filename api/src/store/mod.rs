@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod admin_users;
 pub mod audit_logs;
 pub mod conversations;
+pub mod deliveries;
 mod error;
 pub mod installation;
 pub mod mailboxes;

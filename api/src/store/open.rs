@@ -11,7 +11,10 @@ use std::{
 use qv_migration as migration;
 use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sqlx::{
+    Connection as _,
+    sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
 use tokio::sync::Mutex;
 
 use super::Store;
@@ -112,7 +115,7 @@ async fn connect(
         .statement_timeout(Duration::from_secs(settings.statement_timeout_seconds))
         .set_application_name("quantumvault")
         .map_sqlx_postgres_pool_opts(|pool| {
-            pool.after_release(|connection, _| Box::pin(async move { Ok(is_clean(connection).await) }))
+            pool.after_release(|connection, _| Box::pin(async move { Ok(is_alive(connection).await) }))
         })
         .map_sqlx_sqlite_opts(move |sqlite| {
             sqlite
@@ -129,15 +132,9 @@ async fn connect(
     sea_orm::Database::connect(options).await.map_err(OpenError::Unreachable)
 }
 
-/// Whether a connection may be used again.
-///
-/// A request that is dropped while its `BEGIN` is under way leaves the connection inside a transaction that the driver
-/// does not know of and nobody will commit; whoever got it next would lose its writes. The server's own clocks tell:
-/// outside a transaction a statement begins when its transaction does. (A plain `ROLLBACK` would write a warning into
-/// the server's log each time there is nothing to roll back, which is nearly always.)
-async fn is_clean(connection: &mut sqlx::PgConnection) -> bool {
-    let probe = sqlx::query_scalar("SELECT statement_timestamp() = transaction_timestamp()").fetch_one(connection);
-    matches!(tokio::time::timeout(RELEASE_TIMEOUT, probe).await, Ok(Ok(true)))
+/// Whether a connection that comes back still answers; the driver itself would wait for one that never does.
+async fn is_alive(connection: &mut sqlx::PgConnection) -> bool {
+    matches!(tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await, Ok(Ok(())))
 }
 
 fn is_sqlite(url: &SecretString) -> bool {

@@ -1,6 +1,6 @@
 //! Transactions that write.
 
-use sea_orm::{DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::OwnedMutexGuard;
 
 use super::{Error, Store};
@@ -26,7 +26,12 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(Transaction { tx: self.db().begin_with_options(options).await?, _turn: turn })
+        let db = self.db().clone();
+        // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
+        // driver does not know of: whoever got the connection next would lose its writes.
+        let begun =
+            tokio::spawn(async move { Ok(Transaction { tx: db.begin_with_options(options).await?, _turn: turn }) });
+        begun.await.map_err(|error| DbErr::Custom(error.to_string()))?
     }
 }
 
