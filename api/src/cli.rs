@@ -3,10 +3,12 @@
 //! Exit codes: 0 done, 1 failed with one sentence that says why, 2 the command line is not understood.
 
 mod operator;
+mod recovery;
 
 use std::{
     fmt::Display,
     io::{self, Write},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -55,6 +57,13 @@ enum Command {
     },
     /// Remove expired sessions, spent tokens, and audit entries past their retention; `serve` does so by itself
     Purge,
+    /// Copy the data folder of the embedded shape into a new folder, also while it is served
+    Backup {
+        /// Where to: a folder that is made, and can be served as a data folder
+        folder: PathBuf,
+    },
+    /// End all sessions and older cursors: once after a restore, with every server stopped
+    RestoreFence,
     /// Print the GraphQL schema
     Schema,
     /// Print every setting with its default
@@ -89,6 +98,8 @@ pub fn run() -> ExitCode {
         Command::Session { action } => with_settings(|config| operator::session(config, action)),
         Command::Keys { action } => with_settings(|config| operator::keys(config, action)),
         Command::Purge => with_settings(operator::purge),
+        Command::Backup { folder } => with_settings(|config| recovery::back_up(config, folder)),
+        Command::RestoreFence => with_settings(recovery::fence),
         Command::Schema => print(graphql::sdl()),
         Command::Config => print(config::DEFAULTS),
     };

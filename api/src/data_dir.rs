@@ -31,6 +31,23 @@ pub fn private(setting: &str, folder: &Path) -> Result<(), StartError> {
     refuse_readable(setting, folder, &metadata.permissions())
 }
 
+/// Makes a folder that must not be there yet.
+pub fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(folder)
+}
+
+/// Completes a copy of the data folder that has its database already: with the node's key, and all of it on the disk.
+pub fn copy(folder: &Path, to: &Path, database: &Path) -> io::Result<()> {
+    fs::set_permissions(database, Permissions::from_mode(0o600))?;
+    make(&to.join("keys"))?;
+    let key = to.join("keys/signing.pk8");
+    fs::copy(folder.join("keys/signing.pk8"), &key)?;
+    for path in [database, &key, &to.join("keys"), to] {
+        File::open(path)?.sync_all()?;
+    }
+    Ok(())
+}
+
 /// The node's signing key, made on the first start.
 pub fn signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartError> {
     let path = key_path(folder)?;

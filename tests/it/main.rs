@@ -12,6 +12,7 @@ mod operator;
 mod pages;
 mod passkeys;
 mod passwords;
+mod recovery;
 mod schema;
 mod sessions;
 mod start;

@@ -122,7 +122,7 @@ pub(super) async fn purge(config: Config) -> Outcome {
 }
 
 /// An operation of whoever has the command line.
-async fn open(config: Config) -> Result<Operation, String> {
+pub(super) async fn open(config: Config) -> Result<Operation, String> {
     let source = Source::default();
     data_dir::prepare(&config.data_dir).map_err(text)?;
     let signing = data_dir::signing_key(&config.data_dir, &source.random).map_err(text)?;

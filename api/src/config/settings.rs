@@ -168,6 +168,12 @@ impl Config {
         }
     }
 
+    /// Whether the database is a file of this machine's.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.database_url().expose_secret().starts_with("sqlite:")
+    }
+
     /// Where mails are put instead of being sent, if they are.
     #[must_use]
     pub fn mail_folder(&self) -> Option<PathBuf> {

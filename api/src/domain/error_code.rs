@@ -29,7 +29,7 @@ pub enum ErrorCode {
     NotFound,
     /// It stands in contradiction to what is stored.
     Conflict,
-    /// What the cursor names has been removed by retention.
+    /// The cursor is of before a restore of the database.
     CursorExpired,
     /// Too many of these for now.
     RateLimited,

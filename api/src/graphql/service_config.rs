@@ -42,7 +42,7 @@ enum ErrorCode {
     NotFound,
     /// It contradicts what is stored.
     Conflict,
-    /// What the cursor names was removed by retention.
+    /// The cursor is of before a restore of the database; go on without one.
     CursorExpired,
     /// Too many of these for now; see `extensions.retryAfterSeconds`.
     RateLimited,

@@ -47,8 +47,8 @@ pub enum Error {
         /// What it collides with, as the rest of a sentence.
         reason: &'static str,
     },
-    /// What the cursor names was removed by retention.
-    #[error("The events behind this cursor are no longer kept.")]
+    /// The cursor is of before a restore of the database; go on without one.
+    #[error("The cursor is of before a restore of the database: go on without one.")]
     CursorExpired,
     /// Too many of these for now.
     #[error("Too many of these for now: wait before the next.")]

@@ -18,6 +18,7 @@ mod operation;
 mod page;
 pub mod passkeys;
 pub mod purge;
+pub mod recovery;
 pub mod sessions;
 pub mod users;
 

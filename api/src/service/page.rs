@@ -5,6 +5,9 @@ use std::str::FromStr;
 use super::{Error, Operation};
 use crate::domain::{Direction, Page, PageArguments, Slice};
 
+/// Restores of the database whose older cursors are still told from forged ones.
+const REMEMBERED_EPOCHS: usize = 16;
+
 /// A page of a list with its cursors.
 #[derive(Debug, Clone)]
 pub struct Connection<T> {
@@ -50,13 +53,20 @@ impl Operation {
     }
 
     pub(super) fn seal_cursor(&self, list: &str, key: &impl ToString) -> String {
-        self.backend.seal.seal(&self.scope(list), key.to_string().as_bytes())
+        self.backend.seal.seal(&self.scope(self.backend.epoch, list), key.to_string().as_bytes())
     }
 
     pub(super) fn open_cursor<K: FromStr>(&self, list: &str, field: &str, cursor: &str) -> Result<K, Error> {
-        let key = self.backend.seal.open(&self.scope(list), cursor);
-        let key = key.and_then(|key| String::from_utf8(key).ok()?.parse().ok());
-        key.ok_or_else(|| Error::invalid(field, "is not a cursor of this list"))
+        let epoch = self.backend.epoch;
+        let open = |epoch| self.backend.seal.open(&self.scope(epoch, list), cursor);
+        let key = open(epoch).and_then(|key| String::from_utf8(key).ok()?.parse().ok());
+        key.ok_or_else(|| {
+            if (1..epoch).rev().take(REMEMBERED_EPOCHS).any(|epoch| open(epoch).is_some()) {
+                Error::CursorExpired
+            } else {
+                Error::invalid(field, "is not a cursor of this list")
+            }
+        })
     }
 
     fn limit(&self, field: &str, asked: i32) -> Result<usize, Error> {
@@ -67,9 +77,9 @@ impl Operation {
         }
     }
 
-    /// A cursor means something to one user in one list only.
-    fn scope(&self, list: &str) -> Vec<u8> {
+    /// A cursor means something to one user in one list only, until the database is restored.
+    fn scope(&self, epoch: i32, list: &str) -> Vec<u8> {
         let user = self.caller().map(|viewer| viewer.user_id.0).unwrap_or_default();
-        [&self.backend.epoch.to_be_bytes()[..], user.as_bytes(), list.as_bytes()].concat()
+        [&epoch.to_be_bytes()[..], user.as_bytes(), list.as_bytes()].concat()
     }
 }

@@ -18,6 +18,7 @@ pub mod passkey_ceremonies;
 pub mod passkeys;
 pub mod password_failures;
 pub mod purge;
+pub mod recovery;
 pub mod sessions;
 mod transaction;
 pub mod users;

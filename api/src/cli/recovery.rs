@@ -1,0 +1,31 @@
+//! Backups, and what has to be done after one has been restored.
+
+use std::path::{Path, PathBuf};
+
+use super::{Outcome, operator, print, text};
+use crate::{config::Config, data_dir, service::recovery};
+
+pub(super) async fn back_up(config: Config, folder: PathBuf) -> Outcome {
+    let data_dir = config.data_dir.clone();
+    if !config.is_embedded() {
+        return Err("QUANTUMVAULT__DATABASE__URL names a PostgreSQL database: copy it with pg_dump".to_owned());
+    }
+    let op = operator::open(config).await?;
+    data_dir::make(&folder).map_err(|error| unwritable(&folder, &error))?;
+    let file = folder.join("quantumvault.db");
+    recovery::back_up(&op, &file).await.map_err(|error| unwritable(&file, &error.cause().unwrap_or_default()))?;
+    op.backend.close().await;
+    data_dir::copy(&data_dir, &folder, &file).map_err(|error| unwritable(&folder, &error))?;
+    print(format!("{}\n", folder.display()))
+}
+
+pub(super) async fn fence(config: Config) -> Outcome {
+    let op = operator::open(config).await?;
+    let ended = recovery::fence(&op).await.map_err(text)?;
+    op.backend.close().await;
+    print(format!("ended {ended} sessions and all cursors\n"))
+}
+
+fn unwritable(path: &Path, error: &impl ToString) -> String {
+    format!("{} cannot be written ({}): name a new folder on a disk with room", path.display(), error.to_string())
+}
