@@ -33,6 +33,11 @@ pub fn binary() -> PathBuf {
 impl Server {
     /// Starts the server and waits until it is ready.
     pub async fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[]).await
+    }
+
+    /// The same with settings of the measurement's own.
+    pub async fn start_with(folder: &Path, environment: &[(&str, &str)]) -> Self {
         let address = free_address();
         let begin = Instant::now();
         fs::create_dir_all(folder).expect("a folder");
@@ -41,6 +46,7 @@ impl Server {
             .env("QUANTUMVAULT__DATA_DIR", folder.join("data"))
             .env("QUANTUMVAULT__RATE_LIMITS__ENABLED", "false")
             .env("QUANTUMVAULT__SOCKETS__MAX_PER_USER", "100000")
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .spawn()
             .expect("build the binary first: cargo build --release");

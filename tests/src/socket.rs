@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
-        Error, Message,
+        Error, Message, Utf8Bytes,
         client::IntoClientRequest,
         http::{HeaderMap, HeaderName, HeaderValue},
         protocol::frame::{
@@ -149,11 +149,20 @@ impl Socket {
         }
     }
 
+    /// The next message of the protocol as it is, for whoever counts more than it reads.
+    pub async fn text(&mut self) -> Utf8Bytes {
+        self.try_text().await.expect("the socket stays open")
+    }
+
     async fn try_receive(&mut self) -> Result<Value, Closing> {
+        Ok(serde_json::from_str(&self.try_text().await?).expect("JSON"))
+    }
+
+    async fn try_text(&mut self) -> Result<Utf8Bytes, Closing> {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("nothing came");
             match message {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Text(text))) => return Ok(text),
                 Some(Ok(Message::Close(Some(frame)))) => {
                     let (code, reason) = (frame.code.into(), frame.reason.to_string());
                     return Err(Closing { messages: Vec::new(), code, reason });

@@ -1,0 +1,116 @@
+//! A load generator that does little: requests are made beforehand, answers are looked at and thrown away.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+const CONNECTIONS: usize = 32;
+const TIME: Duration = Duration::from_secs(6);
+/// Stands where every request has a number of its own.
+pub const NUMBER: &str = "#number#########";
+
+/// A request as it goes over the wire, and what its answer must contain.
+pub struct Request {
+    bytes: Vec<u8>,
+    number_at: Option<usize>,
+    expected: Vec<u8>,
+}
+
+/// What was seen.
+pub struct Figures {
+    pub rate: f64,
+    pub count: u64,
+    pub p50: Duration,
+    pub p99: Duration,
+}
+
+impl Request {
+    pub fn post(path: &str, token: Option<&str>, body: &str, expected: &str) -> Self {
+        let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let text = format!(
+            "POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{authorization}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        Self { number_at: text.find(NUMBER), bytes: text.into_bytes(), expected: expected.as_bytes().to_vec() }
+    }
+}
+
+/// Sends the requests in turn over all connections until the time is over; every answer must be 200 and as expected.
+pub async fn run(address: SocketAddr, requests: Vec<Request>) -> Figures {
+    let (requests, number) = (Arc::new(requests), Arc::new(AtomicU64::new(0)));
+    let begin = Instant::now();
+    let tasks: Vec<_> = (0..CONNECTIONS)
+        .map(|_| tokio::spawn(keep_asking(address, Arc::clone(&requests), Arc::clone(&number), begin + TIME)))
+        .collect();
+    let mut times = Vec::new();
+    for task in tasks {
+        times.extend(task.await.expect("every answer is right"));
+    }
+    let elapsed = begin.elapsed();
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
+    let count = times.len() as u64;
+    #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
+    let rate = count as f64 / elapsed.as_secs_f64();
+    Figures { rate, count, p50: at(50), p99: at(99) }
+}
+
+async fn keep_asking(
+    address: SocketAddr,
+    requests: Arc<Vec<Request>>,
+    number: Arc<AtomicU64>,
+    end: Instant,
+) -> Vec<Duration> {
+    let mut stream = TcpStream::connect(address).await.expect("it accepts");
+    stream.set_nodelay(true).expect("an option");
+    let (mut times, mut out, mut answer) = (Vec::new(), Vec::new(), Vec::new());
+    while Instant::now() < end {
+        let n = number.fetch_add(1, Ordering::Relaxed);
+        let request = &requests[usize::try_from(n).expect("a number") % requests.len()];
+        out.clone_from(&request.bytes);
+        if let Some(at) = request.number_at {
+            out[at..at + NUMBER.len()].copy_from_slice(format!("{n:016x}").as_bytes());
+        }
+        let asked = Instant::now();
+        stream.write_all(&out).await.expect("it reads");
+        read(&mut stream, &mut answer).await;
+        times.push(asked.elapsed());
+        let is_right = answer.starts_with(b"HTTP/1.1 200") && contains(&answer, &request.expected);
+        assert!(is_right && !contains(&answer, b"\"errors\""), "{}", String::from_utf8_lossy(&answer));
+    }
+    times
+}
+
+/// Reads one answer whole.
+async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) {
+    answer.clear();
+    let mut whole = None;
+    while whole.is_none_or(|whole| answer.len() < whole) {
+        answer.reserve(16 << 10);
+        assert!(stream.read_buf(answer).await.expect("it answers") > 0, "the connection was closed");
+        whole = whole.or_else(|| length(answer));
+    }
+}
+
+/// The length of head and body, once the head is there.
+fn length(answer: &[u8]) -> Option<usize> {
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&answer[..head]).expect("a head").to_ascii_lowercase();
+    let body = text.lines().find_map(|line| line.strip_prefix("content-length:")).expect("a length");
+    Some(head + body.trim().parse::<usize>().expect("a number"))
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    memchr::memmem::find(text, part).is_some()
+}

@@ -1,0 +1,178 @@
+//! W1 to W6: what frontends ask all day, beside the same statements served without GraphQL.
+
+mod fan_out;
+mod load;
+mod seed;
+pub mod thin;
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command},
+    time::{Duration, Instant},
+};
+
+use quantumvault::domain::UserId;
+use qv_tests::{client::Client, database::TestDatabase};
+use serde_json::{Value, json};
+
+use self::{
+    load::{Figures, NUMBER, Request},
+    seed::{Seed, Size, username},
+};
+use super::server::{Server, free_address};
+
+const OWN_RECORD: &str = "{ viewer { email user { id username createdAt } } }";
+const CONVERSATION: &str = "query C($with: ID!) { viewer { conversation(with: $with) { messages(first: 50) {
+    nodes { id encryptedContent iv createdAt
+      sender { id username publicKeys { ecc } } recipient { id username publicKeys { ecc } } }
+    pageInfo { hasNextPage } } } } }";
+const INBOX: &str = "{ viewer { conversations(first: 20) {
+    nodes { id unreadCount peer { id username } lastMessage { id encryptedContent iv createdAt } }
+    pageInfo { hasNextPage } } } }";
+const SEND: &str = "mutation S($input: SendMessageInput!) { sendMessage(input: $input) {
+    message { id createdAt sender { username } } } }";
+const NEWEST_OF_EACH: &str = "{ viewer { conversations(first: 50) {
+    nodes { peer { id username } messages(first: 3) { nodes { id encryptedContent createdAt } } } } } }";
+/// Users whose sessions the requests are spread over.
+const SESSIONS: u32 = 64;
+
+/// Everything at one size, beside the floor.
+pub async fn measure(folder: &Path, messages: u32) {
+    let world = World::new(folder, messages).await;
+    println!(
+        "\n| work | requests/s | p50 ms | p99 ms | server CPU s per 1,000 | of thin |\n| --- | --- | --- | --- | --- | --- |"
+    );
+    for work in world.works().await {
+        let (cpu, figures) = world.ours(work.ours).await;
+        let floor = load::run(world.thin.address, work.thin).await;
+        row(work.name, &figures, Some(cpu), Some(floor.rate));
+        row(&format!("{} thin", work.name), &floor, None, None);
+    }
+    println!("resident after W1 to W6: {} MiB", world.server.resident_kib() / 1024);
+    fan_out::measure(&world.server, world.seed.size.users).await;
+}
+
+/// The same at several sizes, to see what grows.
+pub async fn grow(folder: &Path, sizes: &[u32]) {
+    for &messages in sizes {
+        let world = World::new(&folder.join(messages.to_string()), messages).await;
+        println!(
+            "\n{messages} messages\n| work | requests/s | p50 ms | p99 ms | server CPU s per 1,000 | of thin |\n| --- | --- | --- | --- | --- | --- |"
+        );
+        for work in world.works().await {
+            let (cpu, figures) = world.ours(work.ours).await;
+            row(work.name, &figures, Some(cpu), None);
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures to read")]
+fn row(name: &str, figures: &Figures, cpu: Option<Duration>, floor: Option<f64>) {
+    let each = cpu.map(|cpu| format!("{:.3}", cpu.as_secs_f64() * 1e3 / figures.count as f64)).unwrap_or_default();
+    let ratio = floor.map(|floor| format!("{:.2}", figures.rate / floor)).unwrap_or_default();
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    println!("| {name} | {:.0} | {:.2} | {:.2} | {each} | {ratio} |", figures.rate, ms(figures.p50), ms(figures.p99));
+}
+
+/// Requests to the product and the same to the floor.
+struct Work {
+    name: &'static str,
+    ours: Vec<Request>,
+    thin: Vec<Request>,
+}
+
+/// A seeded database with the product and the floor in front of it.
+struct World {
+    server: Server,
+    thin: Thin,
+    seed: Seed,
+    _database: TestDatabase,
+}
+
+impl World {
+    async fn new(folder: &Path, messages: u32) -> Self {
+        let size = Size { users: 10_000.min(messages / 10), messages };
+        let database = TestDatabase::create().await;
+        let url = database.url.clone();
+        assert!(url.starts_with("postgres:"), "name a PostgreSQL in QV_TEST_DATABASE_URL");
+        let redis = std::env::var("QV_TEST_REDIS_URL").unwrap_or_default();
+        let environment = [
+            ("QUANTUMVAULT__DATABASE__URL", url.as_str()),
+            ("QUANTUMVAULT__REDIS__URL", redis.as_str()),
+            ("QUANTUMVAULT__REDIS__PREFIX", &format!("bench-{}:", std::process::id())),
+            // Signing in is not what is measured.
+            ("QUANTUMVAULT__PASSWORDS__MEMORY_KIB", "64"),
+            ("QUANTUMVAULT__PASSWORDS__PASSES", "1"),
+        ];
+        let server = Server::start_with(folder, &environment).await;
+        Client::new(server.address).register("somebody").await;
+        let seed = seed::fill(&url, size).await;
+        Self { thin: Thin::start(&url).await, server, seed, _database: database }
+    }
+
+    /// Requests answered, and the processor time that the server took for them.
+    async fn ours(&self, requests: Vec<Request>) -> (Duration, Figures) {
+        let before = self.server.cpu();
+        let figures = load::run(self.server.address, requests).await;
+        (self.server.cpu().saturating_sub(before), figures)
+    }
+
+    async fn works(&self) -> Vec<Work> {
+        let mut works = ["W1", "W2", "W3", "W4", "W6"].map(|name| Work { name, ours: Vec::new(), thin: Vec::new() });
+        let nobody = Client::new(self.server.address);
+        for n in 1..=SESSIONS.min(self.seed.size.users) {
+            let (name, id) = (username(n), seed::user_id(n));
+            let user = nobody.login(&name).await;
+            for (work, query, path) in [(0, OWN_RECORD, "w1"), (2, INBOX, "w3"), (4, NEWEST_OF_EACH, "w6")] {
+                let expected = if work == 0 { &name } else { "user0" };
+                works[work].ours.push(ask(&user, query, &Value::Null, expected));
+                works[work].thin.push(Request::post(&format!("/{path}/{id}"), None, "", expected));
+            }
+        }
+        for pair in self.seed.pairs.iter().take(SESSIONS as usize) {
+            let user = nobody.login(&pair.one).await;
+            let with = UserId(pair.other_id).to_string();
+            works[1].ours.push(ask(&user, CONVERSATION, &json!({ "with": with }), "hasNextPage"));
+            works[1].thin.push(Request::post(&format!("/w2/{}", pair.conversation_id), None, "", "hasNextPage"));
+            let content = "A".repeat(400);
+            let input = json!({ "recipientId": with, "encryptedContent": content, "iv": "AAAAAAAAAAAAAAAA", "clientMessageId": NUMBER });
+            works[3].ours.push(ask(&user, SEND, &json!({ "input": input }), "createdAt"));
+            let path = format!("/w4/{}/{}/{}", pair.one_id, pair.other_id, pair.conversation_id);
+            works[3].thin.push(Request::post(&path, None, &format!("{NUMBER}{}", "A".repeat(300)), "createdAt"));
+        }
+        works.into()
+    }
+}
+
+fn ask(user: &Client, query: &str, variables: &Value, expected: &str) -> Request {
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    Request::post("/graphql", user.token.as_deref(), &body, expected)
+}
+
+/// The floor as a process of its own.
+struct Thin {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Thin {
+    async fn start(url: &str) -> Self {
+        let address = free_address();
+        let mut command = Command::new(std::env::current_exe().expect("a path"));
+        let child = command.args(["thin", &address.to_string(), url]).spawn().expect("it starts");
+        let begin = Instant::now();
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "the floor does not get ready");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Self { child, address }
+    }
+}
+
+impl Drop for Thin {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
