@@ -3,6 +3,7 @@
 mod accounts;
 mod admin;
 mod cluster;
+mod contention;
 mod contract;
 mod delete_messages;
 mod feed;
@@ -16,6 +17,7 @@ mod operator;
 mod pages;
 mod passkeys;
 mod passwords;
+mod plans;
 mod schema;
 mod sessions;
 mod start;
