@@ -28,7 +28,7 @@ fn main() {
         [] => figures(&runtime, folder.path()),
         ["workloads"] => runtime.block_on(workloads::measure(folder.path(), 1_000_000)),
         ["workloads", messages] => {
-            runtime.block_on(workloads::measure(folder.path(), messages.parse().expect("a number")))
+            runtime.block_on(workloads::measure(folder.path(), messages.parse().expect("a number")));
         }
         ["growth"] => runtime.block_on(workloads::grow(folder.path(), &[10_000, 1_000_000, 5_000_000])),
         ["thin", address, url] => runtime.block_on(workloads::thin::serve(address.parse().expect("an address"), url)),

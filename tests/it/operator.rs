@@ -158,7 +158,7 @@ async fn a_purge_removes_what_has_ended_and_nothing_else() {
         entry.insert(&db).await.expect("written");
     }
     let removed = said(&world, &["purge"]);
-    assert_eq!(removed, "removed 1 sessions, 2 mailed tokens, 1 audit entries, 0 signing keys\n");
+    assert_eq!(removed, "removed 1 sessions, 2 mailed tokens, 1 audit entries, 0 events of the feed, 0 signing keys\n");
     // One of these, and the one that registering mailed.
     assert_eq!(one_time_tokens::Entity::find().count(&db).await.expect("readable"), 2);
     assert_eq!((alice.refusal().await, ended.refresh().await.error().0), (None, "UNAUTHENTICATED"));

@@ -1,6 +1,10 @@
 //! What a page may ask for, and what a cursor is good for.
 
-use qv_tests::{operation, world::World};
+use qv_tests::{
+    client::{Answer, Client},
+    operation,
+    world::World,
+};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -44,6 +48,37 @@ async fn a_cursor_is_good_for_its_user_and_its_list_only() {
         let answer = who.run(operation!("users"), variables).await;
         assert_eq!(answer.error().1["field"], "after");
     }
+}
+
+#[tokio::test]
+async fn a_cursor_of_a_conversation_names_a_place_in_either_direction_and_nothing_elsewhere() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let carol = node.client().register("carol").await;
+    for n in 0..5 {
+        alice.send(&bob, &n.to_string(), &n.to_string()).await.data();
+    }
+    alice.send(&carol, "hello", "carol").await.data();
+    let page = async |who: &Client, with: &Client, page: Value| {
+        let mut variables = json!({ "with": with.id });
+        variables.as_object_mut().expect("an object").extend(page.as_object().expect("an object").clone());
+        who.run(operation!("conversation"), variables).await
+    };
+    let messages = |answer: &Answer| answer.data()["viewer"]["conversation"]["messages"].clone();
+    let backward = messages(&page(&alice, &bob, json!({ "last": 2 })).await);
+    let cursor = &backward["pageInfo"]["startCursor"];
+    let forward = messages(&page(&alice, &bob, json!({ "first": 5, "after": cursor })).await);
+    assert_eq!(forward["edges"][0], backward["edges"][1]);
+    for (who, with, arguments, field) in [
+        (&bob, &alice, json!({ "after": cursor }), "after"),
+        (&alice, &carol, json!({ "before": cursor }), "before"),
+        (&alice, &bob, json!({ "after": flipped(cursor) }), "after"),
+    ] {
+        let answer = page(who, with, arguments).await;
+        assert_eq!((answer.error().0, &answer.error().1["field"]), ("BAD_USER_INPUT", &json!(field)));
+    }
+    let answer = alice.run(operation!("inbox"), json!({ "after": cursor })).await;
+    assert_eq!((answer.error().0, &answer.error().1["field"]), ("BAD_USER_INPUT", &json!("after")));
 }
 
 fn flipped(cursor: &Value) -> String {

@@ -1,7 +1,7 @@
 //! How many statements requests need: one for each edge, however many objects hang on it.
 
 use qv_tests::{
-    client::Client,
+    client::{Answer, Client},
     operation,
     world::{Node, World},
 };
@@ -58,6 +58,29 @@ async fn objects_that_are_not_cached_are_read_in_one_statement() {
     let messages = &answer.data()["viewer"]["conversation"]["messages"]["nodes"];
     assert_eq!(messages.as_array().map(Vec::len), Some(30));
     assert_eq!(statements, 3);
+}
+
+#[tokio::test]
+async fn marking_and_deleting_many_runs_as_many_statements_as_one() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    bob.run(operation!("viewer"), Value::Null).await.data();
+    for count in [1, 30] {
+        let mut sent = Vec::new();
+        for n in 0..count {
+            sent.push(alice.send(&bob, "hello", &format!("{count}-{n}")).await);
+        }
+        let (answer, statements) = node.statements(bob.mark_read(sent.last().expect("a message"))).await;
+        assert_eq!(answer.data()["markRead"]["readCount"], count);
+        // The message and the share in the conversation; both mailboxes at once, what was shown and what was not, the
+        // share, and in each mailbox an event and the count.
+        assert_eq!(statements, 10);
+        let ids: Vec<_> = sent.iter().map(Answer::message_id).collect();
+        let (answer, statements) = node.statements(bob.delete(&ids)).await;
+        answer.data();
+        // The mailbox, the messages held and deleted, the conversation, its newest message, the events, and the count.
+        assert_eq!(statements, 8);
+    }
 }
 
 #[tokio::test]

@@ -121,6 +121,29 @@ impl Client {
         self.run(operation!("send_message"), draft(recipient, content, client_message_id)).await
     }
 
+    /// Marks messages read, up to one that was sent.
+    pub async fn mark_read(&self, sent: &Answer) -> Answer {
+        let sent = &sent.data()["sendMessage"];
+        let input = json!({ "conversationId": sent["conversation"]["id"], "upToMessageId": sent["message"]["id"] });
+        self.run(operation!("mark_read"), json!({ "input": input })).await
+    }
+
+    /// Deletes messages of these ids on this user's side.
+    pub async fn delete(&self, ids: &[Value]) -> Answer {
+        self.run(operation!("delete_messages"), json!({ "input": { "ids": ids } })).await
+    }
+
+    /// The newest messages of the conversation with a peer, the counts beside them.
+    pub async fn messages(&self, peer: &Self) -> Value {
+        let answer = self.run(operation!("messages"), json!({ "with": peer.id, "first": 100 })).await;
+        answer.data()["viewer"].clone()
+    }
+
+    /// A page of this user's feed.
+    pub async fn feed_page(&self, after: Option<&str>, first: Option<i32>) -> Answer {
+        self.run(operation!("feed_page"), json!({ "after": after, "first": first })).await
+    }
+
     /// Opens a socket as this user.
     pub async fn socket(&self) -> Socket {
         Socket::open(self.address, self.token.as_deref()).await
@@ -139,6 +162,11 @@ impl Answer {
     pub fn data(&self) -> &Value {
         assert!(self.0.get("errors").is_none(), "unexpected errors: {}", self.0);
         &self.0["data"]
+    }
+
+    /// The id of the message that was sent.
+    pub fn message_id(&self) -> Value {
+        self.data()["sendMessage"]["message"]["id"].clone()
     }
 
     /// The only error's code and extensions.

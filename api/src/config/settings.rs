@@ -141,6 +141,7 @@ pub struct Feed {
     pub batch_size: u16,
     pub poll_seconds: u64,
     pub poll_without_bus_ms: u64,
+    pub retention_days: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -43,12 +43,21 @@ pub struct Conversation {
     pub unread_count: i64,
 }
 
+/// A conversation's line in a member's inbox.
+#[derive(Debug, Clone)]
+pub struct InboxLine {
+    /// Where it stands: the higher, the later was its newest message.
+    pub place: i64,
+    /// The conversation.
+    pub conversation: Conversation,
+}
+
 /// What an event of the feed says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedEventKind {
     /// A message was sent, by the user or to it.
     Sent,
-    /// A message was marked read.
+    /// The messages to one of the two, up to this one, were marked read.
     Read,
     /// A message was deleted on the user's side.
     Deleted,

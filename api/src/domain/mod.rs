@@ -18,7 +18,7 @@ pub use error_code::{AuthenticationReason, ErrorCode};
 pub use id::{
     AdminUserId, AuditLogId, CeremonyId, ConversationId, IdError, MessageId, NodeId, PasskeyId, SessionId, UserId,
 };
-pub use message::{Conversation, FeedEvent, FeedEventKind, Message};
+pub use message::{Conversation, FeedEvent, FeedEventKind, InboxLine, Message};
 pub use page::{Direction, Page, PageArguments, Slice};
 pub use passkey::{CeremonyKind, DeviceName, Passkey};
 pub use source::{Clock, Random, Source};

@@ -2,7 +2,9 @@
 
 use async_graphql::{Object, OutputType, SimpleObject};
 
-use super::{admin::AdminUser, audit::AuditLog, message::Message, session::Session, user::User};
+use super::{
+    admin::AdminUser, audit::AuditLog, conversation::Conversation, message::Message, session::Session, user::User,
+};
 use crate::{domain::PageArguments, service};
 
 /// One page of a list.
@@ -17,6 +19,7 @@ pub(super) struct Connection<T: OutputType> {
 #[graphql(
     concrete(name = "UserEdge", params(User)),
     concrete(name = "MessageEdge", params(Message)),
+    concrete(name = "ConversationEdge", params(Conversation)),
     concrete(name = "SessionEdge", params(Session)),
     concrete(name = "AuditLogEdge", params(AuditLog)),
     concrete(name = "AdminUserEdge", params(AdminUser))
@@ -45,6 +48,7 @@ struct PageInfo {
 #[Object(
     concrete(name = "UserConnection", params(User)),
     concrete(name = "MessageConnection", params(Message)),
+    concrete(name = "ConversationConnection", params(Conversation)),
     concrete(name = "SessionConnection", params(Session)),
     concrete(name = "AuditLogConnection", params(AuditLog)),
     concrete(name = "AdminUserConnection", params(AdminUser))

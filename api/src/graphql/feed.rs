@@ -1,6 +1,6 @@
 //! The message feed's events.
 
-use async_graphql::{Context, Enum, ID, Object, Subscription};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt};
 
 use super::{
@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     domain,
-    service::{self, feed::Delivery},
+    service::{
+        self,
+        feed::{Delivery, FeedPage},
+    },
 };
 
 /// The cursor that a client of Server-Sent Events resumes behind (`Last-Event-ID`).
@@ -22,13 +25,24 @@ pub(super) struct MessageFeedEvent {
     pub(super) delivery: Delivery,
 }
 
+/// Some events of the caller's mailbox, in order.
+#[derive(SimpleObject)]
+pub(super) struct MessageFeedPage {
+    /// The events; never CAUGHT_UP, which is what `hasMore` says.
+    events: Vec<MessageFeedEvent>,
+    /// Resumes behind these events, also when there are none.
+    end_cursor: String,
+    /// Whether there were more when these were read.
+    has_more: bool,
+}
+
 /// What an event of the feed says.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "domain::FeedEventKind")]
 pub(super) enum MessageFeedEventKind {
     /// A message was sent, by the caller or to it.
     Sent,
-    /// A message was marked read.
+    /// The messages up to this one were marked read by whom they are for.
     Read,
     /// A message was deleted on the caller's side.
     Deleted,
@@ -60,6 +74,18 @@ impl MessageFeedEvent {
     async fn message(&self) -> Option<Message> {
         let message = self.delivery.event.message.clone()?;
         Some(Message { scope: self.scope.clone(), message })
+    }
+}
+
+impl MessageFeedPage {
+    /// A use case's page with each of its events as an object.
+    pub(super) fn of(scope: &Scope, page: FeedPage) -> Self {
+        let event = |delivery| MessageFeedEvent { scope: scope.clone(), delivery };
+        Self {
+            events: page.deliveries.into_iter().map(event).collect(),
+            end_cursor: page.end_cursor,
+            has_more: page.has_more,
+        }
     }
 }
 

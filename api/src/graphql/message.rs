@@ -42,6 +42,38 @@ pub(super) struct SendMessagePayload {
     pub(super) conversation: Conversation,
 }
 
+/// What to mark read.
+#[derive(InputObject)]
+pub(super) struct MarkReadInput {
+    /// The conversation.
+    conversation_id: ID,
+    /// One of its messages: those to the caller are marked read up to this one.
+    up_to_message_id: ID,
+}
+
+/// What marking messages read has changed.
+#[derive(SimpleObject)]
+pub(super) struct MarkReadPayload {
+    /// The conversation as it is now.
+    conversation: Conversation,
+    /// How many messages were marked; 0 when all of them were before.
+    read_count: i64,
+}
+
+/// What to delete.
+#[derive(InputObject)]
+pub(super) struct DeleteMessagesInput {
+    /// Messages that the caller has sent or received, 1 to 100.
+    ids: Vec<ID>,
+}
+
+/// What deleting messages has changed.
+#[derive(SimpleObject)]
+pub(super) struct DeleteMessagesPayload {
+    /// The messages that the caller sees no more, each once.
+    deleted_message_ids: Vec<ID>,
+}
+
 /// One encrypted message, seen by its sender or its recipient.
 #[Object]
 impl Message {
@@ -98,11 +130,11 @@ impl SendMessageInput {
     }
 }
 
-/// Sending messages.
+/// Sending messages, and what is done with them afterwards.
 #[derive(Default)]
 pub struct MessageMutation;
 
-/// Sending messages.
+/// Sending messages, and what is done with them afterwards.
 #[Object]
 impl MessageMutation {
     /// Sends a message; sending the same one again returns the first; null only when it fails.
@@ -117,5 +149,32 @@ impl MessageMutation {
             message: Message { scope: scope.clone(), message },
             conversation: Conversation { scope: scope.clone(), conversation },
         }))
+    }
+
+    /// Marks messages to the caller read, up to one of a conversation; null only when it fails.
+    async fn mark_read(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Up to where.")] input: MarkReadInput,
+    ) -> Result<Option<MarkReadPayload>> {
+        let scope = Scope::of(ctx);
+        let id = parse_id("input.conversationId", &input.conversation_id)?;
+        let up_to = parse_id("input.upToMessageId", &input.up_to_message_id)?;
+        let (conversation, read_count) = service::messages::mark_read(&scope.op, id, up_to).await?;
+        Ok(Some(MarkReadPayload { conversation: Conversation { scope: scope.clone(), conversation }, read_count }))
+    }
+
+    /// Deletes messages on the caller's side, all of them or none; null only when it fails.
+    ///
+    /// When both sides have deleted a message, the server forgets its ciphertext. Deleting again changes nothing.
+    async fn delete_messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The messages.")] input: DeleteMessagesInput,
+    ) -> Result<Option<DeleteMessagesPayload>> {
+        let ids = input.ids.iter().map(|id| parse_id("input.ids", id)).collect::<Result<_>>()?;
+        let deleted = service::messages::delete(&Scope::of(ctx).op, ids).await?;
+        let deleted_message_ids = deleted.into_iter().map(|id| id.to_string().into()).collect();
+        Ok(Some(DeleteMessagesPayload { deleted_message_ids }))
     }
 }

@@ -7,6 +7,7 @@ use super::{
     connection::{Connection, arguments},
     conversation::Conversation,
     error::Result,
+    feed::MessageFeedPage,
     loaders::Own,
     passkey::Passkey,
     scalars::{Base64, parse_id},
@@ -104,10 +105,37 @@ impl Viewer {
         Ok(self.account().await?.key_vault.map(Base64))
     }
 
+    /// The caller's conversations, the one with the latest message first.
+    async fn conversations(
+        &self,
+        #[graphql(desc = "How many from the latest on.")] first: Option<i32>,
+        #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end.")] last: Option<i32>,
+        #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<Conversation>> {
+        let lines = service::conversations::list(&self.scope.op, &arguments(first, after, last, before)).await?;
+        Ok(Connection::of(lines, |line| Conversation { scope: self.scope.clone(), conversation: line.conversation }))
+    }
+
     /// The conversation with another user, or with oneself; null before its first message.
     async fn conversation(&self, #[graphql(desc = "The other user's id.")] with: ID) -> Result<Option<Conversation>> {
         let conversation = service::conversations::find_with(&self.scope.op, parse_id("with", &with)?).await?;
         Ok(conversation.map(|conversation| Conversation { scope: self.scope.clone(), conversation }))
+    }
+
+    /// Messages to the caller that are not marked read, in all conversations together.
+    async fn unread_count(&self) -> Result<i64> {
+        Ok(service::conversations::count_unread(&self.scope.op).await?)
+    }
+
+    /// The events of the subscription `messageFeed`, by the page; the cursors of either are good for both.
+    async fn message_feed(
+        &self,
+        #[graphql(desc = "The cursor of the last event that was seen.")] after: Option<String>,
+        #[graphql(desc = "How many at most.")] first: Option<i32>,
+    ) -> Result<MessageFeedPage> {
+        let page = service::feed::page(&self.scope.op, after.as_deref(), first).await?;
+        Ok(MessageFeedPage::of(&self.scope, page))
     }
 }
 

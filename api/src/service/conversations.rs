@@ -2,11 +2,26 @@
 
 use std::collections::HashMap;
 
-use super::{Error, Operation};
+use super::{Connection, Error, Operation};
 use crate::{
-    domain::{Conversation, ConversationId, UserId},
+    domain::{Conversation, ConversationId, InboxLine, PageArguments, UserId},
     store,
 };
+
+const LIST: &str = "conversations";
+
+/// The caller's inbox, the conversation of the latest message first.
+pub async fn list(op: &Operation, arguments: &PageArguments) -> Result<Connection<InboxLine>, Error> {
+    let page = op.page(LIST, arguments)?;
+    let slice = store::conversations::list(op.backend.store.db(), op.viewer()?.user_id, &page).await?;
+    Ok(op.connection(LIST, slice, |line| line.place))
+}
+
+/// The messages to the caller that it has not marked read, in all conversations together.
+pub async fn count_unread(op: &Operation) -> Result<i64, Error> {
+    let mailbox = store::mailboxes::find(op.backend.store.db(), op.viewer()?.user_id).await?;
+    Ok(mailbox.map_or(0, |mailbox| mailbox.unread_count))
+}
 
 /// The caller's conversation with a peer, if they have one.
 pub async fn find_with(op: &Operation, peer_id: UserId) -> Result<Option<Conversation>, Error> {

@@ -24,19 +24,44 @@ pub struct Delivery {
     pub event: FeedEvent,
 }
 
+/// Some events behind a cursor.
+pub struct FeedPage {
+    /// In order.
+    pub deliveries: Vec<Delivery>,
+    /// Resumes behind the last of them.
+    pub end_cursor: String,
+    /// Whether there were more when they were read.
+    pub has_more: bool,
+}
+
+/// The same events as [`follow`] tells, by the page, without CAUGHT_UP.
+pub async fn page(op: &Operation, after: Option<&str>, first: Option<i32>) -> Result<FeedPage, Error> {
+    let position = position(op, after)?;
+    let limit = match first {
+        Some(count) => op.limit("first", count)?,
+        None => op.backend.config.graphql.default_page_size,
+    };
+    let mut events = read(op, position, limit as u64 + 1).await?;
+    if events.is_empty() {
+        events.extend(beyond(op, position).await?);
+    }
+    let has_more = events.len() > limit;
+    events.truncate(limit);
+    let end = events.back().map_or(position, |event| event.sequence);
+    let deliveries = events.into_iter().map(|event| delivery(op, event)).collect();
+    Ok(FeedPage { deliveries, end_cursor: op.seal_cursor(LIST, &end), has_more })
+}
+
 /// All events behind a cursor, then CAUGHT_UP, then each new one as it commits.
 pub fn follow(
     op: Operation,
     after: Option<&str>,
 ) -> Result<impl Stream<Item = Result<Delivery, Error>> + use<>, Error> {
     let user_id = op.viewer()?.user_id;
-    let position = match after {
-        Some(cursor) => op.open_cursor(LIST, "after", cursor)?,
-        None => 0,
-    };
+    let position = position(&op, after)?;
     // Listening begins before the first look, so that nothing falls between the two.
     let news = op.backend.bus.subscribe(Topic::Mailbox(user_id));
-    let feed = Feed { op, news, position, ready: VecDeque::new(), is_caught_up: false };
+    let feed = Feed { op, news, position, ready: VecDeque::new(), is_drained: false, is_caught_up: false };
     Ok(stream::unfold(Some(feed), |feed| async move {
         let mut feed = feed?;
         match feed.next().await {
@@ -52,6 +77,8 @@ struct Feed {
     news: Subscription,
     position: i64,
     ready: VecDeque<FeedEvent>,
+    /// Whether all that there was has been read: what has come since is told by news.
+    is_drained: bool,
     is_caught_up: bool,
 }
 
@@ -60,21 +87,21 @@ impl Feed {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 self.position = event.sequence;
-                return Ok(self.delivery(event));
+                return Ok(delivery(&self.op, event));
+            }
+            if self.is_drained && !self.is_caught_up {
+                self.is_caught_up = true;
+                return Ok(delivery(&self.op, marker(FeedEventKind::CaughtUp, self.position)));
+            }
+            if self.is_drained {
+                let poll = self.op.backend.poll();
+                tokio::select! {
+                    () = self.news.news() => {}
+                    () = tokio::time::sleep(poll) => {}
+                }
             }
             self.ready = self.read_on_a_task().await?;
-            if !self.ready.is_empty() {
-                continue;
-            }
-            if !self.is_caught_up {
-                self.is_caught_up = true;
-                return Ok(self.delivery(marker(FeedEventKind::CaughtUp, self.position)));
-            }
-            let poll = self.op.backend.poll();
-            tokio::select! {
-                () = self.news.news() => {}
-                () = tokio::time::sleep(poll) => {}
-            }
+            self.is_drained = self.ready.len() < self.op.backend.config.feed.batch_size.into();
         }
     }
 
@@ -84,7 +111,14 @@ impl Feed {
     /// everyone else for as long.
     async fn read_on_a_task(&self) -> Result<VecDeque<FeedEvent>, Error> {
         loop {
-            let reading = tokio::spawn(read(self.op.clone(), self.position));
+            let (op, position, is_caught_up) = (self.op.clone(), self.position, self.is_caught_up);
+            let reading = tokio::spawn(async move {
+                let mut events = read(&op, position, op.backend.config.feed.batch_size.into()).await?;
+                if events.is_empty() && !is_caught_up {
+                    events.extend(beyond(&op, position).await?);
+                }
+                Ok(events)
+            });
             match reading.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
                 Err(Error::Unavailable { cause }) => {
                     tracing::warn!(cause, "a feed waits for the database");
@@ -94,16 +128,16 @@ impl Feed {
             }
         }
     }
+}
 
-    fn delivery(&self, event: FeedEvent) -> Delivery {
-        Delivery { cursor: self.op.seal_cursor(LIST, &event.sequence), event }
-    }
+/// The place behind which to read.
+fn position(op: &Operation, after: Option<&str>) -> Result<i64, Error> {
+    after.map_or(Ok(0), |cursor| op.open_cursor(LIST, "after", cursor))
 }
 
 /// The next events behind a position, with a GAP before them where retention has taken some.
-async fn read(op: Operation, position: i64) -> Result<VecDeque<FeedEvent>, Error> {
-    let (db, limit) = (op.backend.store.db(), op.backend.config.feed.batch_size.into());
-    let stored = store::mailboxes::find_after(db, op.viewer()?.user_id, position, limit).await?;
+async fn read(op: &Operation, position: i64, limit: u64) -> Result<VecDeque<FeedEvent>, Error> {
+    let stored = store::mailboxes::find_after(op.backend.store.db(), op.viewer()?.user_id, position, limit).await?;
     let Some(first) = stored.first() else { return Ok(VecDeque::new()) };
     // Places are gapless as they are taken; a hole can only be what retention has removed.
     let gap = (first.sequence > position + 1).then(|| marker(FeedEventKind::Gap, first.sequence - 1));
@@ -111,7 +145,7 @@ async fn read(op: Operation, position: i64) -> Result<VecDeque<FeedEvent>, Error
     let mut ids: Vec<_> = stored.iter().map(|event| event.message_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let found = messages::find_many(&op, &ids).await?;
+    let found = messages::find_many(op, &ids).await?;
     let events = stored.into_iter().map(|event| FeedEvent {
         sequence: event.sequence,
         kind: event.kind,
@@ -119,6 +153,22 @@ async fn read(op: Operation, position: i64) -> Result<VecDeque<FeedEvent>, Error
         message: found.get(&event.message_id).cloned(),
     });
     Ok(gap.into_iter().chain(events).collect())
+}
+
+/// What a cursor means that has nothing behind it: the end, a GAP where retention has taken all, or a place that there
+/// never was, because the database was restored from before it.
+async fn beyond(op: &Operation, position: i64) -> Result<Option<FeedEvent>, Error> {
+    let mailbox = store::mailboxes::find(op.backend.store.db(), op.viewer()?.user_id).await?;
+    let Some(mailbox) = mailbox else { return Ok(None) };
+    if position > mailbox.last_sequence {
+        return Err(Error::CursorExpired);
+    }
+    let is_gap = position + 1 < mailbox.oldest_sequence;
+    Ok(is_gap.then(|| marker(FeedEventKind::Gap, mailbox.oldest_sequence - 1)))
+}
+
+fn delivery(op: &Operation, event: FeedEvent) -> Delivery {
+    Delivery { cursor: op.seal_cursor(LIST, &event.sequence), event }
 }
 
 fn marker(kind: FeedEventKind, sequence: i64) -> FeedEvent {

@@ -1,7 +1,11 @@
 //! Messages: sent once however often the request arrives, and read by their two people only.
 
+mod delete;
+mod mark_read;
+
 use std::collections::HashMap;
 
+pub use self::{delete::delete, mark_read::mark_read};
 use super::{Connection, Error, Operation, conversations, limits};
 use crate::{
     domain::{
@@ -88,8 +92,12 @@ async fn sent_before(op: &Operation, delivery: &Delivery) -> Result<(Message, Co
     let (db, sender_id) = (op.backend.store.db(), delivery.sender_id);
     let earlier = store::messages::find_by_client_message_id(db, sender_id, &delivery.client_message_id).await?;
     let earlier = earlier.ok_or(Error::NotFound("recipient"))?;
+    let conflict = |reason| Err(Error::Conflict { field: "input.clientMessageId", reason });
+    if earlier.encrypted_content.is_empty() {
+        return conflict("names a message that both sides have deleted");
+    }
     if !is_same(&earlier, delivery) {
-        return Err(Error::Conflict { field: "input.clientMessageId", reason: "names another message already" });
+        return conflict("names another message already");
     }
     let conversation = conversations::find_with(op, earlier.recipient_id).await?;
     Ok((earlier, conversation.ok_or(Error::NotFound("conversation"))?))

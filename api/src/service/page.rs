@@ -69,7 +69,8 @@ impl Operation {
         })
     }
 
-    fn limit(&self, field: &str, asked: i32) -> Result<usize, Error> {
+    /// Checks how many items are asked for.
+    pub(super) fn limit(&self, field: &str, asked: i32) -> Result<usize, Error> {
         let max = self.backend.config.graphql.max_page_size;
         match usize::try_from(asked) {
             Ok(asked) if (1..=max).contains(&asked) => Ok(asked),

@@ -7,6 +7,8 @@ use crate::store;
 
 /// Rows of a table that go in one transaction, so that nobody waits for long.
 const BATCH: u64 = 1000;
+/// The same of the feed's events, whose mailboxes nobody writes to meanwhile.
+const EVENT_BATCH: u64 = 200;
 
 /// What has been removed.
 #[derive(Debug, Default)]
@@ -17,6 +19,8 @@ pub struct Purged {
     pub one_time_tokens: u64,
     /// Entries of the audit trail past their retention.
     pub audit_logs: u64,
+    /// Events of the feed past their retention.
+    pub mailbox_events: u64,
     /// Keys whose last tokens have ended.
     pub signing_keys: u64,
 }
@@ -26,20 +30,25 @@ pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
     let mut purged = Purged::default();
     loop {
         let now = backend.source.now();
-        let kept_since = now - TimeDelta::days(backend.config.audit.retention_days.into());
+        let kept_since = |days: u32| now - TimeDelta::days(days.into());
         let tx = backend.store.begin().await?;
         if !store::purge::try_alone(&tx).await? {
             return Ok(None);
         }
         let sessions = store::purge::delete_sessions(tx.db(), now, BATCH).await?;
         let one_time_tokens = store::purge::delete_one_time_tokens(tx.db(), now, BATCH).await?;
-        let audit_logs = store::purge::delete_audit_logs(tx.db(), kept_since, BATCH).await?;
+        let audit_logs =
+            store::purge::delete_audit_logs(tx.db(), kept_since(backend.config.audit.retention_days), BATCH).await?;
         purged.signing_keys += store::purge::delete_signing_keys(tx.db(), keys::retired_since(backend)).await?;
+        // The last, because mailboxes are held from here on.
+        let feed_since = kept_since(backend.config.feed.retention_days);
+        let events = store::purge::delete_mailbox_events(&tx, feed_since, EVENT_BATCH).await?;
         tx.commit().await?;
         purged.sessions += sessions;
         purged.one_time_tokens += one_time_tokens;
         purged.audit_logs += audit_logs;
-        if sessions.max(one_time_tokens).max(audit_logs) < BATCH {
+        purged.mailbox_events += events;
+        if sessions.max(one_time_tokens).max(audit_logs) < BATCH && events < EVENT_BATCH {
             return Ok(Some(purged));
         }
     }

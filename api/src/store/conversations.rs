@@ -4,10 +4,12 @@ use qv_entity::{
     conversation_members::{ActiveModel as MemberRow, Column as Member, Entity as Members, Model as MemberModel},
     conversations::{ActiveModel, Column, Entity},
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, Order, QueryFilter, sea_query::Expr,
+};
 
-use super::Error;
-use crate::domain::{Conversation, ConversationId, MessageId, Timestamp, UserId};
+use super::{Error, messages::Stretch, page::paged};
+use crate::domain::{Conversation, ConversationId, InboxLine, MessageId, Page, Slice, Timestamp, UserId};
 
 /// A conversation's next place for a message.
 pub struct Place {
@@ -27,6 +29,14 @@ pub struct Arrival {
     pub event: i64,
     /// Whether the member has it still to read.
     pub is_unread: bool,
+}
+
+/// A member's share in a conversation.
+pub struct Share {
+    /// The conversation as the member sees it.
+    pub conversation: Conversation,
+    /// The place up to which the member has read.
+    pub read_sequence: i64,
 }
 
 /// Takes the next place in the conversation of two users, if they have one.
@@ -94,6 +104,53 @@ pub async fn update_member(
         .exec(db)
         .await?;
     Ok(())
+}
+
+/// Notes that a member has read so many messages of a stretch, and says how many are left.
+pub async fn mark_read(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    stretch: &Stretch,
+    count: i64,
+) -> Result<i64, Error> {
+    let rows = Members::update_many()
+        .col_expr(Member::ReadSequence, Expr::val(stretch.up_to))
+        .col_expr(Member::UnreadCount, Expr::col(Member::UnreadCount).sub(count))
+        .filter(Member::ConversationId.eq(stretch.conversation_id.0))
+        .filter(Member::UserId.eq(user_id.0))
+        .exec_with_returning(db)
+        .await?;
+    Ok(rows.first().map_or(0, |row| row.unread_count))
+}
+
+/// Writes what a member sees of a conversation now, whose mailbox is held.
+pub async fn update(db: &impl ConnectionTrait, user_id: UserId, conversation: &Conversation) -> Result<(), Error> {
+    Members::update_many()
+        .col_expr(Member::LastMessageId, Expr::val(conversation.last_message_id.map(|id| id.0)))
+        .col_expr(Member::UnreadCount, Expr::val(conversation.unread_count))
+        .filter(Member::ConversationId.eq(conversation.id.0))
+        .filter(Member::UserId.eq(user_id.0))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// The user's inbox: the conversation of the latest message first.
+pub async fn list(db: &impl ConnectionTrait, user_id: UserId, page: &Page<i64>) -> Result<Slice<InboxLine>, Error> {
+    let select = Members::find().filter(Member::UserId.eq(user_id.0));
+    let rows = paged(select, Member::LastEvent, &Order::Desc, page).all(db).await?;
+    let lines = rows.iter().map(|row| InboxLine { place: row.last_event, conversation: conversation(row) });
+    Ok(page.slice(lines.collect()))
+}
+
+/// The user's share in a conversation, if it is a member.
+pub async fn find_share(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    id: ConversationId,
+) -> Result<Option<Share>, Error> {
+    let row = Members::find_by_id((id.0, user_id.0)).one(db).await?;
+    Ok(row.map(|row| Share { conversation: conversation(&row), read_sequence: row.read_sequence }))
 }
 
 /// The user's conversation with a peer.

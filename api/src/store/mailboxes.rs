@@ -12,7 +12,19 @@ use sea_orm::{
 use super::Error;
 use crate::domain::{FeedEventKind, MessageId, Timestamp, UserId};
 
-/// An event to record, at the place that [`advance`] gave it.
+/// A user's mailbox.
+pub struct Mailbox {
+    /// Whose it is.
+    pub user_id: UserId,
+    /// The place of the latest event.
+    pub last_sequence: i64,
+    /// The place of the first event that is kept.
+    pub oldest_sequence: i64,
+    /// The messages that the user has still to read.
+    pub unread_count: i64,
+}
+
+/// An event to record, at the next place of its mailbox.
 pub struct NewEvent {
     /// Whose mailbox.
     pub user_id: UserId,
@@ -43,6 +55,44 @@ pub async fn insert(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Er
         unread_count: Set(0),
     };
     mailboxes::Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// A user's mailbox as it is now.
+pub async fn find(db: &impl ConnectionTrait, user_id: UserId) -> Result<Option<Mailbox>, Error> {
+    Ok(mailboxes::Entity::find_by_id(user_id.0).one(db).await?.map(mailbox))
+}
+
+/// Holds mailboxes until the transaction ends, in the order in which everybody takes them: that of user ids.
+///
+/// Until then nobody else takes a place in them, changes what they count, or changes their users' lines of the inbox.
+pub async fn hold(db: &impl ConnectionTrait, user_ids: &[UserId]) -> Result<Vec<Mailbox>, Error> {
+    let select = mailboxes::Entity::find()
+        .filter(mailboxes::Column::UserId.is_in(user_ids.iter().map(|id| id.0)))
+        .order_by_asc(mailboxes::Column::UserId)
+        .lock_exclusive();
+    Ok(select.all(db).await?.into_iter().map(mailbox).collect())
+}
+
+/// Puts an event for each of these messages behind the others of a mailbox that is held, and writes what it counts.
+pub async fn append(
+    db: &impl ConnectionTrait,
+    mailbox: Mailbox,
+    kind: FeedEventKind,
+    message_ids: &[MessageId],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let user_id = mailbox.user_id;
+    let places = mailbox.last_sequence + 1..;
+    let events = places.zip(message_ids).map(|(sequence, id)| NewEvent { user_id, sequence, kind, message_id: *id });
+    record(db, events, now).await?;
+    let taken = i64::try_from(message_ids.len()).unwrap_or(i64::MAX);
+    mailboxes::Entity::update_many()
+        .col_expr(mailboxes::Column::LastSequence, Expr::val(mailbox.last_sequence + taken))
+        .col_expr(mailboxes::Column::UnreadCount, Expr::val(mailbox.unread_count))
+        .filter(mailboxes::Column::UserId.eq(user_id.0))
+        .exec(db)
+        .await?;
     Ok(())
 }
 
@@ -94,6 +144,15 @@ pub async fn find_after(
         .all(db)
         .await?;
     rows.iter().map(stored).collect()
+}
+
+fn mailbox(row: mailboxes::Model) -> Mailbox {
+    Mailbox {
+        user_id: UserId(row.user_id),
+        last_sequence: row.last_sequence,
+        oldest_sequence: row.oldest_sequence,
+        unread_count: row.unread_count,
+    }
 }
 
 fn stored(row: &Model) -> Result<StoredEvent, Error> {

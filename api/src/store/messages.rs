@@ -1,10 +1,53 @@
 //! Messages, as far as their two people may see them.
 
 use qv_entity::messages::{ActiveModel, Column, Entity, Model};
-use sea_orm::{ActiveValue::Set, ColumnTrait, Condition, ConnectionTrait, EntityTrait, Order, QueryFilter};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DerivePartialModel, EntityTrait, ExprTrait, Order, QueryFilter,
+    QueryOrder, QuerySelect,
+    sea_query::{Expr, SimpleExpr},
+};
+use uuid::Uuid;
 
 use super::{Error, page::paged};
-use crate::domain::{ConversationId, Message, MessageId, Page, Slice, UserId};
+use crate::domain::{ConversationId, Message, MessageId, Page, Slice, Timestamp, UserId};
+
+/// A message as one of its two people holds it, shown or deleted.
+pub struct Copy {
+    /// The message.
+    pub id: MessageId,
+    /// Where it belongs.
+    pub conversation_id: ConversationId,
+    /// Its place there.
+    pub sequence: i64,
+    /// Whether this person has not deleted it.
+    pub is_shown: bool,
+    /// Whether it awaits being read by this person.
+    pub is_unread: bool,
+}
+
+#[derive(DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
+struct CopyRow {
+    id: Uuid,
+    conversation_id: Uuid,
+    sequence: i64,
+    sender_id: Uuid,
+    recipient_id: Uuid,
+    read_at: Option<Timestamp>,
+    deleted_by_sender: bool,
+    deleted_by_recipient: bool,
+}
+
+/// The messages of a conversation behind one place, up to another.
+pub struct Stretch {
+    /// The conversation.
+    pub conversation_id: ConversationId,
+    /// The place behind which it begins.
+    pub after: i64,
+    /// The place it goes up to.
+    pub up_to: i64,
+}
 
 /// Adds a message.
 pub async fn insert(db: &impl ConnectionTrait, message: &Message) -> Result<(), Error> {
@@ -55,10 +98,91 @@ pub async fn list(
     Ok(page.slice(rows.into_iter().map(message).collect()))
 }
 
+/// The newest message before a place that the user may see.
+pub async fn find_before(
+    db: &impl ConnectionTrait,
+    viewer: UserId,
+    conversation_id: ConversationId,
+    sequence: i64,
+) -> Result<Option<MessageId>, Error> {
+    let select = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::ConversationId.eq(conversation_id.0))
+        .filter(Column::Sequence.lt(sequence))
+        .filter(visible_to(viewer))
+        .order_by_desc(Column::Sequence)
+        .limit(1);
+    Ok(select.into_tuple::<Uuid>().one(db).await?.map(MessageId))
+}
+
+/// Holds the user's copies of these messages until the transaction ends, in the order of ids; foreign ones are absent.
+pub async fn hold(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) -> Result<Vec<Copy>, Error> {
+    let select = Entity::find()
+        .filter(Column::Id.is_in(ids.iter().map(|id| id.0)))
+        .filter(Column::SenderId.eq(viewer.0).or(Column::RecipientId.eq(viewer.0)))
+        .order_by_asc(Column::Id)
+        .lock_exclusive();
+    let rows = select.into_partial_model::<CopyRow>().all(db).await?;
+    Ok(rows.iter().map(|row| copy(row, viewer)).collect())
+}
+
+/// Marks a stretch's messages to the user read, those that it has deleted or those that it has not, and counts them.
+pub async fn mark_read(
+    db: &impl ConnectionTrait,
+    reader: UserId,
+    stretch: &Stretch,
+    is_deleted: bool,
+    now: Timestamp,
+) -> Result<i64, Error> {
+    let update = Entity::update_many()
+        .col_expr(Column::ReadAt, Expr::val(now))
+        .filter(Column::ConversationId.eq(stretch.conversation_id.0))
+        .filter(Column::Sequence.gt(stretch.after))
+        .filter(Column::Sequence.lte(stretch.up_to))
+        .filter(Column::RecipientId.eq(reader.0))
+        .filter(Column::ReadAt.is_null())
+        .filter(Column::DeletedByRecipient.eq(is_deleted));
+    Ok(i64::try_from(update.exec(db).await?.rows_affected).unwrap_or(i64::MAX))
+}
+
+/// Deletes the user's copies of these messages, and with the second copy the ciphertext.
+///
+/// The row stays, so that the sender's own id of it stays taken.
+pub async fn delete(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) -> Result<(), Error> {
+    let is_gone = |flag: Column, person: Column| flag.eq(true).or(person.eq(viewer.0));
+    let by_sender = is_gone(Column::DeletedBySender, Column::SenderId);
+    let by_recipient = is_gone(Column::DeletedByRecipient, Column::RecipientId);
+    let by_both = by_sender.clone().and(by_recipient.clone());
+    let unless_gone = |bytes: Column| -> SimpleExpr {
+        Expr::case(by_both.clone(), Expr::val(Vec::<u8>::new())).finally(Expr::col(bytes)).into()
+    };
+    Entity::update_many()
+        .col_expr(Column::EncryptedContent, unless_gone(Column::EncryptedContent))
+        .col_expr(Column::Iv, unless_gone(Column::Iv))
+        .col_expr(Column::DeletedBySender, by_sender)
+        .col_expr(Column::DeletedByRecipient, by_recipient)
+        .filter(Column::Id.is_in(ids.iter().map(|id| id.0)))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 fn visible_to(viewer: UserId) -> Condition {
     let is_sent = Condition::all().add(Column::SenderId.eq(viewer.0)).add(Column::DeletedBySender.eq(false));
     let is_received = Condition::all().add(Column::RecipientId.eq(viewer.0)).add(Column::DeletedByRecipient.eq(false));
     Condition::any().add(is_sent).add(is_received)
+}
+
+fn copy(row: &CopyRow, holder: UserId) -> Copy {
+    let (is_sender, is_recipient) = (row.sender_id == holder.0, row.recipient_id == holder.0);
+    Copy {
+        id: MessageId(row.id),
+        conversation_id: ConversationId(row.conversation_id),
+        sequence: row.sequence,
+        is_shown: is_sender && !row.deleted_by_sender || is_recipient && !row.deleted_by_recipient,
+        is_unread: is_recipient && !is_sender && row.read_at.is_none(),
+    }
 }
 
 fn message(row: Model) -> Message {

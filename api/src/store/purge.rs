@@ -1,13 +1,17 @@
 //! Removing rows that have had their time.
 
-use qv_entity::{audit_logs, one_time_tokens, sessions, signing_keys};
+use std::collections::BTreeMap;
+
+use qv_entity::{audit_logs, mailbox_events, mailboxes, one_time_tokens, sessions, signing_keys};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QuerySelect, QueryTrait, Statement,
-    sea_query::IntoCondition,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Statement,
+    sea_query::{CaseStatement, Expr, IntoCondition},
 };
+use uuid::Uuid;
 
 use super::{Error, Transaction};
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, UserId};
 
 /// Whether nobody else purges for as long as this transaction lasts.
 pub async fn try_alone(tx: &Transaction) -> Result<bool, Error> {
@@ -37,6 +41,44 @@ pub async fn delete_one_time_tokens(db: &impl ConnectionTrait, now: Timestamp, l
 /// Removes up to `limit` entries of the audit trail from before `kept_since`.
 pub async fn delete_audit_logs(db: &impl ConnectionTrait, kept_since: Timestamp, limit: u64) -> Result<u64, Error> {
     delete::<audit_logs::Entity>(db, audit_logs::Column::Id, audit_logs::Column::CreatedAt.lt(kept_since), limit).await
+}
+
+/// Removes events of the feed from before `kept_since`: of the `limit` oldest, each with what comes before it in its
+/// mailbox, whose next places are then the oldest that are kept.
+///
+/// What is left of a mailbox has no holes, although places follow commits and times the clocks of nodes.
+pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limit: u64) -> Result<u64, Error> {
+    use mailbox_events::{Column, Entity};
+
+    let ended = Entity::find()
+        .select_only()
+        .column(Column::UserId)
+        .column(Column::Sequence)
+        .filter(Column::CreatedAt.lt(kept_since))
+        .order_by_asc(Column::CreatedAt)
+        .limit(limit);
+    let mut last = BTreeMap::new();
+    for (user_id, sequence) in ended.into_tuple::<(Uuid, i64)>().all(tx.db()).await? {
+        let last = last.entry(user_id).or_insert(sequence);
+        *last = Ord::max(sequence, *last);
+    }
+    if last.is_empty() {
+        return Ok(0);
+    }
+    let user_ids: Vec<_> = last.keys().copied().map(UserId).collect();
+    super::mailboxes::hold(tx.db(), &user_ids).await?;
+    let mut oldest = CaseStatement::new();
+    let mut prefixes = Condition::any();
+    for (user_id, sequence) in last {
+        oldest = oldest.case(mailboxes::Column::UserId.eq(user_id), Expr::val(sequence + 1));
+        prefixes = prefixes.add(Column::UserId.eq(user_id).and(Column::Sequence.lte(sequence)));
+    }
+    mailboxes::Entity::update_many()
+        .col_expr(mailboxes::Column::OldestSequence, oldest.into())
+        .filter(mailboxes::Column::UserId.is_in(user_ids.iter().map(|id| id.0)))
+        .exec(tx.db())
+        .await?;
+    Ok(Entity::delete_many().filter(prefixes).exec(tx.db()).await?.rows_affected)
 }
 
 /// Removes the keys that were retired before.

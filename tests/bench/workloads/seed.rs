@@ -67,10 +67,9 @@ pub async fn fill(url: &str, size: Size) -> Seed {
              FROM (SELECT n, 1 + floor((SELECT count(*) FROM pair) * random() ^ 3)::int AS c, random() < 0.5 AS forth
                FROM generate_series(1, {messages}) n) drawn JOIN pair USING (c)"
         ),
-        format!(
-            "CREATE TEMP TABLE event AS SELECT n, c, who, row_number() OVER (PARTITION BY who ORDER BY n) AS place
+        "CREATE TEMP TABLE event AS SELECT n, c, who, row_number() OVER (PARTITION BY who ORDER BY n) AS place
              FROM (SELECT n, c, a AS who FROM note UNION ALL SELECT n, c, b FROM note) both_sides"
-        ),
+            .to_owned(),
         "INSERT INTO conversations (id, first_user_id, second_user_id, created_at, last_sequence)
              SELECT conversation(c), person(a), person(b), now(), max(place) FROM note GROUP BY c, a, b"
             .to_owned(),

@@ -1,0 +1,70 @@
+//! Deleting messages on one side.
+
+use crate::{
+    domain::{Conversation, FeedEventKind, MessageId, UserId, event::Topic},
+    service::{Error, Operation},
+    store::{self, Transaction, messages::Copy},
+};
+
+/// How many messages one call deletes at most.
+const IDS_MAX: usize = 100;
+
+/// Deletes messages on the caller's side, all of them or none; the ciphertext goes when both sides have deleted.
+pub async fn delete(op: &Operation, mut ids: Vec<MessageId>) -> Result<Vec<MessageId>, Error> {
+    let user_id = op.viewer()?.user_id;
+    if ids.is_empty() || ids.len() > IDS_MAX {
+        let reason = format!("must have 1 to {IDS_MAX} ids, and has {}", ids.len());
+        return Err(Error::invalid("input.ids", reason));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+
+    let tx = op.backend.store.begin().await?;
+    let mailboxes = store::mailboxes::hold(tx.db(), &[user_id]).await?;
+    let mut copies = store::messages::hold(tx.db(), user_id, &ids).await?;
+    if copies.len() < ids.len() {
+        tx.rollback().await?;
+        return Err(Error::NotFound("message"));
+    }
+    copies.retain(|copy| copy.is_shown);
+    if copies.is_empty() {
+        tx.rollback().await?;
+        return Ok(ids);
+    }
+    let shown: Vec<_> = copies.iter().map(|copy| copy.id).collect();
+    store::messages::delete(tx.db(), user_id, &shown).await?;
+    let conversation_ids: Vec<_> = copies.iter().map(|copy| copy.conversation_id).collect();
+    for conversation in store::conversations::find_many(tx.db(), user_id, &conversation_ids).await? {
+        take_out(&tx, user_id, conversation, &copies).await?;
+    }
+    let unread: i64 = copies.iter().map(|copy| i64::from(copy.is_unread)).sum();
+    for mut mailbox in mailboxes {
+        mailbox.unread_count -= unread;
+        let now = op.backend.source.now();
+        store::mailboxes::append(tx.db(), mailbox, FeedEventKind::Deleted, &shown, now).await?;
+    }
+    tx.commit().await?;
+    op.backend.bus.publish(Topic::Mailbox(user_id));
+    Ok(ids)
+}
+
+/// Corrects what a conversation shows its member once these copies are gone.
+async fn take_out(
+    tx: &Transaction,
+    user_id: UserId,
+    mut conversation: Conversation,
+    copies: &[Copy],
+) -> Result<(), Error> {
+    let within: Vec<_> = copies.iter().filter(|copy| copy.conversation_id == conversation.id).collect();
+    let unread: i64 = within.iter().map(|copy| i64::from(copy.is_unread)).sum();
+    let last = within.iter().find(|copy| Some(copy.id) == conversation.last_message_id);
+    if unread == 0 && last.is_none() {
+        return Ok(());
+    }
+    if let Some(last) = last {
+        conversation.last_message_id =
+            store::messages::find_before(tx.db(), user_id, conversation.id, last.sequence).await?;
+    }
+    conversation.unread_count -= unread;
+    Ok(store::conversations::update(tx.db(), user_id, &conversation).await?)
+}

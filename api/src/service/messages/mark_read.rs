@@ -1,0 +1,48 @@
+//! Marking messages read.
+
+use crate::{
+    domain::{Conversation, ConversationId, FeedEventKind, MessageId, event::Topic},
+    service::{Error, Operation},
+    store::{self, messages::Stretch},
+};
+
+/// Marks the messages to the caller read, up to one of theirs, and counts them; what is read already stays as it is.
+pub async fn mark_read(op: &Operation, id: ConversationId, up_to_id: MessageId) -> Result<(Conversation, i64), Error> {
+    let (db, reader_id) = (op.backend.store.db(), op.viewer()?.user_id);
+    // The message first: what the conversation then counts as unread includes it.
+    let up_to = store::messages::find_many(db, reader_id, &[up_to_id]).await?.pop();
+    let share = store::conversations::find_share(db, reader_id, id).await?.ok_or(Error::NotFound("conversation"))?;
+    let up_to = up_to.ok_or(Error::NotFound("message"))?;
+    if up_to.conversation_id != id {
+        return Err(Error::invalid("input.upToMessageId", "is a message of another conversation"));
+    }
+    let mut conversation = share.conversation;
+    if up_to.sequence <= share.read_sequence || conversation.unread_count == 0 {
+        return Ok((conversation, 0));
+    }
+
+    let stretch = Stretch { conversation_id: id, after: share.read_sequence, up_to: up_to.sequence };
+    let tx = op.backend.store.begin().await?;
+    let mailboxes = store::mailboxes::hold(tx.db(), &[reader_id, conversation.peer_id]).await?;
+    let now = op.backend.source.now();
+    let count = store::messages::mark_read(tx.db(), reader_id, &stretch, false, now).await?;
+    if count > 0 {
+        // What the reader deleted unread is passed as well, so that one event tells the sender all.
+        store::messages::mark_read(tx.db(), reader_id, &stretch, true, now).await?;
+        conversation.unread_count = store::conversations::mark_read(tx.db(), reader_id, &stretch, count).await?;
+        // One event in both mailboxes: for the reader's other devices, and for the sender as a receipt.
+        for mut mailbox in mailboxes {
+            if mailbox.user_id == reader_id {
+                mailbox.unread_count -= count;
+            }
+            store::mailboxes::append(tx.db(), mailbox, FeedEventKind::Read, &[up_to_id], now).await?;
+        }
+        tx.commit().await?;
+        op.backend.bus.publish(Topic::Mailbox(conversation.peer_id));
+        op.backend.bus.publish(Topic::Mailbox(reader_id));
+    } else {
+        // All that is unread comes later, or another device of the reader was faster.
+        tx.rollback().await?;
+    }
+    Ok((conversation, count))
+}

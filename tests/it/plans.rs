@@ -1,0 +1,109 @@
+//! Nothing grows: whatever reads messages goes by an index and to its end, never through a table.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use qv_tests::{operation, world::World};
+use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
+use serde_json::{Value, json};
+use tracing_subscriber::filter::LevelFilter;
+
+/// The tables that grow with use.
+const TABLES: [&str; 4] = ["messages", "conversation_members", "mailboxes", "mailbox_events"];
+
+#[tokio::test]
+async fn every_statement_about_messages_goes_by_an_index() {
+    let log = Log::default();
+    let written = log.clone();
+    tracing_subscriber::fmt().json().with_max_level(LevelFilter::DEBUG).with_writer(move || written.clone()).init();
+    let world = World::new().await;
+    let node = world.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let first = alice.send(&bob, "1", "1").await;
+    log.clear();
+
+    let second = alice.send(&bob, "2", "2").await;
+    bob.mark_read(&second).await.data();
+    bob.delete(&[second.message_id(), first.message_id()]).await.data();
+    for page in [json!({ "first": 2 }), json!({ "last": 2 })] {
+        let inbox = alice.run(operation!("inbox"), page.clone()).await;
+        let cursor = &inbox.data()["viewer"]["conversations"]["pageInfo"]["endCursor"];
+        alice.run(operation!("inbox"), json!({ "first": 2, "after": cursor })).await.data();
+        let mut with = page;
+        with["with"] = json!(bob.id);
+        let messages = alice.run(operation!("conversation"), with).await;
+        let cursor = &messages.data()["viewer"]["conversation"]["messages"]["pageInfo"]["endCursor"];
+        alice.run(operation!("conversation"), json!({ "with": bob.id, "before": cursor })).await.data();
+    }
+    alice.feed_page(None, None).await.data();
+
+    // One connection, because what is prepared is known to that alone.
+    let options = ConnectOptions::new(&world.database.url).max_connections(1).to_owned();
+    let db = Database::connect(options).await.expect("the database answers");
+    let statements = log.statements();
+    assert!(statements.len() > 15, "{statements:#?}");
+    for sql in statements {
+        let plan = plan(&db, &sql).await;
+        for bad in ["Seq Scan", "SCAN", "USE TEMP B-TREE FOR ORDER BY", "Sort Key"] {
+            // A handful of rows is put in order when they are held.
+            let is_held = bad == "Sort Key" && sql.contains("FOR UPDATE");
+            assert!(!plan.contains(bad) || is_held, "{sql}\n{plan}");
+        }
+    }
+}
+
+/// How the database would run a statement whatever its values, had the tables grown.
+async fn plan(db: &DatabaseConnection, sql: &str) -> String {
+    let backend = db.get_database_backend();
+    let (column, statement) = if backend == DbBackend::Postgres {
+        let count = (1..).take_while(|n| sql.contains(&format!("${n}"))).count();
+        let values = if count == 0 { String::new() } else { format!("({})", vec!["NULL"; count].join(", ")) };
+        let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_sort = off; \
+                        DEALLOCATE ALL";
+        db.execute_unprepared(settings).await.expect("set");
+        db.execute_unprepared(&format!("PREPARE one AS {sql}")).await.expect("prepared");
+        ("QUERY PLAN", format!("EXPLAIN EXECUTE one{values}"))
+    } else {
+        ("detail", format!("EXPLAIN QUERY PLAN {sql}"))
+    };
+    let rows = db.query_all_raw(Statement::from_string(backend, statement)).await.expect("explained");
+    rows.iter().map(|row| row.try_get::<String>("", column).expect("a line")).collect::<Vec<_>>().join("\n")
+}
+
+/// What the driver says of the statements it runs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn clear(&self) {
+        self.0.lock().expect("whole").clear();
+    }
+
+    /// The statements that read or change one of the tables.
+    fn statements(&self) -> BTreeSet<String> {
+        let text = String::from_utf8(self.0.lock().expect("whole").clone()).expect("text");
+        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let statements = events
+            .filter(|event| event["target"] == "sqlx::query")
+            .filter_map(|event| Some(event["fields"]["db.statement"].as_str()?.trim().to_owned()));
+        let is_about = |sql: &str| {
+            TABLES
+                .iter()
+                .any(|table| ["FROM ", "UPDATE "].iter().any(|verb| sql.contains(&format!("{verb}\"{table}\""))))
+        };
+        statements.filter(|sql| is_about(sql)).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("whole").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
