@@ -140,7 +140,8 @@ pub async fn mark_read(
         .filter(Column::ConversationId.eq(stretch.conversation_id.0))
         .filter(Column::Sequence.gt(stretch.after))
         .filter(Column::Sequence.lte(stretch.up_to))
-        .filter(Column::RecipientId.eq(reader.0))
+        // Not by the recipient, whose index leads through all that was ever sent to it.
+        .filter(Column::SenderId.ne(reader.0))
         .filter(Column::ReadAt.is_null())
         .filter(Column::DeletedByRecipient.eq(is_deleted));
     Ok(i64::try_from(update.exec(db).await?.rows_affected).unwrap_or(i64::MAX))

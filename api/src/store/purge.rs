@@ -73,6 +73,7 @@ pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limi
         oldest = oldest.case(mailboxes::Column::UserId.eq(user_id), Expr::val(sequence + 1));
         prefixes = prefixes.add(Column::UserId.eq(user_id).and(Column::Sequence.lte(sequence)));
     }
+    let oldest = oldest.finally(Expr::col(mailboxes::Column::OldestSequence));
     mailboxes::Entity::update_many()
         .col_expr(mailboxes::Column::OldestSequence, oldest.into())
         .filter(mailboxes::Column::UserId.is_in(user_ids.iter().map(|id| id.0)))
