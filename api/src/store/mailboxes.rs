@@ -60,7 +60,7 @@ pub async fn insert(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Er
 
 /// A user's mailbox as it is now.
 pub async fn find(db: &impl ConnectionTrait, user_id: UserId) -> Result<Option<Mailbox>, Error> {
-    Ok(mailboxes::Entity::find_by_id(user_id.0).one(db).await?.map(mailbox))
+    Ok(mailboxes::Entity::find_by_id(user_id.0).one(db).await?.as_ref().map(mailbox))
 }
 
 /// Holds mailboxes until the transaction ends, in the order in which everybody takes them: that of user ids.
@@ -71,7 +71,7 @@ pub async fn hold(db: &impl ConnectionTrait, user_ids: &[UserId]) -> Result<Vec<
         .filter(mailboxes::Column::UserId.is_in(user_ids.iter().map(|id| id.0)))
         .order_by_asc(mailboxes::Column::UserId)
         .lock_exclusive();
-    Ok(select.all(db).await?.into_iter().map(mailbox).collect())
+    Ok(select.all(db).await?.iter().map(mailbox).collect())
 }
 
 /// Puts an event for each of these messages behind the others of a mailbox that is held, and writes what it counts.
@@ -146,7 +146,7 @@ pub async fn find_after(
     rows.iter().map(stored).collect()
 }
 
-fn mailbox(row: mailboxes::Model) -> Mailbox {
+fn mailbox(row: &mailboxes::Model) -> Mailbox {
     Mailbox {
         user_id: UserId(row.user_id),
         last_sequence: row.last_sequence,
