@@ -51,6 +51,34 @@ async fn the_inbox_is_paged_in_both_directions() {
 }
 
 #[tokio::test]
+async fn the_newest_and_the_oldest_of_every_conversation_take_two_statements() {
+    let node = World::new().await.node().await;
+    let (alice, peers) = people(&node, 6).await;
+    for (n, peer) in peers.iter().enumerate() {
+        for m in 0..=n {
+            alice.send(peer, &format!("{n}-{m}"), &format!("{n}-{m}")).await.data();
+        }
+        let shown = alice.send(peer, "deleted", &format!("{n}-deleted")).await;
+        alice.delete(&[shown.message_id()]).await.data();
+    }
+    for page in ["first: 3", "last: 3"] {
+        let query = |field: &str| {
+            format!(
+                "{{ viewer {{ {field} {{ messages({page}) {{ nodes {{ encryptedContent }} pageInfo {{ hasNextPage hasPreviousPage startCursor }} }} }} }} }}"
+            )
+        };
+        let all = format!("conversations(last: 6) {{ nodes");
+        let (answer, statements) = node.statements(alice.run(&format!("{} }}", query(&all)), Value::Null)).await;
+        let together = answer.data()["viewer"]["conversations"]["nodes"].as_array().expect("nodes").clone();
+        assert_eq!((statements, together.len()), (2, 6));
+        for (peer, together) in peers.iter().rev().zip(together) {
+            let alone = alice.run(&query(&format!("conversation(with: \"{}\")", peer.id)), Value::Null).await;
+            assert_eq!(alone.data()["viewer"]["conversation"], together);
+        }
+    }
+}
+
+#[tokio::test]
 async fn whoever_has_no_messages_has_an_empty_inbox() {
     let node = World::new().await.node().await;
     let alice = node.client().register("alice").await;

@@ -14,7 +14,7 @@ pub struct PageArguments {
 }
 
 /// From which end of a list a page is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the start.
     Forward,

@@ -5,6 +5,7 @@ use async_graphql::{ID, Object};
 use super::{
     connection::{Connection, arguments},
     error::Result,
+    loaders::{End, MessagesAt},
     message::Message,
     scope::Scope,
     user::User,
@@ -50,8 +51,14 @@ impl Conversation {
         #[graphql(desc = "How many from the oldest on.")] last: Option<i32>,
         #[graphql(desc = "Only what is newer than this cursor.")] before: Option<String>,
     ) -> Result<Connection<Message>> {
-        let page = arguments(first, after, last, before);
-        let messages = service::messages::list(&self.scope.op, self.conversation.id, &page).await?;
+        let (op, id) = (&self.scope.op, self.conversation.id);
+        let page = service::messages::page(op, id, &arguments(first, after, last, before))?;
+        let slice = match End::of(&page) {
+            Some(end) => self.scope.loader.load_one(MessagesAt { end, conversation_id: id }).await?,
+            None => Some(service::messages::list(op, id, &page).await?),
+        };
+        let slice = slice.ok_or(service::Error::NotFound("conversation"))?;
+        let messages = service::messages::connection(op, id, slice);
         Ok(Connection::of(messages, |message| Message { scope: self.scope.clone(), message }))
     }
 }

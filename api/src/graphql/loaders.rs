@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_graphql::dataloader::{DataLoader, Loader};
 
 use crate::{
-    domain::{Account, Conversation, ConversationId, Message, MessageId, PublicKeys, User, UserId},
+    domain::{
+        Account, Conversation, ConversationId, Direction, Message, MessageId, Page, PublicKeys, Slice, User, UserId,
+    },
     service::{self, Operation},
 };
 
@@ -31,6 +33,27 @@ pub(super) struct SessionsOf(pub(super) UserId);
 /// Asks for the caller's own account.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Own;
+
+/// An end of a list and how much of it: what a page without cursors asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct End {
+    direction: Direction,
+    limit: u64,
+}
+
+impl End {
+    pub(super) fn of(page: &Page<i64>) -> Option<Self> {
+        let Page { limit, direction, after: None, before: None } = *page else { return None };
+        Some(Self { direction, limit })
+    }
+}
+
+/// Asks for the messages at one end of a conversation.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct MessagesAt {
+    pub(super) end: End,
+    pub(super) conversation_id: ConversationId,
+}
 
 type Loaded<K, V> = Result<HashMap<K, V>, Arc<service::Error>>;
 
@@ -91,5 +114,24 @@ impl Loader<ConversationId> for Batch {
 
     async fn load(&self, ids: &[ConversationId]) -> Loaded<ConversationId, Conversation> {
         service::conversations::find_many(&self.0, ids).await.map_err(Arc::new)
+    }
+}
+
+impl Loader<MessagesAt> for Batch {
+    type Value = Slice<Message>;
+    type Error = Arc<service::Error>;
+
+    async fn load(&self, keys: &[MessagesAt]) -> Loaded<MessagesAt, Slice<Message>> {
+        let mut ids: HashMap<End, Vec<ConversationId>> = HashMap::new();
+        for key in keys {
+            ids.entry(key.end).or_default().push(key.conversation_id);
+        }
+        let mut loaded = HashMap::with_capacity(keys.len());
+        for (end, ids) in ids {
+            let page = Page { limit: end.limit, direction: end.direction, after: None, before: None };
+            let slices = service::messages::list_many(&self.0, &ids, &page).await.map_err(Arc::new)?;
+            loaded.extend(slices.into_iter().map(|(id, slice)| (MessagesAt { end, conversation_id: id }, slice)));
+        }
+        Ok(loaded)
     }
 }

@@ -9,7 +9,7 @@ pub use self::{delete::delete, mark_read::mark_read};
 use super::{Connection, Error, Operation, conversations, limits};
 use crate::{
     domain::{
-        Conversation, ConversationId, Message, MessageId, PageArguments, UserId, event::Topic,
+        Conversation, ConversationId, Message, MessageId, Page, PageArguments, Slice, UserId, event::Topic,
         message::MESSAGE_MAX_BYTES,
     },
     store::{self, deliveries::Delivery},
@@ -59,13 +59,41 @@ pub async fn find_many(op: &Operation, ids: &[MessageId]) -> Result<HashMap<Mess
     Ok(messages.into_iter().map(|message| (message.id, message)).collect())
 }
 
+/// Which of a conversation's messages are asked for.
+pub fn page(op: &Operation, id: ConversationId, arguments: &PageArguments) -> Result<Page<i64>, Error> {
+    op.page(&list_of(id), arguments)
+}
+
 /// A conversation's messages, the newest first.
-pub async fn list(op: &Operation, id: ConversationId, arguments: &PageArguments) -> Result<Connection<Message>, Error> {
-    let viewer = op.viewer()?.user_id;
-    let list = format!("messages {id}");
-    let page = op.page(&list, arguments)?;
-    let slice = store::messages::list(op.backend.store.db(), viewer, id, &page).await?;
-    Ok(op.connection(&list, slice, |message| message.sequence))
+pub async fn list(op: &Operation, id: ConversationId, page: &Page<i64>) -> Result<Slice<Message>, Error> {
+    Ok(store::messages::list(op.backend.store.db(), op.viewer()?.user_id, id, page).await?)
+}
+
+/// The same page, of the newest or the oldest messages, in several conversations.
+pub async fn list_many(
+    op: &Operation,
+    ids: &[ConversationId],
+    page: &Page<i64>,
+) -> Result<HashMap<ConversationId, Slice<Message>>, Error> {
+    if let [id] = ids {
+        return Ok(HashMap::from([(*id, list(op, *id, page).await?)]));
+    }
+    let (db, viewer) = (op.backend.store.db(), op.viewer()?.user_id);
+    let mut rows: HashMap<_, Vec<_>> = ids.iter().map(|id| (*id, Vec::new())).collect();
+    for message in store::messages::list_many(db, viewer, ids, page.direction, page.limit).await? {
+        rows.entry(message.conversation_id).or_default().push(message);
+    }
+    Ok(rows.into_iter().map(|(id, messages)| (id, page.slice(messages))).collect())
+}
+
+/// A page of a conversation with its cursors.
+#[must_use]
+pub fn connection(op: &Operation, id: ConversationId, slice: Slice<Message>) -> Connection<Message> {
+    op.connection(&list_of(id), slice, |message| message.sequence)
+}
+
+fn list_of(id: ConversationId) -> String {
+    format!("messages {id}")
 }
 
 fn check(draft: &Draft) -> Result<(), Error> {
