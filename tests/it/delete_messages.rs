@@ -77,9 +77,9 @@ async fn the_ciphertext_goes_with_the_second_copy_and_the_client_id_stays_taken(
     let node = world.node().await;
     let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
     let sent = alice.send(&bob, "secret", "s").await;
-    let note = alice.send(&alice, "note", "n").await;
+    let remark = alice.send(&alice, "note", "n").await;
     let kept = alice.send(&bob, "kept", "k").await;
-    alice.delete(&[sent.message_id(), note.message_id()]).await.data();
+    alice.delete(&[sent.message_id(), remark.message_id()]).await.data();
     assert_eq!(seen(&bob, &alice).await.0, ["kept", "secret"].map(base64));
 
     bob.delete(&[sent.message_id()]).await.data();

@@ -73,10 +73,10 @@ async fn marking_one_that_is_ones_own_marks_those_before_it() {
 async fn a_note_to_oneself_awaits_nobody() {
     let node = World::new().await.node().await;
     let alice = node.client().register("alice").await;
-    let note = alice.send(&alice, "remember", "1").await;
+    let remark = alice.send(&alice, "remember", "1").await;
     assert_eq!(unread(&alice, &alice).await, (0, 0));
-    assert_eq!(alice.mark_read(&note).await.data()["markRead"]["readCount"], 0);
-    alice.delete(&[note.message_id()]).await.data();
+    assert_eq!(alice.mark_read(&remark).await.data()["markRead"]["readCount"], 0);
+    alice.delete(&[remark.message_id()]).await.data();
     assert_eq!(unread(&alice, &alice).await, (0, 0));
 }
 
