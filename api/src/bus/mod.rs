@@ -43,9 +43,14 @@ impl Bus {
 
     /// Tells everyone who listens, on every node, that there is news.
     pub fn publish(&self, topic: Topic) {
+        self.publish_all([topic]);
+    }
+
+    /// The same of many topics together.
+    pub fn publish_all(&self, topics: impl IntoIterator<Item = Topic>) {
         match self {
-            Self::Local(topics) => topics.notify(&topic.to_string()),
-            Self::Redis(bus) => bus.publish(topic),
+            Self::Local(local) => topics.into_iter().for_each(|topic| local.notify(&topic.to_string())),
+            Self::Redis(bus) => bus.publish_all(topics),
         }
     }
 
