@@ -10,6 +10,7 @@ pub mod authenticator;
 pub mod client;
 pub mod database;
 pub mod events;
+pub mod keyring;
 pub mod mail;
 pub mod raw;
 pub mod socket;
