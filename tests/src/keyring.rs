@@ -8,7 +8,6 @@ use aes_gcm::{
     aead::{Aead, Generate},
 };
 use argon2::Argon2;
-use base64::{Engine, prelude::BASE64_STANDARD};
 use hkdf::Hkdf;
 use ml_kem::{
     Ciphertext, FromSeed, KeyExport, MlKem768, Seed,
@@ -20,7 +19,7 @@ use sha2::{Digest, Sha256, Sha512};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::{
-    client::{Answer, Client, base64},
+    client::{Answer, Client, base64, bytes},
     operation,
 };
 
@@ -143,7 +142,7 @@ impl Published {
     /// Reads the keys that an answer holds; the fingerprint beside them must be theirs.
     #[must_use]
     pub fn from_json(keys: &Value) -> Self {
-        let published = Self { ecc: decoded(&keys["ecc"]), pqc: decoded(&keys["pqc"]) };
+        let published = Self { ecc: bytes(&keys["ecc"]), pqc: bytes(&keys["pqc"]) };
         assert_eq!(keys["fingerprint"], published.fingerprint());
         published
     }
@@ -169,7 +168,7 @@ impl Sealed {
     /// Reads the message that an answer holds.
     #[must_use]
     pub fn from_json(message: &Value) -> Self {
-        Self { content: decoded(&message["encryptedContent"]), iv: decoded(&message["iv"]) }
+        Self { content: bytes(&message["encryptedContent"]), iv: bytes(&message["iv"]) }
     }
 
     /// Sends it.
@@ -202,14 +201,10 @@ fn stretch(passphrase: &str, salt: &[u8]) -> [u8; 32] {
     key
 }
 
-fn open(key: &[u8; 32], iv: &[u8], bytes: &[u8]) -> Option<Vec<u8>> {
-    cipher(key).decrypt(&Nonce::try_from(iv).ok()?, bytes).ok()
+fn open(key: &[u8; 32], iv: &[u8], body: &[u8]) -> Option<Vec<u8>> {
+    cipher(key).decrypt(&Nonce::try_from(iv).ok()?, body).ok()
 }
 
 fn cipher(key: &[u8; 32]) -> Aes256Gcm {
     Aes256Gcm::new(key.into())
-}
-
-fn decoded(value: &Value) -> Vec<u8> {
-    BASE64_STANDARD.decode(value.as_str().expect("text")).expect("base 64")
 }

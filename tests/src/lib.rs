@@ -12,6 +12,7 @@ pub mod database;
 pub mod events;
 pub mod keyring;
 pub mod mail;
+pub mod process;
 pub mod raw;
 pub mod socket;
 pub mod world;
