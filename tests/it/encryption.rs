@@ -58,10 +58,10 @@ async fn what_was_changed_on_the_way_does_not_open() {
     let (alice, bob, eve) = (Keyring::generate(), Keyring::generate(), Keyring::generate());
     let sealed = alice.seal(&bob.public(), MESSAGE);
     assert_eq!(bob.open(&alice.public(), &sealed).as_deref(), Some(MESSAGE));
-    for at in (0..sealed.content.len()).step_by(7) {
+    // The first and the last of each part: the key that was made for this message, the two ciphertexts.
+    for at in [0, 31, 32, 1119, 1120, sealed.content.len() - 1] {
         let mut changed = sealed.clone();
-        changed.content[at] ^= 1;
-        // The highest bit of an X25519 key means nothing; this one does, and is part of what the key is bound to.
+        changed.content[at] ^= 0x80;
         assert_eq!(bob.open(&alice.public(), &changed), None, "byte {at}");
     }
     for length in [0, 31, 32, 1120, sealed.content.len() - 1] {

@@ -126,6 +126,9 @@ mod tests {
         here.publish(alice);
         here.publish(alice);
         soon(again.news()).await;
+        // More than go in one round trip, and the one that is heard is the last.
+        here.publish_all((3..1000).map(|n| Topic::Contacts(UserId(Uuid::from_u128(n)))).chain([alice]));
+        soon(again.news()).await;
     }
 
     #[tokio::test]
