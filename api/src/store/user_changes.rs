@@ -82,15 +82,17 @@ pub async fn find_contacts(
 fn is_followed(followed: &Followed) -> SimpleExpr {
     match followed {
         Followed::Named(ids) => Column::Id.is_in(ids.iter().map(|id| id.0)),
-        // Asked of each user that has changed: what it costs does not grow with the number of conversations.
-        Followed::ContactsOf(id) => Expr::exists(
-            Query::select()
-                .expr(Expr::val(1))
+        // Asked of each user that has changed, so that what it costs does not grow with the number of conversations.
+        // As a value and not as EXISTS, which PostgreSQL may turn round and ask each contact whether it has changed.
+        Followed::ContactsOf(id) => {
+            let contact = Query::select()
+                .column((members::Entity, members::Column::PeerId))
                 .from(members::Entity)
                 .and_where(members::Column::UserId.eq(id.0))
                 .and_where(Expr::col((members::Entity, members::Column::PeerId)).equals((Entity, Column::Id)))
-                .take(),
-        ),
+                .take();
+            Expr::from(contact).is_not_null()
+        }
     }
 }
 
