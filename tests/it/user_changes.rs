@@ -159,6 +159,8 @@ async fn changes_at_once_reach_the_follower_without_loss_or_repetition() {
         peer.send(&bob, "hello", "1").await.data();
         peers.push(peer);
     }
+    // So that each node has learnt the other's signing key before all come at once.
+    peers[0].at(one.server.address).session().await;
     let mut socket = following(&bob, &Value::Null, &peers[0]).await;
     let rounds = async |peer: Client, address| {
         let peer = peer.at(address);
@@ -226,7 +228,8 @@ async fn what_cannot_be_followed_is_named_and_nobodys_id_is_never_heard_of() {
 #[tokio::test]
 async fn what_a_change_costs_does_not_grow_with_the_followers() {
     let world = World::new().await;
-    let node = world.node().await;
+    // However slow the machine, no session is looked up anew while statements are counted.
+    let node = world.node_with(|config| config.cache.session_ttl_seconds = 600).await;
     let [alice, bob, _] = register(&node).await;
     alice.send(&bob, "hello", "1").await.data();
     let cost = async || node.statements(publish(&alice)).await.1;
