@@ -16,6 +16,8 @@ pub struct Model {
     pub feed_epoch: i32,
     /// When the installation was made.
     pub created_at: DateTimeUtc,
+    /// The latest number of a change to a user that others see.
+    pub last_user_change: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -37,6 +37,8 @@ pub struct Model {
     pub key_vault: Option<Vec<u8>>,
     /// When the public keys last changed; absent until there are any.
     pub keys_changed_at: Option<DateTimeUtc>,
+    /// The number of the last change that others see, in the order of commits; 0 before the first.
+    pub change_sequence: i64,
     /// The signed-in devices.
     #[sea_orm(has_many)]
     pub sessions: HasMany<super::sessions::Entity>,

@@ -3,7 +3,6 @@
 use std::{
     net::{Ipv4Addr, TcpListener},
     os::unix::fs::PermissionsExt,
-    process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,14 +17,11 @@ use qv_tests::{
     client::{Answer, Client, PASSWORD},
     mail::{LINK_BASE, MailServer},
     operation,
+    process::Process,
     world::{Node, World, manual_clock},
 };
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    process::Command,
-};
 
 const NEXT: &str = "quartz-lantern-otter-mosaic-7";
 
@@ -384,27 +380,10 @@ async fn no_secret_of_a_mail_is_in_the_log() {
     let world = World::new().await;
     let mut mails = MailServer::start().await;
     let environment = world.environment("one").into_iter().chain(MailServer::settings(mails.port));
-    let mut process = Command::from(crate::start::binary())
-        .envs(environment)
-        .env("QUANTUMVAULT__LOG__FILTER", "trace")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("it runs");
-    let mut log = process.stderr.take().expect("a log");
-    let log = tokio::spawn(async move {
-        let mut text = String::new();
-        log.read_to_string(&mut text).await.map(|_| text)
-    });
-    let mut lines = BufReader::new(process.stdout.take().expect("an output")).lines();
-    let address = loop {
-        let line = lines.next_line().await.expect("an output").expect("a line with the address");
-        if let Some((_, rest)) = line.split_once("ws://") {
-            break rest.trim_end_matches("/graphql").parse().expect("an address");
-        }
-    };
-    let client = Client::new(address);
+    let mut command = crate::start::binary();
+    command.envs(environment);
+    let process = Process::start(command).await;
+    let client = process.client();
     client.register("alice").await;
     let verification = linked(&mails.letter().await, "verify-email");
     verify(&client, &verification).await.data();
@@ -412,11 +391,7 @@ async fn no_secret_of_a_mail_is_in_the_log() {
     let token = linked(&mails.letter().await, "reset-password");
     reset(&client, &token, NEXT).await.data();
     mails.letter().await;
-    let pid = process.id().expect("it runs").to_string();
-    Command::new("kill").arg(pid).status().await.expect("it is told to stop");
-    assert!(process.wait().await.expect("it ends").success());
-    let log = log.await.expect("a log").expect("text");
-    assert!(log.contains("stopping"), "{log}");
+    let log = process.stop().await;
     for secret in [&verification, &token, PASSWORD, NEXT] {
         assert!(!log.contains(secret), "{secret} is in the log: {log}");
     }

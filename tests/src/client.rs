@@ -197,6 +197,11 @@ pub fn draft(recipient: &Client, content: &str, client_message_id: &str) -> Valu
     } })
 }
 
+/// The bytes that the API has written.
+pub fn bytes(value: &Value) -> Vec<u8> {
+    BASE64_STANDARD.decode(value.as_str().expect("text")).expect("base 64")
+}
+
 /// Bytes as the API writes them.
 #[must_use]
 pub fn base64(bytes: impl AsRef<[u8]>) -> String {

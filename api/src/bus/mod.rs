@@ -43,9 +43,14 @@ impl Bus {
 
     /// Tells everyone who listens, on every node, that there is news.
     pub fn publish(&self, topic: Topic) {
+        self.publish_all([topic]);
+    }
+
+    /// The same of many topics together.
+    pub fn publish_all(&self, topics: impl IntoIterator<Item = Topic>) {
         match self {
-            Self::Local(topics) => topics.notify(&topic.to_string()),
-            Self::Redis(bus) => bus.publish(topic),
+            Self::Local(local) => topics.into_iter().for_each(|topic| local.notify(&topic.to_string())),
+            Self::Redis(bus) => bus.publish_all(topics),
         }
     }
 
@@ -120,6 +125,9 @@ mod tests {
         let mut again = there.subscribe(alice);
         here.publish(alice);
         here.publish(alice);
+        soon(again.news()).await;
+        // More than go in one round trip, and the one that is heard is the last.
+        here.publish_all((3..1000).map(|n| Topic::Contacts(UserId(Uuid::from_u128(n)))).chain([alice]));
         soon(again.news()).await;
     }
 

@@ -22,8 +22,10 @@ use crate::{
     domain::{Random, event::Topic},
 };
 
-/// Hints that may wait to be sent; past it they are dropped, and listeners find the news by polling.
+/// Batches of hints that may wait to be sent; past it they are dropped, and listeners find the news by polling.
 const OUTBOX: usize = 4096;
+/// Hints in one round trip.
+const PIPELINE: usize = 256;
 /// How soon a silent Redis is noticed, and a lost one tried again.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -32,7 +34,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(1);
 pub struct RedisBus {
     topics: Topics,
     prefix: Arc<str>,
-    outbox: mpsc::Sender<String>,
+    outbox: mpsc::Sender<Vec<String>>,
     ear: Arc<Ear>,
 }
 
@@ -49,11 +51,11 @@ impl RedisBus {
         Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), outbox, ear })
     }
 
-    pub(super) fn publish(&self, topic: Topic) {
-        let channel = self.channel(topic);
+    pub(super) fn publish_all(&self, topics: impl IntoIterator<Item = Topic>) {
+        let channels: Vec<_> = topics.into_iter().map(|topic| self.channel(topic)).collect();
         // Who listens on this node need not wait for Redis, nor lose the hint with it.
-        self.topics.notify(&channel);
-        if self.outbox.try_send(channel).is_err() {
+        channels.iter().for_each(|channel| self.topics.notify(channel));
+        if self.outbox.try_send(channels).is_err() {
             tracing::warn!("the bus drops hints: too many wait to be sent");
         }
     }
@@ -188,15 +190,17 @@ fn connect(settings: &config::Redis, ear: Option<Arc<Ear>>) -> Result<Connection
     ConnectionManager::new_lazy_with_config(client, config).map_err(text)
 }
 
-async fn speak(mut connection: ConnectionManager, node: String, mut hints: mpsc::Receiver<String>) {
-    let mut channels = Vec::new();
-    while hints.recv_many(&mut channels, 256).await > 0 {
-        let mut pipeline = redis::pipe();
-        for channel in channels.drain(..) {
-            pipeline.publish(channel, &node).ignore();
-        }
-        if let Err(error) = pipeline.exec_async(&mut connection).await {
-            tracing::warn!(%error, "the bus cannot tell other nodes");
+async fn speak(mut connection: ConnectionManager, node: String, mut hints: mpsc::Receiver<Vec<String>>) {
+    let mut batches = Vec::new();
+    while hints.recv_many(&mut batches, PIPELINE).await > 0 {
+        for channels in batches.drain(..).flatten().collect::<Vec<_>>().chunks(PIPELINE) {
+            let mut pipeline = redis::pipe();
+            for channel in channels {
+                pipeline.publish(channel, &node).ignore();
+            }
+            if let Err(error) = pipeline.exec_async(&mut connection).await {
+                tracing::warn!(%error, "the bus cannot tell other nodes");
+            }
         }
     }
 }

@@ -107,6 +107,7 @@ pub struct RateLimits {
     pub mail_by_network: Rate,
     pub mail_by_recipient: Rate,
     pub send_by_user: Rate,
+    pub keys_by_user: Rate,
     pub cost_by_caller: Rate,
 }
 

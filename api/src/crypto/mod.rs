@@ -4,6 +4,7 @@ pub mod access_token;
 mod fingerprint;
 pub mod passkeys;
 pub mod password;
+pub mod public_keys;
 pub mod seal;
 pub mod token;
 

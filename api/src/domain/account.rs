@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{SessionId, Timestamp, UserId};
 
+/// The largest key vault, in bytes: some copies of a user's two private keys, each wrapped its own way.
+pub const KEY_VAULT_MAX_BYTES: usize = 16 * 1024;
+
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {

@@ -13,6 +13,10 @@ pub enum Topic {
     Session(SessionId),
     /// The list of the user's sessions has changed.
     Sessions(UserId),
+    /// Others see something else of the user.
+    User(UserId),
+    /// The same of somebody whom the user has a conversation with.
+    Contacts(UserId),
 }
 
 impl fmt::Display for Topic {
@@ -21,6 +25,8 @@ impl fmt::Display for Topic {
             Self::Mailbox(id) => write!(f, "mailbox:{id}"),
             Self::Session(id) => write!(f, "session:{id}"),
             Self::Sessions(id) => write!(f, "sessions:{id}"),
+            Self::User(id) => write!(f, "user:{id}"),
+            Self::Contacts(id) => write!(f, "contacts:{id}"),
         }
     }
 }

@@ -14,6 +14,7 @@ mod message;
 mod node;
 mod one_time_token;
 mod passkey;
+mod public_keys;
 pub mod response;
 mod roots;
 mod scalars;

@@ -12,9 +12,10 @@ use super::{
     node::NodeQuery,
     one_time_token::OneTimeTokenMutation,
     passkey::PasskeyMutation,
+    public_keys::PublicKeysMutation,
     service_config::ServiceConfigQuery,
     session::{SessionMutation, SessionSubscription},
-    user::UserQuery,
+    user::{UserQuery, UserSubscription},
     viewer::ViewerQuery,
 };
 
@@ -24,8 +25,15 @@ pub struct Query(ViewerQuery, AdminQuery, NodeQuery, UserQuery, ServiceConfigQue
 
 /// Changes: each takes one input and returns what it changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutation, OneTimeTokenMutation, SessionMutation, PasskeyMutation, MessageMutation);
+pub struct Mutation(
+    AccountMutation,
+    OneTimeTokenMutation,
+    SessionMutation,
+    PasskeyMutation,
+    PublicKeysMutation,
+    MessageMutation,
+);
 
 /// Events.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(FeedSubscription, SessionSubscription);
+pub struct Subscription(FeedSubscription, UserSubscription, SessionSubscription);

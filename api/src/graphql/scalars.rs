@@ -24,6 +24,11 @@ impl ScalarType for Base64 {
         }
     }
 
+    /// Asked of variables before anything runs, so that a refusal names the place in the input.
+    fn is_valid(value: &Value) -> bool {
+        matches!(value, Value::String(text) if BASE64_STANDARD.decode(text).is_ok())
+    }
+
     fn to_value(&self) -> Value {
         Value::String(BASE64_STANDARD.encode(&self.0))
     }

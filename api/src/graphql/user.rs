@@ -1,17 +1,18 @@
 //! Users and their public keys.
 
-use async_graphql::{Context, ID, Object, OneofObject};
+use async_graphql::{Context, ID, Object, OneofObject, Subscription};
+use futures_util::{Stream, StreamExt};
 
 use super::{
     connection::{Connection, arguments},
-    error::Result,
+    error::{Error, Result},
     loaders::KeysOf,
     scalars::{Base64, parse_id},
     scope::Scope,
 };
 use crate::{
     domain::{self, Timestamp},
-    service::{self, Error, users::Lookup},
+    service::{self, users::Lookup},
 };
 
 /// A user, as anyone signed in may see it.
@@ -85,6 +86,10 @@ impl PublicKeys {
     }
 
     /// Twelve groups of five digits over both keys, for two people to compare.
+    ///
+    /// Let each device compute its own from the keys it uses: SHA-512 of the text `quantumvault fingerprint 1`, `ecc`
+    /// and `pqc`, one behind the other; of that, each five of the first sixty bytes, read as a number with the highest
+    /// byte first, modulo 100000, in five digits.
     async fn fingerprint(&self) -> &str {
         &self.0.fingerprint
     }
@@ -98,7 +103,7 @@ impl PublicKeys {
 impl User {
     /// The user that something refers to.
     pub(super) async fn load(scope: &Scope, id: domain::UserId) -> Result<Self> {
-        let user = scope.loader.load_one(id).await?.ok_or(Error::NotFound("user"))?;
+        let user = scope.loader.load_one(id).await?.ok_or(service::Error::NotFound("user"))?;
         Ok(Self { scope: scope.clone(), user })
     }
 }
@@ -145,5 +150,32 @@ impl UserQuery {
         let page = arguments(first, after, last, before);
         let users = service::users::list(&scope.op, search.as_deref(), &page).await?;
         Ok(Some(Connection::of(users, |user| User { scope: scope.clone(), user })))
+    }
+}
+
+/// Changes to users.
+#[derive(Default)]
+pub struct UserSubscription;
+
+/// Changes to users.
+#[Subscription]
+impl UserSubscription {
+    /// Users as they are after each change to their keys, `isActive` or `isVerified` from now on.
+    ///
+    /// Those named, or everyone whom the caller has a conversation with, also one that begins later. Several changes
+    /// in a short time may come as one. A client that has been away asks for the users it knows once it is back.
+    async fn user_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "1 to 100 users; an id that is nobody's is never heard of. Everyone, if left out.")]
+        ids: Option<Vec<ID>>,
+    ) -> Result<impl Stream<Item = Result<User>> + use<>> {
+        let scope = Scope::of(ctx).clone();
+        let ids = ids.map(|ids| ids.iter().map(|id| parse_id("ids", id)).collect::<Result<_>>()).transpose()?;
+        let changes = service::user_changes::follow(scope.op.clone(), ids).await?;
+        Ok(changes.map(move |user| match user {
+            Ok(user) => Ok(User { scope: scope.clone(), user }),
+            Err(error) => Err(Error::from(error)),
+        }))
     }
 }

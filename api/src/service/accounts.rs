@@ -137,12 +137,15 @@ pub async fn deactivate(op: &Operation, password: SecretString) -> Result<(), Er
 /// Takes an account out of use, for its owner or an operator.
 pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
     let tx = op.backend.store.begin().await?;
-    store::accounts::deactivate(tx.db(), id).await?;
+    let was_active = store::accounts::deactivate(tx.db(), id).await?;
     store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.deactivated", &id)]).await?;
     let ended = sessions::end_others(op, &tx, id, None).await?;
+    if was_active {
+        store::user_changes::record(tx.db(), id).await?;
+    }
     tx.commit().await?;
-    users::changed(op, id).await;
     sessions::announce(&op.backend, id, &ended).await;
+    users::changed(op, id).await;
     Ok(())
 }
 

@@ -87,6 +87,12 @@ pub(super) async fn spend_send(op: &Operation, sender: UserId) -> Result<(), Err
     spend(&op.backend, "send", &sender.to_string(), limit(rate, Fallback::Open)).await
 }
 
+/// Counts a publication of keys, whose price is paid by all who follow the user.
+pub(super) async fn spend_keys(op: &Operation, id: UserId) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.keys_by_user;
+    spend(&op.backend, "keys", &id.to_string(), limit(rate, Fallback::Local)).await
+}
+
 async fn spend(backend: &Arc<Backend>, action: &str, subject: &str, limit: Limit) -> Result<(), Error> {
     if !backend.config.rate_limits.enabled {
         return Ok(());

@@ -17,9 +17,11 @@ pub mod one_time_tokens;
 mod operation;
 mod page;
 pub mod passkeys;
+pub mod public_keys;
 pub mod purge;
 pub mod recovery;
 pub mod sessions;
+pub mod user_changes;
 pub mod users;
 
 pub use self::{

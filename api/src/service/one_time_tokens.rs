@@ -66,8 +66,11 @@ pub async fn verify_email(op: &Operation, token: &SecretString) -> Result<UserId
     let id = store::one_time_tokens::find(store.db(), purpose, &digest, now).await?.ok_or_else(unusable)?;
     let tx = store.begin().await?;
     spend(op, &tx, id, (purpose, &digest)).await?;
-    store::accounts::verify(tx.db(), id, now).await?;
+    let is_news = store::accounts::verify(tx.db(), id, now).await?;
     store::audit_logs::insert_many(tx.db(), [op.entry(id, "email.verified", &id)]).await?;
+    if is_news {
+        store::user_changes::record(tx.db(), id).await?;
+    }
     tx.commit().await?;
     users::changed(op, id).await;
     Ok(id)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Connection, Error, Operation};
+use super::{Connection, Error, Operation, user_changes};
 use crate::{
     cache::Key,
     crypto::fingerprint,
@@ -82,9 +82,10 @@ pub async fn list(op: &Operation, search: Option<&str>, arguments: &PageArgument
     Ok(op.connection(&list, slice, |user| user.username.clone()))
 }
 
-/// What follows each committed change to a user, so that nobody is shown the user as it was.
+/// What follows each committed change to a user: nobody is shown the user as it was, and its followers hear of it.
 pub(super) async fn changed(op: &Operation, id: UserId) {
     op.backend.cache.delete(&key(id)).await;
+    user_changes::announce(&op.backend, id).await;
 }
 
 fn key(id: UserId) -> Key<User> {

@@ -73,6 +73,7 @@ pub async fn insert(db: &impl ConnectionTrait, account: NewAccount<'_>) -> Resul
         role: Set(role_text(Role::User).to_owned()),
         key_vault: Set(None),
         keys_changed_at: Set(None),
+        change_sequence: Set(0),
     };
     Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
@@ -183,18 +184,18 @@ pub async fn reset_password(
     Ok(())
 }
 
-/// Notes that the address has been confirmed.
-pub async fn verify(db: &impl ConnectionTrait, id: UserId, now: Timestamp) -> Result<(), Error> {
+/// Notes that the address has been confirmed, and tells whether it was not before.
+pub async fn verify(db: &impl ConnectionTrait, id: UserId, now: Timestamp) -> Result<bool, Error> {
     let change = ActiveModel { is_verified: Set(true), updated_at: Set(now), ..Default::default() };
-    Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
-    Ok(())
+    let update = Entity::update_many().set(change).filter(Column::Id.eq(id.0)).filter(Column::IsVerified.eq(false));
+    Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// Takes an account out of use.
-pub async fn deactivate(db: &impl ConnectionTrait, id: UserId) -> Result<(), Error> {
+/// Takes an account out of use, and tells whether it was in use before.
+pub async fn deactivate(db: &impl ConnectionTrait, id: UserId) -> Result<bool, Error> {
     let change = ActiveModel { is_active: Set(false), ..Default::default() };
-    Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
-    Ok(())
+    let update = Entity::update_many().set(change).filter(Column::Id.eq(id.0)).filter(Column::IsActive.eq(true));
+    Ok(update.exec(db).await?.rows_affected == 1)
 }
 
 /// The role that a column names; whatever is not an admin's may no more than a user.

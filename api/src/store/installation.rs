@@ -31,6 +31,7 @@ pub async fn find_or_insert(
         cursor_key: Set(cursor_key.to_vec()),
         feed_epoch: Set(1),
         created_at: Set(now),
+        last_user_change: Set(0),
     };
     installation::Entity::insert_many([proposal])
         .on_conflict(OnConflict::column(installation::Column::Id).do_nothing().to_owned())

@@ -17,10 +17,12 @@ mod page;
 pub mod passkey_ceremonies;
 pub mod passkeys;
 pub mod password_failures;
+pub mod public_keys;
 pub mod purge;
 pub mod recovery;
 pub mod sessions;
 mod transaction;
+pub mod user_changes;
 pub mod users;
 
 use std::sync::{

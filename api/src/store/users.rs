@@ -11,13 +11,14 @@ use crate::domain::{Email, Page, Slice, Timestamp, User, UserId, Username, Usern
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
-struct UserRow {
+pub(super) struct UserRow {
     id: Uuid,
     username: String,
     is_active: bool,
     is_verified: bool,
     keys_changed_at: Option<Timestamp>,
     created_at: Timestamp,
+    pub(super) change_sequence: i64,
 }
 
 #[derive(DerivePartialModel)]

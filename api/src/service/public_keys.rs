@@ -1,0 +1,86 @@
+//! Publishing the keys that others encrypt for.
+
+use chrono::TimeDelta;
+
+use super::{Error, Operation, limits, users};
+use crate::{
+    crypto::public_keys,
+    domain::{UserId, account::KEY_VAULT_MAX_BYTES},
+    store::{self, public_keys::Stored},
+};
+
+/// What a user publishes, and what becomes of the own key vault.
+pub struct NewKeys {
+    /// X25519.
+    pub ecc: Vec<u8>,
+    /// ML-KEM-768.
+    pub pqc: Vec<u8>,
+    /// The private keys, wrapped on the device.
+    pub vault: Vault,
+}
+
+/// What becomes of a key vault.
+pub enum Vault {
+    /// It stays as it is.
+    Keep,
+    /// It goes.
+    Remove,
+    /// This takes its place.
+    Replace(Vec<u8>),
+}
+
+/// Puts these keys in the place of the caller's; the same ones again change nothing and nobody hears of them.
+pub async fn update(op: &Operation, keys: NewKeys) -> Result<UserId, Error> {
+    let id = op.viewer()?.user_id;
+    check(&keys)?;
+    limits::spend_keys(op, id).await?;
+    let now = op.backend.source.now();
+    let tx = op.backend.store.begin().await?;
+    let before = store::public_keys::lock(tx.db(), id).await?.ok_or(Error::NotFound("user"))?;
+    let mut after = Stored {
+        public_key_ecc: Some(keys.ecc),
+        public_key_pqc: Some(keys.pqc),
+        keys_changed_at: before.keys_changed_at,
+        key_vault: match keys.vault {
+            Vault::Keep => before.key_vault.clone(),
+            Vault::Remove => None,
+            Vault::Replace(vault) => Some(vault),
+        },
+    };
+    let are_new = (&before.public_key_ecc, &before.public_key_pqc) != (&after.public_key_ecc, &after.public_key_pqc);
+    let mut actions = Vec::new();
+    if are_new {
+        // Clients tell keys apart by this time, which must grow even where the clocks of two nodes differ.
+        after.keys_changed_at = before.keys_changed_at.map(|time| time + TimeDelta::microseconds(1)).max(Some(now));
+        actions.push(op.entry(id, "keys.updated", &id));
+    }
+    if before.key_vault != after.key_vault {
+        actions.push(op.entry(id, "key_vault.updated", &id));
+    }
+    if actions.is_empty() {
+        tx.rollback().await?;
+        return Ok(id);
+    }
+    store::public_keys::update(tx.db(), id, after, now).await?;
+    store::audit_logs::insert_many(tx.db(), actions).await?;
+    if are_new {
+        store::user_changes::record(tx.db(), id).await?;
+    }
+    tx.commit().await?;
+    if are_new {
+        users::changed(op, id).await;
+    }
+    Ok(id)
+}
+
+fn check(keys: &NewKeys) -> Result<(), Error> {
+    public_keys::check_ecc(&keys.ecc).map_err(|reason| Error::invalid("input.ecc", reason))?;
+    public_keys::check_pqc(&keys.pqc).map_err(|reason| Error::invalid("input.pqc", reason))?;
+    match &keys.vault {
+        Vault::Replace(vault) if !(1..=KEY_VAULT_MAX_BYTES).contains(&vault.len()) => {
+            let reason = format!("must have 1 to {KEY_VAULT_MAX_BYTES} bytes, and has {}", vault.len());
+            Err(Error::invalid("input.keyVault", reason))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,134 @@
+//! Changes to users, for whoever follows them: other keys, an address confirmed, an account out of use.
+//!
+//! The database numbers the changes in the order of their commits, and a stream keeps the number it has reached. The
+//! bus merely says when to look.
+
+use std::collections::VecDeque;
+
+use futures_util::{Stream, future::select_all, stream};
+
+use super::{Backend, Error, Operation};
+use crate::{
+    bus::Subscription,
+    domain::{User, UserId, event::Topic},
+    store::{self, user_changes::Followed},
+};
+
+/// Changed users read at a time by one stream.
+const BATCH: u64 = 50;
+/// Contacts told of a change at a time.
+const CONTACTS: u64 = 1000;
+
+/// Each of these users, or of whoever the caller has a conversation with, as it is after each change from now on.
+pub async fn follow(
+    op: Operation,
+    ids: Option<Vec<UserId>>,
+) -> Result<impl Stream<Item = Result<User, Error>> + use<>, Error> {
+    let viewer = op.viewer()?.user_id;
+    let max = op.backend.config.graphql.max_page_size;
+    let (followed, topics) = match ids {
+        None => (Followed::ContactsOf(viewer), vec![Topic::Contacts(viewer)]),
+        Some(ids) if (1..=max).contains(&ids.len()) => {
+            let topics = ids.iter().copied().map(Topic::User).collect();
+            (Followed::Named(ids), topics)
+        }
+        Some(ids) => {
+            return Err(Error::invalid("ids", format!("must have 1 to {max} ids, and has {}", ids.len())));
+        }
+    };
+    // Listening begins before the first look, so that nothing falls between the two.
+    let news = topics.into_iter().map(|topic| op.backend.bus.subscribe(topic)).collect();
+    let position = store::user_changes::latest(op.backend.store.db()).await?;
+    let changes = Changes { op, news, followed, position, ready: VecDeque::new() };
+    Ok(stream::unfold(Some(changes), |changes| async move {
+        let mut changes = changes?;
+        match changes.next().await {
+            Ok(user) => Some((Ok(user), Some(changes))),
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}
+
+/// Tells whoever may follow a user of a committed change.
+///
+/// What is lost on the way costs its followers time only, so nothing here fails what has been committed.
+pub(super) async fn announce(backend: &Backend, id: UserId) {
+    backend.bus.publish(Topic::User(id));
+    let mut after = None;
+    loop {
+        match store::user_changes::find_contacts(backend.store.db(), id, after, CONTACTS).await {
+            Ok(peers) => {
+                backend.bus.publish_all(peers.iter().copied().map(Topic::Contacts));
+                after = peers.last().copied();
+                if (peers.len() as u64) < CONTACTS {
+                    return;
+                }
+            }
+            Err(error) => return tracing::warn!(%error, "not all contacts hear of a changed user at once"),
+        }
+    }
+}
+
+struct Changes {
+    op: Operation,
+    news: Vec<Subscription>,
+    followed: Followed,
+    position: i64,
+    ready: VecDeque<(i64, User)>,
+}
+
+impl Changes {
+    async fn next(&mut self) -> Result<User, Error> {
+        loop {
+            if let Some((number, user)) = self.ready.pop_front() {
+                self.position = number;
+                return Ok(user);
+            }
+            let (latest, found) = self.look_on_a_task().await?;
+            self.ready = found;
+            if self.ready.is_empty() {
+                self.position = latest;
+                self.wait().await;
+            }
+        }
+    }
+
+    async fn wait(&mut self) {
+        let poll = self.op.backend.poll();
+        let news = select_all(self.news.iter_mut().map(|news| Box::pin(news.news())));
+        tokio::select! {
+            _ = news => {}
+            () = tokio::time::sleep(poll) => {}
+        }
+    }
+
+    /// Looks for changes, waiting for a database that is away.
+    ///
+    /// On a task, because a stream whose reader is slow is not polled: it would keep a connection of the pool from
+    /// everyone else for as long.
+    async fn look_on_a_task(&self) -> Result<(i64, VecDeque<(i64, User)>), Error> {
+        loop {
+            let looking = tokio::spawn(look(self.op.clone(), self.followed.clone(), self.position));
+            match looking.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
+                Err(Error::Unavailable { cause }) => {
+                    tracing::warn!(cause, "a stream of users waits for the database");
+                    tokio::time::sleep(self.op.backend.unassisted_poll()).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// The latest number, and the followed users among those whose last change is between the position and it.
+///
+/// A user who changes once more meanwhile has a higher number, and is found by the next look.
+async fn look(op: Operation, followed: Followed, position: i64) -> Result<(i64, VecDeque<(i64, User)>), Error> {
+    let db = op.backend.store.db();
+    let latest = store::user_changes::latest(db).await?;
+    if latest == position {
+        return Ok((latest, VecDeque::new()));
+    }
+    let found = store::user_changes::find_between(db, &followed, (position, latest), BATCH).await?;
+    Ok((latest, found.into()))
+}

@@ -1,0 +1,44 @@
+//! A user's own key material: what the user publishes, and what the user keeps here wrapped.
+
+use qv_entity::users::{ActiveModel, Column, Entity};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect,
+    sea_query::LockType,
+};
+
+use super::Error;
+use crate::domain::{Timestamp, UserId};
+
+/// The key material of one user.
+#[derive(Debug, Clone, PartialEq, Eq, DerivePartialModel)]
+#[sea_orm(entity = "Entity")]
+pub struct Stored {
+    /// X25519.
+    pub public_key_ecc: Option<Vec<u8>>,
+    /// ML-KEM-768.
+    pub public_key_pqc: Option<Vec<u8>>,
+    /// When these two were last set.
+    pub keys_changed_at: Option<Timestamp>,
+    /// The private keys, wrapped on the device.
+    pub key_vault: Option<Vec<u8>>,
+}
+
+/// What is stored of an account in use, whose row is kept for the transaction.
+pub async fn lock(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Stored>, Error> {
+    let select = Entity::find_by_id(id.0).filter(Column::IsActive.eq(true)).lock(LockType::NoKeyUpdate);
+    Ok(select.into_partial_model().one(db).await?)
+}
+
+/// Puts this in the place of what was stored.
+pub async fn update(db: &impl ConnectionTrait, id: UserId, keys: Stored, now: Timestamp) -> Result<(), Error> {
+    let change = ActiveModel {
+        public_key_ecc: Set(keys.public_key_ecc),
+        public_key_pqc: Set(keys.public_key_pqc),
+        keys_changed_at: Set(keys.keys_changed_at),
+        key_vault: Set(keys.key_vault),
+        updated_at: Set(now),
+        ..Default::default()
+    };
+    Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! Changes to users that others see, numbered in the order of their commits.
+
+use sea_orm_migration::{prelude::*, schema::big_integer};
+
+use crate::table::index;
+
+#[derive(DeriveMigrationName)]
+pub struct Migration;
+
+/// Where the latest number stands, and where each user's own does.
+const COLUMNS: [(&str, &str); 2] = [("installation", "last_user_change"), ("users", "change_sequence")];
+const INDEX: &str = "idx_users_change_sequence";
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        for (table, column) in COLUMNS {
+            let mut column = big_integer(column);
+            manager.alter_table(Table::alter().table(table).add_column(column.default(0)).take()).await?;
+        }
+        manager.create_index(index(INDEX, &["change_sequence"]).table("users").take()).await
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_index(Index::drop().name(INDEX).table("users").to_owned()).await?;
+        for (table, column) in COLUMNS {
+            manager.alter_table(Table::alter().table(table).drop_column(column).take()).await?;
+        }
+        Ok(())
+    }
+}

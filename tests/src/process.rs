@@ -1,0 +1,66 @@
+//! The real server as a process, with all that it says.
+
+use std::{net::SocketAddr, process::Stdio};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
+    process::{Child, ChildStdout, Command},
+    task::JoinHandle,
+};
+
+use crate::client::Client;
+
+/// A running server, which ends with the test.
+pub struct Process {
+    /// Where it serves.
+    pub address: SocketAddr,
+    child: Child,
+    output: BufReader<ChildStdout>,
+    said: String,
+    log: JoinHandle<String>,
+}
+
+impl Process {
+    /// Runs the binary with its log at the finest level, and waits until it is ready.
+    pub async fn start(command: std::process::Command) -> Self {
+        let mut child = Command::from(command)
+            .env("QUANTUMVAULT__LOG__FILTER", "trace")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it runs");
+        let mut log = child.stderr.take().expect("a log");
+        let log = tokio::spawn(async move {
+            let mut text = String::new();
+            log.read_to_string(&mut text).await.expect("text");
+            text
+        });
+        let mut output = BufReader::new(child.stdout.take().expect("an output"));
+        let mut said = String::new();
+        let address = loop {
+            assert_ne!(output.read_line(&mut said).await.expect("text"), 0, "it ended: {said}");
+            if let Some((_, rest)) = said.split_once("ws://") {
+                break rest.trim_end().trim_end_matches("/graphql").parse().expect("an address");
+            }
+        };
+        Self { address, child, output, said, log }
+    }
+
+    /// Somebody who talks to this server without a session.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// Stops it as an operator would; returns all that it has written anywhere.
+    pub async fn stop(mut self) -> String {
+        let pid = self.child.id().expect("it runs").to_string();
+        Command::new("kill").arg(pid).status().await.expect("it is told to stop");
+        assert!(self.child.wait().await.expect("it ends").success());
+        self.output.read_to_string(&mut self.said).await.expect("text");
+        let log = self.log.await.expect("a log");
+        assert!(log.contains("stopping"), "{log}");
+        self.said + &log
+    }
+}
