@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::TimeDelta;
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::{Error, keys, sessions::VerifiedTokens};
 use crate::{
@@ -12,11 +12,14 @@ use crate::{
     config::Config,
     crypto::{AccessTokens, Passkeys, Passwords, Seal, SigningKey},
     domain::Source,
-    limiter::{Fallback, Limit, Limiter, Local, Shared},
+    limiter::{Limiter, Local, Shared},
     link::Link,
     mail::{Outbox, Post},
     store::{self, Store},
 };
+
+/// The least time between two looks for signing keys that tokens ask for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why the server does not start: one sentence that names the setting and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,8 @@ pub struct Backend {
     pub(super) passkeys: Passkeys,
     pub(super) tokens: AccessTokens,
     pub(super) verified: VerifiedTokens,
+    /// When it was last looked for keys that a token named.
+    latest_look: Mutex<Option<Instant>>,
     pub(super) seal: Seal,
     /// Raised by a restore, after which a cursor may name what never happened.
     pub(super) epoch: i32,
@@ -76,6 +81,7 @@ impl Backend {
         let backend = Self {
             tokens: AccessTokens::new(&config.accounts.token_issuer, signing),
             verified: VerifiedTokens::default(),
+            latest_look: Mutex::default(),
             seal: Seal::new(&installation.cursor_key),
             epoch: installation.feed_epoch,
             outbox: Outbox::new(post, &config.mail, source.clone()),
@@ -111,10 +117,21 @@ impl Backend {
         }
     }
 
-    /// Whether it is worth to look for new keys: once a second, however many tokens name keys that do not exist.
-    pub(super) fn may_learn_signing_keys(&self) -> bool {
-        let once_a_second = Limit { interval: Duration::from_secs(1), burst: 1, fallback: Fallback::Local };
-        self.costs.check("signing keys", &once_a_second, 1).allowed
+    /// Learns the public keys by a look that begins after this was asked for, which whoever asks meanwhile shares.
+    ///
+    /// However many tokens name keys that do not exist, there are ten looks a second at most; and no token that names
+    /// one of a node that has just come is refused for want of a look.
+    pub(super) async fn learn_newer_signing_keys(&self) -> Result<(), Error> {
+        let asked = Instant::now();
+        let mut latest = self.latest_look.lock().await;
+        if latest.is_some_and(|began| began >= asked) {
+            return Ok(());
+        }
+        if let Some(began) = *latest {
+            tokio::time::sleep_until(began + LOOK_INTERVAL).await;
+        }
+        *latest = Some(Instant::now());
+        self.learn_signing_keys().await
     }
 
     /// Learns the public keys of nodes that have come since.

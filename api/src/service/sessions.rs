@@ -212,8 +212,8 @@ async fn claims(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<
     let token = SecretString::from(token);
     let claims = match backend.tokens.verify(&token, now) {
         // A node that has come since may have signed it.
-        Err(TokenError::UnknownKey(_)) if backend.may_learn_signing_keys() => {
-            backend.learn_signing_keys().await?;
+        Err(TokenError::UnknownKey(_)) => {
+            backend.learn_newer_signing_keys().await?;
             backend.tokens.verify(&token, now)
         }
         other => other,
