@@ -14,6 +14,7 @@ mod m20261123_000009_session_rotation;
 mod m20261123_000010_passkey_ceremonies;
 mod m20261123_000011_password_failures;
 mod m20261123_000012_unread_counts;
+mod m20261123_000014_metric_places;
 
 use sea_orm_migration::{
     prelude::*,
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000010_passkey_ceremonies::Migration),
             Box::new(m20261123_000011_password_failures::Migration),
             Box::new(m20261123_000012_unread_counts::Migration),
+            Box::new(m20261123_000014_metric_places::Migration),
         ]
     }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{SessionId, Timestamp, UserId};
 
-/// What an account may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What an account may do, each role more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Role {
     /// Uses the messenger.
     User,

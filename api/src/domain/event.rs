@@ -13,6 +13,8 @@ pub enum Topic {
     Session(SessionId),
     /// The list of the user's sessions has changed.
     Sessions(UserId),
+    /// Metrics were recorded.
+    Metrics,
 }
 
 impl fmt::Display for Topic {
@@ -21,6 +23,7 @@ impl fmt::Display for Topic {
             Self::Mailbox(id) => write!(f, "mailbox:{id}"),
             Self::Session(id) => write!(f, "session:{id}"),
             Self::Sessions(id) => write!(f, "sessions:{id}"),
+            Self::Metrics => f.write_str("metrics"),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     admin::AdminQuery,
     feed::FeedSubscription,
     message::MessageMutation,
+    metric::{MetricMutation, MetricSubscription},
     node::NodeQuery,
     one_time_token::OneTimeTokenMutation,
     passkey::PasskeyMutation,
@@ -24,8 +25,15 @@ pub struct Query(ViewerQuery, AdminQuery, NodeQuery, UserQuery, ServiceConfigQue
 
 /// Changes: each takes one input and returns what it changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutation, OneTimeTokenMutation, SessionMutation, PasskeyMutation, MessageMutation);
+pub struct Mutation(
+    AccountMutation,
+    OneTimeTokenMutation,
+    SessionMutation,
+    PasskeyMutation,
+    MessageMutation,
+    MetricMutation,
+);
 
 /// Events.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(FeedSubscription, SessionSubscription);
+pub struct Subscription(FeedSubscription, SessionSubscription, MetricSubscription);

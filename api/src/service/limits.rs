@@ -87,6 +87,12 @@ pub(super) async fn spend_send(op: &Operation, sender: UserId) -> Result<(), Err
     spend(&op.backend, "send", &sender.to_string(), limit(rate, Fallback::Open)).await
 }
 
+/// Counts a call that records metrics, whether or not it succeeds.
+pub(super) async fn spend_metrics(op: &Operation, user_id: UserId) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.metrics_by_user;
+    spend(&op.backend, "metrics", &user_id.to_string(), limit(rate, Fallback::Local)).await
+}
+
 async fn spend(backend: &Arc<Backend>, action: &str, subject: &str, limit: Limit) -> Result<(), Error> {
     if !backend.config.rate_limits.enabled {
         return Ok(());
