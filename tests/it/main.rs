@@ -13,6 +13,8 @@ mod inbox;
 mod mail;
 mod mark_read;
 mod messages;
+mod metrics;
+mod metrics_live;
 mod nodes;
 mod operator;
 mod pages;

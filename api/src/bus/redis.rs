@@ -54,7 +54,7 @@ impl RedisBus {
     pub(super) fn publish_all(&self, topics: impl IntoIterator<Item = Topic>) {
         let channels: Vec<_> = topics.into_iter().map(|topic| self.channel(topic)).collect();
         // Who listens on this node need not wait for Redis, nor lose the hint with it.
-        for channel in channels {
+        for channel in &channels {
             self.topics.notify(channel);
         }
         if self.outbox.try_send(channels).is_err() {

@@ -88,11 +88,12 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
 /// Whether what was proven at the start of a stream still holds; cheap enough to ask before each item.
 pub async fn still_valid(backend: &Arc<Backend>, viewer: &Viewer) -> bool {
     // While the database is away nobody can be shown to be revoked: what is open stays open.
-    backend.source.now() < viewer.expires_at && !has_ended(backend, viewer.session_id).await
+    backend.source.now() < viewer.expires_at && !has_ended(backend, viewer).await
 }
 
-/// Ends when the session has ended, on whichever node that was.
-pub fn watch(backend: &Arc<Backend>, session_id: SessionId) -> impl Future<Output = ()> + Send + 'static {
+/// Ends when the session has ended, on whichever node that was, or its user has lost the role.
+pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()> + Send + 'static {
+    let (session_id, role) = (viewer.session_id, viewer.role);
     let (backend, mut news) = (Arc::clone(backend), backend.bus.subscribe(Topic::Session(session_id)));
     async move {
         loop {
@@ -103,7 +104,7 @@ pub fn watch(backend: &Arc<Backend>, session_id: SessionId) -> impl Future<Outpu
             // Not from the cache: another node may have put the session back there just after it was taken out.
             let found =
                 Box::pin(store::sessions::find_alive(backend.store.db(), session_id, backend.source.now())).await;
-            if matches!(found, Ok(None)) {
+            if found.is_ok_and(|found| found.is_none_or(|alive| alive.role < role)) {
                 backend.cache.delete(&key(session_id)).await;
                 return;
             }
@@ -230,9 +231,13 @@ fn refusal(error: &TokenError) -> Error {
     })
 }
 
-/// Whether a session is known to be over. In a box, because streams ask seldom and would carry the room for it always.
-fn has_ended(backend: &Backend, id: SessionId) -> BoxFuture<'_, bool> {
-    Box::pin(async move { matches!(alive(backend, id).await, Ok(None)) })
+/// Whether a session, or the role in it, is known to be over. In a box, because streams ask seldom and would carry the
+/// room for it always.
+fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, bool> {
+    Box::pin(async move {
+        let found = alive(backend, viewer.session_id).await;
+        found.is_ok_and(|found| found.is_none_or(|alive| alive.role < viewer.role))
+    })
 }
 
 /// What is known of a session, remembered for a few seconds.
