@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::operator::said;
 
 /// A node with an operator who is signed in.
-async fn operated(world: &std::sync::Arc<World>) -> (Node, Client) {
+pub async fn operated(world: &std::sync::Arc<World>) -> (Node, Client) {
     let node = world.node().await;
     let registered = node.client().register("root-operator").await;
     said(world, &["user", "promote", "root-operator"]);

@@ -9,6 +9,7 @@ mod delete_messages;
 mod feed;
 mod feed_pages;
 mod inbox;
+mod health;
 mod mail;
 mod mark_read;
 mod messages;

@@ -6,6 +6,7 @@ use super::{
     audit::{AuditLog, AuditLogFilter},
     connection::{Connection, arguments},
     error::Result,
+    health::Health,
     loaders::SessionsOf,
     scope::Scope,
     user::User,
@@ -57,6 +58,11 @@ impl Admin {
         let page = arguments(first, after, last, before);
         let entries = service::audit::list(self.scope.op.admin()?, &filter, &page).await?;
         Ok(Connection::of(entries, |entry| AuditLog { scope: self.scope.clone(), entry }))
+    }
+
+    /// How the server and its parts are.
+    async fn health(&self) -> Result<Health> {
+        Ok(Health(service::health::report(self.scope.op.admin()?).await))
     }
 }
 

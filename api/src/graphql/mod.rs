@@ -9,6 +9,7 @@ mod conversation;
 pub mod documents;
 mod error;
 mod feed;
+mod health;
 mod loaders;
 mod message;
 mod node;

@@ -1,11 +1,14 @@
 //! The running server as use cases see it: its stores, keys and rules.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as Moment},
+};
 
 use chrono::TimeDelta;
 use tokio::time::Instant;
 
-use super::{Error, keys, sessions::VerifiedTokens};
+use super::{Error, health, keys, sessions::VerifiedTokens};
 use crate::{
     bus::Bus,
     cache::Cache,
@@ -41,6 +44,8 @@ pub struct Backend {
     pub(super) epoch: i32,
     pub(super) outbox: Outbox,
     pub(super) source: Source,
+    pub(super) health: health::Latest,
+    pub(super) started: Moment,
 }
 
 impl Backend {
@@ -88,6 +93,8 @@ impl Backend {
             passkeys,
             source,
             config,
+            health: health::Latest::default(),
+            started: Moment::now(),
         };
         backend.learn_signing_keys().await.map_err(|error| stop(&error))?;
         Ok(Arc::new(backend))

@@ -28,6 +28,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use qv_migration as migration;
 use sea_orm::DatabaseConnection;
 use tokio::sync::Mutex;
 
@@ -62,6 +63,12 @@ impl Store {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
         Ok(self.db.ping().await?)
+    }
+
+    /// The changes of the schema that this binary knows and the database does not have.
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
+        let known = migration::status(&self.db).await?;
+        Ok(known.into_iter().filter(|(_, is_applied)| !is_applied).map(|(name, _)| name).collect())
     }
 
     /// Ends all connections after what they are doing.
