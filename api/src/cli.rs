@@ -114,10 +114,13 @@ pub fn run() -> ExitCode {
 
 fn with_settings<F: Future<Output = Outcome>>(command: impl FnOnce(Config) -> F) -> Outcome {
     let config = config::load(std::env::vars()).map_err(text)?;
-    telemetry::start(&config.log).map_err(text)?;
     // Documents are kept shallow, but the stack is a second net below them.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build();
-    runtime.map_err(text)?.block_on(command(config))
+    let runtime = runtime.map_err(text)?;
+    let telemetry = telemetry::start(&config.log, &config.traces, runtime.handle()).map_err(text)?;
+    let outcome = runtime.block_on(command(config));
+    telemetry.finish();
+    outcome
 }
 
 async fn serve(config: Config) -> Outcome {

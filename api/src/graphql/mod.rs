@@ -9,6 +9,7 @@ mod conversation;
 pub mod documents;
 mod error;
 mod feed;
+mod fields;
 mod health;
 mod loaders;
 mod message;

@@ -10,13 +10,13 @@ use poem::http::StatusCode;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::Instrument;
 
-use super::Front;
+use super::{Front, journal::Following};
 use crate::{
     domain::{Client, ErrorCode, Viewer},
     graphql::{
         self, LastEventId,
         documents::{Call, Outline, Prepared, Refusal},
-        response,
+        response::{self, Finished},
     },
     service::{self, limits},
 };
@@ -42,6 +42,8 @@ pub struct Answer {
     pub retry_after_seconds: Option<u64>,
     /// The cursor of a feed's event.
     pub cursor: Option<String>,
+    /// The codes of its errors.
+    pub codes: Vec<ErrorCode>,
 }
 
 /// How an answer came about.
@@ -73,6 +75,7 @@ impl Front {
         let prepared = self.parts.documents.prepare(call).map_err(|refusals| Answer::refusals(refusals, request_id))?;
         limits::spend_cost(&self.parts.backend, &caller.client, caller.viewer.as_ref(), prepared.cost)
             .map_err(|error| Answer::error(&error, request_id))?;
+        self.tally.operation(prepared.kind);
         Ok(prepared)
     }
 
@@ -99,6 +102,7 @@ impl Front {
 
     /// Follows a subscription; a panic ends its stream with an error.
     pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
+        let mut following = Following::new(self, &caller, prepared.field.clone());
         let request_id = caller.client.request_id.clone();
         let (request, outline) = self.attach(prepared, caller);
         let stream = self.parts.schema.execute_stream(request);
@@ -111,6 +115,7 @@ impl Front {
                 }
                 Err(_) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
             })
+            .inspect(move |answer| following.note(answer))
             .boxed()
     }
 
@@ -169,7 +174,8 @@ impl Answer {
         };
         let retry_after_seconds = response.errors.iter().filter_map(retry_after_seconds).max();
         let cursor = cursor(&response.data);
-        Self { body: response::finish(response, request_id), outcome, retry_after_seconds, cursor }
+        let Finished { body, codes } = response::finish(response, request_id);
+        Self { body, outcome, retry_after_seconds, cursor, codes }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use chrono::TimeDelta;
 use tokio::time::Instant;
 
-use super::{Error, health, keys, sessions::VerifiedTokens};
+use super::{Error, health, keys, sessions::VerifiedTokens, vitals};
 use crate::{
     bus::Bus,
     cache::Cache,
@@ -45,6 +45,7 @@ pub struct Backend {
     pub(super) outbox: Outbox,
     pub(super) source: Source,
     pub(super) health: health::Latest,
+    pub(super) counted: vitals::Counted,
     pub(super) started: Moment,
 }
 
@@ -94,6 +95,7 @@ impl Backend {
             source,
             config,
             health: health::Latest::default(),
+            counted: vitals::Counted::default(),
             started: Moment::now(),
         };
         backend.learn_signing_keys().await.map_err(|error| stop(&error))?;

@@ -21,6 +21,7 @@ pub mod purge;
 pub mod recovery;
 pub mod sessions;
 pub mod users;
+pub mod vitals;
 
 pub use self::{
     backend::{Backend, StartError},

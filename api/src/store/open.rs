@@ -1,12 +1,6 @@
 //! Opening the database: the pool's rules, and what keeps a broken connection from harming the next request.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use qv_migration as migration;
 use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
@@ -17,7 +11,7 @@ use sqlx::{
 };
 use tokio::sync::Mutex;
 
-use super::Store;
+use super::{Statements, Store};
 use crate::config;
 
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -82,10 +76,13 @@ impl Store {
         let schema = Schema::open_or_create(url, settings).await?;
         schema.up().await?;
         let Schema(mut db) = schema;
-        let statements = Arc::new(AtomicU64::new(0));
+        let statements = Arc::new(Statements::default());
         let count = Arc::clone(&statements);
-        db.set_metric_callback(move |_| {
-            count.fetch_add(1, Ordering::Relaxed);
+        db.set_metric_callback(move |statement| {
+            count.durations.observe(statement.elapsed);
+            if statement.failed {
+                count.failed.add();
+            }
         });
         let writer = is_sqlite(url).then(|| Arc::new(Mutex::new(())));
         Ok(Self { db, writer, statements })

@@ -1,7 +1,10 @@
 //! Transactions that write.
 
+use std::time::Instant;
+
 use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::OwnedMutexGuard;
+use tracing::Instrument;
 
 use super::{Error, Store};
 
@@ -22,6 +25,7 @@ impl Store {
             Some(writer) => Some(writer.clone().lock_owned().await),
             None => None,
         };
+        let asked = Instant::now();
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
@@ -29,9 +33,11 @@ impl Store {
         let db = self.db().clone();
         // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
         // driver does not know of: whoever got the connection next would lose its writes.
-        let begun =
-            tokio::spawn(async move { Ok(Transaction { tx: db.begin_with_options(options).await?, _turn: turn }) });
-        begun.await.map_err(|error| DbErr::Custom(error.to_string()))?
+        let begin = async move { Ok(Transaction { tx: db.begin_with_options(options).await?, _turn: turn }) };
+        let begun = tokio::spawn(begin.in_current_span());
+        let begun = begun.await.map_err(|error| DbErr::Custom(error.to_string()))?;
+        self.statements.begins.observe(asked.elapsed());
+        begun
     }
 }
 
