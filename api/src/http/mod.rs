@@ -19,6 +19,8 @@ mod request;
 mod socket;
 mod sse;
 mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -21,11 +21,11 @@ impl Store {
     /// On SQLite it takes the write lock at once: a transaction that reads first and asks for the lock later is
     /// refused when another has written in between.
     pub async fn begin(&self) -> Result<Transaction, Error> {
+        let asked = Instant::now();
         let turn = match &self.writer {
             Some(writer) => Some(writer.clone().lock_owned().await),
             None => None,
         };
-        let asked = Instant::now();
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
