@@ -53,7 +53,9 @@ pub(super) async fn run(config: Result<Config, config::ConfigError>, as_json: bo
     let findings = match config {
         Ok(config) => examine(&config).await,
         // Nothing else is known then.
-        Err(error) => vec![Finding::fail("configuration", error, "correct it; `quantumvault config` prints all")],
+        Err(error) => {
+            vec![Finding::fail("configuration", error.to_string(), "correct it; `quantumvault config` prints all")]
+        }
     };
     if as_json {
         print(format!("{}\n", serde_json::to_string(&findings).map_err(|error| error.to_string())?))?;
@@ -89,7 +91,7 @@ fn folder(folder: &Path) -> Finding {
         return Finding::ok(check, format!("{shown} will be made at the first start"));
     }
     if let Err(error) = data_dir::prepare(folder) {
-        return Finding::fail(check, error, "let nobody but the server's user read it");
+        return Finding::fail(check, error.to_string(), "let nobody but the server's user read it");
     }
     let probe = folder.join(format!("doctor-{}.draft", std::process::id()));
     let written = OpenOptions::new().write(true).create_new(true).open(&probe).and_then(|_| fs::remove_file(&probe));
@@ -108,7 +110,9 @@ fn signing_key(folder: &Path) -> Finding {
     }
     match data_dir::signing_key(folder, &Random::System) {
         Ok(key) => Finding::ok(check, format!("{} can be used", key.kid)),
-        Err(error) => Finding::fail(check, error, "restore it, or remove it: everybody then refreshes once"),
+        Err(error) => {
+            Finding::fail(check, error.to_string(), "restore it, or remove it: everybody then refreshes once")
+        }
     }
 }
 
@@ -122,7 +126,7 @@ async fn database(config: &Config) -> Vec<Finding> {
     let began = Instant::now();
     let schema = match timeout(PATIENCE, store::Schema::open(&url, &config.database)).await {
         Ok(Ok(schema)) => schema,
-        Ok(Err(error)) => return vec![Finding::fail("database", error, "no node starts without it")],
+        Ok(Err(error)) => return vec![Finding::fail("database", error.to_string(), "no node starts without it")],
         Err(_) => {
             let remedy = "look at QUANTUMVAULT__DATABASE__URL and at what lies between";
             return vec![Finding::fail("database", "does not answer", remedy)];
@@ -143,7 +147,7 @@ async fn migrations(schema: &store::Schema) -> Finding {
     let check = "migrations";
     let remedy = "`quantumvault migrate up`, or start a node: it does so by itself";
     match (schema.status().await, schema.unknown().await) {
-        (Err(error), _) | (_, Err(error)) => Finding::fail(check, error, "look at the database's log"),
+        (Err(error), _) | (_, Err(error)) => Finding::fail(check, error.to_string(), "look at the database's log"),
         (Ok(_), Ok(unknown)) if !unknown.is_empty() => {
             let message = format!("the database has {}, which this release does not know", unknown.join(", "));
             Finding::fail(check, message, "run the newer release, or reverse them with it")
@@ -162,13 +166,13 @@ async fn redis(config: &Config) -> Vec<Finding> {
     let asked = clock_now();
     let link = match Link::open(&config.redis) {
         Ok(link) => link,
-        Err(error) => return vec![Finding::fail("redis", error, "correct QUANTUMVAULT__REDIS__URL")],
+        Err(error) => return vec![Finding::fail("redis", error.to_string(), "correct QUANTUMVAULT__REDIS__URL")],
     };
     match link.clock().await {
         Ok(theirs) => vec![Finding::ok("redis", "answers"), clock("redis clock", asked, theirs)],
         Err(error) => {
             let remedy = "start it, or correct QUANTUMVAULT__REDIS__URL; until then nodes are degraded";
-            vec![Finding::fail("redis", error, remedy)]
+            vec![Finding::fail("redis", error.to_string(), remedy)]
         }
     }
 }
@@ -176,7 +180,7 @@ async fn redis(config: &Config) -> Vec<Finding> {
 async fn mail(config: &Config) -> Finding {
     let check = "mail";
     match Post::open(config) {
-        Err(error) => Finding::fail(check, error, "correct it"),
+        Err(error) => Finding::fail(check, error.to_string(), "correct it"),
         Ok(post) => match timeout(PATIENCE, post.test()).await {
             Ok(Ok(())) => match config.mail_folder() {
                 Some(folder) if config.redis.is_set() => {
@@ -234,15 +238,15 @@ fn clock_now() -> Timestamp {
 }
 
 impl Finding {
-    fn ok(check: &'static str, message: impl ToString) -> Self {
-        Self { check, verdict: Verdict::Ok, message: message.to_string(), remedy: None }
+    fn ok(check: &'static str, message: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Ok, message: message.into(), remedy: None }
     }
 
-    fn warn(check: &'static str, message: impl ToString, remedy: &str) -> Self {
-        Self { check, verdict: Verdict::Warn, message: message.to_string(), remedy: Some(remedy.to_owned()) }
+    fn warn(check: &'static str, message: impl Into<String>, remedy: &str) -> Self {
+        Self { check, verdict: Verdict::Warn, message: message.into(), remedy: Some(remedy.to_owned()) }
     }
 
-    fn fail(check: &'static str, message: impl ToString, remedy: &str) -> Self {
+    fn fail(check: &'static str, message: impl Into<String>, remedy: &str) -> Self {
         Self { verdict: Verdict::Fail, ..Self::warn(check, message, remedy) }
     }
 

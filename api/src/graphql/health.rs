@@ -59,7 +59,7 @@ impl ComponentHealth<'_> {
         self.0.status.into()
     }
 
-    /// How long it took to answer, in milliseconds; null where nothing had to be asked, or nothing answered.
+    /// How long it took to answer, in milliseconds; null if it did not, or is in the process.
     async fn latency_ms(&self) -> Option<f64> {
         self.0.latency.map(|latency| latency.as_secs_f64() * 1000.0)
     }

@@ -92,7 +92,9 @@ impl Exchange<'_> {
                 // Each of them takes a place of its own.
                 drop(permit);
                 let answers = join_all(calls.into_iter().map(|call| self.member(call, caller.clone()))).await;
-                answers.iter().for_each(|answer| self.note(answer));
+                for answer in &answers {
+                    self.note(answer);
+                }
                 Ok(write_batch(&answers, self.accepted.media))
             }
         }

@@ -33,8 +33,8 @@ impl Store {
         let db = self.db().clone();
         // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
         // driver does not know of: whoever got the connection next would lose its writes.
-        let begin = async move { Ok(Transaction { tx: db.begin_with_options(options).await?, _turn: turn }) };
-        let begun = tokio::spawn(begin.in_current_span());
+        let work = async move { Ok(Transaction { tx: db.begin_with_options(options).await?, _turn: turn }) };
+        let begun = tokio::spawn(work.in_current_span());
         let begun = begun.await.map_err(|error| DbErr::Custom(error.to_string()))?;
         self.statements.begins.observe(asked.elapsed());
         begun

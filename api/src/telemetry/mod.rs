@@ -7,7 +7,7 @@ pub mod traces;
 use std::{io::IsTerminal, panic};
 
 use tokio::runtime::Handle;
-use tracing::Metadata;
+use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer,
     filter::{FilterExt, LevelFilter, filter_fn},
@@ -70,7 +70,9 @@ impl Telemetry {
     }
 }
 
-/// Spans of the database's library would only repeat what the line is about.
+/// Spans of the database's library would only repeat what the line is about, and at the level trace libraries write
+/// down what they carry: frames of sockets, and with them tokens and messages.
 fn belongs_to_a_line(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event() || metadata.target().starts_with("quantumvault")
+    let is_ours = metadata.target().starts_with("quantumvault");
+    is_ours || metadata.is_event() && *metadata.level() < Level::TRACE
 }

@@ -105,7 +105,7 @@ struct Post {
 impl HttpClient for Post {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         // Batches are made on a thread of their own, which has no runtime.
-        let posted = self.runtime.spawn(timeout(PATIENCE, post(request))).await;
+        let posted = self.runtime.spawn(async { timeout(PATIENCE, post(request)).await }).await;
         let answer = posted.map_err(HttpError::from).and_then(|in_time| in_time?);
         let is_away = !answer.as_ref().is_ok_and(|answer| answer.status().is_success());
         if is_away && !self.is_away.swap(true, Relaxed) {

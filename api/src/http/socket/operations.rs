@@ -74,7 +74,9 @@ impl Operations {
 
     /// The message that a step becomes. An error is the last word on its operation.
     pub fn message(&mut self, (id, answer): Step) -> String {
-        answer.iter().for_each(|answer| self.front.tally.answer(answer));
+        if let Some(answer) = &answer {
+            self.front.tally.answer(answer);
+        }
         match answer {
             Some(answer) if answer.ran() => message::next(&id, &answer),
             Some(answer) => {
