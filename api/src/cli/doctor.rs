@@ -166,7 +166,7 @@ async fn redis(config: &Config) -> Vec<Finding> {
     let asked = clock_now();
     let link = match Link::open(&config.redis) {
         Ok(link) => link,
-        Err(error) => return vec![Finding::fail("redis", error.to_string(), "correct QUANTUMVAULT__REDIS__URL")],
+        Err(error) => return vec![Finding::fail("redis", error, "correct QUANTUMVAULT__REDIS__URL")],
     };
     match link.clock().await {
         Ok(theirs) => vec![Finding::ok("redis", "answers"), clock("redis clock", asked, theirs)],
@@ -180,7 +180,7 @@ async fn redis(config: &Config) -> Vec<Finding> {
 async fn mail(config: &Config) -> Finding {
     let check = "mail";
     match Post::open(config) {
-        Err(error) => Finding::fail(check, error.to_string(), "correct it"),
+        Err(error) => Finding::fail(check, error, "correct it"),
         Ok(post) => match timeout(PATIENCE, post.test()).await {
             Ok(Ok(())) => match config.mail_folder() {
                 Some(folder) if config.redis.is_set() => {
