@@ -90,7 +90,7 @@ async fn a_panic_is_one_coded_error_and_the_connection_goes_on() {
     let mut connection = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let serving = tokio::spawn(serve(listener, endpoint(&front), Arc::clone(&front)));
     for panics in 1..=3 {
-        let answer = ask(&mut connection, "{ serviceConfig { mode } }").await;
+        let answer = ask(&mut connection, "{ serviceConfig { maxMessageBytes } }").await;
         assert!(answer.contains("INTERNAL_SERVER_ERROR") && answer.contains("requestId"), "{answer}");
         assert!(!answer.contains("the-cause"), "{answer}");
         assert_eq!(PANICS.read(), panics);
