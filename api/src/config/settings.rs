@@ -1,10 +1,10 @@
 //! The settings as plain structs; `config.default.toml` says what each means.
 #![expect(missing_docs, reason = "config.default.toml documents every field, once")]
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 
 use super::{Graphql, Http, Sockets};
 
@@ -29,6 +29,8 @@ pub struct Config {
     pub audit: Audit,
     pub metrics: Metrics,
     pub upkeep: Upkeep,
+    pub operations: Operations,
+    pub traces: Traces,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -166,6 +168,29 @@ pub struct Upkeep {
     pub interval_seconds: u32,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operations {
+    #[serde(deserialize_with = "address")]
+    pub listen: Option<SocketAddr>,
+    pub metrics_token: SecretString,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traces {
+    pub endpoint: String,
+    pub sample_percent: u8,
+}
+
+impl Traces {
+    /// Whether there is a collector.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        !self.endpoint.is_empty()
+    }
+}
+
 impl Config {
     /// The database's address, with the embedded file as the default.
     #[must_use]
@@ -210,4 +235,12 @@ impl Redis {
     pub fn is_set(&self) -> bool {
         !self.url.expose_secret().is_empty()
     }
+}
+
+/// An address, or nothing.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    (!text.is_empty())
+        .then(|| text.parse().map_err(|error| de::Error::custom(format!("`{text}`: {error}"))))
+        .transpose()
 }

@@ -11,5 +11,5 @@ pub mod token;
 pub use access_token::{AccessTokens, Claims, SigningKey, TokenError};
 pub use fingerprint::fingerprint;
 pub use passkeys::Passkeys;
-pub use password::{PasswordError, Passwords};
+pub use password::{Load, PasswordError, Passwords};
 pub use seal::Seal;

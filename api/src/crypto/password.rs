@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version, password_hash::phc::PasswordHash};
@@ -13,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 use zxcvbn::Score;
 
-use crate::{config, domain::Random};
+use crate::{config, domain::Random, telemetry::counters::Durations};
 
 /// Longer passwords are refused before any work is done on them.
 pub const PASSWORD_MAX_CHARACTERS: usize = 256;
@@ -32,6 +33,19 @@ pub enum PasswordError {
     Failed(String),
 }
 
+/// How much there is to do.
+#[derive(Debug)]
+pub struct Load<'a> {
+    /// Hashes that are computed.
+    pub running: usize,
+    /// That may be computed at a time.
+    pub most: usize,
+    /// That wait for their turn.
+    pub waiting: usize,
+    /// For how long each has waited.
+    pub waits: &'a Durations,
+}
+
 /// Hashes and compares passwords, a few at a time.
 #[derive(Clone)]
 pub struct Passwords {
@@ -40,6 +54,8 @@ pub struct Passwords {
     permits: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     queue: usize,
+    most: usize,
+    waits: Arc<Durations>,
     /// Compared with when there is no account, so that the answer takes as long.
     decoy: Arc<str>,
 }
@@ -56,6 +72,8 @@ impl Passwords {
             argon2,
             random,
             permits: Arc::new(Semaphore::new(permits)),
+            most: permits,
+            waits: Arc::default(),
             waiting: Arc::default(),
             queue: settings.queue,
             decoy,
@@ -90,14 +108,27 @@ impl Passwords {
         params.is_some_and(|params| cost(&params) == cost(self.argon2.params()))
     }
 
+    /// How much there is to do.
+    #[must_use]
+    pub fn load(&self) -> Load<'_> {
+        Load {
+            running: self.most.saturating_sub(self.permits.available_permits()),
+            most: self.most,
+            waiting: self.waiting.load(Ordering::Relaxed),
+            waits: &self.waits,
+        }
+    }
+
     /// Runs `work` on a blocking thread when it is its turn.
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
+        let asked = Instant::now();
         let permit = if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             permit
         } else {
             let _place = Place::take(&self.waiting, self.queue).ok_or(PasswordError::Busy)?;
             Arc::clone(&self.permits).acquire_owned().await.map_err(failed)?
         };
+        self.waits.observe(asked.elapsed());
         let task = move || {
             let done = work();
             drop(permit);

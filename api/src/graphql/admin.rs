@@ -6,6 +6,7 @@ use super::{
     audit::{AuditLog, AuditLogFilter},
     connection::{Connection, arguments},
     error::Result,
+    health::Health,
     loaders::SessionsOf,
     metric::{MetricBucket, MetricFilter, PerformanceMetric},
     scope::Scope,
@@ -86,6 +87,11 @@ impl Admin {
         let admin = self.scope.op.admin()?;
         let buckets = service::metrics::series(admin, &name, (since, until), bucket_seconds).await?;
         Ok(buckets.into_iter().map(MetricBucket::from).collect())
+    }
+
+    /// How the server and its parts are.
+    async fn health(&self) -> Result<Health> {
+        Ok(Health(service::health::report(self.scope.op.admin()?).await))
     }
 }
 

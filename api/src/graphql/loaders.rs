@@ -3,6 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::dataloader::{DataLoader, Loader};
+use tracing::Instrument;
 
 use crate::{
     domain::{
@@ -16,7 +17,7 @@ use crate::{
 /// Without a cache: caching belongs to the use cases, where writes invalidate. Without a delay: a batch is what was
 /// asked for by the time the executor has nothing else to do.
 pub(super) fn loader(op: &Operation) -> DataLoader<Batch> {
-    DataLoader::new(Batch(op.clone()), tokio::spawn).delay(Duration::ZERO)
+    DataLoader::new(Batch(op.clone()), |batch| tokio::spawn(batch.in_current_span())).delay(Duration::ZERO)
 }
 
 /// Reads a batch on behalf of an operation.

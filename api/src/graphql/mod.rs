@@ -9,6 +9,8 @@ mod conversation;
 pub mod documents;
 mod error;
 mod feed;
+mod fields;
+mod health;
 mod loaders;
 mod message;
 mod metric;

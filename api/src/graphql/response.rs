@@ -25,14 +25,21 @@ const INTERNAL_MESSAGE: &str = "Something went wrong here; the request's id lead
 /// in no other way.
 const UNREADABLE_INPUT: [&str; 2] = ["Failed to parse \"", "Expected input type \""];
 
+/// An answer as it goes out.
+#[derive(Debug)]
+pub struct Finished {
+    /// The JSON.
+    pub body: Bytes,
+    /// The codes of its errors.
+    pub codes: Vec<ErrorCode>,
+}
+
 /// An executed request's answer as JSON.
 #[must_use]
-pub fn finish(mut response: Response, request_id: &str) -> Bytes {
+pub fn finish(mut response: Response, request_id: &str) -> Finished {
     // An error of execution has a path; where none has one, nothing was executed, and `data` has no place (7.1.1).
     let is_request_error = is_request_error(&response);
-    for error in response.errors.iter_mut().take(MAX_ERRORS) {
-        settle(error, request_id);
-    }
+    let codes = response.errors.iter_mut().take(MAX_ERRORS).map(|error| settle(error, request_id)).collect();
     let mut out = Vec::with_capacity(1024);
     out.push(b'{');
     if !response.errors.is_empty() {
@@ -45,7 +52,7 @@ pub fn finish(mut response: Response, request_id: &str) -> Bytes {
         member(&mut out, "extensions", &response.extensions);
     }
     out.push(b'}');
-    out.into()
+    Finished { body: out.into(), codes }
 }
 
 /// Whether a response says that its request was not executed.
@@ -59,11 +66,11 @@ pub fn is_request_error(response: &Response) -> bool {
 /// The answer to a request that does not run, as JSON.
 #[must_use]
 pub fn refusal_json(refusals: Vec<Refusal>, request_id: &str) -> Bytes {
-    finish(Response::from_errors(refusals.into_iter().map(ServerError::from).collect()), request_id)
+    finish(Response::from_errors(refusals.into_iter().map(ServerError::from).collect()), request_id).body
 }
 
 /// Gives an error its code and the request's id; what nobody gave a known code is a fault of ours.
-fn settle(error: &mut ServerError, request_id: &str) {
+fn settle(error: &mut ServerError, request_id: &str) -> ErrorCode {
     let cause = error.source::<service::Error>().and_then(service::Error::cause);
     if let Some(cause) = cause {
         tracing::error!(request.id = request_id, error.path = path(error), cause, "a field failed");
@@ -90,6 +97,7 @@ fn settle(error: &mut ServerError, request_id: &str) {
     let extensions = extensions(error);
     extensions.set("code", code.as_str());
     extensions.set("requestId", request_id);
+    code
 }
 
 fn code(error: &ServerError) -> Option<ErrorCode> {

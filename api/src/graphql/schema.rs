@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Request, SDLExportOptions, ValidationMode};
 
 use super::{
+    fields::Fields,
     roots::{Mutation, Query, Subscription},
     scope::Scope,
 };
@@ -27,8 +28,9 @@ pub fn builder() -> Builder {
 
 /// The schema that answers. It does not validate: `documents` has done so, once for each text.
 #[must_use]
-pub fn schema() -> Schema {
-    builder().validation_mode(ValidationMode::Fast).finish()
+pub fn schema(traces_fields: bool) -> Schema {
+    let schema = builder().validation_mode(ValidationMode::Fast);
+    if traces_fields { schema.extension(Fields).finish() } else { schema.finish() }
 }
 
 /// The schema in the schema definition language, in a stable order.
@@ -40,7 +42,7 @@ pub fn sdl() -> String {
         .sorted_enum_items()
         .include_specified_by()
         .prefer_single_line_descriptions();
-    schema().sdl_with_options(options)
+    schema(false).sdl_with_options(options)
 }
 
 /// Gives a request who asks and of which backend.

@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::{
     Front, call,
     intake::{self, Work},
+    journal::{self, Entry},
     lease::Lease,
     negotiation::{Accepted, Media, negotiate},
     operation::{Answer, Caller, OperationType, Outcome, Permit},
@@ -55,8 +56,9 @@ impl Endpoint for Graphql {
         if accepted.media == Media::Html {
             return Ok(playground::page(&request));
         }
-        let exchange = Exchange { front, client, accepted, method: request.method().clone() };
-        Ok(exchange.respond(request).await.unwrap_or_else(|answer| write(answer, accepted.media)))
+        let entry = journal::of(&request);
+        let exchange = Exchange { front, client, accepted, method: request.method().clone(), entry };
+        Ok(exchange.respond(request).await.unwrap_or_else(|answer| exchange.write(answer)))
     }
 }
 
@@ -66,6 +68,7 @@ struct Exchange<'a> {
     client: Client,
     accepted: Accepted,
     method: Method,
+    entry: Arc<Entry>,
 }
 
 impl Exchange<'_> {
@@ -78,6 +81,9 @@ impl Exchange<'_> {
             Ok(viewer) => viewer,
             Err(answer) => return self.refuse(answer),
         };
+        if let Some(viewer) = viewer {
+            self.entry.identify(viewer.user_id);
+        }
         let last_event_id = request::text(request.headers(), "last-event-id").map(str::to_owned);
         let caller = Caller { client: self.client.clone(), viewer, last_event_id };
         match work {
@@ -86,6 +92,9 @@ impl Exchange<'_> {
                 // Each of them takes a place of its own.
                 drop(permit);
                 let answers = join_all(calls.into_iter().map(|call| self.member(call, caller.clone()))).await;
+                for answer in &answers {
+                    self.note(answer);
+                }
                 Ok(write_batch(&answers, self.accepted.media))
             }
         }
@@ -104,8 +113,18 @@ impl Exchange<'_> {
         Ok(if self.accepted.media == Media::EventStream {
             self.stream(once(async { answer }).boxed(), None)
         } else {
-            write(answer, self.accepted.media)
+            self.write(answer)
         })
+    }
+
+    fn write(&self, answer: Answer) -> Response {
+        self.note(&answer);
+        write(answer, self.accepted.media)
+    }
+
+    fn note(&self, answer: &Answer) {
+        self.front.tally.answer(answer);
+        self.entry.note(answer);
     }
 
     /// What was refused before it ran: an event stream reports it as its first and only result, since a client that asked
@@ -132,6 +151,7 @@ impl Exchange<'_> {
 
     /// Whether the method and the transport fit the kind of operation.
     fn allow(&self, prepared: Prepared) -> Result<Prepared, Answer> {
+        self.entry.classify(prepared.kind);
         match prepared.kind {
             // A link or an image of a foreign page can send a GET.
             OperationType::Mutation if self.method == Method::GET => {

@@ -9,7 +9,8 @@ use poem::{
 };
 use tracing::Instrument;
 
-use super::{Front, graphql::METHODS, request};
+use super::{Front, graphql::METHODS, journal::Entry, request};
+use crate::telemetry::traces;
 
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -69,16 +70,21 @@ impl<E: Endpoint> Endpoint for Dressed<E> {
         let client = request::client(&request, &self.front.request_ids, &settings.trusted_proxies);
         let request_id = client.request_id.clone();
         let origin = Origin::of(request.headers(), &settings.allowed_origins);
+        let entry = Arc::new(Entry::new(request.method(), request.uri().path()));
+        let answered_to = client.clone();
         let mut response = if request.method() == Method::OPTIONS {
             preflight(&origin)
         } else {
-            let span = tracing::info_span!("request", request.id = %request_id);
+            let span = tracing::info_span!("request", request.id = %request_id, otel.name = entry.name(), otel.kind = "server");
+            traces::adopt(&span, request.headers());
             request.set_data(client);
+            request.set_data(Arc::clone(&entry));
             let answer = AssertUnwindSafe(self.inner.get_response(request)).catch_unwind();
             // The panic hook has logged the cause.
             answer.instrument(span).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into())
         };
         dress(response.headers_mut(), origin, &request_id);
+        entry.close(&self.front, &answered_to, response.status());
         Ok(response)
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use poem::{Endpoint, Request, Response, http::StatusCode};
+use serde_json::{Value, json};
 
 use crate::service::{
     Backend,
-    health::{self, Readiness},
+    health::{self, Component, Status},
 };
 
 /// `/health/live`: the process answers.
 pub fn live() -> Response {
-    json(StatusCode::OK, "OK")
+    respond(StatusCode::OK, &json!({ "status": "OK" }))
 }
 
 /// `/health/ready`: the parts that it stands on answer.
@@ -21,14 +22,27 @@ impl Endpoint for Ready {
     type Output = Response;
 
     async fn call(&self, _: Request) -> poem::Result<Response> {
-        Ok(match health::readiness(&self.0).await {
-            Readiness::Ok => json(StatusCode::OK, "OK"),
-            Readiness::Degraded => json(StatusCode::OK, "DEGRADED"),
-            Readiness::Down => json(StatusCode::SERVICE_UNAVAILABLE, "DOWN"),
-        })
+        let health = health::check(&self.0).await;
+        let code = if health.status == Status::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        let components: Vec<_> = health.components.iter().map(component).collect();
+        Ok(respond(code, &json!({ "status": name(health.status), "components": components })))
     }
 }
 
-fn json(status: StatusCode, text: &str) -> Response {
-    Response::builder().status(status).content_type("application/json").body(format!(r#"{{"status":"{text}"}}"#))
+/// Without its message, which may name addresses: anybody can ask.
+fn component(component: &Component) -> Value {
+    let latency = component.latency.map(|latency| latency.as_secs_f64() * 1000.0);
+    json!({ "name": component.name, "status": name(component.status), "latencyMs": latency })
+}
+
+fn name(status: Status) -> &'static str {
+    match status {
+        Status::Ok => "OK",
+        Status::Degraded => "DEGRADED",
+        Status::Down => "DOWN",
+    }
+}
+
+fn respond(status: StatusCode, body: &Value) -> Response {
+    Response::builder().status(status).content_type("application/json").body(body.to_string())
 }

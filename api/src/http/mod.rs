@@ -1,19 +1,26 @@
 //! Bytes to requests and back: everything between a connection and an operation.
 
 mod call;
+mod exposition;
 mod graphql;
 mod headers;
 mod health;
 mod intake;
+mod journal;
 mod keys;
 mod lease;
 mod listener;
+mod metrics;
 mod negotiation;
 mod operation;
 mod playground;
+mod process;
 mod request;
 mod socket;
 mod sse;
+mod tally;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -22,14 +29,14 @@ use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    config::{Http, Sockets},
+    config::{Http, Operations, Sockets},
     domain::Source,
     graphql::{Schema, documents::Documents},
     service::Backend,
 };
 
 pub use self::listener::serve;
-use self::{headers::Dressed, request::RequestIds, socket::Seats};
+use self::{headers::Dressed, metrics::Metrics, request::RequestIds, socket::Seats, tally::Tally};
 
 /// Where GraphQL is served, by every transport.
 pub const PATH: &str = "/graphql";
@@ -48,6 +55,8 @@ pub struct Parts {
     pub http: Http,
     /// The settings of sockets.
     pub sockets: Sockets,
+    /// Who may see the figures, and where.
+    pub operations: Operations,
     /// Whether a browser is shown the explorer.
     pub explore: bool,
 }
@@ -62,6 +71,7 @@ pub struct Front {
     permits: Arc<Semaphore>,
     seats: Arc<Seats>,
     request_ids: RequestIds,
+    tally: Tally,
 }
 
 impl Front {
@@ -73,6 +83,7 @@ impl Front {
             seats: Arc::default(),
             request_ids: RequestIds::new(&parts.source),
             tasks: TaskTracker::new(),
+            tally: Tally::default(),
             stop,
             parts,
         })
@@ -83,11 +94,9 @@ impl Front {
 pub fn endpoint(front: &Arc<Front>) -> impl Endpoint<Output = Response> + 'static {
     let home = || Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, PATH).finish();
     let backend = &front.parts.backend;
-    let mut routes = Route::new()
+    let mut routes = probed(front, false)
         .at(PATH, graphql::Graphql(Arc::clone(front)))
         .at("/", make_sync(move |_| home()))
-        .at("/health/live", make_sync(|_| health::live()))
-        .at("/health/ready", health::Ready(Arc::clone(backend)))
         .at("/.well-known/jwks.json", keys::Keys(Arc::clone(backend)));
     if front.parts.explore {
         routes = routes
@@ -95,4 +104,16 @@ pub fn endpoint(front: &Arc<Front>) -> impl Endpoint<Output = Response> + 'stati
             .at("/graphql/assets/:name", make_sync(|request| playground::asset(&request)));
     }
     Dressed::new(front, routes)
+}
+
+/// What operators have an address of their own for, if the settings give them one.
+pub fn operations(front: &Arc<Front>) -> impl Endpoint<Output = Response> + 'static {
+    Dressed::new(front, probed(front, true))
+}
+
+fn probed(front: &Arc<Front>, is_for_operators: bool) -> Route {
+    Route::new()
+        .at("/health/live", make_sync(|_| health::live()))
+        .at("/health/ready", health::Ready(Arc::clone(&front.parts.backend)))
+        .at("/metrics", Metrics::new(front, is_for_operators))
 }

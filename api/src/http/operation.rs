@@ -13,13 +13,13 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::Front;
+use super::{Front, journal::Following};
 use crate::{
     domain::{Client, ErrorCode, Viewer},
     graphql::{
         self, LastEventId,
         documents::{Call, Outline, Prepared, Refusal},
-        response,
+        response::{self, Finished},
     },
     service::{self, limits, metrics},
 };
@@ -41,12 +41,12 @@ pub struct Answer {
     pub body: Bytes,
     /// How it came about.
     pub outcome: Outcome,
-    /// Whether anything went wrong.
-    pub has_errors: bool,
     /// When to try again, if an error says so.
     pub retry_after_seconds: Option<u64>,
     /// The cursor of a feed's event.
     pub cursor: Option<String>,
+    /// The codes of its errors.
+    pub codes: Vec<ErrorCode>,
 }
 
 /// How an answer came about.
@@ -78,6 +78,7 @@ impl Front {
         let prepared = self.parts.documents.prepare(call).map_err(|refusals| Answer::refusals(refusals, request_id))?;
         limits::spend_cost(&self.parts.backend, &caller.client, caller.viewer.as_ref(), prepared.cost)
             .map_err(|error| Answer::error(&error, request_id))?;
+        self.tally.operation(prepared.kind);
         Ok(prepared)
     }
 
@@ -101,12 +102,13 @@ impl Front {
             Ok(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
             Err(_) => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", &request_id),
         };
-        metrics::observe(&self.parts.backend, began.elapsed(), answer.has_errors);
+        metrics::observe(&self.parts.backend, began.elapsed(), !answer.codes.is_empty());
         answer
     }
 
     /// Follows a subscription; a panic ends its stream with an error.
     pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
+        let mut following = Following::new(self, &caller, prepared.field.clone());
         let request_id = caller.client.request_id.clone();
         let (request, outline) = self.attach(prepared, caller);
         let stream = self.parts.schema.execute_stream(request);
@@ -119,6 +121,7 @@ impl Front {
                 }
                 Err(_) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
             })
+            .inspect(move |answer| following.note(answer))
             .boxed()
     }
 
@@ -176,8 +179,9 @@ impl Answer {
             Outcome::Executed
         };
         let retry_after_seconds = response.errors.iter().filter_map(retry_after_seconds).max();
-        let (cursor, has_errors) = (cursor(&response.data), !response.errors.is_empty());
-        Self { body: response::finish(response, request_id), outcome, has_errors, retry_after_seconds, cursor }
+        let cursor = cursor(&response.data);
+        let Finished { body, codes } = response::finish(response, request_id);
+        Self { body, outcome, retry_after_seconds, cursor, codes }
     }
 }
 

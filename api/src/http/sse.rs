@@ -11,6 +11,7 @@ use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{Front, lease::Lease, operation::Answer};
+use crate::telemetry::counters::Counted;
 
 /// Silence after which a comment keeps proxies from closing the connection, and finds clients that are gone.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
@@ -25,6 +26,8 @@ pub fn respond(front: &Arc<Front>, answers: BoxStream<'static, Answer>, lease: L
         answers: Some(answers),
         lease,
         stopped: Box::pin(front.stop.clone().cancelled_owned()),
+        front: Arc::clone(front),
+        _open: front.tally.streams.hold("sse"),
         comments: interval_at(Instant::now() + COMMENT_EVERY, COMMENT_EVERY),
     };
     let body = stream::unfold(events, |mut events| async {
@@ -42,6 +45,8 @@ struct Events {
     lease: Lease,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     comments: Interval,
+    front: Arc<Front>,
+    _open: Counted,
 }
 
 impl Events {
@@ -53,6 +58,7 @@ impl Events {
             () = self.lease.over() => None,
             answer = answers.next() => if let Some(answer) = answer {
                 self.comments.reset();
+                self.front.tally.answer(&answer);
                 self.lease.admits().await.then(|| event(&answer))
             } else {
                 self.answers = None;

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::DateTime;
 use redis::{
     Client, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -16,7 +17,7 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use self::breaker::{Breaker, State};
-use crate::config;
+use crate::{config, domain::Timestamp};
 
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,17 @@ impl Link {
             Ok(Err(error)) => Err(self.fail(error.to_string())),
             Err(_) => Err(self.fail("no answer in time".to_owned())),
         }
+    }
+
+    /// What the clock of Redis says.
+    pub async fn clock(&self) -> Result<Timestamp, Away> {
+        let asked = self.ask(|mut redis| async move {
+            let time: (i64, i64) = redis::cmd("TIME").query_async(&mut redis).await?;
+            Ok(time)
+        });
+        let (seconds, micros) = asked.await?;
+        let time = DateTime::from_timestamp_micros(seconds.saturating_mul(1_000_000).saturating_add(micros));
+        time.ok_or_else(|| Away("its clock cannot be read".to_owned()))
     }
 
     fn fail(&self, reason: String) -> Away {

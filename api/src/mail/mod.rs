@@ -52,6 +52,15 @@ impl Post {
         Ok(Self { mailer, from })
     }
 
+    /// Whether letters would be taken, without one; the error says why not.
+    pub async fn test(&self) -> Result<(), String> {
+        match &self.mailer {
+            Mailer::Smtp(mailer) => mailer.test().await,
+            // Made at the start, with the rights it must have.
+            Mailer::Folder(_) => Ok(()),
+        }
+    }
+
     async fn send(&self, letter: &Letter, id: &str, now: Timestamp) -> Result<(), Failure> {
         let message = letter.message(&self.from, id, now);
         let message = message.map_err(|cause| Failure { cause, is_final: true })?;

@@ -1,6 +1,13 @@
 //! Letters on their way, written and sent beside the requests that caused them.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::{
     sync::Semaphore,
@@ -26,6 +33,8 @@ struct Inner {
     connections: Semaphore,
     tasks: TaskTracker,
     closing: CancellationToken,
+    /// Whether the latest try failed for a reason that the next letter will meet as well.
+    is_failing: AtomicBool,
 }
 
 impl Outbox {
@@ -41,6 +50,7 @@ impl Outbox {
             connections: Semaphore::new(CONNECTIONS),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+            is_failing: AtomicBool::new(false),
         }))
     }
 
@@ -48,6 +58,7 @@ impl Outbox {
     pub fn post(&self, letter: impl Future<Output = Option<Letter>> + Send + 'static) {
         let Ok(place) = Arc::clone(&self.0.queue).try_acquire_owned() else {
             tracing::error!("too many mails are waiting: one was dropped");
+            self.0.is_failing.store(true, Relaxed);
             return;
         };
         let inner = Arc::clone(&self.0);
@@ -57,6 +68,18 @@ impl Outbox {
             }
             drop(place);
         });
+    }
+
+    /// How many letters are under way.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.tasks.len()
+    }
+
+    /// Whether the latest letter could not be handed over, for a reason that is not its own.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.0.is_failing.load(Relaxed)
     }
 
     /// Waits for the letters under way until the deadline; each is tried once more at once, and then no more.
@@ -79,8 +102,14 @@ impl Inner {
             let sent = self.post.send(letter, &id, self.source.now()).await;
             drop(connection);
             match sent {
-                Ok(()) => return,
+                Ok(()) => {
+                    self.is_failing.store(false, Relaxed);
+                    return;
+                }
                 Err(Failure { cause, is_final }) => {
+                    if !is_final {
+                        self.is_failing.store(true, Relaxed);
+                    }
                     tracing::warn!(mail.id = id, attempt, cause, "a mail could not be sent");
                     if is_final || attempt == self.attempts || self.closing.is_cancelled() {
                         break;

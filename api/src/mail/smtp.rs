@@ -18,6 +18,14 @@ impl SmtpMailer {
         Ok(Self(builder.timeout(Some(TIMEOUT)).build()))
     }
 
+    pub(super) async fn test(&self) -> Result<(), String> {
+        match self.0.test_connection().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("it refuses connections".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     pub(super) async fn send(&self, message: Message) -> Result<(), Failure> {
         let sent = self.0.send(message).await;
         sent.map(drop).map_err(|error| Failure { is_final: error.is_permanent(), cause: error.to_string() })

@@ -1,11 +1,14 @@
 //! The running server as use cases see it: its stores, keys and rules.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as Moment},
+};
 
 use chrono::TimeDelta;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{Error, keys, metrics::Figures, sessions::VerifiedTokens};
+use super::{Error, health, keys, metrics::Figures, sessions::VerifiedTokens, vitals};
 use crate::{
     bus::Bus,
     cache::Cache,
@@ -49,6 +52,9 @@ pub struct Backend {
     /// Held by whoever writes metrics.
     pub(super) metric_turn: Mutex<()>,
     pub(super) source: Source,
+    pub(super) health: health::Latest,
+    pub(super) counted: vitals::Counted,
+    pub(super) started: Moment,
 }
 
 impl Backend {
@@ -99,6 +105,9 @@ impl Backend {
             passkeys,
             source,
             config,
+            health: health::Latest::default(),
+            counted: vitals::Counted::default(),
+            started: Moment::now(),
         };
         backend.learn_signing_keys().await.map_err(|error| stop(&error))?;
         Ok(Arc::new(backend))

@@ -87,6 +87,7 @@ impl Feed {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 self.position = event.sequence;
+                self.note_lag(&event);
                 return Ok(delivery(&self.op, event));
             }
             if self.is_drained && !self.is_caught_up {
@@ -102,6 +103,14 @@ impl Feed {
             }
             self.ready = self.read_on_a_task().await?;
             self.is_drained = self.ready.len() < self.op.backend.config.feed.batch_size.into();
+        }
+    }
+
+    /// Counts how late a message comes to a reader who has seen all before it.
+    fn note_lag(&self, event: &FeedEvent) {
+        if let (true, FeedEventKind::Sent, Some(message)) = (self.is_caught_up, event.kind, &event.message) {
+            let backend = &self.op.backend;
+            backend.counted.feed_lag.observe((backend.source.now() - message.created_at).to_std().unwrap_or_default());
         }
     }
 

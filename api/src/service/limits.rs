@@ -24,7 +24,7 @@ pub fn spend_cost(backend: &Backend, client: &Client, viewer: Option<&Viewer>, c
     }
     let subject = viewer.map_or_else(|| address(client), |viewer| viewer.user_id.to_string());
     let cost = u32::try_from(cost).unwrap_or(u32::MAX).max(1);
-    judge(backend.costs.check(&subject, &limit(settings.cost_by_caller, Fallback::Local), cost))
+    judge(backend, "cost", backend.costs.check(&subject, &limit(settings.cost_by_caller, Fallback::Local), cost))
 }
 
 /// Counts a registration, whether or not it succeeds.
@@ -73,7 +73,7 @@ pub(super) async fn spend_refresh(op: &Operation, id: SessionId) -> Result<(), E
 }
 
 /// Counts a mail that somebody asks for, by where that comes from and by whom it is for, whether or not one is sent.
-pub(super) async fn spend_mail(op: &Operation, kind: &str, recipient: &str) -> Result<(), Error> {
+pub(super) async fn spend_mail(op: &Operation, kind: &'static str, recipient: &str) -> Result<(), Error> {
     let limits = &op.backend.config.rate_limits;
     spend(&op.backend, kind, &address(&op.client), limit(limits.mail_by_network, Fallback::Local)).await?;
     let digest = u128::from_be_bytes(*token::digest(recipient).first_chunk().unwrap_or(&[0; 16]));
@@ -99,15 +99,19 @@ pub(super) async fn spend_metrics(op: &Operation, user_id: UserId) -> Result<(),
     spend(&op.backend, "metrics", &user_id.to_string(), limit(rate, Fallback::Local)).await
 }
 
-async fn spend(backend: &Arc<Backend>, action: &str, subject: &str, limit: Limit) -> Result<(), Error> {
+async fn spend(backend: &Arc<Backend>, action: &'static str, subject: &str, limit: Limit) -> Result<(), Error> {
     if !backend.config.rate_limits.enabled {
         return Ok(());
     }
-    judge(backend.limiter.check(&format!("{action}:{subject}"), &limit, 1).await)
+    judge(backend, action, backend.limiter.check(&format!("{action}:{subject}"), &limit, 1).await)
 }
 
-fn judge(decision: Decision) -> Result<(), Error> {
-    if decision.allowed { Ok(()) } else { Err(Error::RateLimited { retry_after: decision.retry_after }) }
+fn judge(backend: &Backend, action: &'static str, decision: Decision) -> Result<(), Error> {
+    if decision.allowed {
+        return Ok(());
+    }
+    backend.counted.refusals.add(action);
+    Err(Error::RateLimited { retry_after: decision.retry_after })
 }
 
 fn limit(rate: Rate, fallback: Fallback) -> Limit {

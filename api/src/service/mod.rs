@@ -24,6 +24,7 @@ pub mod recovery;
 pub mod sessions;
 pub mod user_changes;
 pub mod users;
+pub mod vitals;
 
 pub use self::{
     backend::{Backend, StartError},

@@ -243,7 +243,9 @@ fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, bool
 /// What is known of a session, remembered for a few seconds.
 async fn alive(backend: &Backend, id: SessionId) -> Result<Option<Alive>, Error> {
     let key = key(id);
-    if let Some(alive) = backend.cache.get(&key).await {
+    let remembered = backend.cache.get(&key).await;
+    backend.counted.sessions.note(remembered.is_some());
+    if let Some(alive) = remembered {
         return Ok(Some(alive));
     }
     let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;

@@ -52,6 +52,9 @@ pub async fn find_many(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId,
     let mut users: HashMap<_, _> =
         cache.get_many(&keys).await.into_iter().flatten().map(|user| (user.id, user)).collect();
     let missing: Vec<_> = ids.iter().copied().filter(|id| !users.contains_key(id)).collect();
+    for id in ids {
+        op.backend.counted.users.note(users.contains_key(id));
+    }
     if missing.is_empty() {
         return Ok(users);
     }

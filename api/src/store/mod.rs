@@ -27,13 +27,13 @@ mod transaction;
 pub mod user_changes;
 pub mod users;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
-use sea_orm::DatabaseConnection;
+use qv_migration as migration;
+use sea_orm::{DatabaseConnection, DbBackend};
 use tokio::sync::Mutex;
+
+use crate::telemetry::counters::{Counter, Durations};
 
 pub use self::{
     error::{Error, Unique},
@@ -47,7 +47,29 @@ pub struct Store {
     db: DatabaseConnection,
     /// SQLite has one writer at a time: waiting here is fair and costs nothing, waiting there is neither.
     writer: Option<Arc<Mutex<()>>>,
-    statements: Arc<AtomicU64>,
+    statements: Arc<Statements>,
+}
+
+/// What is counted of statements.
+#[derive(Debug, Default)]
+pub struct Statements {
+    /// How long each took, once it had a connection.
+    pub durations: Durations,
+    /// How many failed.
+    pub failed: Counter,
+    /// How long it took to begin a transaction, above all to get a connection.
+    pub begins: Durations,
+}
+
+/// Connections.
+#[derive(Debug, Clone, Copy)]
+pub struct Pool {
+    /// That are open.
+    pub size: usize,
+    /// That nobody uses.
+    pub idle: usize,
+    /// That may be open.
+    pub max: usize,
 }
 
 impl Store {
@@ -60,12 +82,38 @@ impl Store {
     /// How many statements have been run; tests hold this against what a request should need.
     #[must_use]
     pub fn statement_count(&self) -> u64 {
-        self.statements.load(Ordering::Relaxed)
+        self.statements.durations.count()
+    }
+
+    /// What is counted of statements.
+    #[must_use]
+    pub fn statements(&self) -> &Statements {
+        &self.statements
+    }
+
+    /// The connections.
+    #[must_use]
+    pub fn pool(&self) -> Pool {
+        fn of<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Pool {
+            let size = usize::try_from(pool.size()).unwrap_or(usize::MAX);
+            let max = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+            Pool { size, idle: pool.num_idle(), max }
+        }
+        match self.db.get_database_backend() {
+            DbBackend::Sqlite => of(self.db.get_sqlite_connection_pool()),
+            _ => of(self.db.get_postgres_connection_pool()),
+        }
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
         Ok(self.db.ping().await?)
+    }
+
+    /// The changes of the schema that this binary knows and the database does not have.
+    pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
+        let known = migration::status(&self.db).await?;
+        Ok(known.into_iter().filter(|(_, is_applied)| !is_applied).map(|(name, _)| name).collect())
     }
 
     /// Ends all connections after what they are doing.

@@ -1,15 +1,9 @@
 //! Opening the database: the pool's rules, and what keeps a broken connection from harming the next request.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use qv_migration as migration;
-use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{
     Connection as _,
@@ -17,8 +11,8 @@ use sqlx::{
 };
 use tokio::sync::Mutex;
 
-use super::Store;
-use crate::config;
+use super::{Statements, Store};
+use crate::{config, domain::Timestamp};
 
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 const IDLE_BEFORE_TEST: Duration = Duration::from_secs(30);
@@ -58,7 +52,7 @@ impl Schema {
 
     /// Applies what is pending.
     pub async fn up(&self) -> Result<(), OpenError> {
-        let unknown = migration::unknown(&self.0).await.map_err(OpenError::Migration)?;
+        let unknown = self.unknown().await?;
         if !unknown.is_empty() {
             return Err(OpenError::Newer(unknown.join(", ")));
         }
@@ -68,6 +62,22 @@ impl Schema {
     /// Reverses the latest `steps` migrations.
     pub async fn down(&self, steps: u32) -> Result<(), OpenError> {
         migration::down(&self.0, steps).await.map_err(OpenError::Migration)
+    }
+
+    /// What the database's clock says, where that is not this machine's.
+    pub async fn clock(&self) -> Result<Option<Timestamp>, OpenError> {
+        let backend = self.0.get_database_backend();
+        if backend == DbBackend::Sqlite {
+            return Ok(None);
+        }
+        let asked = self.0.query_one_raw(Statement::from_string(backend, "SELECT clock_timestamp() AS now")).await;
+        let row = asked.map_err(OpenError::Unreachable)?;
+        row.map(|row| row.try_get("", "now")).transpose().map_err(OpenError::Unreachable)
+    }
+
+    /// The migrations that the database has and this binary does not know.
+    pub async fn unknown(&self) -> Result<Vec<String>, OpenError> {
+        migration::unknown(&self.0).await.map_err(OpenError::Migration)
     }
 
     /// Every migration this binary knows, and whether it is applied.
@@ -82,10 +92,13 @@ impl Store {
         let schema = Schema::open_or_create(url, settings).await?;
         schema.up().await?;
         let Schema(mut db) = schema;
-        let statements = Arc::new(AtomicU64::new(0));
+        let statements = Arc::new(Statements::default());
         let count = Arc::clone(&statements);
-        db.set_metric_callback(move |_| {
-            count.fetch_add(1, Ordering::Relaxed);
+        db.set_metric_callback(move |statement| {
+            count.durations.observe(statement.elapsed);
+            if statement.failed {
+                count.failed.add();
+            }
         });
         let writer = is_sqlite(url).then(|| Arc::new(Mutex::new(())));
         Ok(Self { db, writer, statements })

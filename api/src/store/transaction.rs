@@ -1,7 +1,10 @@
 //! Transactions that write.
 
+use std::time::Instant;
+
 use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::sync::OwnedMutexGuard;
+use tracing::Instrument;
 
 use super::{Error, Store};
 
@@ -18,6 +21,7 @@ impl Store {
     /// On SQLite it takes the write lock at once: a transaction that reads first and asks for the lock later is
     /// refused when another has written in between.
     pub async fn begin(&self) -> Result<Transaction, Error> {
+        let asked = Instant::now();
         let turn = match &self.writer {
             Some(writer) => Some(writer.clone().lock_owned().await),
             None => None,
@@ -29,9 +33,11 @@ impl Store {
         let db = self.db().clone();
         // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
         // driver does not know of: whoever got the connection next would lose its writes.
-        let begun =
-            tokio::spawn(async move { Ok(Transaction { tx: db.begin_with_options(options).await?, _turn: turn }) });
-        begun.await.map_err(|error| DbErr::Custom(error.to_string()))?
+        let work = async move { Ok(Transaction { tx: db.begin_with_options(options).await?, _turn: turn }) };
+        let begun = tokio::spawn(work.in_current_span());
+        let begun = begun.await.map_err(|error| DbErr::Custom(error.to_string()))?;
+        self.statements.begins.observe(asked.elapsed());
+        begun
     }
 }
 

@@ -18,7 +18,7 @@ use async_graphql::{
     Extensions, Name, ObjectType, Pos, Request, SchemaBuilder, SubscriptionType, Variables,
     parser::{
         self,
-        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType},
+        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
     },
 };
 use moka::sync::Cache;
@@ -64,6 +64,8 @@ pub struct Prepared {
     pub operation_name: Option<String>,
     /// What it may cost, in the unit of `max_complexity`.
     pub cost: usize,
+    /// The field of the schema that a subscription follows.
+    pub field: Option<String>,
     /// What the answer has to look like: restore it before it is written.
     pub outline: Arc<Outline>,
 }
@@ -142,11 +144,13 @@ impl Documents {
             self.judge.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
         }
         let operation_name = operation_name.map(Name::to_string);
+        let follows = operation.ty == OperationType::Subscription;
+        let field = follows.then(|| document.first_field(&operation.selection_set.node)).flatten();
         let mut request = Request::new("").variables(variables);
         request.operation_name.clone_from(&operation_name);
         request.extensions = extensions;
         request.set_parsed_query(document.ast.clone());
-        Ok(Prepared { request, kind: operation.ty, operation_name, cost, outline })
+        Ok(Prepared { request, kind: operation.ty, operation_name, cost, field: field.map(str::to_owned), outline })
     }
 
     fn find(&self, call: &Call) -> Result<Arc<Document>, Vec<Refusal>> {
@@ -226,6 +230,18 @@ impl Document {
             Refusal::new(ErrorCode::OperationResolutionFailure, "The document has no operation of that name.")
         })?;
         Ok((name, &operation.node))
+    }
+
+    /// The first field of a selection, which for a subscription is the only one.
+    fn first_field<'a>(&'a self, selections: &'a SelectionSet) -> Option<&'a str> {
+        selections.items.iter().find_map(|selection| match &selection.node {
+            Selection::Field(field) => Some(field.node.name.node.as_str()),
+            Selection::InlineFragment(fragment) => self.first_field(&fragment.node.selection_set.node),
+            Selection::FragmentSpread(spread) => {
+                let fragment = self.ast.fragments.get(&spread.node.fragment_name.node)?;
+                self.first_field(&fragment.node.selection_set.node)
+            }
+        })
     }
 
     /// An estimate of the memory held: a node of the tree takes some hundred bytes for the few of its text.

@@ -22,7 +22,7 @@ async fn answer(query: &str, variables: Value) -> Value {
         Ok(prepared) => {
             let mut response = schema.execute(prepared.request).await;
             prepared.outline.restore(&mut response);
-            finish(response, ID)
+            finish(response, ID).body
         }
         Err(refusals) => refusal_json(refusals, ID),
     };
@@ -33,7 +33,7 @@ async fn answer(query: &str, variables: Value) -> Value {
 async fn an_answer_without_errors_is_its_data() {
     assert_eq!(answer("{ viewer { id } }", json!({})).await, json!({ "data": { "viewer": { "id": "user_1" } } }));
     let response = Response::new(value!({ "a": 1 })).extension("cost", 5.into());
-    assert_eq!(finish(response, ID), r#"{"data":{"a":1},"extensions":{"cost":5}}"#);
+    assert_eq!(finish(response, ID).body, r#"{"data":{"a":1},"extensions":{"cost":5}}"#);
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_fault_says_nothing_of_its_cause() {
     }
     let mut told = ServerError::from(Refusal::new(ErrorCode::InternalServerError, "disk /dev/sda is full"));
     told.path.push(async_graphql::PathSegment::Field("viewer".to_owned()));
-    assert!(!String::from_utf8_lossy(&finish(Response::from_errors(vec![told]), ID)).contains("sda"));
+    assert!(!String::from_utf8_lossy(&finish(Response::from_errors(vec![told]), ID).body).contains("sda"));
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn a_literal_that_only_a_resolver_finds_unreadable_is_bad_input() {
 
 #[test]
 fn an_error_without_a_code_or_a_path_is_a_fault_of_ours() {
-    let bytes = finish(Response::from_errors(vec![ServerError::new("pool is gone", None)]), ID);
+    let bytes = finish(Response::from_errors(vec![ServerError::new("pool is gone", None)]), ID).body;
     let answer: Value = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
     assert_eq!(answer.get("data"), None);

@@ -1,18 +1,20 @@
 //! The operations that run on one socket, by their ids.
 
-use std::{collections::HashMap, future::pending, sync::Arc};
+use std::{collections::HashMap, future::pending, sync::Arc, time::Instant};
 
 use futures_util::{
     StreamExt,
     stream::{AbortHandle, Abortable, BoxStream, SelectAll, once},
 };
 
+use tracing::Instrument;
+
 use super::message;
 use crate::{
     domain::{Client, Viewer},
     graphql::documents::Call,
     http::{
-        Front,
+        Front, journal,
         operation::{Answer, Caller, OperationType},
     },
 };
@@ -72,6 +74,9 @@ impl Operations {
 
     /// The message that a step becomes. An error is the last word on its operation.
     pub fn message(&mut self, (id, answer): Step) -> String {
+        if let Some(answer) = &answer {
+            self.front.tally.answer(answer);
+        }
         match answer {
             Some(answer) if answer.ran() => message::next(&id, &answer),
             Some(answer) => {
@@ -94,7 +99,13 @@ impl Operations {
             return Ok(self.front.subscribe(prepared, caller));
         }
         let permit = self.front.admit(&caller.client)?;
-        let front = Arc::clone(&self.front);
-        Ok(once(async move { front.execute(prepared, caller, permit).await }).boxed())
+        let (front, began, kind) = (Arc::clone(&self.front), Instant::now(), prepared.kind);
+        let span = tracing::info_span!("request", request.id = caller.client.request_id, otel.kind = "server");
+        let operation = async move {
+            let answer = front.execute(prepared, caller.clone(), permit).await;
+            journal::operation(&caller, kind, began, &answer);
+            answer
+        };
+        Ok(once(operation.instrument(span)).boxed())
     }
 }

@@ -25,6 +25,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Serves a socket until it ends.
 pub async fn run(front: Arc<Front>, client: Client, socket: WebSocketStream) {
+    let _open = front.tally.streams.hold("websocket");
     let (mut sink, mut source) = socket.split();
     let End::Close(close) = serve(Session::new(front, client), &mut sink, &mut source).await else {
         return;
@@ -185,6 +186,7 @@ impl Session {
             Incoming::Subscribe(id, _) if self.operations.has(&id) => return Err(End::Close(Close::DUPLICATE_ID)),
             Incoming::Subscribe(id, call) => {
                 if let Err(answer) = self.operations.start(&id, call, self.lease.viewer()) {
+                    self.front.tally.answer(&answer);
                     self.send(message::error(&id, &answer));
                 }
             }

@@ -1,0 +1,276 @@
+//! `doctor`: what an operator must know before a node serves, each with what to do about it. Nothing is changed.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::ErrorKind,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use chrono::TimeDelta;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::{Outcome, print};
+use crate::{
+    config::{self, Config},
+    data_dir,
+    domain::{Clock, Random, Timestamp},
+    link::Link,
+    mail::Post,
+    store,
+};
+
+/// How long a part may take; a start would not wait for longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Files that are open besides connections: databases, logs, libraries.
+const OTHER_FILES: u64 = 64;
+/// From here on a difference of clocks is worth a look, and from here on tokens of one node are not valid on another.
+const CLOCK_WARN: TimeDelta = TimeDelta::seconds(1);
+const CLOCK_FAIL: TimeDelta = TimeDelta::seconds(10);
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    message: String,
+    remedy: Option<String>,
+}
+
+/// Looks at everything that the settings name.
+pub(super) async fn run(config: Result<Config, config::ConfigError>, as_json: bool) -> Outcome {
+    let findings = match config {
+        Ok(config) => examine(&config).await,
+        // Nothing else is known then.
+        Err(error) => {
+            vec![Finding::fail("configuration", error.to_string(), "correct it; `quantumvault config` prints all")]
+        }
+    };
+    if as_json {
+        print(format!("{}\n", serde_json::to_string(&findings).map_err(|error| error.to_string())?))?;
+    } else {
+        print(findings.iter().map(Finding::line).collect::<String>())?;
+    }
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count() {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of {} checks failed", findings.len())),
+    }
+}
+
+async fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![settings(config), folder(&config.data_dir), signing_key(&config.data_dir)];
+    findings.extend(database(config).await);
+    findings.extend(redis(config).await);
+    findings.extend([mail(config).await, files(config)]);
+    findings
+}
+
+fn settings(config: &Config) -> Finding {
+    if config.rate_limits.enabled {
+        Finding::ok("configuration", "is understood")
+    } else {
+        let remedy = "leave QUANTUMVAULT__RATE_LIMITS__ENABLED out wherever strangers can sign in";
+        Finding::warn("configuration", "rate limits are off", remedy)
+    }
+}
+
+fn folder(folder: &Path) -> Finding {
+    let (check, shown) = ("data directory", folder.display());
+    if fs::metadata(folder).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Finding::ok(check, format!("{shown} will be made at the first start"));
+    }
+    if let Err(error) = data_dir::prepare(folder) {
+        return Finding::fail(check, error.to_string(), "let nobody but the server's user read it");
+    }
+    let probe = folder.join(format!("doctor-{}.draft", std::process::id()));
+    let written = OpenOptions::new().write(true).create_new(true).open(&probe).and_then(|_| fs::remove_file(&probe));
+    match written {
+        Ok(()) => Finding::ok(check, format!("{shown} is the server's own")),
+        Err(error) => {
+            Finding::fail(check, format!("{shown} cannot be written ({error})"), "give it to the server's user")
+        }
+    }
+}
+
+fn signing_key(folder: &Path) -> Finding {
+    let check = "signing key";
+    if !folder.join("keys").join("signing.pk8").exists() {
+        return Finding::ok(check, "will be made at the first start");
+    }
+    match data_dir::signing_key(folder, &Random::System) {
+        Ok(key) => Finding::ok(check, format!("{} can be used", key.kid)),
+        Err(error) => {
+            Finding::fail(check, error.to_string(), "restore it, or remove it: everybody then refreshes once")
+        }
+    }
+}
+
+/// The database, its schema and its clock.
+async fn database(config: &Config) -> Vec<Finding> {
+    let url = config.database_url();
+    let path = url.expose_secret().strip_prefix("sqlite://").map(|path| path.split('?').next().unwrap_or(path));
+    if path.is_some_and(|path| !Path::new(path).exists()) {
+        return vec![Finding::ok("database", "will be made at the first start")];
+    }
+    let began = Instant::now();
+    let schema = match timeout(PATIENCE, store::Schema::open(&url, &config.database)).await {
+        Ok(Ok(schema)) => schema,
+        Ok(Err(error)) => return vec![Finding::fail("database", error.to_string(), "no node starts without it")],
+        Err(_) => {
+            let remedy = "look at QUANTUMVAULT__DATABASE__URL and at what lies between";
+            return vec![Finding::fail("database", "does not answer", remedy)];
+        }
+    };
+    let reached = format!("answers; connecting took {} ms", began.elapsed().as_millis());
+    vec![Finding::ok("database", reached), migrations(&schema).await, {
+        let asked = clock_now();
+        match timeout(PATIENCE, schema.clock()).await {
+            Ok(Ok(Some(theirs))) => clock("database clock", asked, theirs),
+            Ok(Ok(None)) => Finding::ok("database clock", "is this machine's"),
+            _ => Finding::fail("database clock", "cannot be read", "look at the database's log"),
+        }
+    }]
+}
+
+async fn migrations(schema: &store::Schema) -> Finding {
+    let check = "migrations";
+    let remedy = "`quantumvault migrate up`, or start a node: it does so by itself";
+    match (schema.status().await, schema.unknown().await) {
+        (Err(error), _) | (_, Err(error)) => Finding::fail(check, error.to_string(), "look at the database's log"),
+        (Ok(_), Ok(unknown)) if !unknown.is_empty() => {
+            let message = format!("the database has {}, which this release does not know", unknown.join(", "));
+            Finding::fail(check, message, "run the newer release, or reverse them with it")
+        }
+        (Ok(known), Ok(_)) => match known.iter().filter(|(_, is_applied)| !is_applied).count() {
+            0 => Finding::ok(check, format!("all {} are applied", known.len())),
+            pending => Finding::warn(check, format!("{pending} are not applied yet"), remedy),
+        },
+    }
+}
+
+async fn redis(config: &Config) -> Vec<Finding> {
+    if !config.redis.is_set() {
+        return vec![Finding::ok("redis", "is not used: this is the only node")];
+    }
+    let asked = clock_now();
+    let link = match Link::open(&config.redis) {
+        Ok(link) => link,
+        Err(error) => return vec![Finding::fail("redis", error, "correct QUANTUMVAULT__REDIS__URL")],
+    };
+    match link.clock().await {
+        Ok(theirs) => vec![Finding::ok("redis", "answers"), clock("redis clock", asked, theirs)],
+        Err(error) => {
+            let remedy = "start it, or correct QUANTUMVAULT__REDIS__URL; until then nodes are degraded";
+            vec![Finding::fail("redis", error.to_string(), remedy)]
+        }
+    }
+}
+
+async fn mail(config: &Config) -> Finding {
+    let check = "mail";
+    match Post::open(config) {
+        Err(error) => Finding::fail(check, error, "correct it"),
+        Ok(post) => match timeout(PATIENCE, post.test()).await {
+            Ok(Ok(())) => match config.mail_folder() {
+                Some(folder) if config.redis.is_set() => {
+                    let message = format!("goes into the folder {} of this node, to nobody", folder.display());
+                    Finding::warn(check, message, "name a server by QUANTUMVAULT__MAIL__URL")
+                }
+                Some(folder) => Finding::ok(check, format!("goes into the folder {}", folder.display())),
+                None => Finding::ok(check, "the server takes it"),
+            },
+            Ok(Err(cause)) => Finding::fail(
+                check,
+                format!("the server does not take it ({cause})"),
+                "look at QUANTUMVAULT__MAIL__URL",
+            ),
+            Err(_) => Finding::fail(check, "the server does not answer", "look at QUANTUMVAULT__MAIL__URL"),
+        },
+    }
+}
+
+/// Each connection is a file; a start with too few would stop accepting under load.
+fn files(config: &Config) -> Finding {
+    let check = "file descriptors";
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let limit = line.and_then(|line| line.split_whitespace().next());
+    let needed = config.http.max_connections as u64 + u64::from(config.database.pool_size) + OTHER_FILES;
+    match limit.map(str::parse::<u64>) {
+        Some(Ok(limit)) if limit < needed => {
+            let message = format!("{limit} may be open, and http.max_connections alone may want {needed}");
+            Finding::warn(check, message, &format!("`ulimit -n {needed}`, or LimitNOFILE={needed} in the unit"))
+        }
+        Some(Ok(limit)) => Finding::ok(check, format!("{limit} may be open")),
+        _ => Finding::ok(check, "have no limit that could be read"),
+    }
+}
+
+/// What another clock says beside ours, which was read when it was asked.
+fn clock(check: &'static str, asked: Timestamp, theirs: Timestamp) -> Finding {
+    let answered = clock_now();
+    // Somewhere between asking and answering the other clock was read: only what is outside is a difference.
+    let difference = if theirs < asked { asked - theirs } else { theirs - answered }.max(TimeDelta::zero());
+    let message = format!("differs from this machine's by {} ms", difference.num_milliseconds());
+    let remedy = "let NTP set the clocks of all machines";
+    if difference >= CLOCK_FAIL {
+        Finding::fail(check, message, remedy)
+    } else if difference >= CLOCK_WARN {
+        Finding::warn(check, message, remedy)
+    } else {
+        Finding::ok(check, message)
+    }
+}
+
+fn clock_now() -> Timestamp {
+    Clock::System.now()
+}
+
+impl Finding {
+    fn ok(check: &'static str, message: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Ok, message: message.into(), remedy: None }
+    }
+
+    fn warn(check: &'static str, message: impl Into<String>, remedy: &str) -> Self {
+        Self { check, verdict: Verdict::Warn, message: message.into(), remedy: Some(remedy.to_owned()) }
+    }
+
+    fn fail(check: &'static str, message: impl Into<String>, remedy: &str) -> Self {
+        Self { verdict: Verdict::Fail, ..Self::warn(check, message, remedy) }
+    }
+
+    fn line(&self) -> String {
+        let verdict = match self.verdict {
+            Verdict::Ok => "OK  ",
+            Verdict::Warn => "WARN",
+            Verdict::Fail => "FAIL",
+        };
+        let remedy = self.remedy.as_ref().map(|remedy| format!(": {remedy}")).unwrap_or_default();
+        format!("{verdict}  {:<16}  {}{remedy}\n", self.check, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_way_cannot_explain_is_a_difference_of_clocks() {
+        let now = clock_now();
+        let verdict = |asked, theirs| clock("clock", asked, theirs).verdict;
+        assert_eq!(verdict(now - TimeDelta::seconds(20), now - TimeDelta::seconds(10)), Verdict::Ok);
+        assert_eq!(verdict(now, now - TimeDelta::seconds(2)), Verdict::Warn);
+        assert_eq!(verdict(now, now + TimeDelta::seconds(60)), Verdict::Fail);
+    }
+}

@@ -1,0 +1,185 @@
+//! One line a request: who asked for what, and how it went. Nothing of what was said.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use async_graphql::parser::types::OperationType;
+use poem::http::{Method, StatusCode};
+
+use super::{
+    Front,
+    operation::{Answer, Caller},
+    tally::{Route, kind_name},
+};
+use crate::{
+    domain::{Client, ErrorCode, UserId},
+    telemetry::counters::Counted,
+};
+
+/// What becomes known of a request while it is served.
+#[derive(Debug)]
+pub struct Entry {
+    began: Instant,
+    method: &'static str,
+    route: Route,
+    user_id: OnceLock<UserId>,
+    kind: OnceLock<OperationType>,
+    codes: Mutex<Vec<ErrorCode>>,
+    bytes: AtomicUsize,
+}
+
+impl Entry {
+    /// A request that has just come.
+    pub fn new(method: &Method, path: &str) -> Self {
+        let method = [Method::GET, Method::POST, Method::OPTIONS, Method::HEAD]
+            .iter()
+            .position(|known| known == method)
+            .map_or("other", |place| ["GET", "POST", "OPTIONS", "HEAD"][place]);
+        Self {
+            began: Instant::now(),
+            method,
+            route: Route::of(path),
+            user_id: OnceLock::new(),
+            kind: OnceLock::new(),
+            codes: Mutex::default(),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// What the request is called in traces.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.method, self.route.name())
+    }
+
+    /// Who asks.
+    pub fn identify(&self, user_id: UserId) {
+        // Of a batch, the first tells.
+        let _ = self.user_id.set(user_id);
+    }
+
+    /// What kind of operation it is.
+    pub fn classify(&self, kind: OperationType) {
+        let _ = self.kind.set(kind);
+    }
+
+    /// An operation of it was answered.
+    pub fn note(&self, answer: &Answer) {
+        self.bytes.fetch_add(answer.body.len(), Relaxed);
+        if !answer.codes.is_empty() {
+            self.codes.lock().unwrap_or_else(PoisonError::into_inner).extend(&answer.codes);
+        }
+    }
+
+    /// Counts and logs the request, now that it is answered.
+    pub fn close(&self, front: &Front, client: &Client, status: StatusCode) {
+        let elapsed = self.began.elapsed();
+        front.tally.request(self.route, status, elapsed);
+        // Both have the same fields; the level of a line cannot be a variable.
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: "requests",
+                    {
+                    request.id = client.request_id,
+                    http.method = self.method,
+                    http.route = self.route.name(),
+                    http.status = status.as_u16(),
+                    operation.kind = self.kind.get().map(|kind| kind_name(*kind)),
+                    error.codes = self.codes(),
+                    elapsed_ms = elapsed.as_secs_f64() * 1000.0,
+                    bytes = self.bytes.load(Relaxed),
+                    client.address = client.ip.map(display),
+                    user.id = self.user_id.get().map(display),
+                    },
+                    "request"
+                )
+            };
+        }
+        if self.route.is_probed() {
+            line!(debug);
+        } else {
+            line!(info);
+        }
+    }
+
+    fn codes(&self) -> Option<String> {
+        let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        (!codes.is_empty()).then(|| join(&codes))
+    }
+}
+
+/// A query or a mutation of a socket, which is a request of its own.
+pub fn operation(caller: &Caller, kind: OperationType, began: Instant, answer: &Answer) {
+    tracing::info!(
+        target: "requests",
+                    {
+        request.id = caller.client.request_id,
+        operation.kind = kind_name(kind),
+        error.codes = (!answer.codes.is_empty()).then(|| join(&answer.codes)),
+        elapsed_ms = began.elapsed().as_secs_f64() * 1000.0,
+        bytes = answer.body.len(),
+        client.address = caller.client.ip.map(display),
+        user.id = caller.viewer.map(|viewer| display(viewer.user_id)),
+        },
+        "operation"
+    );
+}
+
+/// A subscription that is being followed; it counts, and has its line when it ends.
+pub struct Following {
+    caller: Caller,
+    field: String,
+    began: Instant,
+    events: u64,
+    codes: Vec<ErrorCode>,
+    _counted: Counted,
+}
+
+impl Following {
+    /// One that begins.
+    pub fn new(front: &Front, caller: &Caller, field: Option<String>) -> Self {
+        let field = field.unwrap_or_default();
+        let counted = front.tally.subscriptions.hold(&field);
+        Self { caller: caller.clone(), field, began: Instant::now(), events: 0, codes: Vec::new(), _counted: counted }
+    }
+
+    /// One event of it was answered.
+    pub fn note(&mut self, answer: &Answer) {
+        self.events += 1;
+        self.codes.clone_from(&answer.codes);
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        tracing::info!(
+            target: "requests",
+                    {
+            request.id = self.caller.client.request_id,
+            operation.kind = "subscription",
+            operation.field = self.field,
+            error.codes = (!self.codes.is_empty()).then(|| join(&self.codes)),
+            elapsed_ms = self.began.elapsed().as_secs_f64() * 1000.0,
+            events = self.events,
+            client.address = self.caller.client.ip.map(display),
+            user.id = self.caller.viewer.map(|viewer| display(viewer.user_id)),
+            },
+            "subscription ended"
+        );
+    }
+}
+
+/// The entry of a request that passes by.
+pub fn of(request: &poem::Request) -> Arc<Entry> {
+    let entry = request.data::<Arc<Entry>>().cloned();
+    entry.unwrap_or_else(|| Arc::new(Entry::new(request.method(), request.uri().path())))
+}
+
+fn join(codes: &[ErrorCode]) -> String {
+    codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(",")
+}

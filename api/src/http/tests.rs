@@ -1,0 +1,103 @@
+//! A resolver that panics ends its own operation and nothing else (F29).
+
+use std::sync::Arc;
+
+use async_graphql::{
+    ServerResult, ValidationMode, Value,
+    extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo},
+};
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Front, Parts, endpoint, serve};
+use crate::{
+    config,
+    crypto::SigningKey,
+    domain::{Random, Source},
+    graphql::{self, documents::Documents},
+    service::Backend,
+    telemetry::{PANICS, watch_panics},
+};
+
+/// Panics where a resolver of this field would run.
+struct Broken(&'static str);
+
+impl ExtensionFactory for Broken {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self(self.0))
+    }
+}
+
+#[async_trait]
+impl Extension for Broken {
+    async fn resolve(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        info: ResolveInfo<'_>,
+        next: NextResolve<'_>,
+    ) -> ServerResult<Option<Value>> {
+        assert_ne!(info.name, self.0, "the-cause-of-the-panic");
+        next.run(ctx, info).await
+    }
+}
+
+/// The real front with a schema of which one field is broken.
+async fn front(field: &'static str, folder: &TempDir) -> Arc<Front> {
+    let data_dir = folder.path().to_str().unwrap().to_owned();
+    let config = config::load([("QUANTUMVAULT__DATA_DIR".to_owned(), data_dir)]).unwrap();
+    let (source, pair) = (Source::default(), SigningKey::generate(&Random::System).unwrap());
+    let parts = Parts {
+        schema: graphql::builder().extension(Broken(field)).validation_mode(ValidationMode::Fast).finish(),
+        documents: Documents::new(config.graphql.clone(), graphql::builder()).unwrap(),
+        http: config.http.clone(),
+        sockets: config.sockets.clone(),
+        operations: config.operations.clone(),
+        backend: Backend::open(config, source.clone(), SigningKey::from_pkcs8(&pair).unwrap()).await.unwrap(),
+        source,
+        explore: false,
+    };
+    Front::new(parts, CancellationToken::new())
+}
+
+async fn ask(connection: &mut TcpStream, query: &str) -> String {
+    let body = serde_json::json!({ "query": query }).to_string();
+    let length = body.len();
+    let head = format!(
+        "POST /graphql HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    connection.write_all((head + &body).as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("}}") && !answer.ends_with("}]}") && !answer.ends_with("null}") {
+        let mut bytes = [0; 4096];
+        let read = connection.read(&mut bytes).await.unwrap();
+        assert_ne!(read, 0, "the connection was cut after: {answer}");
+        answer.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+    }
+    answer
+}
+
+#[tokio::test]
+async fn a_panic_is_one_coded_error_and_the_connection_goes_on() {
+    watch_panics();
+    let folder = tempfile::tempdir().unwrap();
+    let front = front("serviceConfig", &folder).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut connection = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let serving = tokio::spawn(serve(listener, endpoint(&front), Arc::clone(&front)));
+    for panics in 1..=3 {
+        let answer = ask(&mut connection, "{ serviceConfig { maxMessageBytes } }").await;
+        assert!(answer.contains("INTERNAL_SERVER_ERROR") && answer.contains("requestId"), "{answer}");
+        assert!(!answer.contains("the-cause"), "{answer}");
+        assert_eq!(PANICS.read(), panics);
+        let answer = ask(&mut connection, "{ __typename }").await;
+        assert!(answer.ends_with(r#"{"data":{"__typename":"Query"}}"#), "{answer}");
+    }
+    drop(connection);
+    front.stop.cancel();
+    serving.await.unwrap();
+}

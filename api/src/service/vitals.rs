@@ -1,0 +1,69 @@
+//! What the parts have counted and what waits in them, for operators.
+
+use std::collections::BTreeMap;
+
+use super::Backend;
+use crate::{
+    crypto,
+    store::{Pool, Statements},
+    telemetry::counters::{Counter, Counts, Durations},
+};
+
+/// What a backend counts by itself.
+#[derive(Debug, Default)]
+pub struct Counted {
+    pub(super) users: Lookups,
+    pub(super) sessions: Lookups,
+    /// What rate limits refused, by the action.
+    pub(super) refusals: Counts,
+    /// From a message's commit to its event, where the reader is live.
+    pub(super) feed_lag: Durations,
+}
+
+/// How often something was looked for in a cache.
+#[derive(Debug, Default)]
+pub struct Lookups {
+    /// And found.
+    pub hits: Counter,
+    /// And not.
+    pub misses: Counter,
+}
+
+/// The parts of a backend as they are.
+pub struct Vitals<'a> {
+    /// The database's connections.
+    pub pool: Pool,
+    /// Its statements.
+    pub statements: &'a Statements,
+    /// Lookups in the cache, by what was looked for.
+    pub caches: [(&'static str, &'a Lookups); 2],
+    /// Letters under way.
+    pub mails: usize,
+    /// The work on passwords.
+    pub passwords: crypto::Load<'a>,
+    /// What rate limits refused, by the action.
+    pub refusals: BTreeMap<String, u64>,
+    /// From a message's commit to its event, where the reader is live.
+    pub feed_lag: &'a Durations,
+}
+
+impl Lookups {
+    pub(super) fn note(&self, is_found: bool) {
+        if is_found { self.hits.add() } else { self.misses.add() }
+    }
+}
+
+/// Reads them all; asks nobody.
+#[must_use]
+pub fn read(backend: &Backend) -> Vitals<'_> {
+    let counted = &backend.counted;
+    Vitals {
+        pool: backend.store.pool(),
+        statements: backend.store.statements(),
+        caches: [("user", &counted.users), ("session", &counted.sessions)],
+        mails: backend.outbox.waiting(),
+        passwords: backend.passwords.load(),
+        refusals: counted.refusals.read(),
+        feed_lag: &counted.feed_lag,
+    }
+}

@@ -1,0 +1,145 @@
+//! What parts count about themselves: plain atomics that cost nanoseconds to write, read when somebody asks.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+/// The upper ends of the buckets of durations, in microseconds.
+const BOUNDS: [u64; 14] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000,
+];
+
+/// How many of something there have been.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+/// How long something has taken, each time.
+#[derive(Debug, Default)]
+pub struct Durations {
+    /// One for each bound, and one for what is longer than all.
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+/// How many of each kind there are, by names that are few and our own.
+#[derive(Debug, Clone, Default)]
+pub struct Counts(Arc<Mutex<BTreeMap<String, u64>>>);
+
+/// One of a kind, for as long as it lives.
+#[derive(Debug)]
+pub struct Counted(Counts, String);
+
+impl Counter {
+    /// None yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// One more.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    /// So many.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+impl Durations {
+    /// One more.
+    pub fn observe(&self, duration: Duration) {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.micros.fetch_add(micros, Relaxed);
+    }
+
+    /// How many there have been.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
+    }
+
+    /// How long all of them took, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        Duration::from_micros(self.micros.load(Relaxed)).as_secs_f64()
+    }
+
+    /// The upper ends of the buckets in seconds, each with how many took at most so long.
+    pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
+        BOUNDS.iter().zip(&self.buckets).scan(0, |sum, (bound, bucket)| {
+            *sum += bucket.load(Relaxed);
+            Some((Duration::from_micros(*bound).as_secs_f64(), *sum))
+        })
+    }
+}
+
+impl Counts {
+    /// One more of a kind.
+    pub fn add(&self, kind: &str) {
+        self.change(kind, |count| *count += 1);
+    }
+
+    /// One more of a kind, until it is dropped.
+    #[must_use]
+    pub fn hold(&self, kind: &str) -> Counted {
+        self.add(kind);
+        Counted(self.clone(), kind.to_owned())
+    }
+
+    /// All kinds that there have been.
+    #[must_use]
+    pub fn read(&self) -> BTreeMap<String, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn change(&self, kind: &str, change: impl FnOnce(&mut u64)) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(kind) {
+            Some(count) => change(count),
+            None => change(counts.entry(kind.to_owned()).or_default()),
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.change(&self.1, |count| *count = count.saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_counted_by_their_upper_bounds() {
+        let durations = Durations::default();
+        for millis in [0, 1, 2, 20_000] {
+            durations.observe(Duration::from_millis(millis));
+        }
+        let buckets: Vec<_> = durations.cumulative().collect();
+        assert_eq!(buckets[..3], [(0.0005, 1), (0.001, 2), (0.0025, 3)]);
+        assert_eq!(buckets.last(), Some(&(10.0, 3)));
+        assert_eq!((durations.count(), durations.seconds()), (4, 20.003));
+    }
+
+    #[test]
+    fn what_is_held_counts_until_it_is_dropped() {
+        let counts = Counts::default();
+        let held = (counts.hold("a"), counts.hold("a"), counts.hold("b"));
+        assert_eq!(counts.read(), BTreeMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
+        drop(held);
+        assert_eq!(counts.read(), BTreeMap::from([("a".to_owned(), 0), ("b".to_owned(), 0)]));
+    }
+}
