@@ -67,18 +67,18 @@ impl<E: Endpoint> Endpoint for Dressed<E> {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let settings = &self.front.parts.http;
         let client = request::client(&request, &self.front.request_ids, &settings.trusted_proxies);
-        let request_id = client.request_id.clone();
+        let client = Arc::new(client);
         let origin = Origin::of(request.headers(), &settings.allowed_origins);
         let mut response = if request.method() == Method::OPTIONS {
             preflight(&origin)
         } else {
-            let span = tracing::info_span!("request", request.id = %request_id);
-            request.set_data(client);
+            let span = tracing::info_span!("request", request.id = %client.request_id);
+            request.set_data(Arc::clone(&client));
             let answer = AssertUnwindSafe(self.inner.get_response(request)).catch_unwind();
             // The panic hook has logged the cause.
             answer.instrument(span).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into())
         };
-        dress(response.headers_mut(), origin, &request_id);
+        dress(response.headers_mut(), origin, &client.request_id);
         Ok(response)
     }
 }

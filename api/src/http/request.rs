@@ -44,7 +44,8 @@ pub fn client(request: &Request, ids: &RequestIds, trusted: &[Network]) -> Clien
     Client {
         request_id: given.map_or_else(|| ids.next(), str::to_owned),
         ip: peer.map(|peer| address(peer, headers, trusted)),
-        user_agent: text(headers, header::USER_AGENT.as_str()).map(|agent| agent.chars().take(256).collect()),
+        // Readable headers are ASCII, so bytes are characters.
+        user_agent: text(headers, "user-agent").map(|agent| agent[..agent.len().min(256)].to_owned()),
     }
 }
 

@@ -29,7 +29,7 @@ const PROTOCOL: &str = "graphql-transport-ws";
 const BUFFER_BYTES: usize = 4 * 1024;
 
 /// Answers a request for a WebSocket.
-pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Client) -> Response {
+pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Arc<Client>) -> Response {
     let refuse = |status, message: &str| refuse(status, message, &client.request_id);
     let headers = request.headers();
     if Origin::of(headers, &front.parts.http.allowed_origins) == Origin::Foreign {
@@ -58,7 +58,7 @@ pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Client) -> R
 
 fn refuse(status: StatusCode, message: &str, request_id: &str) -> Response {
     let answer = Answer::rejection(status, message, request_id);
-    Response::builder().status(status).content_type(Media::Json.of_results()).body(answer.body)
+    Response::builder().status(status).header(header::CONTENT_TYPE, Media::Json.of_results()).body(answer.body)
 }
 
 /// The write buffer has no limit of its own: the session hands it one message at a time and bounds its own queue.

@@ -24,7 +24,7 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Serves a socket until it ends.
-pub async fn run(front: Arc<Front>, client: Client, socket: WebSocketStream) {
+pub async fn run(front: Arc<Front>, client: Arc<Client>, socket: WebSocketStream) {
     let (mut sink, mut source) = socket.split();
     let End::Close(close) = serve(Session::new(front, client), &mut sink, &mut source).await else {
         return;
@@ -113,7 +113,7 @@ async fn checked(login: &mut Option<Login>) -> (bool, Result<Viewer, service::Er
 }
 
 impl Session {
-    fn new(front: Arc<Front>, client: Client) -> Self {
+    fn new(front: Arc<Front>, client: Arc<Client>) -> Self {
         let settings = &front.parts.sockets;
         Self {
             init_by: Instant::now() + Duration::from_secs(settings.init_timeout_seconds),
