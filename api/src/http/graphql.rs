@@ -9,7 +9,7 @@ use futures_util::{
 };
 use poem::{
     Endpoint, Request, Response,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use serde_json::Value;
 
@@ -27,6 +27,7 @@ use crate::{
     service::sessions,
 };
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
 
 /// The methods that the endpoint knows.
@@ -44,7 +45,7 @@ impl Endpoint for Graphql {
             return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
         };
         // Clients offer other upgrades too, such as h2c, which may be left alone (RFC 9110, 7.8).
-        if request::text(request.headers(), "upgrade").is_some_and(|name| name.eq_ignore_ascii_case("websocket")) {
+        if request::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket")) {
             return Ok(socket::upgrade(front, &request, client).await);
         }
         let explore = front.parts.explore && request.method() == Method::GET;
@@ -78,7 +79,7 @@ impl Exchange<'_> {
             Ok(viewer) => viewer,
             Err(answer) => return self.refuse(answer),
         };
-        let last_event_id = request::text(request.headers(), "last-event-id").map(str::to_owned);
+        let last_event_id = request::text(request.headers(), LAST_EVENT_ID).map(str::to_owned);
         let caller = Caller { client: Arc::clone(&self.client), viewer, last_event_id };
         match work {
             Work::One(call) => self.one(call, caller, permit).await,

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use futures_util::FutureExt;
 use poem::{
     Endpoint, Request, Response,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 use tracing::Instrument;
 
@@ -105,7 +105,7 @@ fn dress(headers: &mut HeaderMap, origin: Origin, request_id: &str) {
     // Also where no origin was sent, or a cache would hand one origin's answer to another.
     headers.append(header::VARY, VARY);
     if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(HeaderName::from_static(request::REQUEST_ID), id);
+        headers.insert(request::REQUEST_ID, id);
     }
     if let Origin::Listed(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

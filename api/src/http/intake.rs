@@ -70,7 +70,7 @@ async fn read_body(request: &mut Request, settings: &Http) -> Result<Work, Refus
 
 /// JSON by its exact name only: other types can be sent by a foreign page without asking first.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
-    let mut parts = request::text(headers, "content-type").unwrap_or_default().split(';').map(str::trim);
+    let mut parts = request::text(headers, header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
     let is_json = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
     let is_utf8 = parts.filter_map(|part| part.split_once('=')).all(|(name, value)| {
         !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
@@ -84,7 +84,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
 
 /// The body, counted as it comes: a length that was announced may be missing or a lie.
 async fn collect(request: &mut Request, settings: &Http) -> Result<Vec<u8>, Refused> {
-    let announced = request::text(request.headers(), "content-length").and_then(|length| length.parse::<usize>().ok());
+    let announced = request::text(request.headers(), header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > settings.body_max_bytes) {
         return Err(TOO_LARGE);
     }

@@ -35,12 +35,12 @@ pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Arc<Client>)
     if Origin::of(headers, &front.parts.http.allowed_origins) == Origin::Foreign {
         return refuse(StatusCode::FORBIDDEN, "This origin may not open a WebSocket.");
     }
-    if request::text(headers, "sec-websocket-version") != Some("13") {
+    if request::text(headers, header::SEC_WEBSOCKET_VERSION) != Some("13") {
         let mut response = refuse(StatusCode::UPGRADE_REQUIRED, "Use version 13 of the WebSocket protocol.");
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, header::HeaderValue::from_static("13"));
         return response;
     }
-    let offered = request::text(headers, "sec-websocket-protocol").unwrap_or_default();
+    let offered = request::text(headers, header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
     if !offered.split(',').any(|name| name.trim() == PROTOCOL) {
         return refuse(StatusCode::BAD_REQUEST, "Offer the sub-protocol graphql-transport-ws.");
     }
