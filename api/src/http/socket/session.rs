@@ -3,7 +3,7 @@
 use std::{future::pending, io, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::BoxFuture};
-use poem::web::websocket::{Message, WebSocketStream};
+use poem::web::websocket::Message;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -24,23 +24,36 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Serves a socket until it ends.
-pub async fn run(front: Arc<Front>, client: Arc<Client>, socket: WebSocketStream) {
-    let (mut sink, mut source) = socket.split();
-    let End::Close(close) = serve(Session::new(front, client), &mut sink, &mut source).await else {
-        return;
-    };
-    let farewell = async {
-        sink.send(Message::Close(Some((close.code.into(), close.reason.to_owned())))).await?;
-        while let Some(Ok(_)) = source.next().await {}
-        if close == Close::TOO_BIG {
-            // The rest of the message is never read, and closing now would reset the connection before the client
-            // has seen the code.
-            sleep(GOODBYE).await;
+///
+/// Not an `async fn`, nor anything moved inside: a future keeps room for what was moved as well as for where it went,
+/// and this one is held by every socket.
+pub fn run<K, S>(front: Arc<Front>, client: Arc<Client>, mut sink: K, mut source: S) -> impl Future<Output = ()>
+where
+    K: Sink<Message, Error = io::Error> + Unpin,
+    S: Stream<Item = io::Result<Message>> + Unpin,
+{
+    let mut session = Session::new(front, client);
+    async move {
+        if let End::Close(close) = serve(&mut session, &mut sink, &mut source).await {
+            // A client that does not answer is none that must be waited for.
+            let _ = timeout(GOODBYE, say_goodbye(close, &mut sink, &mut source)).await;
         }
-        Ok::<_, io::Error>(())
-    };
-    // A client that does not answer is none that must be waited for.
-    let _ = timeout(GOODBYE, farewell).await;
+    }
+}
+
+async fn say_goodbye<K, S>(close: Close, sink: &mut K, source: &mut S) -> io::Result<()>
+where
+    K: Sink<Message, Error = io::Error> + Unpin,
+    S: Stream<Item = io::Result<Message>> + Unpin,
+{
+    sink.send(Message::Close(Some((close.code.into(), close.reason.to_owned())))).await?;
+    while let Some(Ok(_)) = source.next().await {}
+    if close == Close::TOO_BIG {
+        // The rest of the message is never read, and closing now would reset the connection before the client
+        // has seen the code.
+        sleep(GOODBYE).await;
+    }
+    Ok(())
 }
 
 /// How a session ends.
@@ -71,7 +84,7 @@ struct Login {
     outcome: BoxFuture<'static, Result<Viewer, service::Error>>,
 }
 
-async fn serve<K, S>(mut session: Session, sink: &mut K, source: &mut S) -> End
+async fn serve<K, S>(session: &mut Session, sink: &mut K, source: &mut S) -> End
 where
     K: Sink<Message> + Unpin,
     S: Stream<Item = io::Result<Message>> + Unpin,
