@@ -45,7 +45,8 @@ impl Endpoint for Graphql {
             return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
         };
         // Clients offer other upgrades too, such as h2c, which may be left alone (RFC 9110, 7.8).
-        if request::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket")) {
+        if request::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
+        {
             return Ok(socket::upgrade(front, &request, client).await);
         }
         let explore = front.parts.explore && request.method() == Method::GET;

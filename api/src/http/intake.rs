@@ -84,7 +84,8 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
 
 /// The body, counted as it comes: a length that was announced may be missing or a lie.
 async fn collect(request: &mut Request, settings: &Http) -> Result<Vec<u8>, Refused> {
-    let announced = request::text(request.headers(), header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    let announced =
+        request::text(request.headers(), header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > settings.body_max_bytes) {
         return Err(TOO_LARGE);
     }

@@ -34,7 +34,10 @@ where
 {
     let mut session = Session::new(front, client);
     async move {
-        if let End::Close(close) = serve(&mut session, &mut sink, &mut source).await {
+        let end = serve(&mut session, &mut sink, &mut source).await;
+        // What it held, such as its user's place, is free before the client has taken leave.
+        drop(session);
+        if let End::Close(close) = end {
             // A client that does not answer is none that must be waited for.
             let _ = timeout(GOODBYE, say_goodbye(close, &mut sink, &mut source)).await;
         }
