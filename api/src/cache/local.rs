@@ -1,6 +1,10 @@
 //! The cache inside the process, bounded by the bytes it holds.
 
-use std::time::{Duration, Instant};
+use std::{
+    any::Any,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use moka::{Expiry, sync};
 
@@ -8,32 +12,39 @@ use super::Key;
 
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A value and how long it is good for.
+/// A value, what it weighs, and how long it is good for.
 #[derive(Clone)]
 struct Entry {
-    value: Vec<u8>,
+    value: Arc<dyn Any + Send + Sync>,
+    bytes: usize,
     lifetime: Duration,
 }
 
-/// Values as bytes, so that both variants keep to the same rules.
+/// Values as they are: to read them from JSON would cost most of what is saved by remembering them.
 #[derive(Clone)]
 pub struct LocalCache(sync::Cache<String, Entry>);
 
 impl Default for LocalCache {
     fn default() -> Self {
-        let weight =
-            |key: &String, entry: &Entry| u32::try_from(key.len() + entry.value.len() + 64).unwrap_or(u32::MAX);
+        let weight = |key: &String, entry: &Entry| u32::try_from(key.len() + entry.bytes + 64).unwrap_or(u32::MAX);
         Self(sync::Cache::builder().weigher(weight).max_capacity(CAPACITY_BYTES).expire_after(Lifetime).build())
     }
 }
 
 impl LocalCache {
-    pub(super) fn get_many<T>(&self, keys: &[Key<T>]) -> Vec<Option<Vec<u8>>> {
-        keys.iter().map(|key| self.0.get(key.name()).map(|entry| entry.value)).collect()
+    pub(super) fn get<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
+        self.0.get(key.name())?.value.downcast_ref().cloned()
     }
 
-    pub(super) fn set<T>(&self, key: &Key<T>, value: Vec<u8>, lifetime: Duration) {
-        self.0.insert(key.name().to_owned(), Entry { value, lifetime });
+    /// `bytes` is about the memory that the value holds.
+    pub(super) fn set<T: Clone + Send + Sync + 'static>(
+        &self,
+        key: &Key<T>,
+        value: &T,
+        bytes: usize,
+        lifetime: Duration,
+    ) {
+        self.0.insert(key.name().to_owned(), Entry { value: Arc::new(value.clone()), bytes, lifetime });
     }
 
     pub(super) fn delete<T>(&self, key: &Key<T>) {

@@ -23,6 +23,11 @@ pub enum Cache {
     Redis(RedisCache),
 }
 
+/// What can be remembered: in the process as it is, in Redis as JSON.
+pub trait Value: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Value for T {}
+
 impl Cache {
     /// A cache inside this process.
     #[must_use]
@@ -37,26 +42,31 @@ impl Cache {
     }
 
     /// The value under a key, if it is remembered and still fits its type.
-    pub async fn get<T: DeserializeOwned>(&self, key: &Key<T>) -> Option<T> {
-        self.get_many(std::slice::from_ref(key)).await.pop().flatten()
+    pub async fn get<T: Value>(&self, key: &Key<T>) -> Option<T> {
+        match self {
+            Self::Local(cache) => cache.get(key),
+            Self::Redis(_) => self.get_many(std::slice::from_ref(key)).await.pop().flatten(),
+        }
     }
 
     /// The values under several keys, in their order, in one round trip.
-    pub async fn get_many<T: DeserializeOwned>(&self, keys: &[Key<T>]) -> Vec<Option<T>> {
-        let values = match self {
-            Self::Local(cache) => cache.get_many(keys),
-            Self::Redis(cache) => cache.get_many(keys).await,
-        };
-        values.into_iter().map(|value| serde_json::from_slice(&value?).ok()).collect()
+    pub async fn get_many<T: Value>(&self, keys: &[Key<T>]) -> Vec<Option<T>> {
+        match self {
+            Self::Local(cache) => keys.iter().map(|key| cache.get(key)).collect(),
+            Self::Redis(cache) => {
+                let values = cache.get_many(keys).await;
+                values.into_iter().map(|value| serde_json::from_slice(&value?).ok()).collect()
+            }
+        }
     }
 
     /// Remembers a value for so long.
-    pub async fn set<T: Serialize>(&self, key: &Key<T>, value: &T, lifetime: Duration) {
+    pub async fn set<T: Value>(&self, key: &Key<T>, value: &T, lifetime: Duration) {
         // A value of ours always has a JSON form; one that had none would merely not be remembered.
-        let Ok(value) = serde_json::to_vec(value) else { return };
+        let Ok(json) = serde_json::to_vec(value) else { return };
         match self {
-            Self::Local(cache) => cache.set(key, value, lifetime),
-            Self::Redis(cache) => cache.set(key, value, lifetime).await,
+            Self::Local(cache) => cache.set(key, value, json.len(), lifetime),
+            Self::Redis(cache) => cache.set(key, json, lifetime).await,
         }
     }
 

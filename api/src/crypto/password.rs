@@ -1,24 +1,35 @@
 //! Passwords: Argon2id (RFC 9106) with bounded parallelism and a bounded queue.
 
+mod memory;
+
 use std::{
     num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version, password_hash::phc::PasswordHash};
+use argon2::{
+    ARGON2ID_IDENT, Algorithm, Argon2, Params, Version,
+    password_hash::{
+        self,
+        phc::{Output, PasswordHash, Salt},
+    },
+};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 use zxcvbn::Score;
 
+use self::memory::Memory;
 use crate::{config, domain::Random, telemetry::counters::Durations};
 
 /// Longer passwords are refused before any work is done on them.
 pub const PASSWORD_MAX_CHARACTERS: usize = 256;
 const PASSWORD_MAX_BYTES: usize = 1024;
+/// The longest wait for one's turn: who is told to come back later must hear it while still waiting.
+const TURN_WITHIN: Duration = Duration::from_secs(2);
 /// The strength estimator's time grows with the square of the length; its verdict does not change past this.
 const ESTIMATED_CHARACTERS: usize = 64;
 
@@ -52,6 +63,8 @@ pub struct Passwords {
     argon2: Argon2<'static>,
     random: Random,
     permits: Arc<Semaphore>,
+    /// As many as there are permits, at most.
+    memory: Arc<Memory>,
     waiting: Arc<AtomicUsize>,
     queue: usize,
     most: usize,
@@ -67,13 +80,15 @@ impl Passwords {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let permits = if settings.concurrency == 0 { (cores - 1).max(1) } else { settings.concurrency };
-        let decoy = hash(&argon2, "", &random.bytes())?.into();
+        // In memory that is given back: a server that nobody signs in to holds none.
+        let decoy = hash(&argon2, &Memory::default(), "", &random.bytes()).map_err(failed)?.into();
         Ok(Self {
             argon2,
             random,
             permits: Arc::new(Semaphore::new(permits)),
             most: permits,
             waits: Arc::default(),
+            memory: Arc::default(),
             waiting: Arc::default(),
             queue: settings.queue,
             decoy,
@@ -82,19 +97,19 @@ impl Passwords {
 
     /// The PHC string of a new password.
     pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
-        let (argon2, salt) = (self.argon2.clone(), self.random.bytes());
-        self.in_turn(move || hash(&argon2, password.expose_secret(), &salt)).await?
+        let (argon2, memory, salt) = (self.argon2.clone(), Arc::clone(&self.memory), self.random.bytes());
+        self.in_turn(move || hash(&argon2, &memory, password.expose_secret(), &salt)).await?.map_err(failed)
     }
 
     /// Whether the password belongs to the hash; without a hash it takes as long and is false.
     pub async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<bool, PasswordError> {
-        let (argon2, decoy) = (self.argon2.clone(), Arc::clone(&self.decoy));
+        let (memory, decoy) = (Arc::clone(&self.memory), Arc::clone(&self.decoy));
         self.in_turn(move || {
             let hash = PasswordHash::new(stored.as_deref().unwrap_or(&decoy)).map_err(failed)?;
             // A password that no account can have costs no more than the comparison it would fail.
             let known = password.expose_secret().len() <= PASSWORD_MAX_BYTES;
             let candidate = if known { password.expose_secret().as_bytes() } else { &[] };
-            let matches = argon2.verify_password(candidate, &hash).is_ok();
+            let matches = verify(&memory, candidate, &hash).unwrap_or(false);
             Ok(matches && known && stored.is_some())
         })
         .await?
@@ -126,7 +141,8 @@ impl Passwords {
             permit
         } else {
             let _place = Place::take(&self.waiting, self.queue).ok_or(PasswordError::Busy)?;
-            Arc::clone(&self.permits).acquire_owned().await.map_err(failed)?
+            let turn = timeout(TURN_WITHIN, Arc::clone(&self.permits).acquire_owned()).await;
+            turn.map_err(|_| PasswordError::Busy)?.map_err(failed)?
         };
         self.waits.observe(asked.elapsed());
         let task = move || {
@@ -173,9 +189,29 @@ pub fn weakness(password: &str, min_characters: usize, context: &[&str]) -> Opti
     Some(format!("is too easy to guess{}", warning.map_or(String::new(), |warning| format!(": {warning}"))))
 }
 
-fn hash(argon2: &Argon2<'_>, password: &str, salt: &[u8; 16]) -> Result<String, PasswordError> {
-    let hash: PasswordHash = argon2.hash_password_with_salt(password.as_bytes(), salt).map_err(failed)?;
+fn hash(argon2: &Argon2<'_>, memory: &Memory, password: &str, salt: &[u8; 16]) -> password_hash::Result<String> {
+    let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
+    memory.digest(argon2, password.as_bytes(), salt, &mut digest)?;
+    let hash = PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: argon2.params().try_into()?,
+        salt: Some(Salt::new(salt)?),
+        hash: Some(Output::new(&digest)?),
+    };
     Ok(hash.to_string())
+}
+
+/// Whether a password belongs to a hash, which says itself how it was made.
+fn verify(memory: &Memory, password: &[u8], hash: &PasswordHash) -> password_hash::Result<bool> {
+    let (Some(salt), Some(known)) = (&hash.salt, &hash.hash) else { return Ok(false) };
+    let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from)?;
+    let argon2 = Argon2::new(hash.algorithm.as_str().try_into()?, version, hash.try_into()?);
+    let mut digest = [0; Output::MAX_LENGTH];
+    let digest = digest.get_mut(..known.len()).ok_or(password_hash::Error::OutputSize)?;
+    memory.digest(&argon2, password, salt, digest)?;
+    // Outputs are compared in constant time.
+    Ok(Output::new(digest)? == *known)
 }
 
 fn failed(error: impl std::fmt::Display) -> PasswordError {
@@ -190,6 +226,8 @@ pub fn is_set(stored: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use argon2::PasswordHasher;
+
     use super::*;
 
     fn passwords(queue: usize) -> Passwords {
@@ -206,6 +244,17 @@ mod tests {
         assert!(!passwords.verify("correct horse batterz".into(), Some(hash.clone())).await.unwrap());
         assert!(!passwords.verify("x".repeat(1_000_000).into(), Some(hash)).await.unwrap());
         assert!(!passwords.verify("".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_hash_is_compared_in_the_way_it_was_made() {
+        let (algorithm, version) = (Algorithm::Argon2i, Version::V0x10);
+        let other = Argon2::new(algorithm, version, Params::new(128, 3, 2, Some(24)).unwrap());
+        let stored: PasswordHash = other.hash_password_with_salt(b"a password", b"and its salt").unwrap();
+        let passwords = passwords(4);
+        assert_eq!(passwords.verify("a password".into(), Some(stored.to_string())).await, Ok(true));
+        assert_eq!(passwords.verify("another".into(), Some(stored.to_string())).await, Ok(false));
+        assert!(!passwords.is_current(&stored.to_string()));
     }
 
     #[tokio::test]

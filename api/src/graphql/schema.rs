@@ -47,6 +47,6 @@ pub fn sdl() -> String {
 
 /// Gives a request who asks and of which backend.
 #[must_use]
-pub fn attach(request: Request, backend: &Arc<Backend>, client: Client, viewer: Option<Viewer>) -> Request {
-    request.data(Scope::new(Operation::new(Arc::clone(backend), Arc::new(client), viewer)))
+pub fn attach(request: Request, backend: &Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>) -> Request {
+    request.data(Scope::new(Operation::new(Arc::clone(backend), client, viewer)))
 }

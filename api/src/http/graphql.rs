@@ -9,7 +9,7 @@ use futures_util::{
 };
 use poem::{
     Endpoint, Request, Response,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use serde_json::Value;
 
@@ -28,6 +28,7 @@ use crate::{
     service::sessions,
 };
 
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
 
 /// The methods that the endpoint knows.
@@ -41,11 +42,12 @@ impl Endpoint for Graphql {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let front = &self.0;
-        let Some(client) = request.data::<Client>().cloned() else {
+        let Some(client) = request.data::<Arc<Client>>().cloned() else {
             return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
         };
         // Clients offer other upgrades too, such as h2c, which may be left alone (RFC 9110, 7.8).
-        if request::text(request.headers(), "upgrade").is_some_and(|name| name.eq_ignore_ascii_case("websocket")) {
+        if request::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
+        {
             return Ok(socket::upgrade(front, &request, client).await);
         }
         let explore = front.parts.explore && request.method() == Method::GET;
@@ -65,7 +67,7 @@ impl Endpoint for Graphql {
 /// One request and what is known of it before it is read.
 struct Exchange<'a> {
     front: &'a Arc<Front>,
-    client: Client,
+    client: Arc<Client>,
     accepted: Accepted,
     method: Method,
     entry: Arc<Entry>,
@@ -84,8 +86,8 @@ impl Exchange<'_> {
         if let Some(viewer) = viewer {
             self.entry.identify(viewer.user_id);
         }
-        let last_event_id = request::text(request.headers(), "last-event-id").map(str::to_owned);
-        let caller = Caller { client: self.client.clone(), viewer, last_event_id };
+        let last_event_id = request::text(request.headers(), LAST_EVENT_ID).map(str::to_owned);
+        let caller = Caller { client: Arc::clone(&self.client), viewer, last_event_id };
         match work {
             Work::One(call) => self.one(call, caller, permit).await,
             Work::Batch(calls) => {
@@ -109,7 +111,11 @@ impl Exchange<'_> {
             let viewer = caller.viewer;
             return Ok(self.stream(self.front.subscribe(prepared, caller), viewer));
         }
-        let answer = self.front.execute(prepared, caller, permit).await;
+        let answer = if prepared.kind == OperationType::Query {
+            self.front.read(prepared, caller, permit).await
+        } else {
+            self.front.execute(prepared, caller, permit).await
+        };
         Ok(if self.accepted.media == Media::EventStream {
             self.stream(once(async { answer }).boxed(), None)
         } else {
@@ -192,8 +198,9 @@ fn write(answer: Answer, media: Media) -> Response {
         Outcome::Executed | Outcome::Refused(_) => StatusCode::OK,
         Outcome::Rejected(status) => status,
     };
-    let mut response = Response::builder().status(status).content_type(media.of_results()).body(answer.body);
+    let mut response = Response::builder().status(status).body(answer.body);
     let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, media.of_results());
     if let Some(seconds) = answer.retry_after_seconds {
         headers.insert(header::RETRY_AFTER, seconds.into());
     }
@@ -209,5 +216,5 @@ fn write(answer: Answer, media: Media) -> Response {
 fn write_batch(answers: &[Answer], media: Media) -> Response {
     let bodies: Vec<&[u8]> = answers.iter().map(|answer| answer.body.as_ref()).collect();
     let body = [b"[", bodies.join(&b","[..]).as_slice(), b"]"].concat();
-    Response::builder().content_type(media.of_results()).body(body)
+    Response::builder().header(header::CONTENT_TYPE, media.of_results()).body(body)
 }

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use futures_util::FutureExt;
 use poem::{
     Endpoint, Request, Response,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
 use tracing::Instrument;
 
@@ -68,23 +68,22 @@ impl<E: Endpoint> Endpoint for Dressed<E> {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let settings = &self.front.parts.http;
         let client = request::client(&request, &self.front.request_ids, &settings.trusted_proxies);
-        let request_id = client.request_id.clone();
+        let client = Arc::new(client);
         let origin = Origin::of(request.headers(), &settings.allowed_origins);
         let entry = Arc::new(Entry::new(request.method(), request.uri().path()));
-        let answered_to = client.clone();
         let mut response = if request.method() == Method::OPTIONS {
             preflight(&origin)
         } else {
-            let span = tracing::info_span!("request", request.id = %request_id, otel.name = entry.name(), otel.kind = "server");
+            let span = tracing::info_span!("request", request.id = %client.request_id, otel.name = entry.name(), otel.kind = "server");
             traces::adopt(&span, request.headers());
-            request.set_data(client);
+            request.set_data(Arc::clone(&client));
             request.set_data(Arc::clone(&entry));
             let answer = AssertUnwindSafe(self.inner.get_response(request)).catch_unwind();
             // The panic hook has logged the cause.
             answer.instrument(span).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into())
         };
-        dress(response.headers_mut(), origin, &request_id);
-        entry.close(&self.front, &answered_to, response.status());
+        dress(response.headers_mut(), origin, &client.request_id);
+        entry.close(&self.front, &client, response.status());
         Ok(response)
     }
 }
@@ -111,7 +110,7 @@ fn dress(headers: &mut HeaderMap, origin: Origin, request_id: &str) {
     // Also where no origin was sent, or a cache would hand one origin's answer to another.
     headers.append(header::VARY, VARY);
     if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(HeaderName::from_static(request::REQUEST_ID), id);
+        headers.insert(request::REQUEST_ID, id);
     }
     if let Origin::Listed(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -1,9 +1,8 @@
 //! Reads what a request asks for, from its target or its body, within limits of type, size and time.
 
-use bytes::Bytes;
+use futures_util::TryStreamExt;
 use poem::{
-    Request,
-    error::ReadBodyError,
+    Body, Request,
     http::{HeaderMap, Method, StatusCode, header},
 };
 use serde_json::Value;
@@ -17,6 +16,8 @@ use crate::{config::Http, graphql::documents::Call};
 
 /// The longest request target, in bytes: a document of 16 KiB with every second character escaped.
 const TARGET_MAX_BYTES: usize = 32 * 1024;
+
+const TOO_LARGE: Refused = (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.");
 
 /// What a request asks for.
 pub enum Work {
@@ -69,7 +70,7 @@ async fn read_body(request: &mut Request, settings: &Http) -> Result<Work, Refus
 
 /// JSON by its exact name only: other types can be sent by a foreign page without asking first.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
-    let mut parts = request::text(headers, "content-type").unwrap_or_default().split(';').map(str::trim);
+    let mut parts = request::text(headers, header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
     let is_json = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
     let is_utf8 = parts.filter_map(|part| part.split_once('=')).all(|(name, value)| {
         !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
@@ -82,19 +83,27 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
 }
 
 /// The body, counted as it comes: a length that was announced may be missing or a lie.
-async fn collect(request: &mut Request, settings: &Http) -> Result<Bytes, Refused> {
-    let too_large = (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.");
-    let announced = request::text(request.headers(), "content-length").and_then(|length| length.parse::<usize>().ok());
+async fn collect(request: &mut Request, settings: &Http) -> Result<Vec<u8>, Refused> {
+    let announced =
+        request::text(request.headers(), header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     if announced.is_some_and(|length| length > settings.body_max_bytes) {
-        return Err(too_large);
+        return Err(TOO_LARGE);
     }
-    let body = request.take_body().into_bytes_limit(settings.body_max_bytes);
-    match timeout(settings.body_timeout(), body).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(ReadBodyError::PayloadTooLarge)) => Err(too_large),
-        Ok(Err(_)) => Err(bad_request("The body broke off.")),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "The body took too long.")),
+    let body = receive(request.take_body(), settings.body_max_bytes);
+    let in_time = timeout(settings.body_timeout(), body).await;
+    in_time.unwrap_or(Err((StatusCode::REQUEST_TIMEOUT, "The body took too long.")))
+}
+
+/// The framework's own way goes through a buffer inside the future, which every layer would carry around.
+async fn receive(body: Body, max_bytes: usize) -> Result<Vec<u8>, Refused> {
+    let (mut chunks, mut received) = (body.into_bytes_stream(), Vec::new());
+    while let Some(chunk) = chunks.try_next().await.map_err(|_| bad_request("The body broke off."))? {
+        if received.len() + chunk.len() > max_bytes {
+            return Err(TOO_LARGE);
+        }
+        received.extend_from_slice(&chunk);
     }
+    Ok(received)
 }
 
 fn bad_request(message: &'static str) -> Refused {

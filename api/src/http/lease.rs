@@ -72,7 +72,8 @@ impl Lease {
 
 fn over(front: &Arc<Front>, viewer: Viewer) -> BoxFuture<'static, ()> {
     let backend = Arc::clone(&front.parts.backend);
-    let revocation = sessions::watch(&backend, &viewer);
+    // In a box of its own, or the room for it would be taken twice: before it is awaited, and while it is.
+    let revocation = sessions::watch(&backend, &viewer).boxed();
     let revoked = async move {
         // A revocation between the check of the token and the start of the watch would go unheard.
         if sessions::still_valid(&backend, &viewer).await {

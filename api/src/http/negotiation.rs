@@ -1,6 +1,6 @@
 //! Which media type answers a request, by its Accept header (RFC 9110, section 12.5.1).
 
-use poem::http::{HeaderMap, header};
+use poem::http::{HeaderMap, HeaderValue, header};
 
 /// What an answer can be written as, the one that says most about errors first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +31,11 @@ impl Media {
     const ALL: [Self; 4] = [Self::GraphqlResponse, Self::Json, Self::EventStream, Self::Html];
 
     /// The Content-Type of a single result; one that was to be a stream or a page is plain JSON.
-    pub const fn of_results(self) -> &'static str {
-        match self {
+    pub const fn of_results(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
             Self::Json | Self::EventStream | Self::Html => "application/json; charset=utf-8",
-        }
+        })
     }
 
     /// The media type that a range asks for. Wildcards mean JSON, which every client can read.

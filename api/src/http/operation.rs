@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 pub use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream::BoxStream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use poem::http::StatusCode;
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Caller {
     /// Where it comes from.
-    pub client: Client,
+    pub client: Arc<Client>,
     /// Who asks, if someone is signed in.
     pub viewer: Option<Viewer>,
     /// The last event that the client has seen of a stream it takes up again.
@@ -83,33 +83,25 @@ impl Front {
     }
 
     /// Runs a query or a mutation to its end, on a task of its own: neither a client that goes away nor a deadline
-    /// may cut a mutation in two, and a panic ends nothing but itself.
+    /// may cut a mutation in two, and a panic ends nothing but itself. A query of a socket needs one too: while its
+    /// client does not read, the socket would not go on with it, and it would keep a connection of the database.
     pub async fn execute(&self, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
-        let request_id = caller.client.request_id.clone();
-        let schema = self.parts.schema.clone();
-        let (request, outline) = self.attach(prepared, caller);
-        let began = Instant::now();
-        // In a box, because the future is some kilobytes that would be copied at every layer around it.
-        let operation = Box::pin(async move {
-            let mut response = schema.execute(request).await;
-            outline.restore(&mut response);
-            drop(permit);
-            response
-        });
-        let task = self.tasks.spawn(operation.in_current_span());
-        let answer = match timeout(self.parts.http.request_timeout(), task).await {
-            Ok(Ok(response)) => Answer::new(response, &request_id),
-            Ok(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
-            Err(_) => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", &request_id),
-        };
-        metrics::observe(&self.parts.backend, began.elapsed(), !answer.codes.is_empty());
-        answer
+        let client = Arc::clone(&caller.client);
+        let task = self.tasks.spawn(self.operation(prepared, caller, permit).in_current_span());
+        self.answer(task, &client).await
+    }
+
+    /// Runs a query on its caller's own task, which is cheaper: it goes on for as long as the client waits for it.
+    pub async fn read(&self, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
+        let client = Arc::clone(&caller.client);
+        let operation = self.operation(prepared, caller, permit);
+        self.answer(AssertUnwindSafe(operation).catch_unwind(), &client).await
     }
 
     /// Follows a subscription; a panic ends its stream with an error.
     pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
         let mut following = Following::new(self, &caller, prepared.field.clone());
-        let request_id = caller.client.request_id.clone();
+        let client = Arc::clone(&caller.client);
         let (request, outline) = self.attach(prepared, caller);
         let stream = self.parts.schema.execute_stream(request);
         AssertUnwindSafe(stream)
@@ -117,12 +109,37 @@ impl Front {
             .map(move |item| match item {
                 Ok(mut response) => {
                     outline.restore(&mut response);
-                    Answer::new(response, &request_id)
+                    Answer::new(response, &client.request_id)
                 }
-                Err(_) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
+                Err(_) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &client.request_id),
             })
             .inspect(move |answer| following.note(answer))
             .boxed()
+    }
+
+    /// In a box, because the future is some kilobytes that would be copied at every layer around it.
+    fn operation(&self, prepared: Prepared, caller: Caller, permit: Permit) -> BoxFuture<'static, Response> {
+        let schema = self.parts.schema.clone();
+        let (request, outline) = self.attach(prepared, caller);
+        Box::pin(async move {
+            let mut response = schema.execute(request).await;
+            outline.restore(&mut response);
+            drop(permit);
+            response
+        })
+    }
+
+    /// The answer that a running operation comes to before the deadline; its error is a panic.
+    async fn answer<E>(&self, operation: impl Future<Output = Result<Response, E>>, client: &Client) -> Answer {
+        let request_id = &client.request_id;
+        let began = Instant::now();
+        let answer = match timeout(self.parts.http.request_timeout(), operation).await {
+            Ok(Ok(response)) => Answer::new(response, request_id),
+            Ok(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", request_id),
+            Err(_) => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", request_id),
+        };
+        metrics::observe(&self.parts.backend, began.elapsed(), !answer.codes.is_empty());
+        answer
     }
 
     fn attach(&self, prepared: Prepared, caller: Caller) -> (Request, Arc<Outline>) {

@@ -7,7 +7,7 @@ use std::{
 
 use poem::{
     Request,
-    http::{HeaderMap, header},
+    http::{HeaderMap, HeaderName, header},
 };
 
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
 };
 
 /// The header that names a request, both ways.
-pub const REQUEST_ID: &str = "x-request-id";
-const FORWARDED_FOR: &str = "x-forwarded-for";
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Names requests: a part that differs between processes, and a counter.
 pub struct RequestIds {
@@ -44,7 +44,8 @@ pub fn client(request: &Request, ids: &RequestIds, trusted: &[Network]) -> Clien
     Client {
         request_id: given.map_or_else(|| ids.next(), str::to_owned),
         ip: peer.map(|peer| address(peer, headers, trusted)),
-        user_agent: text(headers, header::USER_AGENT.as_str()).map(|agent| agent.chars().take(256).collect()),
+        // Readable headers are ASCII, so bytes are characters.
+        user_agent: text(headers, header::USER_AGENT).map(|agent| agent[..agent.len().min(256)].to_owned()),
     }
 }
 
@@ -62,7 +63,7 @@ pub fn bearer(credentials: &str) -> &str {
 }
 
 /// A header that is there and readable.
-pub fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -101,7 +102,7 @@ mod tests {
             ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
             ("::1", "::ffff:203.0.113.9", "203.0.113.9"),
         ] {
-            let headers = HeaderMap::from_iter([(FORWARDED_FOR.parse().unwrap(), forwarded.parse().unwrap())]);
+            let headers = HeaderMap::from_iter([(FORWARDED_FOR, forwarded.parse().unwrap())]);
             let found = address(peer.parse().unwrap(), &headers, &trusted);
             assert_eq!(found, wanted.parse::<IpAddr>().unwrap(), "{peer} {forwarded}");
         }

@@ -5,7 +5,10 @@
 
 use std::collections::VecDeque;
 
-use futures_util::{Stream, stream};
+use futures_util::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 
 use super::{Error, Operation, messages};
 use crate::{
@@ -53,23 +56,23 @@ pub async fn page(op: &Operation, after: Option<&str>, first: Option<i32>) -> Re
 }
 
 /// All events behind a cursor, then CAUGHT_UP, then each new one as it commits.
-pub fn follow(
-    op: Operation,
-    after: Option<&str>,
-) -> Result<impl Stream<Item = Result<Delivery, Error>> + use<>, Error> {
+///
+/// In boxes, because whoever holds the stream moves it, and each move takes its room once more for as long as it lives.
+pub fn follow(op: Operation, after: Option<&str>) -> Result<BoxStream<'static, Result<Delivery, Error>>, Error> {
     let user_id = op.viewer()?.user_id;
     let position = position(&op, after)?;
     // Listening begins before the first look, so that nothing falls between the two.
     let news = op.backend.bus.subscribe(Topic::Mailbox(user_id));
-    let feed = Feed { op, news, position, ready: VecDeque::new(), is_drained: false, is_caught_up: false };
-    Ok(stream::unfold(Some(feed), |feed| async move {
+    let feed = Box::new(Feed { op, news, position, ready: VecDeque::new(), is_drained: false, is_caught_up: false });
+    let deliveries = stream::unfold(Some(feed), |feed| async move {
         let mut feed = feed?;
         match feed.next().await {
             Ok(delivery) => Some((Ok(delivery), Some(feed))),
             // What cannot be read now cannot be read behind it either: said once, and the stream ends.
             Err(error) => Some((Err(error), None)),
         }
-    }))
+    });
+    Ok(deliveries.boxed())
 }
 
 struct Feed {

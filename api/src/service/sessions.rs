@@ -46,7 +46,7 @@ pub struct Grant {
 }
 
 /// What is remembered of a living session.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Alive {
     user_id: UserId,
     role: Role,

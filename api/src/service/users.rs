@@ -40,7 +40,8 @@ pub async fn find(op: &Operation, lookup: Lookup) -> Result<Option<User>, Error>
         },
     };
     let Some(id) = id else { return Ok(None) };
-    let user = find_many(op, &[id]).await?.remove(&id);
+    let remembered = op.backend.cache.get(&key(id)).await;
+    let user = if remembered.is_some() { remembered } else { read_many(op, &[id]).await?.pop() };
     // By id a deactivated account is still somebody's peer; whoever searches does not find it.
     Ok(user.filter(|user| is_by_id || user.is_active))
 }
@@ -55,12 +56,17 @@ pub async fn find_many(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId,
     for id in ids {
         op.backend.counted.users.note(users.contains_key(id));
     }
-    if missing.is_empty() {
-        return Ok(users);
+    if !missing.is_empty() {
+        users.extend(read_many(op, &missing).await?.into_iter().map(|user| (user.id, user)));
     }
-    for user in store::users::find_many(op.backend.store.db(), &missing).await? {
-        cache.set(&key(user.id), &user, op.backend.user_cache_lifetime()).await;
-        users.insert(user.id, user);
+    Ok(users)
+}
+
+/// The same from the database, remembered for the next time.
+async fn read_many(op: &Operation, ids: &[UserId]) -> Result<Vec<User>, Error> {
+    let users = store::users::find_many(op.backend.store.db(), ids).await?;
+    for user in &users {
+        op.backend.cache.set(&key(user.id), user, op.backend.user_cache_lifetime()).await;
     }
     Ok(users)
 }

@@ -11,10 +11,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::StreamExt;
 use poem::{
     IntoResponse, Request, Response,
     http::{StatusCode, header},
-    web::websocket::{WebSocket, WebSocketConfig},
+    web::websocket::{WebSocket, WebSocketConfig, WebSocketStream},
 };
 
 use super::{Front, headers::Origin, negotiation::Media, operation::Answer, request};
@@ -25,22 +26,24 @@ use crate::{
 
 /// The only sub-protocol; the older `graphql-ws` one is refused.
 const PROTOCOL: &str = "graphql-transport-ws";
-/// An idle socket's buffers are most of what it costs.
-const BUFFER_BYTES: usize = 4 * 1024;
+/// Held by every socket for as long as it is open; a message that is longer makes room for itself while it comes.
+const READ_BUFFER_BYTES: usize = 1024;
+/// Past so much, messages are written before the queue is empty.
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Answers a request for a WebSocket.
-pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Client) -> Response {
+pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Arc<Client>) -> Response {
     let refuse = |status, message: &str| refuse(status, message, &client.request_id);
     let headers = request.headers();
     if Origin::of(headers, &front.parts.http.allowed_origins) == Origin::Foreign {
         return refuse(StatusCode::FORBIDDEN, "This origin may not open a WebSocket.");
     }
-    if request::text(headers, "sec-websocket-version") != Some("13") {
+    if request::text(headers, header::SEC_WEBSOCKET_VERSION) != Some("13") {
         let mut response = refuse(StatusCode::UPGRADE_REQUIRED, "Use version 13 of the WebSocket protocol.");
         response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, header::HeaderValue::from_static("13"));
         return response;
     }
-    let offered = request::text(headers, "sec-websocket-protocol").unwrap_or_default();
+    let offered = request::text(headers, header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
     if !offered.split(',').any(|name| name.trim() == PROTOCOL) {
         return refuse(StatusCode::BAD_REQUEST, "Offer the sub-protocol graphql-transport-ws.");
     }
@@ -49,23 +52,25 @@ pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Client) -> R
     };
     let socket = socket.protocols([PROTOCOL]).config(config(&front.parts.sockets));
     let front = Arc::clone(front);
-    let run = move |stream| {
+    let run = move |stream: WebSocketStream| {
+        // Split here, because the future would keep room for the whole stream beside its halves.
+        let (sink, source) = stream.split();
         let tasks = front.tasks.clone();
-        tasks.track_future(session::run(front, client, stream))
+        tasks.track_future(session::run(front, client, sink, source))
     };
     socket.on_upgrade(run).into_response()
 }
 
 fn refuse(status: StatusCode, message: &str, request_id: &str) -> Response {
     let answer = Answer::rejection(status, message, request_id);
-    Response::builder().status(status).content_type(Media::Json.of_results()).body(answer.body)
+    Response::builder().status(status).header(header::CONTENT_TYPE, Media::Json.of_results()).body(answer.body)
 }
 
 /// The write buffer has no limit of its own: the session hands it one message at a time and bounds its own queue.
 fn config(settings: &Sockets) -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(BUFFER_BYTES)
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
         .max_message_size(Some(settings.message_max_bytes))
         .max_frame_size(Some(settings.message_max_bytes))
 }

@@ -25,7 +25,7 @@ pub type Step = (Arc<str>, Option<Answer>);
 /// A set of running operations.
 pub struct Operations {
     front: Arc<Front>,
-    client: Client,
+    client: Arc<Client>,
     /// Polled in turn as they become ready, so that a busy one does not starve the others.
     streams: SelectAll<BoxStream<'static, Step>>,
     running: HashMap<Arc<str>, AbortHandle>,
@@ -34,7 +34,7 @@ pub struct Operations {
 
 impl Operations {
     /// None yet.
-    pub fn new(front: Arc<Front>, client: Client) -> Self {
+    pub fn new(front: Arc<Front>, client: Arc<Client>) -> Self {
         Self { front, client, streams: SelectAll::new(), running: HashMap::new(), started: 0 }
     }
 
@@ -47,7 +47,7 @@ impl Operations {
     pub fn start(&mut self, id: &str, call: Call, viewer: Option<Viewer>) -> Result<(), Answer> {
         self.started += 1;
         let request_id = format!("{}.{}", self.client.request_id, self.started);
-        let client = Client { request_id, ..self.client.clone() };
+        let client = Arc::new(Client { request_id, ..Client::clone(&self.client) });
         let answers = self.answers(call, Caller { client, viewer, last_event_id: None })?;
         let (handle, registration) = AbortHandle::new_pair();
         let id: Arc<str> = id.into();

@@ -3,7 +3,7 @@
 use std::{future::pending, io, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::BoxFuture};
-use poem::web::websocket::{Message, WebSocketStream};
+use poem::web::websocket::Message;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -24,24 +24,41 @@ use crate::{
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Serves a socket until it ends.
-pub async fn run(front: Arc<Front>, client: Client, socket: WebSocketStream) {
-    let _open = front.tally.streams.hold("websocket");
-    let (mut sink, mut source) = socket.split();
-    let End::Close(close) = serve(Session::new(front, client), &mut sink, &mut source).await else {
-        return;
-    };
-    let farewell = async {
-        sink.send(Message::Close(Some((close.code.into(), close.reason.to_owned())))).await?;
-        while let Some(Ok(_)) = source.next().await {}
-        if close == Close::TOO_BIG {
-            // The rest of the message is never read, and closing now would reset the connection before the client
-            // has seen the code.
-            sleep(GOODBYE).await;
+///
+/// Not an `async fn`, nor anything moved inside: a future keeps room for what was moved as well as for where it went,
+/// and this one is held by every socket.
+pub fn run<K, S>(front: Arc<Front>, client: Arc<Client>, mut sink: K, mut source: S) -> impl Future<Output = ()>
+where
+    K: Sink<Message, Error = io::Error> + Unpin,
+    S: Stream<Item = io::Result<Message>> + Unpin,
+{
+    let open = front.tally.streams.hold("websocket");
+    let mut session = Session::new(front, client);
+    async move {
+        let _open = open;
+        let end = serve(&mut session, &mut sink, &mut source).await;
+        // What it held, such as its user's place, is free before the client has taken leave.
+        drop(session);
+        if let End::Close(close) = end {
+            // A client that does not answer is none that must be waited for.
+            let _ = timeout(GOODBYE, say_goodbye(close, &mut sink, &mut source)).await;
         }
-        Ok::<_, io::Error>(())
-    };
-    // A client that does not answer is none that must be waited for.
-    let _ = timeout(GOODBYE, farewell).await;
+    }
+}
+
+async fn say_goodbye<K, S>(close: Close, sink: &mut K, source: &mut S) -> io::Result<()>
+where
+    K: Sink<Message, Error = io::Error> + Unpin,
+    S: Stream<Item = io::Result<Message>> + Unpin,
+{
+    sink.send(Message::Close(Some((close.code.into(), close.reason.to_owned())))).await?;
+    while let Some(Ok(_)) = source.next().await {}
+    if close == Close::TOO_BIG {
+        // The rest of the message is never read, and closing now would reset the connection before the client
+        // has seen the code.
+        sleep(GOODBYE).await;
+    }
+    Ok(())
 }
 
 /// How a session ends.
@@ -72,7 +89,7 @@ struct Login {
     outcome: BoxFuture<'static, Result<Viewer, service::Error>>,
 }
 
-async fn serve<K, S>(mut session: Session, sink: &mut K, source: &mut S) -> End
+async fn serve<K, S>(session: &mut Session, sink: &mut K, source: &mut S) -> End
 where
     K: Sink<Message> + Unpin,
     S: Stream<Item = io::Result<Message>> + Unpin,
@@ -114,7 +131,7 @@ async fn checked(login: &mut Option<Login>) -> (bool, Result<Viewer, service::Er
 }
 
 impl Session {
-    fn new(front: Arc<Front>, client: Client) -> Self {
+    fn new(front: Arc<Front>, client: Arc<Client>) -> Self {
         let settings = &front.parts.sockets;
         Self {
             init_by: Instant::now() + Duration::from_secs(settings.init_timeout_seconds),
