@@ -1,14 +1,14 @@
 //! Documents meant to end the process or to keep it busy, over every transport: each is refused in a moment.
 
-use std::time::{Duration, Instant};
+use std::{process, time::Duration};
 
-use qv_tests::{client::Client, world::World};
+use qv_tests::{client::Client, process::cpu, world::World};
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 
 /// The most that an answer of errors may weigh.
 const ANSWER_MAX_BYTES: usize = 16 * 1024;
-/// A busy debug build can hold this too.
+/// What one may cost, client and node together: a debug build needs a hundredth, and what fans out needs hours.
 const MOMENT: Duration = Duration::from_millis(500);
 
 #[tokio::test]
@@ -17,17 +17,16 @@ async fn a_hostile_document_is_refused_in_a_moment_and_the_node_lives() {
     let client = node.client();
     let mut socket = client.socket().await;
     for (name, query) in attacks() {
-        let began = Instant::now();
+        let before = cpu(process::id());
         let answer = post(&client, &json!({ "query": query })).await;
-        assert!(began.elapsed() < MOMENT, "{name}: {:?}", began.elapsed());
         assert_refused(name, &answer);
 
-        let began = Instant::now();
         socket.subscribe(name, &query, Value::Null).await;
         let message = socket.receive().await;
-        assert!(began.elapsed() < MOMENT, "{name}: {:?}", began.elapsed());
         assert_eq!((&message["type"], &message["id"]), (&json!("error"), &json!(name)), "{message}");
         assert_refused(name, &json!({ "errors": message["payload"] }));
+        let cost = cpu(process::id()) - before;
+        assert!(cost < MOMENT, "{name}: {cost:?}");
     }
     client.run("{ __typename }", Value::Null).await.data();
     socket.subscribe("after", "{ __typename }", Value::Null).await;

@@ -13,6 +13,7 @@ use quantumvault::config::Config;
 use qv_tests::{
     client::{Answer, Client, draft},
     operation,
+    process::cpu,
     world::{Node, World},
 };
 use sea_orm::{
@@ -94,9 +95,7 @@ async fn a_request_that_is_stuck_does_not_hold_the_end_up() {
     let alice = node.client().register("alice").await;
     let _lock = lock(&world).await;
     let stuck = begin(&alice, &alice).await;
-    let began = Instant::now();
-    stopping(node).await;
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    timeout(PATIENCE, stopping(node)).await.expect("the node does not wait for it");
     assert!(stuck.await.is_err(), "the connection was cut");
 }
 
@@ -142,19 +141,17 @@ async fn a_node_without_descriptors_serves_on_waits_and_recovers() {
         crowd.push(TcpStream::connect(process.address).await.expect("the kernel accepts"));
     }
     assert!(is_alive(&mut served).await);
-    let (began, busy) = (Instant::now(), process.cpu_ticks());
+    let (began, busy) = (Instant::now(), cpu(process.child.id()));
     // Those that were let in are closed for saying nothing; until then the node has nothing to do but to wait.
     let (mut mute, mut nothing) = (crowd.remove(0), Vec::new());
     timeout(PATIENCE, mute.read_to_end(&mut nothing)).await.expect("the silent are closed").expect("in order");
     let waited = began.elapsed();
-    let worked = Duration::from_millis(10) * (process.cpu_ticks() - busy);
+    let worked = cpu(process.child.id()) - busy;
     assert!(worked * 4 < waited, "{worked:?} of {waited:?} were spun away");
 
     drop(crowd);
-    let began = Instant::now();
     let mut late = TcpStream::connect(process.address).await.expect("the node accepts");
     assert!(is_alive(&mut late).await);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(process.end().matches("no connection can be accepted").count(), 1, "it complains once");
 }
 
@@ -181,14 +178,6 @@ impl Poor {
         let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/graphql"));
         let address = address.and_then(|address| address.parse().ok()).expect("an address");
         Self { child, address }
-    }
-
-    /// Hundredths of a second that all its threads have worked.
-    fn cpu_ticks(&self) -> u32 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a process");
-        // The second field is the name in parentheses; the 14th and 15th are the times.
-        let fields = stat.rsplit(')').next().expect("fields").split_whitespace().skip(11).take(2);
-        fields.map(|ticks| ticks.parse::<u32>().expect("a number")).sum()
     }
 
     /// Ends it and gives its log.
