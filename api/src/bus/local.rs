@@ -63,6 +63,10 @@ impl Topics {
         lock(&self.0.listeners).contains_key(channel)
     }
 
+    pub(super) fn listener_count(&self) -> usize {
+        lock(&self.0.listeners).values().map(|listeners| listeners.count).sum()
+    }
+
     pub(super) fn channels(&self) -> Vec<String> {
         lock(&self.0.listeners).keys().cloned().collect()
     }

@@ -63,6 +63,15 @@ impl Bus {
         }
     }
 
+    /// How many subscriptions there are on this node.
+    #[must_use]
+    pub fn listener_count(&self) -> usize {
+        match self {
+            Self::Local(topics) => topics.listener_count(),
+            Self::Redis(bus) => bus.listener_count(),
+        }
+    }
+
     /// Whether hints of other nodes arrive; while they do not, listeners must look by themselves.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -66,6 +66,10 @@ impl RedisBus {
         self.topics.subscribe(self.channel(topic))
     }
 
+    pub(super) fn listener_count(&self) -> usize {
+        self.topics.listener_count()
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.ear.is_connected.load(Ordering::Relaxed)
     }

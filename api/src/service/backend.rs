@@ -105,6 +105,12 @@ impl Backend {
         self.store.statement_count()
     }
 
+    /// The streams that listen for news; tests hold it against what clients have open.
+    #[must_use]
+    pub fn listener_count(&self) -> usize {
+        self.bus.listener_count()
+    }
+
     /// Waits for the mails under way, until the deadline.
     pub async fn finish_mails(&self, deadline: Instant) {
         self.outbox.close(deadline).await;
