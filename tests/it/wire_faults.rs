@@ -20,9 +20,10 @@ use sea_orm::{
     ConnectionTrait, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement, TransactionOptions,
     TransactionTrait,
 };
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     task::JoinHandle,
     time::timeout,
 };
@@ -32,6 +33,8 @@ use crate::start;
 /// Far longer than anything takes, so that only what never comes fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 const ALIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
+/// A short question with a long answer.
+const INTROSPECTION: &str = r#"{"query":"{ __schema { types { name description fields { name description } } } }"}"#;
 /// A WebSocket handshake (RFC 6455, section 1.3) for a client that does nothing by itself.
 const HANDSHAKE: &[u8] = b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -54,6 +57,8 @@ async fn a_mutation_outlives_the_client_that_sent_it() {
     drop(request.await);
     lock.rollback().await.expect("unlocked");
     assert_eq!(feed.event().await["kind"], "SENT");
+    // The event is out before the operation has given its place back.
+    while alice.run("{ __typename }", Value::Null).await.0.get("errors").is_some() {}
 
     let lock = self::lock(&world).await;
     let mut socket = alice.socket().await;
@@ -112,6 +117,33 @@ async fn a_client_that_vanishes_is_let_go_after_two_pings() {
     let acknowledged = said.windows(14).position(|bytes| bytes == b"connection_ack").expect("the beginning");
     let pings = said[acknowledged..].windows(2).filter(|bytes| *bytes == PING_FRAME).count();
     assert!(pings >= 2, "{pings}");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_no_answer_is_let_go() {
+    let change = |config: &mut Config| {
+        config.http.max_connections = 1;
+        config.http.write_timeout_seconds = 1;
+        // Nothing but the stalled writing ends the connection while the test waits.
+        config.http.header_timeout_seconds = 60;
+    };
+    let node = World::new().await.node_with(change).await;
+    let greedy = TcpSocket::new_v4().expect("a socket");
+    greedy.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut greedy = greedy.connect(node.server.address).await.expect("the node accepts");
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+        Content-Length: {}\r\n\r\n{}",
+        INTROSPECTION.len(),
+        INTROSPECTION
+    );
+    let asking = tokio::spawn(async move {
+        // It goes on until the node, which waits for it to read, has stopped reading as well.
+        while greedy.write_all(request.as_bytes()).await.is_ok() {}
+    });
+    let mut patient = TcpStream::connect(node.server.address).await.expect("the kernel accepts");
+    assert!(is_alive(&mut patient).await, "the place was given back");
+    timeout(PATIENCE, asking).await.expect("the connection was closed").expect("it ends");
 }
 
 #[tokio::test]

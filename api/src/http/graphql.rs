@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{
-    StreamExt,
-    future::join_all,
-    stream::once,
-};
+use futures_util::{StreamExt, future::join_all, stream::once};
 use poem::{
     Endpoint, Request, Response,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},

@@ -21,12 +21,7 @@ const COMPLETE: &[u8] = b"event: complete\ndata:\n\n";
 /// stops, which a client takes for a lost connection: it comes back with its last event's id and a fresh token.
 ///
 /// The seat is given back with everything else when the client goes.
-pub fn respond(
-    front: &Arc<Front>,
-    answers: BoxStream<'static, Answer>,
-    lease: Lease,
-    seat: Option<Seat>,
-) -> Response {
+pub fn respond(front: &Arc<Front>, answers: BoxStream<'static, Answer>, lease: Lease, seat: Option<Seat>) -> Response {
     let silence = Duration::from_secs(front.parts.sockets.comment_seconds);
     let events = Events {
         answers: Some(answers),
