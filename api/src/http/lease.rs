@@ -69,7 +69,7 @@ impl Lease {
 
 fn over(front: &Arc<Front>, viewer: Viewer) -> BoxFuture<'static, ()> {
     let backend = Arc::clone(&front.parts.backend);
-    let revocation = sessions::watch(&backend, viewer.session_id);
+    let revocation = sessions::watch(&backend, &viewer);
     let revoked = async move {
         // A revocation between the check of the token and the start of the watch would go unheard.
         if sessions::still_valid(&backend, &viewer).await {

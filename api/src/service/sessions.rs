@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{Backend, Connection, Error, Operation};
 use crate::{
-    cache::Key,
+    cache::{Group, Key},
     crypto::{Claims, TokenError, access_token, token},
     domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
     store::{self, Transaction, sessions::TokenDigests},
@@ -48,7 +48,6 @@ pub struct Grant {
 /// What is remembered of a living session.
 #[derive(Serialize, Deserialize)]
 struct Alive {
-    user_id: UserId,
     role: Role,
     unconfirmed: Option<Vec<u8>>,
 }
@@ -73,26 +72,27 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
         role,
         expires_at: claims.expires_at(),
     };
-    match alive(backend, claims.session_id()).await? {
-        Some(alive) if alive.user_id == claims.user_id() => {
+    match alive(backend, claims.user_id(), claims.session_id()).await? {
+        Some(alive) => {
             if alive.unconfirmed.is_some_and(|unconfirmed| unconfirmed == digest) {
                 store::sessions::confirm(backend.store.db(), claims.session_id(), &digest).await?;
-                backend.cache.delete(&key(claims.session_id())).await;
+                backend.cache.delete(&key(claims.user_id(), claims.session_id())).await;
             }
             Ok(viewer(alive.role))
         }
-        _ => Err(Error::Unauthenticated(AuthenticationReason::Revoked)),
+        None => Err(Error::Unauthenticated(AuthenticationReason::Revoked)),
     }
 }
 
 /// Whether what was proven at the start of a stream still holds; cheap enough to ask before each item.
 pub async fn still_valid(backend: &Arc<Backend>, viewer: &Viewer) -> bool {
     // While the database is away nobody can be shown to be revoked: what is open stays open.
-    backend.source.now() < viewer.expires_at && !has_ended(backend, viewer.session_id).await
+    backend.source.now() < viewer.expires_at && !has_ended(backend, viewer).await
 }
 
 /// Ends when the session has ended, on whichever node that was.
-pub fn watch(backend: &Arc<Backend>, session_id: SessionId) -> impl Future<Output = ()> + Send + 'static {
+pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()> + Send + 'static {
+    let (user_id, session_id) = (viewer.user_id, viewer.session_id);
     let (backend, mut news) = (Arc::clone(backend), backend.bus.subscribe(Topic::Session(session_id)));
     async move {
         loop {
@@ -103,9 +103,11 @@ pub fn watch(backend: &Arc<Backend>, session_id: SessionId) -> impl Future<Outpu
             // Not from the cache: another node may have put the session back there just after it was taken out.
             let found =
                 Box::pin(store::sessions::find_alive(backend.store.db(), session_id, backend.source.now())).await;
-            if matches!(found, Ok(None)) {
-                backend.cache.delete(&key(session_id)).await;
-                return;
+            match found {
+                Ok(None) => return backend.cache.delete(&key(user_id, session_id)).await,
+                // The database has just said what requests would ask it next.
+                Ok(Some(_)) => backend.cache.extend(&key(user_id, session_id), backend.session_cache_lifetime()).await,
+                Err(_) => {}
             }
         }
     }
@@ -231,23 +233,29 @@ fn refusal(error: &TokenError) -> Error {
 }
 
 /// Whether a session is known to be over. In a box, because streams ask seldom and would carry the room for it always.
-fn has_ended(backend: &Backend, id: SessionId) -> BoxFuture<'_, bool> {
-    Box::pin(async move { matches!(alive(backend, id).await, Ok(None)) })
+fn has_ended<'a>(backend: &'a Backend, viewer: &Viewer) -> BoxFuture<'a, bool> {
+    let (user_id, id) = (viewer.user_id, viewer.session_id);
+    Box::pin(async move { matches!(alive(backend, user_id, id).await, Ok(None)) })
 }
 
-/// What is known of a session, remembered for a few seconds.
-async fn alive(backend: &Backend, id: SessionId) -> Result<Option<Alive>, Error> {
-    let key = key(id);
+/// What is known of a user's session, remembered for a few seconds.
+async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<Alive>, Error> {
+    let key = key(user_id, id);
     if let Some(alive) = backend.cache.get(&key).await {
         return Ok(Some(alive));
     }
     let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;
-    let Some(found) = found else { return Ok(None) };
-    let alive = Alive { user_id: found.user_id, role: found.role, unconfirmed: found.unconfirmed };
+    let Some(found) = found.filter(|found| found.user_id == user_id) else { return Ok(None) };
+    let alive = Alive { role: found.role, unconfirmed: found.unconfirmed };
     backend.cache.set(&key, &alive, backend.session_cache_lifetime()).await;
     Ok(Some(alive))
 }
 
-fn key(id: SessionId) -> Key<Alive> {
-    Key::new("session", id)
+fn key(user_id: UserId, id: SessionId) -> Key<Alive> {
+    Key::of(&all_of(user_id), id)
+}
+
+/// The sessions of a user, as far as they are remembered.
+fn all_of(user_id: UserId) -> Group {
+    Group::new("session", user_id)
 }
