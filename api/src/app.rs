@@ -14,6 +14,9 @@ use crate::{
     service::{self, Backend, StartError, keys, purge},
 };
 
+/// How often the sign of an operator's command is looked for; an open socket is to close within a second.
+const HEAR_EVERY: Duration = Duration::from_millis(250);
+
 /// A server that serves.
 pub struct Server {
     /// Where.
@@ -23,6 +26,7 @@ pub struct Server {
     stop: CancellationToken,
     serving: JoinHandle<()>,
     upkeep: JoinHandle<()>,
+    hearing: JoinHandle<()>,
 }
 
 impl Server {
@@ -57,7 +61,8 @@ impl Server {
         let endpoint = http::endpoint(&front);
         let serving = tokio::spawn(http::serve(listener, endpoint, front));
         let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random, stop.clone()));
-        Ok(Self { address, backend, stop, serving, upkeep })
+        let hearing = tokio::spawn(hear_commands(Arc::clone(&backend), stop.clone()));
+        Ok(Self { address, backend, stop, serving, upkeep, hearing })
     }
 
     /// Stops accepting, lets requests finish, tells sockets to come back, and lets go of the database.
@@ -65,7 +70,7 @@ impl Server {
         // For requests, sockets and mails together.
         let deadline = Instant::now() + Duration::from_secs(self.backend.config.http.drain_seconds);
         self.stop.cancel();
-        for task in [self.serving, self.upkeep] {
+        for task in [self.serving, self.upkeep, self.hearing] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the server did not stop in order");
             }
@@ -84,6 +89,20 @@ async fn keep_up(backend: Arc<Backend>, random: Random, stop: CancellationToken)
             Err(error) => tracing::warn!(%error, "the signing key was not read"),
         }
         report("what has ended was not purged", purge::run(&backend).await);
+    }
+}
+
+/// Hears of what an operator's command has changed beside a server in the embedded shape, so that a revocation holds as
+/// soon as one of the server's own.
+async fn hear_commands(backend: Arc<Backend>, stop: CancellationToken) {
+    let folder = &backend.config.data_dir;
+    let mut known = data_dir::last_change(folder);
+    while stop.run_until_cancelled(tokio::time::sleep(HEAR_EVERY)).await.is_some() {
+        let latest = data_dir::last_change(folder);
+        if latest != known {
+            known = latest;
+            backend.look_again();
+        }
     }
 }
 

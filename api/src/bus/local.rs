@@ -33,6 +33,12 @@ impl Topics {
         }
     }
 
+    pub(super) fn notify_all(&self) {
+        for listeners in lock(&self.0.listeners).values() {
+            listeners.sender.send_replace(());
+        }
+    }
+
     pub(super) fn subscribe(&self, channel: String) -> Subscription {
         let receiver = match lock(&self.0.listeners).entry(channel.clone()) {
             Entry::Occupied(mut entry) => {

@@ -116,8 +116,16 @@ impl Backend {
         self.outbox.close(deadline).await;
     }
 
-    /// Lets go of the database when the last request is done.
+    /// Forgets what this process alone remembers and lets every stream look again, because another process has changed
+    /// the database and neither shares a cache nor a bus with this one.
+    pub fn look_again(&self) {
+        self.cache.forget_own();
+        self.bus.publish_here();
+    }
+
+    /// Sends the last hints, and lets go of the database when the last request is done.
     pub async fn close(&self) {
+        self.bus.flush().await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database's connections did not close");
         }
