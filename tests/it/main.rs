@@ -1,5 +1,6 @@
 //! Every test that runs against the whole system, as one binary.
 
+mod access;
 mod accounts;
 mod admin;
 mod cluster;
@@ -11,6 +12,7 @@ mod feed;
 mod feed_pages;
 mod inbox;
 mod mail;
+mod mail_servers;
 mod mark_read;
 mod messages;
 mod nodes;
@@ -26,6 +28,7 @@ mod sessions;
 mod start;
 mod statements;
 mod tidy;
+mod timing;
 mod tokens;
 mod transactions;
 mod user_changes;

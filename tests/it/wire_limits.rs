@@ -2,7 +2,7 @@
 
 use quantumvault::config::Config;
 use qv_tests::{
-    client::{Client, PASSWORD, registration},
+    client::{Client, PASSWORD, draft, registration},
     operation,
     raw::{self, Raw},
     world::{Node, World},
@@ -72,6 +72,36 @@ async fn sign_ins_are_counted_by_address() {
     assert_not_limited(&log_in(&node, "203.0.113.1", "bob").await);
     assert_limited(&log_in(&node, "203.0.113.1", "carol").await);
     assert_not_limited(&log_in(&node, "203.0.113.2", "carol").await);
+}
+
+#[tokio::test]
+async fn by_default_guessing_is_held_back_wherever_it_comes_from_and_spraying_where_it_does() {
+    let node = limited(|_| {}).await;
+    let alice = node.client().register("alice").await;
+    let mut answered = 0;
+    for address in 0..30 {
+        let answer = log_in(&node, &format!("203.0.113.{address}"), "alice").await;
+        if answer.code() == "INVALID_CREDENTIALS" {
+            answered += 1;
+        } else {
+            assert_limited(&answer);
+        }
+    }
+    assert_eq!(answered, 10, "of guesses at one account");
+    assert_eq!(alice.refusal().await, None, "its owner goes on");
+
+    // One password for many accounts, from two addresses of one network.
+    let mut answered = 0;
+    for account in 0..30 {
+        let address = format!("2001:db8:1:2::{}", account % 2);
+        let answer = log_in(&node, &address, &format!("user{account}")).await;
+        if answer.code() == "INVALID_CREDENTIALS" {
+            answered += 1;
+        } else {
+            assert_limited(&answer);
+        }
+    }
+    assert_eq!(answered, 5, "of accounts that one network tries");
 }
 
 #[tokio::test]

@@ -279,10 +279,10 @@ async fn event_streams_have_their_users_places_and_give_everything_back_when_the
     for _ in 0..30 {
         let events = timeout(PATIENCE, admitted(&alice)).await.expect("the place is given back");
         assert!(node.server.backend.listener_count() > before);
-        let refused = Events::try_open(&alice, operation!("message_feed")).await.err().expect("one too many");
+        let Err(refused) = Events::try_open(&alice, operation!("message_feed")).await else { panic!("one too many") };
         assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"1".parse().expect("text")));
-        let socket = Socket::try_open(alice.address, alice.token.as_deref()).await;
-        assert_eq!(socket.err().expect("one too many").reason, "TOO_MANY_CONNECTIONS");
+        let Err(closed) = Socket::try_open(alice.address, alice.token.as_deref()).await else { panic!("one too many") };
+        assert_eq!(closed.reason, "TOO_MANY_CONNECTIONS");
         drop(events);
         let all_gone = async {
             while node.server.backend.listener_count() > before {
