@@ -48,7 +48,8 @@ const server = new SMTPServer({
 });
 server.on("error", (error) => {
   console.error(error);
-  process.exit(1);
+  // A client that breaks off its handshake is none of the server's own.
+  if (!server.server.listening) process.exit(1);
 });
 const listening = server.listen(Number(options.port), "127.0.0.1", () => print({ port: listening.address().port }));
 process.stdin.resume().on("end", () => process.exit(0));

@@ -68,6 +68,7 @@ impl Process {
 /// The processor time that all threads of a process, as far as they still run, have used.
 ///
 /// To the nanosecond, unlike the times in `stat`, which are counted by ticks that whatever is periodic can hide from.
+#[must_use]
 pub fn cpu(id: u32) -> Duration {
     let threads = fs::read_dir(format!("/proc/{id}/task")).expect("a process");
     // A thread may end while it is looked at.
