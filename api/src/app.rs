@@ -2,7 +2,11 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinHandle, time::Instant};
+use tokio::{
+    net::TcpListener,
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -11,7 +15,7 @@ use crate::{
     domain::{Random, Source},
     graphql::{self, documents::Documents},
     http::{self, Front, Parts},
-    service::{self, Backend, StartError, keys, purge},
+    service::{self, Backend, StartError, keys, metrics, purge},
 };
 
 /// How often the sign of an operator's command is looked for; an open socket is to close within a second.
@@ -27,6 +31,7 @@ pub struct Server {
     serving: JoinHandle<()>,
     upkeep: JoinHandle<()>,
     hearing: JoinHandle<()>,
+    sampling: JoinHandle<()>,
 }
 
 impl Server {
@@ -62,7 +67,8 @@ impl Server {
         let serving = tokio::spawn(http::serve(listener, endpoint, front));
         let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random, stop.clone()));
         let hearing = tokio::spawn(hear_commands(Arc::clone(&backend), stop.clone()));
-        Ok(Self { address, backend, stop, serving, upkeep, hearing })
+        let sampling = tokio::spawn(sample(Arc::clone(&backend), stop.clone()));
+        Ok(Self { address, backend, stop, serving, upkeep, hearing, sampling })
     }
 
     /// Stops accepting, lets requests finish, tells sockets to come back, and lets go of the database.
@@ -70,12 +76,16 @@ impl Server {
         // For requests, sockets and mails together.
         let deadline = Instant::now() + Duration::from_secs(self.backend.config.http.drain_seconds);
         self.stop.cancel();
-        for task in [self.serving, self.upkeep, self.hearing] {
+        for task in [self.serving, self.upkeep, self.hearing, self.sampling] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the server did not stop in order");
             }
         }
         self.backend.finish_mails(deadline).await;
+        if self.backend.config.metrics.sample_seconds > 0 && timeout_at(deadline, record(&self.backend)).await.is_err()
+        {
+            tracing::warn!("the last requests were not recorded");
+        }
         self.backend.close().await;
     }
 }
@@ -104,6 +114,18 @@ async fn hear_commands(backend: Arc<Backend>, stop: CancellationToken) {
             backend.look_again();
         }
     }
+}
+
+/// Records the node's own request figures again and again.
+async fn sample(backend: Arc<Backend>, stop: CancellationToken) {
+    let interval = Duration::from_secs(backend.config.metrics.sample_seconds.into());
+    while !interval.is_zero() && stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+        record(&backend).await;
+    }
+}
+
+async fn record(backend: &Backend) {
+    report("the requests were not recorded", metrics::write_own(backend).await);
 }
 
 /// What fails now is tried again at the next round.

@@ -55,7 +55,7 @@ enum Command {
         #[command(subcommand)]
         action: operator::Keys,
     },
-    /// Remove expired sessions, spent tokens, and audit entries past their retention; `serve` does so by itself
+    /// Remove expired sessions, spent tokens, and audit entries and metrics past their retention; `serve` does so by itself
     Purge,
     /// Copy the data folder of the embedded shape into a new folder, also while it is served
     Backup {

@@ -7,6 +7,7 @@ pub mod installation;
 pub mod mailbox_events;
 pub mod mailboxes;
 pub mod messages;
+pub mod metric_sequence;
 pub mod one_time_tokens;
 pub mod passkey_ceremonies;
 pub mod password_failures;

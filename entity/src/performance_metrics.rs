@@ -19,8 +19,12 @@ pub struct Model {
     /// Under which circumstances.
     #[sea_orm(column_type = "JsonBinary", nullable)]
     pub metadata: Option<Json>,
-    /// When it was recorded.
+    /// When it was measured.
     pub created_at: DateTimeUtc,
+    /// Who recorded it; absent for what the server has measured of itself.
+    pub user_id: Option<Uuid>,
+    /// Its place in the order of commits.
+    pub sequence: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -15,6 +15,7 @@ mod m20261123_000010_passkey_ceremonies;
 mod m20261123_000011_password_failures;
 mod m20261123_000012_unread_counts;
 mod m20261123_000013_user_changes;
+mod m20261123_000014_metric_places;
 
 use sea_orm_migration::{
     prelude::*,
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000011_password_failures::Migration),
             Box::new(m20261123_000012_unread_counts::Migration),
             Box::new(m20261123_000013_user_changes::Migration),
+            Box::new(m20261123_000014_metric_places::Migration),
         ]
     }
 

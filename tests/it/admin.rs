@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::operator::{create, said};
 
 /// A node with an operator who is signed in.
-async fn operated(world: &std::sync::Arc<World>) -> (Node, Client) {
+pub async fn operated(world: &std::sync::Arc<World>) -> (Node, Client) {
     // Before the node starts, which would forget what statements are counted without.
     create(world, "root-operator", "root-operator@example.org");
     said(world, &["user", "promote", "root-operator"]);

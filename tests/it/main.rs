@@ -15,6 +15,8 @@ mod mail;
 mod mail_servers;
 mod mark_read;
 mod messages;
+mod metrics;
+mod metrics_live;
 mod nodes;
 mod operator;
 mod pages;

@@ -4,7 +4,7 @@ use std::{io::Write, process::Stdio, time::Duration};
 
 use chrono::TimeDelta;
 use quantumvault::service::purge;
-use qv_entity::{audit_logs, one_time_tokens, sessions, signing_keys};
+use qv_entity::{audit_logs, one_time_tokens, performance_metrics, sessions, signing_keys};
 use qv_tests::{
     client::{Client, PASSWORD},
     operation,
@@ -185,6 +185,19 @@ async fn a_purge_removes_what_has_ended_and_nothing_else() {
         };
         token.insert(&db).await.expect("written");
     }
+    // More than go in two batches.
+    let ages = std::iter::once(29).chain(std::iter::repeat_n(31, 2001));
+    let metrics = ages.map(|days| performance_metrics::ActiveModel {
+        id: Set(world.source.uuid()),
+        metric_name: Set("test.value".to_owned()),
+        metric_value: Set(1.0),
+        metric_unit: Set("ms".to_owned()),
+        metadata: Set(None),
+        created_at: Set(now - TimeDelta::days(days)),
+        user_id: Set(None),
+        sequence: Set(1),
+    });
+    performance_metrics::Entity::insert_many(metrics).exec_without_returning(&db).await.expect("written");
     for days in [89, 91] {
         let entry = audit_logs::ActiveModel {
             id: Set(world.source.uuid()),
@@ -195,7 +208,11 @@ async fn a_purge_removes_what_has_ended_and_nothing_else() {
         entry.insert(&db).await.expect("written");
     }
     let removed = said(&world, &["purge"]);
-    assert_eq!(removed, "removed 1 sessions, 2 mailed tokens, 1 audit entries, 0 events of the feed, 0 signing keys\n");
+    assert_eq!(
+        removed,
+        "removed 1 sessions, 2 mailed tokens, 1 audit entries, 2001 metrics, 0 events of the feed, 0 signing keys\n"
+    );
+    assert_eq!(performance_metrics::Entity::find().count(&db).await.expect("readable"), 1);
     // One of these, and the one that registering mailed.
     assert_eq!(one_time_tokens::Entity::find().count(&db).await.expect("readable"), 2);
     assert_eq!((alice.refusal().await, ended.refresh().await.error().0), (None, "UNAUTHENTICATED"));

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use qv_entity::{
     audit_logs, conversation_members, conversations, installation, mailbox_events, mailboxes, messages,
-    one_time_tokens, passkey_ceremonies, password_failures, performance_metrics, sessions, signing_keys, users,
-    webauthn_credentials,
+    metric_sequence, one_time_tokens, passkey_ceremonies, password_failures, performance_metrics, sessions,
+    signing_keys, users, webauthn_credentials,
 };
 use qv_migration::Migrator;
 use qv_tests::database::TestDatabase;
@@ -17,7 +17,7 @@ use sea_orm::{
 use sea_orm_migration::MigratorTrait;
 
 /// The names that operators and documents rely on.
-const NAMED_INDEXES: [&str; 12] = [
+const NAMED_INDEXES: [&str; 13] = [
     "idx_users_username",
     "idx_users_email",
     "idx_users_active",
@@ -30,6 +30,7 @@ const NAMED_INDEXES: [&str; 12] = [
     "idx_audit_logs_user_id",
     "idx_audit_logs_created",
     "idx_performance_created",
+    "idx_performance_name",
 ];
 
 #[tokio::test]
@@ -129,6 +130,7 @@ async fn the_entities_describe_every_table() {
         schema.create_table_from_entity(password_failures::Entity),
         schema.create_table_from_entity(audit_logs::Entity),
         schema.create_table_from_entity(performance_metrics::Entity),
+        schema.create_table_from_entity(metric_sequence::Entity),
         schema.create_table_from_entity(webauthn_credentials::Entity),
         schema.create_table_from_entity(signing_keys::Entity),
         schema.create_table_from_entity(installation::Entity),

@@ -116,8 +116,13 @@ pub(super) async fn purge(config: Config) -> Outcome {
     print(match purged {
         None => "another node is purging\n".to_owned(),
         Some(purged) => format!(
-            "removed {} sessions, {} mailed tokens, {} audit entries, {} events of the feed, {} signing keys\n",
-            purged.sessions, purged.one_time_tokens, purged.audit_logs, purged.mailbox_events, purged.signing_keys
+            "removed {} sessions, {} mailed tokens, {} audit entries, {} metrics, {} events of the feed, {} signing keys\n",
+            purged.sessions,
+            purged.one_time_tokens,
+            purged.audit_logs,
+            purged.metrics,
+            purged.mailbox_events,
+            purged.signing_keys
         ),
     })
 }

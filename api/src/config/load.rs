@@ -14,8 +14,13 @@ use super::Config;
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const PREFIX: &str = "QUANTUMVAULT";
 /// The numbers that mean something at zero.
-const MAY_BE_ZERO: [&str; 4] =
-    ["http.batch_limit", "passwords.concurrency", "cache.user_ttl_seconds", "cache.session_ttl_seconds"];
+const MAY_BE_ZERO: [&str; 5] = [
+    "http.batch_limit",
+    "passwords.concurrency",
+    "cache.user_ttl_seconds",
+    "cache.session_ttl_seconds",
+    "metrics.sample_seconds",
+];
 /// Names the file; not a setting itself.
 const FILE_VARIABLE: &str = "QUANTUMVAULT__CONFIG";
 

@@ -27,6 +27,7 @@ pub struct Config {
     pub mail: Mail,
     pub feed: Feed,
     pub audit: Audit,
+    pub metrics: Metrics,
     pub upkeep: Upkeep,
 }
 
@@ -108,6 +109,7 @@ pub struct RateLimits {
     pub mail_by_recipient: Rate,
     pub send_by_user: Rate,
     pub keys_by_user: Rate,
+    pub metrics_by_user: Rate,
     pub cost_by_caller: Rate,
 }
 
@@ -149,6 +151,13 @@ pub struct Feed {
 #[serde(deny_unknown_fields)]
 pub struct Audit {
     pub retention_days: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    pub retention_days: u32,
+    pub sample_seconds: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]

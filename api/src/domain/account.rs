@@ -10,8 +10,8 @@ use super::{SessionId, Timestamp, UserId};
 /// The largest key vault, in bytes: some copies of a user's two private keys, each wrapped its own way.
 pub const KEY_VAULT_MAX_BYTES: usize = 16 * 1024;
 
-/// What an account may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What an account may do, each role more than the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Role {
     /// Uses the messenger.
     User,

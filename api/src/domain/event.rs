@@ -17,6 +17,8 @@ pub enum Topic {
     User(UserId),
     /// The same of somebody whom the user has a conversation with.
     Contacts(UserId),
+    /// Metrics were recorded.
+    Metrics,
 }
 
 impl fmt::Display for Topic {
@@ -27,6 +29,7 @@ impl fmt::Display for Topic {
             Self::Sessions(id) => write!(f, "sessions:{id}"),
             Self::User(id) => write!(f, "user:{id}"),
             Self::Contacts(id) => write!(f, "contacts:{id}"),
+            Self::Metrics => f.write_str("metrics"),
         }
     }
 }

@@ -82,6 +82,8 @@ typed_ids! {
     AuditLogId = "audit_log" as AuditLog;
     /// An account as operators see it, named by its user's own UUID.
     AdminUserId = "admin_user" as AdminUser;
+    /// One performance metric.
+    MetricId = "metric" as Metric;
 }
 
 /// A passkey's registration or login that has begun; no object of the API, so `node(id)` does not know it.

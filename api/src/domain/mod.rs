@@ -6,6 +6,7 @@ pub mod error_code;
 pub mod event;
 pub mod id;
 pub mod message;
+pub mod metrics;
 pub mod page;
 pub mod passkey;
 pub mod source;
@@ -16,9 +17,11 @@ pub use account::{
 pub use audit::{AdminUser, AuditFilter, AuditLog};
 pub use error_code::{AuthenticationReason, ErrorCode};
 pub use id::{
-    AdminUserId, AuditLogId, CeremonyId, ConversationId, IdError, MessageId, NodeId, PasskeyId, SessionId, UserId,
+    AdminUserId, AuditLogId, CeremonyId, ConversationId, IdError, MessageId, MetricId, NodeId, PasskeyId, SessionId,
+    UserId,
 };
 pub use message::{Conversation, FeedEvent, FeedEventKind, InboxLine, Message};
+pub use metrics::{MetricBucket, MetricFilter, MetricKey, MetricName, PerformanceMetric, SeriesRange};
 pub use page::{Direction, Page, PageArguments, Slice};
 pub use passkey::{CeremonyKind, DeviceName, Passkey};
 pub use source::{Clock, Random, Source};

@@ -7,6 +7,7 @@ use super::{
     connection::{Connection, arguments},
     error::Result,
     loaders::SessionsOf,
+    metric::{MetricBucket, MetricFilter, PerformanceMetric},
     scope::Scope,
     user::User,
     viewer::Role,
@@ -57,6 +58,34 @@ impl Admin {
         let page = arguments(first, after, last, before);
         let entries = service::audit::list(self.scope.op.admin()?, &filter, &page).await?;
         Ok(Connection::of(entries, |entry| AuditLog { scope: self.scope.clone(), entry }))
+    }
+
+    /// Performance metrics, newest first.
+    async fn metrics(
+        &self,
+        #[graphql(desc = "Which metrics; all if it is left out.")] filter: Option<MetricFilter>,
+        #[graphql(desc = "How many from the start.")] first: Option<i32>,
+        #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end.")] last: Option<i32>,
+        #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
+    ) -> Result<Connection<PerformanceMetric>> {
+        let filter = filter.map(domain::MetricFilter::try_from).transpose()?.unwrap_or_default();
+        let page = arguments(first, after, last, before);
+        let metrics = service::metrics::list(self.scope.op.admin()?, filter, &page).await?;
+        Ok(Connection::of(metrics, PerformanceMetric))
+    }
+
+    /// The metrics of one name by buckets of time, in order; buckets without any are left out.
+    async fn metric_series(
+        &self,
+        #[graphql(desc = "What was measured.")] name: String,
+        #[graphql(desc = "Not before this time.")] since: Timestamp,
+        #[graphql(desc = "Before this time; now, if it is left out.")] until: Option<Timestamp>,
+        #[graphql(desc = "How long each bucket is: such that there are at most 1000.")] bucket_seconds: i32,
+    ) -> Result<Vec<MetricBucket>> {
+        let admin = self.scope.op.admin()?;
+        let buckets = service::metrics::series(admin, &name, (since, until), bucket_seconds).await?;
+        Ok(buckets.into_iter().map(MetricBucket::from).collect())
     }
 }
 

@@ -3,7 +3,8 @@
 use async_graphql::{Object, OutputType, SimpleObject};
 
 use super::{
-    admin::AdminUser, audit::AuditLog, conversation::Conversation, message::Message, session::Session, user::User,
+    admin::AdminUser, audit::AuditLog, conversation::Conversation, message::Message, metric::PerformanceMetric,
+    session::Session, user::User,
 };
 use crate::{domain::PageArguments, service};
 
@@ -22,7 +23,8 @@ pub(super) struct Connection<T: OutputType> {
     concrete(name = "ConversationEdge", params(Conversation)),
     concrete(name = "SessionEdge", params(Session)),
     concrete(name = "AuditLogEdge", params(AuditLog)),
-    concrete(name = "AdminUserEdge", params(AdminUser))
+    concrete(name = "AdminUserEdge", params(AdminUser)),
+    concrete(name = "PerformanceMetricEdge", params(PerformanceMetric))
 )]
 pub(super) struct Edge<T: OutputType> {
     /// Names this place in the list; opaque, and good for `after` and `before`.
@@ -51,7 +53,8 @@ struct PageInfo {
     concrete(name = "ConversationConnection", params(Conversation)),
     concrete(name = "SessionConnection", params(Session)),
     concrete(name = "AuditLogConnection", params(AuditLog)),
-    concrete(name = "AdminUserConnection", params(AdminUser))
+    concrete(name = "AdminUserConnection", params(AdminUser)),
+    concrete(name = "PerformanceMetricConnection", params(PerformanceMetric))
 )]
 impl<T: OutputType> Connection<T>
 where

@@ -11,6 +11,7 @@ mod error;
 mod feed;
 mod loaders;
 mod message;
+mod metric;
 mod node;
 mod one_time_token;
 mod passkey;

@@ -3,8 +3,8 @@
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
-    admin::AdminUser, audit::AuditLog, conversation::Conversation, error::Result, message::Message, passkey::Passkey,
-    scalars::parse_id, scope::Scope, session::Session, user::User,
+    admin::AdminUser, audit::AuditLog, conversation::Conversation, error::Result, message::Message,
+    metric::PerformanceMetric, passkey::Passkey, scalars::parse_id, scope::Scope, session::Session, user::User,
 };
 use crate::{
     domain::{AdminUserId, NodeId, UserId},
@@ -22,6 +22,7 @@ pub(super) enum Node {
     Passkey(Passkey),
     AuditLog(AuditLog),
     AdminUser(AdminUser),
+    PerformanceMetric(PerformanceMetric),
 }
 
 impl Node {
@@ -56,6 +57,11 @@ impl Node {
                 let Ok(admin) = scope.op.admin() else { return Ok(None) };
                 let account = service::admin::find(admin, UserId(id)).await?;
                 account.map(|account| Self::AdminUser(AdminUser { scope: scope.clone(), account }))
+            }
+            NodeId::Metric(id) => {
+                let Ok(admin) = scope.op.admin() else { return Ok(None) };
+                let metric = service::metrics::find(admin, id).await?;
+                metric.map(|metric| Self::PerformanceMetric(PerformanceMetric(metric)))
             }
         })
     }

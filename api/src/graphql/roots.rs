@@ -9,6 +9,7 @@ use super::{
     admin::AdminQuery,
     feed::FeedSubscription,
     message::MessageMutation,
+    metric::{MetricMutation, MetricSubscription},
     node::NodeQuery,
     one_time_token::OneTimeTokenMutation,
     passkey::PasskeyMutation,
@@ -32,8 +33,9 @@ pub struct Mutation(
     PasskeyMutation,
     PublicKeysMutation,
     MessageMutation,
+    MetricMutation,
 );
 
 /// Events.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(FeedSubscription, UserSubscription, SessionSubscription);
+pub struct Subscription(FeedSubscription, UserSubscription, SessionSubscription, MetricSubscription);

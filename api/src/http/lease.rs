@@ -1,4 +1,4 @@
-//! For how long a stream may go on: until its token expires or its session is revoked.
+//! For how long a stream may go on: until its token expires, its session is revoked or its role is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,9 +37,12 @@ impl Lease {
         self.viewer
     }
 
-    /// Goes on with a newer token, if it is one of the same user and session.
+    /// Goes on with a newer token, if it is one of the same user and session, and of no lesser role: what runs already
+    /// would keep the greater.
     pub fn renew(&mut self, viewer: Viewer) -> Option<Timestamp> {
-        let own = self.viewer.is_some_and(|own| (own.user_id, own.session_id) == (viewer.user_id, viewer.session_id));
+        let own = self.viewer.is_some_and(|own| {
+            (own.user_id, own.session_id) == (viewer.user_id, viewer.session_id) && own.role <= viewer.role
+        });
         own.then(|| {
             *self = Self::new(&self.front, Some(viewer));
             viewer.expires_at

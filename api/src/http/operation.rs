@@ -7,7 +7,10 @@ use async_graphql::{Request, Response, ServerError, Value};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream::BoxStream};
 use poem::http::StatusCode;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout},
+};
 use tracing::Instrument;
 
 use super::Front;
@@ -18,7 +21,7 @@ use crate::{
         documents::{Call, Outline, Prepared, Refusal},
         response,
     },
-    service::{self, limits},
+    service::{self, limits, metrics},
 };
 
 /// On whose behalf an operation runs.
@@ -38,6 +41,8 @@ pub struct Answer {
     pub body: Bytes,
     /// How it came about.
     pub outcome: Outcome,
+    /// Whether anything went wrong.
+    pub has_errors: bool,
     /// When to try again, if an error says so.
     pub retry_after_seconds: Option<u64>,
     /// The cursor of a feed's event, on an event stream.
@@ -82,6 +87,7 @@ impl Front {
         let request_id = caller.client.request_id.clone();
         let schema = self.parts.schema.clone();
         let (request, outline) = self.attach(prepared, caller);
+        let began = Instant::now();
         // In a box, because the future is some kilobytes that would be copied at every layer around it.
         let operation = Box::pin(async move {
             let mut response = schema.execute(request).await;
@@ -90,11 +96,13 @@ impl Front {
             response
         });
         let task = self.tasks.spawn(operation.in_current_span());
-        match timeout(self.parts.http.request_timeout(), task).await {
+        let answer = match timeout(self.parts.http.request_timeout(), task).await {
             Ok(Ok(response)) => Answer::new(response, &request_id),
             Ok(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &request_id),
             Err(_) => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", &request_id),
-        }
+        };
+        metrics::observe(&self.parts.backend, began.elapsed(), answer.has_errors);
+        answer
     }
 
     /// Follows a subscription; a panic ends its stream with an error.
@@ -169,7 +177,9 @@ impl Answer {
             Outcome::Executed
         };
         let retry_after_seconds = response.errors.iter().filter_map(retry_after_seconds).max();
-        Self { body: response::finish(response, request_id), outcome, retry_after_seconds, cursor: None }
+        let has_errors = !response.errors.is_empty();
+        let body = response::finish(response, request_id);
+        Self { body, outcome, has_errors, retry_after_seconds, cursor: None }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::TimeDelta;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{Error, keys, sessions::VerifiedTokens};
+use super::{Error, keys, metrics::Figures, sessions::VerifiedTokens};
 use crate::{
     bus::Bus,
     cache::Cache,
@@ -45,6 +45,9 @@ pub struct Backend {
     /// Raised by a restore, after which a cursor may name what never happened.
     pub(super) epoch: i32,
     pub(super) outbox: Outbox,
+    pub(super) figures: Figures,
+    /// Held by whoever writes metrics.
+    pub(super) metric_turn: Mutex<()>,
     pub(super) source: Source,
 }
 
@@ -86,6 +89,8 @@ impl Backend {
             epoch: installation.feed_epoch,
             outbox: Outbox::new(post, &config.mail, source.clone()),
             costs: Local::default(),
+            figures: Figures::new(node(&config)),
+            metric_turn: Mutex::default(),
             cache,
             bus,
             limiter,
@@ -187,4 +192,10 @@ impl Backend {
     pub(super) fn session_cache_lifetime(&self) -> Duration {
         Duration::from_secs(self.config.cache.session_ttl_seconds)
     }
+}
+
+/// What tells this node from the others, for a person to read.
+fn node(config: &Config) -> String {
+    let host = hostname::get().unwrap_or_default();
+    format!("{}:{}", host.to_string_lossy(), config.http.listen.port())
 }

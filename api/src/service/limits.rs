@@ -93,6 +93,12 @@ pub(super) async fn spend_keys(op: &Operation, id: UserId) -> Result<(), Error> 
     spend(&op.backend, "keys", &id.to_string(), limit(rate, Fallback::Local)).await
 }
 
+/// Counts a call that records metrics, whether or not it succeeds.
+pub(super) async fn spend_metrics(op: &Operation, user_id: UserId) -> Result<(), Error> {
+    let rate = op.backend.config.rate_limits.metrics_by_user;
+    spend(&op.backend, "metrics", &user_id.to_string(), limit(rate, Fallback::Local)).await
+}
+
 async fn spend(backend: &Arc<Backend>, action: &str, subject: &str, limit: Limit) -> Result<(), Error> {
     if !backend.config.rate_limits.enabled {
         return Ok(());

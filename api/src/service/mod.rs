@@ -13,6 +13,7 @@ pub mod health;
 pub mod keys;
 pub mod limits;
 pub mod messages;
+pub mod metrics;
 pub mod one_time_tokens;
 mod operation;
 mod page;

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Backend, Error, keys};
+use super::{Backend, Error, keys, metrics};
 use crate::store;
 
 /// Rows of a table that go in one transaction, so that nobody waits for long.
@@ -19,6 +19,8 @@ pub struct Purged {
     pub one_time_tokens: u64,
     /// Entries of the audit trail past their retention.
     pub audit_logs: u64,
+    /// Metrics past their retention.
+    pub metrics: u64,
     /// Events of the feed past their retention.
     pub mailbox_events: u64,
     /// Keys whose last tokens have ended.
@@ -39,6 +41,7 @@ pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
         let one_time_tokens = store::purge::delete_one_time_tokens(tx.db(), now, BATCH).await?;
         let audit_logs =
             store::purge::delete_audit_logs(tx.db(), kept_since(backend.config.audit.retention_days), BATCH).await?;
+        let metrics = store::purge::delete_metrics(tx.db(), metrics::kept_since(backend), BATCH).await?;
         purged.signing_keys += store::purge::delete_signing_keys(tx.db(), keys::retired_since(backend)).await?;
         // The last, because mailboxes are held from here on.
         let feed_since = kept_since(backend.config.feed.retention_days);
@@ -48,7 +51,8 @@ pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
         purged.one_time_tokens += one_time_tokens;
         purged.audit_logs += audit_logs;
         purged.mailbox_events += events;
-        if sessions.max(one_time_tokens).max(audit_logs) < BATCH && events < EVENT_BATCH {
+        purged.metrics += metrics;
+        if sessions.max(one_time_tokens).max(audit_logs).max(metrics) < BATCH && events < EVENT_BATCH {
             return Ok(Some(purged));
         }
     }

@@ -90,9 +90,9 @@ pub async fn still_valid(backend: &Arc<Backend>, viewer: &Viewer) -> bool {
     backend.source.now() < viewer.expires_at && !has_ended(backend, viewer).await
 }
 
-/// Ends when the session has ended, on whichever node that was.
+/// Ends when the session has ended, on whichever node that was, or its user has lost the role.
 pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()> + Send + 'static {
-    let (user_id, session_id) = (viewer.user_id, viewer.session_id);
+    let (user_id, session_id, role) = (viewer.user_id, viewer.session_id, viewer.role);
     let (backend, mut news) = (Arc::clone(backend), backend.bus.subscribe(Topic::Session(session_id)));
     async move {
         loop {
@@ -104,9 +104,11 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
             let found =
                 Box::pin(store::sessions::find_alive(backend.store.db(), session_id, backend.source.now())).await;
             match found {
-                Ok(None) => return backend.cache.delete(&key(user_id, session_id)).await,
                 // The database has just said what requests would ask it next.
-                Ok(Some(_)) => backend.cache.extend(&key(user_id, session_id), backend.session_cache_lifetime()).await,
+                Ok(Some(alive)) if alive.role >= role => {
+                    backend.cache.extend(&key(user_id, session_id), backend.session_cache_lifetime()).await;
+                }
+                Ok(_) => return backend.cache.delete(&key(user_id, session_id)).await,
                 Err(_) => {}
             }
         }
@@ -232,10 +234,13 @@ fn refusal(error: &TokenError) -> Error {
     })
 }
 
-/// Whether a session is known to be over. In a box, because streams ask seldom and would carry the room for it always.
-fn has_ended<'a>(backend: &'a Backend, viewer: &Viewer) -> BoxFuture<'a, bool> {
-    let (user_id, id) = (viewer.user_id, viewer.session_id);
-    Box::pin(async move { matches!(alive(backend, user_id, id).await, Ok(None)) })
+/// Whether a session, or the role in it, is known to be over. In a box, because streams ask seldom and would carry the
+/// room for it always.
+fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, bool> {
+    Box::pin(async move {
+        let found = alive(backend, viewer.user_id, viewer.session_id).await;
+        found.is_ok_and(|found| found.is_none_or(|alive| alive.role < viewer.role))
+    })
 }
 
 /// What is known of a user's session, remembered for a few seconds.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use qv_entity::{audit_logs, mailbox_events, mailboxes, one_time_tokens, sessions, signing_keys};
+use qv_entity::{audit_logs, mailbox_events, mailboxes, one_time_tokens, performance_metrics, sessions, signing_keys};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait, Statement,
@@ -80,6 +80,13 @@ pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limi
         .exec(tx.db())
         .await?;
     Ok(Entity::delete_many().filter(prefixes).exec(tx.db()).await?.rows_affected)
+}
+
+/// Removes up to `limit` metrics from before `kept_since`.
+pub async fn delete_metrics(db: &impl ConnectionTrait, kept_since: Timestamp, limit: u64) -> Result<u64, Error> {
+    use performance_metrics::Column;
+
+    delete::<performance_metrics::Entity>(db, Column::Id, Column::CreatedAt.lt(kept_since), limit).await
 }
 
 /// Removes the keys that were retired before.

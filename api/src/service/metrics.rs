@@ -1,0 +1,194 @@
+//! Performance metrics: anyone who is signed in records them, operators read them.
+
+mod live;
+mod own;
+
+use chrono::{DateTime, SubsecRound, TimeDelta};
+use serde_json::Value;
+
+pub use self::{
+    live::follow,
+    own::{Figures, observe, write_own},
+};
+use super::{Admin, Backend, Connection, Error, Operation, limits};
+use crate::{
+    domain::{
+        MetricBucket, MetricFilter, MetricId, MetricKey, MetricName, PageArguments, PerformanceMetric, SeriesRange,
+        Timestamp, UserId, event::Topic,
+    },
+    store,
+};
+
+const BATCH_MAX: usize = 100;
+const UNIT_MAX: usize = 32;
+const METADATA_MAX_BYTES: usize = 2048;
+/// Beyond it the sum of a series, or the square that PostgreSQL keeps beside it, could leave the range of a number.
+const VALUE_MAX: f64 = 1e100;
+const NAMES_MAX: usize = 100;
+const BUCKETS_MAX: i64 = 1000;
+/// How far a client's clock may be ahead of the server's.
+const LEEWAY: TimeDelta = TimeDelta::minutes(1);
+/// The end of the year 9999, behind which times as SQLite keeps them no longer sort.
+const END_OF_TIME: i64 = 253_402_300_799;
+
+/// What a client has measured.
+pub struct Reading {
+    /// Of what.
+    pub name: String,
+    /// How much.
+    pub value: f64,
+    /// In which unit.
+    pub unit: String,
+    /// Under which circumstances.
+    pub metadata: Option<Value>,
+    /// When, if not now.
+    pub recorded_at: Option<Timestamp>,
+}
+
+/// Records what a client has measured, all of it or nothing, and says how much that was.
+pub async fn record(op: &Operation, readings: Vec<Reading>) -> Result<usize, Error> {
+    let user_id = op.viewer()?.user_id;
+    let count = readings.len();
+    if !(1..=BATCH_MAX).contains(&count) {
+        let reason = format!("must have 1 to {BATCH_MAX} metrics, and has {count}");
+        return Err(Error::invalid("input.metrics", reason));
+    }
+    let now = op.backend.source.now();
+    let metrics = readings.into_iter().enumerate().map(|(index, reading)| {
+        let invalid = |(field, reason)| Error::invalid(format!("input.metrics[{index}].{field}"), reason);
+        check(&op.backend, reading, now).map_err(invalid)
+    });
+    let metrics = metrics.collect::<Result<_, _>>()?;
+    limits::spend_metrics(op, user_id).await?;
+    write(&op.backend, Some(user_id), metrics).await?;
+    Ok(count)
+}
+
+/// The metrics that fit a filter, newest first.
+pub async fn list(
+    admin: Admin<'_>,
+    filter: MetricFilter,
+    arguments: &PageArguments,
+) -> Result<Connection<PerformanceMetric>, Error> {
+    let page = admin.page("metrics", arguments)?;
+    let filter = MetricFilter { since: filter.since.map(kept), until: filter.until.map(kept), ..filter };
+    let slice = store::performance_metrics::list(admin.backend.store.db(), &filter, &page).await?;
+    Ok(admin.connection("metrics", slice, |metric| MetricKey { created_at: metric.created_at, id: metric.id.0 }))
+}
+
+/// The metrics of one name by buckets, in order; those without any are left out.
+pub async fn series(
+    admin: Admin<'_>,
+    name: &str,
+    (since, until): (Timestamp, Option<Timestamp>),
+    bucket_seconds: i32,
+) -> Result<Vec<MetricBucket>, Error> {
+    if bucket_seconds < 1 {
+        return Err(Error::invalid("bucketSeconds", format!("must be at least 1, and is {bucket_seconds}")));
+    }
+    let until = until.unwrap_or_else(|| admin.backend.source.now());
+    let range = SeriesRange { since: kept(since), until: kept(until), bucket_seconds: bucket_seconds.into() };
+    if range.until <= range.since {
+        return Err(Error::invalid("until", "must be later than `since`; left out, it is now"));
+    }
+    let buckets = range.buckets();
+    if buckets > BUCKETS_MAX {
+        let reason = format!("must be so long that there are at most {BUCKETS_MAX} buckets, and makes {buckets}");
+        return Err(Error::invalid("bucketSeconds", reason));
+    }
+    let Ok(name) = name.parse() else { return Ok(Vec::new()) };
+    Ok(store::metric_series::series(admin.backend.store.db(), &name, &range).await?)
+}
+
+/// One metric.
+pub async fn find(admin: Admin<'_>, id: MetricId) -> Result<Option<PerformanceMetric>, Error> {
+    Ok(store::performance_metrics::find(admin.backend.store.db(), id).await?)
+}
+
+/// The names in a filter; those that nothing can have are left out.
+pub fn names(field: &str, texts: &[String]) -> Result<Vec<MetricName>, Error> {
+    if texts.len() > NAMES_MAX {
+        let reason = format!("must have at most {NAMES_MAX} names, and has {}", texts.len());
+        return Err(Error::invalid(field, reason));
+    }
+    Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
+}
+
+/// Since when metrics are kept.
+pub(super) fn kept_since(backend: &Backend) -> Timestamp {
+    let retention = TimeDelta::days(backend.config.metrics.retention_days.into());
+    kept(backend.source.now().checked_sub_signed(retention).unwrap_or(DateTime::UNIX_EPOCH))
+}
+
+/// Writes metrics and tells who listens; `user_id` is who recorded them, if not the server itself.
+async fn write(backend: &Backend, user_id: Option<UserId>, metrics: Vec<PerformanceMetric>) -> Result<(), Error> {
+    // Those of one node take turns: whoever waits for the row that hands out places holds no connection.
+    let turn = backend.metric_turn.lock().await;
+    let tx = backend.store.begin().await?;
+    store::performance_metrics::insert_many(&tx, user_id, metrics).await?;
+    tx.commit().await?;
+    drop(turn);
+    backend.bus.publish(Topic::Metrics);
+    Ok(())
+}
+
+/// What a reading is recorded as, or which field of it is not acceptable and why.
+fn check(backend: &Backend, reading: Reading, now: Timestamp) -> Result<PerformanceMetric, (&'static str, String)> {
+    let name: MetricName = reading.name.parse().map_err(|reason| ("name", reason))?;
+    if name.is_own() {
+        return Err((
+            "name",
+            "must not begin with the part `server`, which is kept for the server's figures".to_owned(),
+        ));
+    }
+    // Not a number fails this as well.
+    if !(-VALUE_MAX..=VALUE_MAX).contains(&reading.value) {
+        return Err(("value", format!("must be between -{VALUE_MAX:e} and {VALUE_MAX:e}")));
+    }
+    let is_unit = |c: char| c.is_ascii_graphic() || matches!(c, '°' | 'µ');
+    if !(1..=UNIT_MAX).contains(&reading.unit.chars().count()) || !reading.unit.chars().all(is_unit) {
+        return Err(("unit", format!("must have 1 to {UNIT_MAX} visible ASCII characters, ° or µ")));
+    }
+    if let Some(metadata) = &reading.metadata {
+        check_metadata(metadata).map_err(|reason| ("metadata", reason))?;
+    }
+    let created_at = reading.recorded_at.map_or(now, |at| at.trunc_subsecs(6));
+    if created_at > now + LEEWAY {
+        return Err(("recordedAt", format!("must not be more than {} s in the future", LEEWAY.num_seconds())));
+    }
+    if created_at < kept_since(backend) {
+        let days = backend.config.metrics.retention_days;
+        return Err(("recordedAt", format!("must not be older than {days} days, for which metrics are kept")));
+    }
+    let id = MetricId(backend.source.uuid());
+    let Reading { name, value, unit, metadata, .. } = reading;
+    Ok(PerformanceMetric { id, name, value, unit, metadata, created_at })
+}
+
+fn check_metadata(metadata: &Value) -> Result<(), String> {
+    let length = metadata.to_string().len();
+    if !metadata.is_object() {
+        Err("must be an object".to_owned())
+    } else if length > METADATA_MAX_BYTES {
+        Err(format!("must have at most {METADATA_MAX_BYTES} bytes as JSON, and has {length}"))
+    } else if has_nul(metadata) {
+        // PostgreSQL keeps no text with it.
+        Err("must not hold a NUL".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
+}
+
+/// The nearest time at which there can be metrics.
+fn kept(time: Timestamp) -> Timestamp {
+    time.clamp(DateTime::UNIX_EPOCH, DateTime::from_timestamp(END_OF_TIME, 0).unwrap_or(time))
+}

@@ -1,0 +1,98 @@
+//! Metrics as they are recorded, on whichever node.
+//!
+//! Nothing is missed, because a reader goes by places and not by ids or times: ids are made before their transactions
+//! commit and by several clocks, so one that becomes visible late may be less than one that was seen; places become
+//! visible in their order (`store::performance_metrics::insert_many`). A reader keeps the place it has passed. The bus
+//! merely says when to look again, and where it does not, the reader looks by itself after a while.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use futures_util::{Stream, stream};
+
+use crate::{
+    bus::Subscription,
+    domain::{MetricName, PerformanceMetric, event::Topic},
+    service::{Admin, Backend, Error},
+    store,
+};
+
+/// Metrics read at a time.
+const BATCH: u64 = 100;
+
+/// Each metric of these names, or of any, that is recorded from now on.
+pub async fn follow(
+    admin: Admin<'_>,
+    names: Option<Vec<MetricName>>,
+) -> Result<impl Stream<Item = Result<PerformanceMetric, Error>> + use<>, Error> {
+    let backend = Arc::clone(&admin.backend);
+    // Listening begins before the first look, so that nothing falls between the two.
+    let news = backend.bus.subscribe(Topic::Metrics);
+    let reader = Arc::clone(&backend);
+    let position = on_a_task(async move { store::performance_metrics::last_sequence(reader.store.db()).await }).await?;
+    let live = Live { backend, names, news, position, ready: VecDeque::new() };
+    Ok(stream::unfold(Some(live), |live| async move {
+        let mut live = live?;
+        match live.next().await {
+            Ok(metric) => Some((Ok(metric), Some(live))),
+            Err(error) => Some((Err(error), None)),
+        }
+    }))
+}
+
+struct Live {
+    backend: Arc<Backend>,
+    names: Option<Vec<MetricName>>,
+    news: Subscription,
+    position: i64,
+    ready: VecDeque<PerformanceMetric>,
+}
+
+impl Live {
+    async fn next(&mut self) -> Result<PerformanceMetric, Error> {
+        loop {
+            if let Some(metric) = self.ready.pop_front() {
+                return Ok(metric);
+            }
+            if self.read().await? {
+                continue;
+            }
+            let poll = self.backend.poll();
+            tokio::select! {
+                () = self.news.news() => {}
+                () = tokio::time::sleep(poll) => {}
+            }
+        }
+    }
+
+    /// Reads on, waiting for a database that is away, and says whether there was anything.
+    ///
+    /// The names are told apart here and not in the statement, so that each row is passed once, whatever its name.
+    async fn read(&mut self) -> Result<bool, Error> {
+        let (backend, position) = (Arc::clone(&self.backend), self.position);
+        let rows =
+            on_a_task(async move { store::performance_metrics::find_after(backend.store.db(), position, BATCH).await });
+        let rows = match rows.await {
+            Err(Error::Unavailable { cause }) => {
+                tracing::warn!(cause, "a stream of metrics waits for the database");
+                tokio::time::sleep(self.backend.unassisted_poll()).await;
+                return Ok(true);
+            }
+            other => other?,
+        };
+        let Some((last, _)) = rows.last() else { return Ok(false) };
+        self.position = *last;
+        let is_wanted = |metric: &PerformanceMetric| {
+            self.names.as_ref().is_none_or(|names| names.iter().any(|name| name.as_str() == metric.name))
+        };
+        self.ready = rows.into_iter().map(|(_, metric)| metric).filter(is_wanted).collect();
+        Ok(true)
+    }
+}
+
+/// A stream whose reader is slow is not polled: it would keep a connection of the pool from everyone else for as long.
+async fn on_a_task<T: Send + 'static>(
+    reading: impl Future<Output = Result<T, store::Error>> + Send + 'static,
+) -> Result<T, Error> {
+    let read = tokio::spawn(reading).await.map_err(|error| Error::Internal { cause: error.to_string() })?;
+    Ok(read?)
+}

@@ -1,0 +1,77 @@
+//! Metrics put together by stretches of time.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
+
+use super::Error;
+use crate::domain::{MetricBucket, MetricName, SeriesRange, Timestamp};
+
+/// The value whose rank is the `share`-th part of the count, rounded up (nearest rank).
+macro_rules! percentile {
+    ($share:literal) => {
+        concat!("max(CASE WHEN rank = (count * ", $share, " + 99) / 100 THEN value END) AS p", $share)
+    };
+}
+
+/// `seconds` is the one thing that the databases say differently.
+macro_rules! series {
+    ($seconds:literal) => {
+        concat!(
+            "SELECT bucket, count, min(value) AS least, max(value) AS most, avg(value) AS mean, ",
+            percentile!("50"),
+            ", ",
+            percentile!("95"),
+            ", ",
+            percentile!("99"),
+            " FROM (SELECT bucket, value, row_number() OVER (PARTITION BY bucket ORDER BY value) AS rank, \
+             count(*) OVER (PARTITION BY bucket) AS count \
+             FROM (SELECT ",
+            $seconds,
+            " / $4 AS bucket, metric_value AS value FROM performance_metrics \
+             WHERE metric_name = $1 AND created_at >= $2 AND created_at < $3) AS measured) AS ranked \
+             GROUP BY bucket, count ORDER BY bucket"
+        )
+    };
+}
+
+const POSTGRES: &str = series!("floor(extract(epoch FROM created_at))::bigint");
+// Cut to whole seconds, because SQLite would round the rest to milliseconds, and up into the next bucket.
+const SQLITE: &str = series!("CAST(strftime('%s', substr(created_at, 1, 19)) AS INTEGER)");
+
+#[derive(FromQueryResult)]
+struct Row {
+    bucket: i64,
+    count: i64,
+    least: f64,
+    most: f64,
+    mean: f64,
+    p50: f64,
+    p95: f64,
+    p99: f64,
+}
+
+/// The metrics of one name by buckets, those without any left out, in order.
+pub async fn series(
+    db: &impl ConnectionTrait,
+    name: &MetricName,
+    range: &SeriesRange,
+) -> Result<Vec<MetricBucket>, Error> {
+    let backend = db.get_database_backend();
+    let sql = if backend == DbBackend::Postgres { POSTGRES } else { SQLITE };
+    let values = [name.as_str().into(), range.since.into(), range.until.into(), range.bucket_seconds.into()];
+    let rows = Row::find_by_statement(Statement::from_sql_and_values(backend, sql, values)).all(db).await?;
+    rows.into_iter().map(|row| bucket(&row, range)).collect()
+}
+
+fn bucket(row: &Row, range: &SeriesRange) -> Result<MetricBucket, Error> {
+    let start = row.bucket.checked_mul(range.bucket_seconds).and_then(|at| Timestamp::from_timestamp(at, 0));
+    Ok(MetricBucket {
+        start: start.ok_or_else(|| DbErr::Type(format!("bucket {}", row.bucket)))?,
+        count: row.count,
+        min: row.least,
+        max: row.most,
+        mean: row.mean,
+        p50: row.p50,
+        p95: row.p95,
+        p99: row.p99,
+    })
+}
