@@ -18,6 +18,9 @@ use crate::{
     service::{self, Backend, StartError, keys, metrics, purge},
 };
 
+/// How often the sign of an operator's command is looked for; an open socket is to close within a second.
+const HEAR_EVERY: Duration = Duration::from_millis(250);
+
 /// A server that serves.
 pub struct Server {
     /// Where.
@@ -29,6 +32,7 @@ pub struct Server {
     stop: CancellationToken,
     serving: Vec<JoinHandle<()>>,
     upkeep: JoinHandle<()>,
+    hearing: JoinHandle<()>,
     sampling: JoinHandle<()>,
 }
 
@@ -72,8 +76,9 @@ impl Server {
             address
         });
         let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random, stop.clone()));
+        let hearing = tokio::spawn(hear_commands(Arc::clone(&backend), stop.clone()));
         let sampling = tokio::spawn(sample(Arc::clone(&backend), stop.clone()));
-        Ok(Self { address, operations, backend, stop, serving, upkeep, sampling })
+        Ok(Self { address, operations, backend, stop, serving, upkeep, hearing, sampling })
     }
 
     /// Stops accepting, lets requests finish, tells sockets to come back, and lets go of the database.
@@ -81,7 +86,7 @@ impl Server {
         // For requests, sockets and mails together.
         let deadline = Instant::now() + Duration::from_secs(self.backend.config.http.drain_seconds);
         self.stop.cancel();
-        for task in self.serving.into_iter().chain([self.upkeep, self.sampling]) {
+        for task in self.serving.into_iter().chain([self.upkeep, self.hearing, self.sampling]) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the server did not stop in order");
             }
@@ -104,6 +109,20 @@ async fn keep_up(backend: Arc<Backend>, random: Random, stop: CancellationToken)
             Err(error) => tracing::warn!(%error, "the signing key was not read"),
         }
         report("what has ended was not purged", purge::run(&backend).await);
+    }
+}
+
+/// Hears of what an operator's command has changed beside a server in the embedded shape, so that a revocation holds as
+/// soon as one of the server's own.
+async fn hear_commands(backend: Arc<Backend>, stop: CancellationToken) {
+    let folder = &backend.config.data_dir;
+    let mut known = data_dir::last_change(folder);
+    while stop.run_until_cancelled(tokio::time::sleep(HEAR_EVERY)).await.is_some() {
+        let latest = data_dir::last_change(folder);
+        if latest != known {
+            known = latest;
+            backend.look_again();
+        }
     }
 }
 

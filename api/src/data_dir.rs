@@ -5,6 +5,7 @@ use std::{
     io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use zeroize::Zeroizing;
@@ -13,6 +14,8 @@ use crate::{crypto::SigningKey, domain::Random, service::StartError};
 
 const SETTING: &str = "QUANTUMVAULT__DATA_DIR";
 const OTHERS: u32 = 0o077;
+/// An empty file; its time is what counts.
+const CHANGED: &str = "changed";
 
 /// Makes the folder if it is not there, and refuses one that others can look into.
 pub fn prepare(folder: &Path) -> Result<(), StartError> {
@@ -76,6 +79,18 @@ pub fn replace_signing_key(folder: &Path, random: &Random) -> Result<SigningKey,
     let draft = write_draft(&path, &document).map_err(|error| fail(&error))?;
     fs::rename(&draft, &path).map_err(|error| fail(&error))?;
     SigningKey::from_pkcs8(&document).map_err(|error| fail(&error))
+}
+
+/// Tells a server on this folder that a command has changed its database.
+pub fn tell_of_change(folder: &Path) -> io::Result<()> {
+    let path = folder.join(CHANGED);
+    fs::rename(write_draft(&path, &[])?, path)
+}
+
+/// When a command last did.
+#[must_use]
+pub fn last_change(folder: &Path) -> Option<SystemTime> {
+    fs::metadata(folder.join(CHANGED)).and_then(|metadata| metadata.modified()).ok()
 }
 
 fn key_path(folder: &Path) -> Result<PathBuf, StartError> {

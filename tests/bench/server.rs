@@ -8,10 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use qv_tests::client::Client;
-
-/// Clock ticks a second in `/proc`, which Linux fixes for programs.
-const TICKS: u32 = 100;
+use qv_tests::{client::Client, process};
 
 /// A running server with the data folder of this run.
 pub struct Server {
@@ -67,11 +64,7 @@ impl Server {
 
     /// The processor time used so far.
     pub fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a process");
-        // The fields behind the command's name, which is in brackets; 14 and 15 of them all are the two times.
-        let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-        let ticks: u32 = fields[11..13].iter().filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
-        Duration::from_secs(1) * ticks / TICKS
+        process::cpu(self.child.id())
     }
 }
 

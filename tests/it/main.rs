@@ -1,5 +1,6 @@
 //! Every test that runs against the whole system, as one binary.
 
+mod access;
 mod accounts;
 mod admin;
 mod cluster;
@@ -15,6 +16,7 @@ mod health;
 mod inbox;
 mod log;
 mod mail;
+mod mail_servers;
 mod mark_read;
 mod messages;
 mod metrics;
@@ -33,12 +35,16 @@ mod sessions;
 mod start;
 mod statements;
 mod tidy;
+mod timing;
 mod tokens;
 mod traces;
 mod transactions;
 mod user_changes;
 mod users;
+mod wire_attacks;
+mod wire_budgets;
 mod wire_errors;
+mod wire_faults;
 mod wire_http;
 mod wire_limits;
 mod wire_sockets;

@@ -1,24 +1,40 @@
 //! What operators do at the command line, seen from the server that runs beside it.
 
-use std::{io::Write, process::Stdio};
+use std::{io::Write, process::Stdio, time::Duration};
 
 use chrono::TimeDelta;
+use quantumvault::service::purge;
 use qv_entity::{audit_logs, one_time_tokens, performance_metrics, sessions, signing_keys};
 use qv_tests::{
     client::{Client, PASSWORD},
     operation,
     world::World,
 };
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Set, TransactionTrait,
+};
 use serde_json::{Value, json};
 
 use crate::start::{binary, run};
+
+/// Far longer than anything takes, so that only what never comes fails.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a command printed; it must have succeeded.
 pub fn said(world: &World, arguments: &[&str]) -> String {
     let output = run(&world.environment("one"), arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("text")
+}
+
+/// Makes an account at the command line; returns its id.
+pub fn create(world: &World, username: &str, email: &str) -> String {
+    let mut command = binary();
+    command.args(["user", "create", username, email]).envs(world.environment("one"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+    writeln!(child.stdin.take().expect("a pipe"), "{PASSWORD}").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
 }
 
 async fn actions(world: &World, action: &str) -> Vec<audit_logs::Model> {
@@ -29,18 +45,14 @@ async fn actions(world: &World, action: &str) -> Vec<audit_logs::Model> {
 #[tokio::test]
 async fn an_account_is_made_promoted_and_deactivated() {
     let world = World::new().await;
-    let mut command = binary();
-    command.args(["user", "create", "Alice", "alice@example.org"]).envs(world.environment("one"));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
-    writeln!(child.stdin.take().expect("a pipe"), "{PASSWORD}").expect("it reads");
-    let output = child.wait_with_output().expect("it ends");
-    let id = String::from_utf8(output.stdout).expect("text").trim().to_owned();
-
+    let id = create(&world, "Alice", "alice@example.org");
     let mut config = world.config("one");
     config.cache.session_ttl_seconds = 0;
     let node = world.try_node(config).await.expect("a node starts");
     let alice = node.client().login("alice").await;
     assert_eq!(alice.id, id);
+    // Nothing was mailed to an address that its owner has not asked to confirm.
+    assert_eq!(one_time_tokens::Entity::find().count(&world.database.connect().await).await.expect("readable"), 0);
     let role = async || alice.run(operation!("viewer"), Value::Null).await.data()["viewer"]["role"].clone();
     assert_eq!(role().await, "USER");
     said(&world, &["user", "promote", "alice"]);
@@ -56,6 +68,31 @@ async fn an_account_is_made_promoted_and_deactivated() {
     let output = run(&world.environment("one"), &["user", "promote", "nobody"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "quantumvault: There is no such user.\n");
+}
+
+#[tokio::test]
+async fn what_a_command_ends_is_closed_on_every_node_without_being_looked_for() {
+    let world = World::new().await;
+    let start = async |name| {
+        let mut config = world.config(name);
+        config.feed.poll_seconds = 600;
+        world.try_node(config).await.expect("a node starts")
+    };
+    let one = start("one").await;
+    let two = if world.is_clustered() { start("two").await } else { one.clone() };
+    let alice = one.client().register("alice").await;
+    let elsewhere = alice.at(two.server.address);
+    let mut sockets = [alice.socket().await, elsewhere.socket().await, elsewhere.feed(None).await];
+    said(&world, &["user", "deactivate", "alice"]);
+    for socket in &mut sockets {
+        assert_eq!(socket.closed().await, 4403);
+    }
+    for client in [&alice, &elsewhere] {
+        assert_eq!(client.refusal().await.as_deref(), Some("REVOKED"));
+    }
+    let bob = one.client().register("bob").await;
+    let gone = bob.run(operation!("user"), json!({ "by": { "username": "alice" } })).await;
+    assert_eq!(gone.data()["user"], Value::Null);
 }
 
 #[tokio::test]
@@ -179,6 +216,49 @@ async fn a_purge_removes_what_has_ended_and_nothing_else() {
     // One of these, and the one that registering mailed.
     assert_eq!(one_time_tokens::Entity::find().count(&db).await.expect("readable"), 2);
     assert_eq!((alice.refusal().await, ended.refresh().await.error().0), (None, "UNAUTHENTICATED"));
+}
+
+#[tokio::test]
+async fn one_node_purges_at_a_time() {
+    let world = World::new().await;
+    let node = world.node().await;
+    if world.is_clustered() {
+        let other = world.database.connect().await.begin().await.expect("a transaction");
+        let lock = "SELECT pg_advisory_xact_lock(hashtext('quantumvault.purge'))";
+        other.execute_unprepared(lock).await.expect("the lock");
+        assert!(purge::run(&node.server.backend).await.expect("a purge").is_none());
+        assert_eq!(said(&world, &["purge"]), "another node is purging\n");
+    }
+    assert!(purge::run(&node.server.backend).await.expect("a purge").is_some());
+}
+
+#[tokio::test]
+async fn nodes_purge_in_the_background_what_is_more_than_one_batch() {
+    let world = World::new().await;
+    let db = world.database.connect().await;
+    drop(world.node().await);
+    let entries = (0..2500).map(|_| audit_logs::ActiveModel {
+        id: Set(world.source.uuid()),
+        action: Set("test.happened".to_owned()),
+        created_at: Set(world.source.now() - TimeDelta::days(91)),
+        ..Default::default()
+    });
+    let entries: Vec<_> = entries.collect();
+    for batch in entries.chunks(500) {
+        audit_logs::Entity::insert_many(batch.to_vec()).exec(&db).await.expect("written");
+    }
+    let start = async |name| {
+        let mut config = world.config(name);
+        config.upkeep.interval_seconds = 1;
+        world.try_node(config).await.expect("a node starts")
+    };
+    let one = start("one").await;
+    let two = if world.is_clustered() { start("two").await } else { one.clone() };
+    let all_gone = async { while audit_logs::Entity::find().count(&db).await.expect("readable") > 0 {} };
+    tokio::time::timeout(PATIENCE, all_gone).await.expect("they are removed");
+    for node in [one, two] {
+        node.client().run("{ __typename }", Value::Null).await.data();
+    }
 }
 
 /// The name of the key that signed a client's access token.

@@ -156,6 +156,25 @@ async fn a_session_ends_at_its_greatest_age_however_often_it_is_refreshed() {
 }
 
 #[tokio::test]
+async fn every_sign_in_makes_a_session_of_its_own_and_only_that_is_recent() {
+    let world = World::with_clock(manual_clock()).await;
+    let node = world.node().await;
+    let first = node.client().register("alice").await;
+    // Whoever signs in with somebody's session at hand gets another one, so that none can be slipped in.
+    let second = first.login("alice").await;
+    assert_ne!(first.session().await, second.session().await);
+    assert!(first.token != second.token && first.refresh_token != second.refresh_token);
+
+    world.source.clock.advance(TimeDelta::minutes(6));
+    let refreshed = second.refreshed().await;
+    let fresh = refreshed.login("alice").await;
+    for (client, is_recent) in [(&refreshed, false), (&fresh, true), (&refreshed, false)] {
+        let begun = client.run(operation!("begin_passkey_registration"), Value::Null).await;
+        assert_eq!(begun.0.get("errors").is_none(), is_recent, "{begun:?}");
+    }
+}
+
+#[tokio::test]
 async fn sessions_are_listed_newest_first() {
     let node = World::new().await.node().await;
     let first = node.client().register("alice").await;

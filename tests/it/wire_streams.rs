@@ -16,8 +16,11 @@ use qv_tests::{
     world::{World, manual_clock},
 };
 use serde_json::{Value, json};
+use tokio::{task::yield_now, time::timeout};
 
 const FORBIDDEN: u16 = 4403;
+/// Far longer than anything takes, so that only what never comes fails.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn nothing_is_told_after_the_token_has_expired() {
@@ -236,6 +239,62 @@ async fn events_resume_behind_the_last_one_without_loss_or_repetition() {
 }
 
 #[tokio::test]
+async fn the_id_of_an_event_is_its_cursor_under_whatever_name_or_none() {
+    let node = World::new().await.node().await;
+    let alice = node.client().register("alice").await;
+    for number in ["1", "2"] {
+        alice.send(&alice, number, number).await.data();
+    }
+    let query = "subscription { feed: messageFeed { at: cursor what: kind } }";
+    let mut events = Events::open(&alice, query, None).await;
+    let first = events.next().await.expect("an event");
+    assert_eq!(first.id.as_deref(), first.data["data"]["feed"]["at"].as_str());
+
+    let blind = "subscription { messageFeed { kind } }";
+    let mut rest = Events::open(&alice, blind, first.id.as_deref()).await;
+    let (second, end) = (rest.next().await.expect("an event"), rest.next().await.expect("an event"));
+    assert_eq!(second.data, json!({ "data": { "messageFeed": { "kind": "SENT" } } }));
+    assert_eq!(end.data, json!({ "data": { "messageFeed": { "kind": "CAUGHT_UP" } } }));
+    assert!(second.id.is_some() && second.id != first.id && end.id == second.id, "{second:?} {end:?}");
+    let mut nothing = Events::open(&alice, blind, second.id.as_deref()).await;
+    assert_eq!(nothing.next().await.expect("an event").data, end.data);
+}
+
+#[tokio::test]
+async fn a_silent_event_stream_carries_comments() {
+    let node = World::new().await.node_with(|config| config.sockets.comment_seconds = 1).await;
+    let alice = node.client().register("alice").await;
+    let mut events = Events::open(&alice, operation!("message_feed"), None).await;
+    assert_eq!(events.feed_event().await["kind"], "CAUGHT_UP");
+    assert_eq!([events.block().await, events.block().await], [Some(":\n\n".to_owned()), Some(":\n\n".to_owned())]);
+    alice.send(&alice, "after a silence", "1").await.data();
+    assert_eq!(events.feed_event().await["kind"], "SENT");
+}
+
+#[tokio::test]
+async fn event_streams_have_their_users_places_and_give_everything_back_when_they_are_dropped() {
+    let node = World::new().await.node_with(|config| config.sockets.max_per_user = 1).await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let before = node.server.backend.listener_count();
+    for _ in 0..30 {
+        let events = timeout(PATIENCE, admitted(&alice)).await.expect("the place is given back");
+        assert!(node.server.backend.listener_count() > before);
+        let Err(refused) = Events::try_open(&alice, operation!("message_feed")).await else { panic!("one too many") };
+        assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"1".parse().expect("text")));
+        let Err(closed) = Socket::try_open(alice.address, alice.token.as_deref()).await else { panic!("one too many") };
+        assert_eq!(closed.reason, "TOO_MANY_CONNECTIONS");
+        drop(events);
+        let all_gone = async {
+            while node.server.backend.listener_count() > before {
+                yield_now().await;
+            }
+        };
+        timeout(PATIENCE, all_gone).await.expect("nobody listens any more");
+    }
+    Events::open(&bob, operation!("message_feed"), None).await;
+}
+
+#[tokio::test]
 async fn an_event_stream_that_cannot_begin_says_so_in_its_only_event() {
     let node = World::new().await.node().await;
     let mut forged = node.client();
@@ -251,6 +310,16 @@ async fn an_event_stream_that_cannot_begin_says_so_in_its_only_event() {
         assert_eq!(event.data["errors"][0]["extensions"]["code"], code, "{:?}", event.data);
         assert_eq!(events.next().await.expect("an end").name, "complete");
         assert!(events.next().await.is_none());
+    }
+}
+
+/// A feed, once there is a place for it.
+async fn admitted(client: &Client) -> Events {
+    loop {
+        match Events::try_open(client, operation!("message_feed")).await {
+            Ok(events) => return events,
+            Err(refused) => assert_eq!(refused.status(), 429),
+        }
     }
 }
 

@@ -1,38 +1,55 @@
 // A mail server for tests: takes every mail and prints it as one line of JSON.
 //
-// node sink.mjs [--port 0] [--refuse 550]
+// node sink.mjs [--port 0] [--refuse 550] [--tls starttls|implicit --certificate FILE --key FILE] [--login USER:PASSWORD]
 //
 // The first line tells the port. With --refuse each mail is answered with that code and printed as { "refused": code }.
+// With --tls it wants to be spoken to under TLS, with --login by this user only; both are said of each mail.
 // It ends when its input does, so that no test leaves it behind.
 
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 
 import PostalMime from "postal-mime";
 import { SMTPServer } from "smtp-server";
 
 const { values: options } = parseArgs({
-  options: { port: { type: "string", default: "0" }, refuse: { type: "string" } },
+  options: {
+    port: { type: "string", default: "0" },
+    refuse: { type: "string" },
+    tls: { type: "string" },
+    certificate: { type: "string" },
+    key: { type: "string" },
+    login: { type: "string" },
+  },
 });
 const print = (line) => console.log(JSON.stringify(line));
 
 const server = new SMTPServer({
-  authOptional: true,
-  disabledCommands: ["STARTTLS"],
+  authOptional: !options.login,
+  secure: options.tls === "implicit",
+  disabledCommands: options.tls === "starttls" ? [] : ["STARTTLS"],
+  cert: options.certificate && readFileSync(options.certificate),
+  key: options.key && readFileSync(options.key),
   disableReverseLookup: true,
-  async onData(stream, { envelope }, done) {
+  onAuth({ username, password }, session, done) {
+    done(null, `${username}:${password}` === options.login ? { user: username } : { message: "no" });
+  },
+  async onData(stream, { envelope, secure, user }, done) {
     const mail = await PostalMime.parse(Buffer.concat(await stream.toArray()));
     if (options.refuse) {
       print({ refused: Number(options.refuse) });
       return done(Object.assign(new Error("not here"), { responseCode: Number(options.refuse) }));
     }
     const { from, messageId, subject, text, html } = mail;
-    print({ from: from.address, to: envelope.rcptTo.map(({ address }) => address), messageId, subject, text, html });
+    const to = envelope.rcptTo.map(({ address }) => address);
+    print({ from: from.address, to, messageId, subject, text, html, secure, user });
     done();
   },
 });
 server.on("error", (error) => {
   console.error(error);
-  process.exit(1);
+  // A client that breaks off its handshake is none of the server's own.
+  if (!server.server.listening) process.exit(1);
 });
 const listening = server.listen(Number(options.port), "127.0.0.1", () => print({ port: listening.address().port }));
 process.stdin.resume().on("end", () => process.exit(0));

@@ -30,6 +30,20 @@ pub struct Event {
 impl Events {
     /// Begins an operation as this client, behind the last event that was seen.
     pub async fn open(client: &Client, query: &str, last_event_id: Option<&str>) -> Self {
+        let response = Self::ask(client, query, last_event_id).await;
+        assert_eq!(response.status(), 200);
+        let media = response.headers()["content-type"].to_str().expect("text");
+        assert!(media.starts_with("text/event-stream"), "{media}");
+        Self { response, received: Vec::new() }
+    }
+
+    /// The same, where it may be refused.
+    pub async fn try_open(client: &Client, query: &str) -> Result<Self, Response> {
+        let response = Self::ask(client, query, None).await;
+        if response.status() == 200 { Ok(Self { response, received: Vec::new() }) } else { Err(response) }
+    }
+
+    async fn ask(client: &Client, query: &str, last_event_id: Option<&str>) -> Response {
         let mut request = reqwest::Client::new().post(client.url("/graphql")).header("accept", "text/event-stream");
         if let Some(token) = &client.token {
             request = request.bearer_auth(token);
@@ -37,27 +51,28 @@ impl Events {
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        let response = request.json(&json!({ "query": query })).send().await.expect("the node answers");
-        assert_eq!(response.status(), 200);
-        let media = response.headers()["content-type"].to_str().expect("text");
-        assert!(media.starts_with("text/event-stream"), "{media}");
-        Self { response, received: Vec::new() }
+        request.json(&json!({ "query": query })).send().await.expect("the node answers")
     }
 
     /// The next event, comments left out; none when the stream has ended.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
+            let block = self.block().await?;
+            let field = |name| block.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start().to_owned()));
+            if let Some(name) = field("event:") {
+                let data = field("data:").filter(|data| !data.is_empty());
+                let data = data.map_or(Value::Null, |data| serde_json::from_str(&data).expect("JSON"));
+                return Some(Event { name, id: field("id:"), data });
+            }
+        }
+    }
+
+    /// The next event or comment as it came; none when the stream has ended.
+    pub async fn block(&mut self) -> Option<String> {
+        loop {
             if let Some(end) = self.received.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.received.drain(..end + 2).collect();
-                let block = String::from_utf8(block).expect("text");
-                let field =
-                    |name| block.lines().find_map(|line| Some(line.strip_prefix(name)?.trim_start().to_owned()));
-                if let Some(name) = field("event:") {
-                    let data = field("data:").filter(|data| !data.is_empty());
-                    let data = data.map_or(Value::Null, |data| serde_json::from_str(&data).expect("JSON"));
-                    return Some(Event { name, id: field("id:"), data });
-                }
-                continue;
+                return Some(String::from_utf8(block).expect("text"));
             }
             let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("nothing came");
             self.received.extend(chunk.expect("the stream is in order")?);

@@ -39,7 +39,8 @@ impl MailServer {
         Self::run(&["--refuse", &code.to_string()]).await
     }
 
-    async fn run(arguments: &[&str]) -> Self {
+    /// One with these options of `tests/mail/sink.mjs`.
+    pub async fn run(arguments: &[&str]) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mail");
         assert!(folder.join("node_modules").exists(), "fetch the server first: npm --prefix tests/mail ci");
         let mut process = Command::new("node")

@@ -33,6 +33,12 @@ impl Topics {
         }
     }
 
+    pub(super) fn notify_all(&self) {
+        for listeners in lock(&self.0.listeners).values() {
+            listeners.sender.send_replace(());
+        }
+    }
+
     pub(super) fn subscribe(&self, channel: String) -> Subscription {
         let receiver = match lock(&self.0.listeners).entry(channel.clone()) {
             Entry::Occupied(mut entry) => {
@@ -61,6 +67,10 @@ impl Topics {
 
     pub(super) fn has_listeners(&self, channel: &str) -> bool {
         lock(&self.0.listeners).contains_key(channel)
+    }
+
+    pub(super) fn listener_count(&self) -> usize {
+        lock(&self.0.listeners).values().map(|listeners| listeners.count).sum()
     }
 
     pub(super) fn channels(&self) -> Vec<String> {

@@ -54,12 +54,36 @@ impl Bus {
         }
     }
 
+    /// Tells everyone who listens in this process, whatever the topic.
+    pub fn publish_here(&self) {
+        match self {
+            Self::Local(topics) => topics.notify_all(),
+            Self::Redis(bus) => bus.publish_here(),
+        }
+    }
+
+    /// Waits until what was published has left this process.
+    pub async fn flush(&self) {
+        if let Self::Redis(bus) = self {
+            bus.flush().await;
+        }
+    }
+
     /// Listens from now on.
     #[must_use]
     pub fn subscribe(&self, topic: Topic) -> Subscription {
         match self {
             Self::Local(topics) => topics.subscribe(topic.to_string()),
             Self::Redis(bus) => bus.subscribe(topic),
+        }
+    }
+
+    /// How many subscriptions there are on this node.
+    #[must_use]
+    pub fn listener_count(&self) -> usize {
+        match self {
+            Self::Local(topics) => topics.listener_count(),
+            Self::Redis(bus) => bus.listener_count(),
         }
     }
 
@@ -116,8 +140,11 @@ mod tests {
             }
         }
         here.publish(alice);
+        soon(here.flush()).await;
         soon(second.news()).await;
         soon(first.news()).await;
+        here.publish_here();
+        soon(async { tokio::join!(first.news(), other.news()) }).await;
         drop(first);
         there.publish(alice);
         soon(second.news()).await;

@@ -14,7 +14,10 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use secrecy::ExposeSecret;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 use super::{Subscription, local::Topics};
 use crate::{
@@ -28,6 +31,8 @@ const OUTBOX: usize = 4096;
 const PIPELINE: usize = 256;
 /// How soon a silent Redis is noticed, and a lost one tried again.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How long a process that ends waits for its last hints to be taken.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// The handle of a node's bus.
 #[derive(Clone)]
@@ -35,6 +40,8 @@ pub struct RedisBus {
     topics: Topics,
     prefix: Arc<str>,
     outbox: mpsc::Sender<Vec<String>>,
+    /// How many batches wait or are on their way.
+    unsaid: watch::Sender<usize>,
     ear: Arc<Ear>,
 }
 
@@ -46,9 +53,10 @@ impl RedisBus {
         let ear = Arc::new(Ear { topics: topics.clone(), is_connected: AtomicBool::new(false), node: node.clone() });
         let speaking = connect(settings, None)?;
         let listener = Listener::new(settings.clone(), Arc::clone(&ear))?;
+        let unsaid = watch::Sender::new(0);
         tokio::spawn(listener.run());
-        tokio::spawn(speak(speaking, node, hints));
-        Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), outbox, ear })
+        tokio::spawn(speak(speaking, node, hints, unsaid.clone()));
+        Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), outbox, unsaid, ear })
     }
 
     pub(super) fn publish_all(&self, topics: impl IntoIterator<Item = Topic>) {
@@ -57,13 +65,31 @@ impl RedisBus {
         for channel in &channels {
             self.topics.notify(channel);
         }
+        self.unsaid.send_modify(|count| *count += 1);
         if self.outbox.try_send(channels).is_err() {
+            self.unsaid.send_modify(|count| *count -= 1);
             tracing::warn!("the bus drops hints: too many wait to be sent");
+        }
+    }
+
+    pub(super) fn publish_here(&self) {
+        self.topics.notify_all();
+    }
+
+    /// Waits until Redis has taken what was published, or is found to be away.
+    pub(super) async fn flush(&self) {
+        let mut unsaid = self.unsaid.subscribe();
+        if timeout(FLUSH_WITHIN, unsaid.wait_for(|count| *count == 0)).await.is_err() {
+            tracing::warn!("hints were not sent before the end; other nodes find the news by polling");
         }
     }
 
     pub(super) fn subscribe(&self, topic: Topic) -> Subscription {
         self.topics.subscribe(self.channel(topic))
+    }
+
+    pub(super) fn listener_count(&self) -> usize {
+        self.topics.listener_count()
     }
 
     pub(super) fn is_connected(&self) -> bool {
@@ -192,9 +218,18 @@ fn connect(settings: &config::Redis, ear: Option<Arc<Ear>>) -> Result<Connection
     ConnectionManager::new_lazy_with_config(client, config).map_err(text)
 }
 
-async fn speak(mut connection: ConnectionManager, node: String, mut hints: mpsc::Receiver<Vec<String>>) {
+async fn speak(
+    mut connection: ConnectionManager,
+    node: String,
+    mut hints: mpsc::Receiver<Vec<String>>,
+    unsaid: watch::Sender<usize>,
+) {
     let mut batches = Vec::new();
-    while hints.recv_many(&mut batches, PIPELINE).await > 0 {
+    loop {
+        let taken = hints.recv_many(&mut batches, PIPELINE).await;
+        if taken == 0 {
+            return;
+        }
         for channels in batches.drain(..).flatten().collect::<Vec<_>>().chunks(PIPELINE) {
             let mut pipeline = redis::pipe();
             for channel in channels {
@@ -204,5 +239,6 @@ async fn speak(mut connection: ConnectionManager, node: String, mut hints: mpsc:
                 tracing::warn!(%error, "the bus cannot tell other nodes");
             }
         }
+        unsaid.send_modify(|count| *count -= taken);
     }
 }

@@ -6,9 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::{Expiry, sync};
+use moka::{Entry as Found, Expiry, ops::compute::Op, sync};
 
-use super::Key;
+use super::{Group, Key};
 
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -47,8 +47,23 @@ impl LocalCache {
         self.0.insert(key.name().to_owned(), Entry { value: Arc::new(value.clone()), bytes, lifetime });
     }
 
+    pub(super) fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
+        let put = |entry: Found<String, Entry>| Op::Put(Entry { lifetime, ..entry.into_value() });
+        self.0.entry_by_ref(key.name()).and_compute_with(|entry| entry.map_or(Op::Nop, put));
+    }
+
     pub(super) fn delete<T>(&self, key: &Key<T>) {
         self.0.invalidate(key.name());
+    }
+
+    pub(super) fn delete_group(&self, group: &Group) {
+        for (name, _) in self.0.iter().filter(|(name, _)| name.starts_with(group.prefix())) {
+            self.0.invalidate(name.as_str());
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.invalidate_all();
     }
 }
 

@@ -11,7 +11,10 @@ use std::{sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::local::LocalCache;
-pub use self::{key::Key, redis::RedisCache};
+pub use self::{
+    key::{Group, Key},
+    redis::RedisCache,
+};
 use crate::link::Link;
 
 /// One of the two places to remember things in.
@@ -70,11 +73,35 @@ impl Cache {
         }
     }
 
+    /// Remembers a value for so long from now, if it is remembered still: unlike [`Cache::set`] it brings nothing back
+    /// that somebody has taken out meanwhile.
+    pub async fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
+        match self {
+            Self::Local(cache) => cache.extend(key, lifetime),
+            Self::Redis(cache) => cache.extend(key, lifetime).await,
+        }
+    }
+
     /// Forgets a value.
     pub async fn delete<T>(&self, key: &Key<T>) {
         match self {
             Self::Local(cache) => cache.delete(key),
             Self::Redis(cache) => cache.delete(key).await,
+        }
+    }
+
+    /// Forgets all values of one owner. In Redis that takes a look at the name of every key there is: for rare occasions.
+    pub async fn delete_group(&self, group: &Group) {
+        match self {
+            Self::Local(cache) => cache.delete_group(group),
+            Self::Redis(cache) => cache.delete_group(group).await,
+        }
+    }
+
+    /// Forgets what only this process remembers; what nodes share is kept right by whoever changes it.
+    pub fn forget_own(&self) {
+        if let Self::Local(cache) = self {
+            cache.clear();
         }
     }
 
@@ -113,7 +140,51 @@ mod tests {
             assert!(tokio::time::Instant::now() < deadline, "outlived its time");
             tokio::task::yield_now().await;
         }
+        extends(&cache).await;
+        groups(&cache).await;
         assert_eq!(cache.ping().await, Ok(()));
+    }
+
+    async fn extends(cache: &Cache) {
+        let [kept, gone, never] = [3, 4, 5].map(|n: u32| Key::<u32>::new("test", n));
+        let (short, long) = (Duration::from_millis(50), Duration::from_mins(1));
+        for key in [&kept, &gone] {
+            cache.set(key, &7, short).await;
+        }
+        for key in [&kept, &never] {
+            cache.extend(key, long).await;
+        }
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+        while cache.get(&gone).await.is_some() {
+            assert!(tokio::time::Instant::now() < deadline, "outlived its time");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(cache.get_many(&[kept.clone(), never]).await, [Some(7), None]);
+        cache.extend(&kept, short).await;
+        while cache.get(&kept).await.is_some() {
+            assert!(tokio::time::Instant::now() < deadline, "outlived its time");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn groups(cache: &Cache) {
+        // Names that a pattern could take for more than they are.
+        let owners = ["a*", "ab", "a[b]", "a?"].map(|owner| Group::new("owned", owner));
+        let keys = |group: &Group| [1, 2].map(|n: u32| Key::<u32>::of(group, n));
+        for (key, n) in owners.iter().flat_map(keys).zip(0..) {
+            cache.set(&key, &n, Duration::from_mins(1)).await;
+        }
+        // More of them than one step of a scan looks at.
+        let crowd = Group::new("owned", "crowd");
+        for n in 0..3000 {
+            cache.set(&Key::of(&crowd, n), &n, Duration::from_mins(1)).await;
+        }
+        cache.delete_group(&owners[0]).await;
+        cache.delete_group(&crowd).await;
+        let left = cache.get_many(&owners.iter().flat_map(keys).collect::<Vec<_>>()).await;
+        assert_eq!(left, [None, None, Some(2), Some(3), Some(4), Some(5), Some(6), Some(7)]);
+        let crowd: Vec<Key<u32>> = (0..3000).map(|n| Key::of(&crowd, n)).collect();
+        assert!(cache.get_many(&crowd).await.iter().all(Option::is_none));
     }
 
     fn at(url: &str, command_timeout_ms: u64) -> Cache {
@@ -123,7 +194,12 @@ mod tests {
 
     #[tokio::test]
     async fn the_local_cache_conforms() {
-        conforms(Cache::local()).await;
+        let cache = Cache::local();
+        conforms(cache.clone()).await;
+        let key = Key::<u32>::new("test", 1);
+        cache.set(&key, &1, Duration::from_mins(1)).await;
+        cache.forget_own();
+        assert_eq!(cache.get(&key).await, None);
     }
 
     #[tokio::test]
@@ -138,6 +214,8 @@ mod tests {
         let cache = at("redis://127.0.0.1:1", 50);
         let key = Key::<u32>::new("test", 1);
         cache.set(&key, &1, Duration::from_secs(1)).await;
+        cache.extend(&key, Duration::from_secs(1)).await;
+        cache.delete_group(&Group::new("test", 1)).await;
         assert_eq!(cache.get_many(&[key.clone(), key]).await, [None, None]);
         assert!(cache.ping().await.is_err());
     }

@@ -20,7 +20,8 @@ use crate::{
 
 #[derive(Subcommand)]
 pub(super) enum User {
-    /// Make an account; the password is read from the standard input, where no list of processes shows it
+    /// Make an account; the password is read from the standard input, where no list of processes shows it.
+    /// No mail is sent: its owner asks for the one that confirms the address
     Create {
         /// The name, 3 to 32 of `a-z 0-9 _ . -`
         username: String,
@@ -77,7 +78,7 @@ pub(super) async fn user(config: Config, action: User) -> Outcome {
             accounts::end(&op, id).await.map_err(text)?;
         }
     }
-    op.backend.close().await;
+    close(&op).await?;
     Ok(())
 }
 
@@ -86,7 +87,7 @@ pub(super) async fn session(config: Config, action: Session) -> Outcome {
     let op = open(config).await?;
     let id = accounts::named(&op, &username).await.map_err(text)?;
     let grant = sessions::issue(&op, id, device_info).await.map_err(text)?;
-    op.backend.close().await;
+    close(&op).await?;
     let tokens = json!({
         "sessionId": grant.viewer.session_id.to_string(),
         "accessToken": grant.access_token.expose_secret(),
@@ -104,14 +105,14 @@ pub(super) async fn keys(config: Config, action: Keys) -> Outcome {
     let key = data_dir::replace_signing_key(&data_dir, &Source::default().random).map_err(text)?;
     let kid = key.kid.clone();
     keys::rotate(&op, key).await.map_err(text)?;
-    op.backend.close().await;
+    close(&op).await?;
     print(format!("{kid}\n"))
 }
 
 pub(super) async fn purge(config: Config) -> Outcome {
     let op = open(config).await?;
     let purged = purging::run(&op.backend).await.map_err(text)?;
-    op.backend.close().await;
+    close(&op).await?;
     print(match purged {
         None => "another node is purging\n".to_owned(),
         Some(purged) => format!(
@@ -124,6 +125,13 @@ pub(super) async fn purge(config: Config) -> Outcome {
             purged.signing_keys
         ),
     })
+}
+
+/// Makes what was done hold at the servers that run beside: hints to nodes on the same Redis, a sign to the one on the
+/// same folder.
+async fn close(op: &Operation) -> Outcome {
+    op.backend.close().await;
+    data_dir::tell_of_change(&op.backend.config.data_dir).map_err(text)
 }
 
 /// An operation of whoever has the command line.

@@ -1,6 +1,9 @@
 //! Reading the settings, and refusing what is unknown or contradictory in one sentence that names it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use config::{Environment, File, FileFormat, Source, Value, ValueKind};
 use secrecy::ExposeSecret;
@@ -20,6 +23,14 @@ const MAY_BE_ZERO: [&str; 5] = [
 ];
 /// Names the file; not a setting itself.
 const FILE_VARIABLE: &str = "QUANTUMVAULT__CONFIG";
+
+/// How a setting is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    List,
+    Other,
+}
 
 /// Why the settings cannot be used: one sentence that names the setting and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,31 +55,35 @@ pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<C
         refuse_unknown(&settings, &known, |key| format!("`{key}` in {path}"))?;
         builder = builder.add_source(source);
     }
-    let variables = variables(environment, &known);
-    refuse_unknown(&flatten(&variables).map_err(|error| ConfigError(error.to_string()))?, &known, variable)?;
+    for source in variables(environment, &known) {
+        refuse_unknown(&flatten(&source).map_err(|error| ConfigError(error.to_string()))?, &known, variable)?;
+        builder = builder.add_source(source);
+    }
     let unusable = |error| ConfigError(format!("the settings cannot be used: {error}"));
-    let settings = builder.add_source(variables).build().map_err(unusable)?;
+    let settings = builder.build().map_err(unusable)?;
     let config: Config = settings.clone().try_deserialize().map_err(unusable)?;
     known.keys().try_for_each(|key| check_number(&settings, key))?;
     check(&config)?;
     Ok(config)
 }
 
-fn variables(environment: config::Map<String, String>, known: &BTreeMap<String, bool>) -> Environment {
-    let variables = Environment::with_prefix(PREFIX)
-        .prefix_separator("__")
-        .separator("__")
-        .try_parsing(true)
-        .list_separator(",")
-        .source(Some(environment));
-    let lists = known.iter().filter(|(_, is_list)| **is_list);
+/// The environment as two sources: a text is taken as it stands, even where it looks like a number.
+fn variables(environment: config::Map<String, String>, known: &BTreeMap<String, Form>) -> [Environment; 2] {
+    let texts: BTreeSet<_> =
+        known.iter().filter(|(_, form)| **form == Form::Text).map(|(key, _)| variable(key)).collect();
+    let (texts, others): (config::Map<_, _>, config::Map<_, _>) =
+        environment.into_iter().partition(|(name, _)| texts.contains(&name.to_uppercase()));
+    let source =
+        |variables| Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(variables));
     // An empty list of list keys would make every value with a comma a list.
-    lists.fold(variables.with_list_parse_key("none"), |variables, (key, _)| variables.with_list_parse_key(key))
+    let others = source(others).try_parsing(true).list_separator(",").with_list_parse_key("none");
+    let lists = known.iter().filter(|(_, form)| **form == Form::List);
+    [source(texts), lists.fold(others, |others, (key, _)| others.with_list_parse_key(key))]
 }
 
 fn refuse_unknown(
-    settings: &BTreeMap<String, bool>,
-    known: &BTreeMap<String, bool>,
+    settings: &BTreeMap<String, Form>,
+    known: &BTreeMap<String, Form>,
     name: impl Fn(&str) -> String,
 ) -> Result<(), ConfigError> {
     match settings.keys().find(|key| !known.contains_key(*key)) {
@@ -84,14 +99,16 @@ fn variable(key: &str) -> String {
     format!("{PREFIX}__{}", key.to_uppercase().replace('.', "__"))
 }
 
-/// The dotted keys of a source, each with whether it holds a list.
-fn flatten(source: &dyn Source) -> Result<BTreeMap<String, bool>, config::ConfigError> {
-    fn walk(prefix: &str, values: config::Map<String, Value>, into: &mut BTreeMap<String, bool>) {
+/// The dotted keys of a source, each with the form of its value.
+fn flatten(source: &dyn Source) -> Result<BTreeMap<String, Form>, config::ConfigError> {
+    fn walk(prefix: &str, values: config::Map<String, Value>, into: &mut BTreeMap<String, Form>) {
         for (key, value) in values {
             let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
             match value.kind {
                 ValueKind::Table(table) => walk(&key, table, into),
-                kind => drop(into.insert(key, matches!(kind, ValueKind::Array(_)))),
+                ValueKind::Array(_) => drop(into.insert(key, Form::List)),
+                ValueKind::String(_) => drop(into.insert(key, Form::Text)),
+                _ => drop(into.insert(key, Form::Other)),
             }
         }
     }
@@ -210,6 +227,14 @@ mod tests {
         assert_eq!(load_with(&[file]).unwrap().database.pool_size, 7);
         let config = load_with(&[file, ("QUANTUMVAULT__DATABASE__POOL_SIZE", "9")]).unwrap();
         assert_eq!((config.database.pool_size, config.data_dir.to_str()), (9, Some("elsewhere")));
+    }
+
+    #[test]
+    fn a_text_that_looks_like_a_number_stays_a_text() {
+        let text = |name| load_with(&[(name, "007")]).unwrap();
+        assert_eq!(text("QUANTUMVAULT__DATA_DIR").data_dir.to_str(), Some("007"));
+        assert_eq!(text("quantumvault__redis__prefix").redis.prefix, "007");
+        assert_eq!(text("QUANTUMVAULT__HTTP__BATCH_LIMIT").http.batch_limit, 7);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 pub struct Sockets {
     pub init_timeout_seconds: u64,
     pub ping_seconds: u64,
+    pub comment_seconds: u64,
     pub slow_reader_seconds: u64,
     pub message_max_bytes: usize,
     pub messages_per_second: u32,

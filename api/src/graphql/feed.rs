@@ -1,5 +1,7 @@
 //! The message feed's events.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use async_graphql::{Context, Enum, ID, Object, SimpleObject, Subscription};
 use futures_util::{Stream, StreamExt};
 
@@ -16,8 +18,12 @@ use crate::{
     },
 };
 
-/// The cursor that a client of Server-Sent Events resumes behind (`Last-Event-ID`).
-pub struct LastEventId(pub String);
+/// Where a stream of Server-Sent Events is: what its client has seen, and the cursor of the event under way, which
+/// becomes that event's id whether or not the client asks for it.
+pub struct StreamPosition {
+    last_event_id: Option<String>,
+    cursor: Mutex<Option<String>>,
+}
 
 /// One event of the caller's mailbox.
 pub(super) struct MessageFeedEvent {
@@ -50,6 +56,23 @@ pub(super) enum MessageFeedEventKind {
     CaughtUp,
     /// Events before this point are no longer kept: read the conversations anew.
     Gap,
+}
+
+impl StreamPosition {
+    /// The position of a client that has seen this event last (`Last-Event-ID`).
+    #[must_use]
+    pub fn behind(last_event_id: Option<String>) -> Arc<Self> {
+        Arc::new(Self { last_event_id, cursor: Mutex::default() })
+    }
+
+    /// The cursor of the event that has just come, once.
+    pub fn take_cursor(&self) -> Option<String> {
+        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn note(&self, cursor: &str) {
+        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = Some(cursor.to_owned());
+    }
 }
 
 /// One event of the caller's mailbox.
@@ -105,12 +128,16 @@ impl FeedSubscription {
         #[graphql(desc = "The cursor of the last event that was seen.")] after: Option<String>,
     ) -> Result<impl Stream<Item = Result<MessageFeedEvent>> + use<>> {
         let scope = Scope::of(ctx).clone();
+        let position = ctx.data_opt::<Arc<StreamPosition>>().cloned();
         // A browser that reconnects repeats the address it began with, and says in a header how far it has come since.
-        let after = ctx.data_opt::<LastEventId>().map(|id| id.0.clone()).or(after);
+        let after = position.as_ref().and_then(|position| position.last_event_id.clone()).or(after);
         let feed = service::feed::follow(scope.op.clone(), after.as_deref())?;
-        Ok(feed.map(move |delivery| match delivery {
-            Ok(delivery) => Ok(MessageFeedEvent { scope: scope.clone(), delivery }),
-            Err(error) => Err(Error::from(error)),
+        Ok(feed.map(move |delivery| {
+            let delivery = delivery.map_err(Error::from)?;
+            if let Some(position) = &position {
+                position.note(&delivery.cursor);
+            }
+            Ok(MessageFeedEvent { scope: scope.clone(), delivery })
         }))
     }
 }

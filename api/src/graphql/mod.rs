@@ -28,5 +28,5 @@ mod session;
 mod user;
 mod viewer;
 
-pub use feed::LastEventId;
+pub use feed::StreamPosition;
 pub use schema::{Builder, Schema, attach, builder, schema, sdl};

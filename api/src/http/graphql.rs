@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::{
-    StreamExt,
-    future::join_all,
-    stream::{BoxStream, once},
-};
+use futures_util::{StreamExt, future::join_all, stream::once};
 use poem::{
     Endpoint, Request, Response,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
@@ -20,11 +16,16 @@ use super::{
     lease::Lease,
     negotiation::{Accepted, Media, negotiate},
     operation::{Answer, Caller, OperationType, Outcome, Permit},
-    playground, request, socket, sse,
+    playground, request,
+    socket::{self, Seat},
+    sse,
 };
 use crate::{
     domain::{Client, Viewer},
-    graphql::documents::{Call, Prepared},
+    graphql::{
+        StreamPosition,
+        documents::{Call, Prepared},
+    },
     service::sessions,
 };
 
@@ -86,8 +87,9 @@ impl Exchange<'_> {
         if let Some(viewer) = viewer {
             self.entry.identify(viewer.user_id);
         }
-        let last_event_id = request::text(request.headers(), LAST_EVENT_ID).map(str::to_owned);
-        let caller = Caller { client: Arc::clone(&self.client), viewer, last_event_id };
+        let last_event_id = || request::text(request.headers(), LAST_EVENT_ID).map(str::to_owned);
+        let position = self.accepted.events.then(|| StreamPosition::behind(last_event_id()));
+        let caller = Caller { client: Arc::clone(&self.client), viewer, position };
         match work {
             Work::One(call) => self.one(call, caller, permit).await,
             Work::Batch(calls) => {
@@ -109,18 +111,16 @@ impl Exchange<'_> {
         };
         if prepared.kind == OperationType::Subscription {
             let viewer = caller.viewer;
-            return Ok(self.stream(self.front.subscribe(prepared, caller), viewer));
+            let seat = viewer.map(|viewer| self.seat(&viewer)).transpose()?;
+            let lease = Lease::new(self.front, viewer);
+            return Ok(sse::respond(self.front, self.front.subscribe(prepared, caller), lease, seat));
         }
         let answer = if prepared.kind == OperationType::Query {
             self.front.read(prepared, caller, permit).await
         } else {
             self.front.execute(prepared, caller, permit).await
         };
-        Ok(if self.accepted.media == Media::EventStream {
-            self.stream(once(async { answer }).boxed(), None)
-        } else {
-            self.write(answer)
-        })
+        Ok(if self.accepted.media == Media::EventStream { self.told(answer) } else { self.write(answer) })
     }
 
     fn write(&self, answer: Answer) -> Response {
@@ -137,7 +137,7 @@ impl Exchange<'_> {
     /// for one reads nothing else.
     fn refuse(&self, answer: Answer) -> Result<Response, Answer> {
         if self.accepted.media == Media::EventStream && !matches!(answer.outcome, Outcome::Rejected(_)) {
-            Ok(self.stream(once(async { answer }).boxed(), None))
+            Ok(self.told(answer))
         } else {
             Err(answer)
         }
@@ -180,8 +180,16 @@ impl Exchange<'_> {
         viewer.map(Some).map_err(|error| Answer::error(&error, &self.client.request_id))
     }
 
-    fn stream(&self, answers: BoxStream<'static, Answer>, viewer: Option<Viewer>) -> Response {
-        sse::respond(self.front, answers, Lease::new(self.front, viewer))
+    /// A place for one more event stream; it takes one of those that the user has for sockets.
+    fn seat(&self, viewer: &Viewer) -> Result<Seat, Answer> {
+        let seat = self.front.seats.take(viewer.user_id, self.front.parts.sockets.max_per_user);
+        let message = "This user has too many sockets and event streams open.";
+        seat.ok_or_else(|| Answer::too_many(message, &self.client.request_id))
+    }
+
+    /// An event stream of one answer.
+    fn told(&self, answer: Answer) -> Response {
+        sse::respond(self.front, once(async { answer }).boxed(), Lease::new(self.front, None), None)
     }
 
     fn reject(&self, status: StatusCode, message: &str) -> Answer {

@@ -17,7 +17,7 @@ use super::{Front, journal::Following};
 use crate::{
     domain::{Client, ErrorCode, Viewer},
     graphql::{
-        self, LastEventId,
+        self, StreamPosition,
         documents::{Call, Outline, Prepared, Refusal},
         response::{self, Finished},
     },
@@ -31,8 +31,8 @@ pub struct Caller {
     pub client: Arc<Client>,
     /// Who asks, if someone is signed in.
     pub viewer: Option<Viewer>,
-    /// The last event that the client has seen of a stream it takes up again.
-    pub last_event_id: Option<String>,
+    /// Where its event stream is, if it asked for one.
+    pub position: Option<Arc<StreamPosition>>,
 }
 
 /// A finished answer: the JSON of one execution result.
@@ -43,7 +43,7 @@ pub struct Answer {
     pub outcome: Outcome,
     /// When to try again, if an error says so.
     pub retry_after_seconds: Option<u64>,
-    /// The cursor of a feed's event.
+    /// The cursor of a feed's event, on an event stream.
     pub cursor: Option<String>,
     /// The codes of its errors.
     pub codes: Vec<ErrorCode>,
@@ -101,7 +101,7 @@ impl Front {
     /// Follows a subscription; a panic ends its stream with an error.
     pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
         let mut following = Following::new(self, &caller, prepared.field.clone());
-        let client = Arc::clone(&caller.client);
+        let (client, position) = (Arc::clone(&caller.client), caller.position.clone());
         let (request, outline) = self.attach(prepared, caller);
         let stream = self.parts.schema.execute_stream(request);
         AssertUnwindSafe(stream)
@@ -109,7 +109,8 @@ impl Front {
             .map(move |item| match item {
                 Ok(mut response) => {
                     outline.restore(&mut response);
-                    Answer::new(response, &client.request_id)
+                    let cursor = position.as_ref().and_then(|position| position.take_cursor());
+                    Answer { cursor, ..Answer::new(response, &client.request_id) }
                 }
                 Err(_) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &client.request_id),
             })
@@ -144,8 +145,8 @@ impl Front {
 
     fn attach(&self, prepared: Prepared, caller: Caller) -> (Request, Arc<Outline>) {
         let request = graphql::attach(prepared.request, &self.parts.backend, caller.client, caller.viewer);
-        let request = match caller.last_event_id {
-            Some(id) => request.data(LastEventId(id)),
+        let request = match caller.position {
+            Some(position) => request.data(position),
             None => request,
         };
         (request, prepared.outline)
@@ -168,9 +169,9 @@ impl Answer {
         Self { outcome: Outcome::Rejected(status), ..answer }
     }
 
-    /// One operation more than a socket may have running.
-    pub fn too_many_operations(request_id: &str) -> Self {
-        let refusal = Refusal::new(ErrorCode::RateLimited, "Too many operations are running on this connection.");
+    /// One more than a connection or a user may have at the same time.
+    pub fn too_many(message: &str, request_id: &str) -> Self {
+        let refusal = Refusal::new(ErrorCode::RateLimited, message);
         Self::refusals(vec![retry_soon(refusal)], request_id)
     }
 
@@ -196,9 +197,8 @@ impl Answer {
             Outcome::Executed
         };
         let retry_after_seconds = response.errors.iter().filter_map(retry_after_seconds).max();
-        let cursor = cursor(&response.data);
         let Finished { body, codes } = response::finish(response, request_id);
-        Self { body, outcome, retry_after_seconds, cursor, codes }
+        Self { body, outcome, retry_after_seconds, cursor: None, codes }
     }
 }
 
@@ -228,16 +228,6 @@ fn retry_soon(refusal: Refusal) -> Refusal {
 fn retry_after_seconds(error: &ServerError) -> Option<u64> {
     match error.extensions.as_ref()?.get("retryAfterSeconds")? {
         Value::Number(seconds) => seconds.as_u64(),
-        _ => None,
-    }
-}
-
-/// The cursor of a feed's event, asked for under its own name.
-fn cursor(data: &Value) -> Option<String> {
-    let Value::Object(data) = data else { return None };
-    let Value::Object(event) = data.get("messageFeed")? else { return None };
-    match event.get("cursor")? {
-        Value::String(cursor) => Some(cursor.clone()),
         _ => None,
     }
 }

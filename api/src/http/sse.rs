@@ -10,25 +10,28 @@ use poem::{Body, Response};
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::{Front, lease::Lease, operation::Answer};
+use super::{Front, lease::Lease, operation::Answer, socket::Seat};
 use crate::telemetry::counters::Counted;
 
-/// Silence after which a comment keeps proxies from closing the connection, and finds clients that are gone.
-const COMMENT_EVERY: Duration = Duration::from_secs(15);
+/// What breaks a silence: it keeps proxies from closing the connection, and finds clients that are gone.
 const COMMENT: &[u8] = b":\n\n";
 /// An event without a data line is dropped by `EventSource`, hence the empty one.
 const COMPLETE: &[u8] = b"event: complete\ndata:\n\n";
 
 /// Streams the answers as events. The stream breaks off without `complete` when the lease is over or the server
 /// stops, which a client takes for a lost connection: it comes back with its last event's id and a fresh token.
-pub fn respond(front: &Arc<Front>, answers: BoxStream<'static, Answer>, lease: Lease) -> Response {
+///
+/// The seat is given back with everything else when the client goes.
+pub fn respond(front: &Arc<Front>, answers: BoxStream<'static, Answer>, lease: Lease, seat: Option<Seat>) -> Response {
+    let silence = Duration::from_secs(front.parts.sockets.comment_seconds);
     let events = Events {
         answers: Some(answers),
         lease,
         stopped: Box::pin(front.stop.clone().cancelled_owned()),
         front: Arc::clone(front),
         _open: front.tally.streams.hold("sse"),
-        comments: interval_at(Instant::now() + COMMENT_EVERY, COMMENT_EVERY),
+        comments: interval_at(Instant::now() + silence, silence),
+        _seat: seat,
     };
     let body = stream::unfold(events, |mut events| async {
         let event = events.next().await?;
@@ -47,6 +50,7 @@ struct Events {
     comments: Interval,
     front: Arc<Front>,
     _open: Counted,
+    _seat: Option<Seat>,
 }
 
 impl Events {

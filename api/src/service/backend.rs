@@ -119,13 +119,27 @@ impl Backend {
         self.store.statement_count()
     }
 
+    /// The streams that listen for news; tests hold it against what clients have open.
+    #[must_use]
+    pub fn listener_count(&self) -> usize {
+        self.bus.listener_count()
+    }
+
     /// Waits for the mails under way, until the deadline.
     pub async fn finish_mails(&self, deadline: Instant) {
         self.outbox.close(deadline).await;
     }
 
-    /// Lets go of the database when the last request is done.
+    /// Forgets what this process alone remembers and lets every stream look again, because another process has changed
+    /// the database and neither shares a cache nor a bus with this one.
+    pub fn look_again(&self) {
+        self.cache.forget_own();
+        self.bus.publish_here();
+    }
+
+    /// Sends the last hints, and lets go of the database when the last request is done.
     pub async fn close(&self) {
+        self.bus.flush().await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(%error, "the database's connections did not close");
         }

@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{Backend, Connection, Error, Operation};
 use crate::{
-    cache::Key,
+    cache::{Group, Key},
     crypto::{Claims, TokenError, access_token, token},
     domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
     store::{self, Transaction, sessions::TokenDigests},
@@ -48,7 +48,6 @@ pub struct Grant {
 /// What is remembered of a living session.
 #[derive(Clone, Serialize, Deserialize)]
 struct Alive {
-    user_id: UserId,
     role: Role,
     unconfirmed: Option<Vec<u8>>,
 }
@@ -73,15 +72,15 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
         role,
         expires_at: claims.expires_at(),
     };
-    match alive(backend, claims.session_id()).await? {
-        Some(alive) if alive.user_id == claims.user_id() => {
+    match alive(backend, claims.user_id(), claims.session_id()).await? {
+        Some(alive) => {
             if alive.unconfirmed.is_some_and(|unconfirmed| unconfirmed == digest) {
                 store::sessions::confirm(backend.store.db(), claims.session_id(), &digest).await?;
-                backend.cache.delete(&key(claims.session_id())).await;
+                backend.cache.delete(&key(claims.user_id(), claims.session_id())).await;
             }
             Ok(viewer(alive.role))
         }
-        _ => Err(Error::Unauthenticated(AuthenticationReason::Revoked)),
+        None => Err(Error::Unauthenticated(AuthenticationReason::Revoked)),
     }
 }
 
@@ -93,7 +92,7 @@ pub async fn still_valid(backend: &Arc<Backend>, viewer: &Viewer) -> bool {
 
 /// Ends when the session has ended, on whichever node that was, or its user has lost the role.
 pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()> + Send + 'static {
-    let (session_id, role) = (viewer.session_id, viewer.role);
+    let (user_id, session_id, role) = (viewer.user_id, viewer.session_id, viewer.role);
     let (backend, mut news) = (Arc::clone(backend), backend.bus.subscribe(Topic::Session(session_id)));
     async move {
         loop {
@@ -104,9 +103,13 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
             // Not from the cache: another node may have put the session back there just after it was taken out.
             let found =
                 Box::pin(store::sessions::find_alive(backend.store.db(), session_id, backend.source.now())).await;
-            if found.is_ok_and(|found| found.is_none_or(|alive| alive.role < role)) {
-                backend.cache.delete(&key(session_id)).await;
-                return;
+            match found {
+                // The database has just said what requests would ask it next.
+                Ok(Some(alive)) if alive.role >= role => {
+                    backend.cache.extend(&key(user_id, session_id), backend.session_cache_lifetime()).await;
+                }
+                Ok(_) => return backend.cache.delete(&key(user_id, session_id)).await,
+                Err(_) => {}
             }
         }
     }
@@ -235,26 +238,31 @@ fn refusal(error: &TokenError) -> Error {
 /// room for it always.
 fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, bool> {
     Box::pin(async move {
-        let found = alive(backend, viewer.session_id).await;
+        let found = alive(backend, viewer.user_id, viewer.session_id).await;
         found.is_ok_and(|found| found.is_none_or(|alive| alive.role < viewer.role))
     })
 }
 
-/// What is known of a session, remembered for a few seconds.
-async fn alive(backend: &Backend, id: SessionId) -> Result<Option<Alive>, Error> {
-    let key = key(id);
+/// What is known of a user's session, remembered for a few seconds.
+async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<Alive>, Error> {
+    let key = key(user_id, id);
     let remembered = backend.cache.get(&key).await;
     backend.counted.sessions.note(remembered.is_some());
     if let Some(alive) = remembered {
         return Ok(Some(alive));
     }
     let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;
-    let Some(found) = found else { return Ok(None) };
-    let alive = Alive { user_id: found.user_id, role: found.role, unconfirmed: found.unconfirmed };
+    let Some(found) = found.filter(|found| found.user_id == user_id) else { return Ok(None) };
+    let alive = Alive { role: found.role, unconfirmed: found.unconfirmed };
     backend.cache.set(&key, &alive, backend.session_cache_lifetime()).await;
     Ok(Some(alive))
 }
 
-fn key(id: SessionId) -> Key<Alive> {
-    Key::new("session", id)
+fn key(user_id: UserId, id: SessionId) -> Key<Alive> {
+    Key::of(&all_of(user_id), id)
+}
+
+/// The sessions of a user, as far as they are remembered.
+fn all_of(user_id: UserId) -> Group {
+    Group::new("session", user_id)
 }

@@ -75,18 +75,18 @@ fn config(settings: &Sockets) -> WebSocketConfig {
         .max_frame_size(Some(settings.message_max_bytes))
 }
 
-/// How many sockets each user holds on this node.
+/// How many sockets and event streams each user holds on this node.
 #[derive(Default)]
 pub struct Seats(Mutex<HashMap<UserId, usize>>);
 
-/// One socket's place among its user's; given back when it is dropped.
+/// One place among its user's; given back when it is dropped.
 pub struct Seat {
     seats: Arc<Seats>,
     user_id: UserId,
 }
 
 impl Seats {
-    /// A place for one more socket, if the user has fewer than `limit`.
+    /// A place for one more, if the user has fewer than `limit`.
     pub fn take(self: &Arc<Self>, user_id: UserId, limit: usize) -> Option<Seat> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(user_id).or_default();

@@ -47,7 +47,7 @@ pub async fn refresh(op: &Operation, parent: SecretString) -> Result<Grant, Erro
         return Err(refuse(AuthenticationReason::Revoked));
     };
     tx.commit().await?;
-    backend.cache.delete(&key(id)).await;
+    backend.cache.delete(&key(user_id, id)).await;
     backend.bus.publish(Topic::Sessions(user_id));
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
     let ended = Vec::new();

@@ -1,6 +1,6 @@
 //! Ending sessions, by their owner and by whatever else ends them.
 
-use super::key;
+use super::{all_of, key};
 use crate::{
     domain::{SessionId, UserId, event::Topic},
     service::{Backend, Error, Operation},
@@ -64,19 +64,15 @@ pub(super) async fn end_many(
 /// Makes what has been committed hold on every node: requests are refused, sockets close, other devices hear of it.
 pub(in crate::service) async fn announce(backend: &Backend, user_id: UserId, ended: &[SessionId]) {
     for id in ended {
-        backend.cache.delete(&key(*id)).await;
+        backend.cache.delete(&key(user_id, *id)).await;
         backend.bus.publish(Topic::Session(*id));
     }
     backend.bus.publish(Topic::Sessions(user_id));
 }
 
 /// Makes every node look again at what the user's sessions may do.
-pub(in crate::service) async fn forget_all(op: &Operation, user_id: UserId) -> Result<(), Error> {
-    let (backend, now) = (&op.backend, op.backend.source.now());
-    for session in store::sessions::find_by_user(backend.store.db(), user_id, now).await? {
-        backend.cache.delete(&key(session.id)).await;
-    }
-    Ok(())
+pub(in crate::service) async fn forget_all(backend: &Backend, user_id: UserId) {
+    backend.cache.delete_group(&all_of(user_id)).await;
 }
 
 async fn record(

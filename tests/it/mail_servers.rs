@@ -1,0 +1,92 @@
+//! Mail servers as they are outside: under TLS, with a certificate that must be trusted, and with a password.
+
+use std::{fs, path::PathBuf};
+
+use qv_tests::{
+    mail::MailServer,
+    process::Process,
+    world::{World, private_folder},
+};
+use rcgen::generate_simple_self_signed;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::start;
+
+const LOGIN: &str = "quantumvault:a-word-for-mail";
+
+/// A certificate of a server called localhost, and its key.
+struct Identity {
+    certificate: PathBuf,
+    key: PathBuf,
+    _folder: TempDir,
+}
+
+impl Identity {
+    fn new() -> Self {
+        let folder = private_folder();
+        let made = generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.path().join(name));
+        fs::write(&certificate, made.cert.pem()).expect("a file");
+        fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+        Self { certificate, key, _folder: folder }
+    }
+
+    /// A mail server that shows it, and lets one user in.
+    async fn server(&self, tls: &str) -> MailServer {
+        let [certificate, key] = [&self.certificate, &self.key].map(|path| path.to_str().expect("text"));
+        MailServer::run(&["--tls", tls, "--certificate", certificate, "--key", key, "--login", LOGIN]).await
+    }
+}
+
+/// A node that sends its letters to this address and trusts this certificate.
+async fn node(world: &World, url: String, trusted: &Identity) -> Process {
+    let mails = [("URL", url), ("ATTEMPTS", "1".to_owned())];
+    let mails = mails.map(|(name, value)| (format!("QUANTUMVAULT__MAIL__{name}"), value));
+    let trust = ("SSL_CERT_FILE".to_owned(), trusted.certificate.display().to_string());
+    let mut command = start::binary();
+    command.envs(world.environment("one").into_iter().chain(mails).chain([trust]));
+    Process::start(command).await
+}
+
+#[tokio::test]
+async fn letters_go_under_tls_to_a_server_that_knows_the_sender() {
+    let identity = Identity::new();
+    for (tls, scheme, rest) in [("implicit", "smtps", ""), ("starttls", "smtp", "?tls=required")] {
+        let world = World::new().await;
+        let mut mails = identity.server(tls).await;
+        let url = format!("{scheme}://{LOGIN}@localhost:{}{rest}", mails.port);
+        let process = node(&world, url, &identity).await;
+        process.client().register("alice").await;
+        let letter = mails.letter().await;
+        let seen = json!([letter["to"], letter["secure"], letter["user"]]);
+        assert_eq!(seen, json!([["alice@example.org"], true, "quantumvault"]), "{tls}");
+        process.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn no_letter_and_no_password_goes_to_a_server_that_is_not_the_one_meant() {
+    let (identity, other) = (Identity::new(), Identity::new());
+    let trusted = identity.server("starttls").await;
+    let stranger = other.server("implicit").await;
+    let open = MailServer::start().await;
+    for (url, cause) in [
+        (format!("smtps://{LOGIN}@localhost:{}", stranger.port), "certificate"),
+        // By a name that the certificate does not have.
+        (format!("smtp://{LOGIN}@127.0.0.1:{}?tls=required", trusted.port), "certificate"),
+        (format!("smtp://{LOGIN}@localhost:{}?tls=required", open.port), "STARTTLS"),
+        (format!("smtp://quantumvault:guessed@localhost:{}?tls=required", trusted.port), "535"),
+    ] {
+        let world = World::new().await;
+        let process = node(&world, url.clone(), &identity).await;
+        process.client().register("alice").await;
+        let log = process.stop().await;
+        let given_up = log.lines().find(|line| line.contains("a mail could not be sent"));
+        assert!(given_up.is_some_and(|line| line.contains(cause)), "{url}: {given_up:?}");
+        assert!(!log.contains("a-word-for-mail") && !log.contains("guessed"), "{log}");
+    }
+    for server in [trusted, stranger, open] {
+        assert!(server.rest().await.is_empty());
+    }
+}
