@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 use memchr::memmem;
 use qv_tests::{
     client::{Client, PASSWORD, base64, bytes},
+    hex,
     keyring::{Keyring, Published, Sealed},
     operation,
     process::Process,
@@ -121,8 +122,7 @@ async fn another_device_takes_the_keys_from_the_vault_and_reads_on() {
 
 /// Whether bytes stand somewhere, as they are or in one of the forms that texts give them.
 fn holds(haystack: &[u8], needle: &[u8]) -> bool {
-    let hex: String = needle.iter().map(|byte| format!("{byte:02x}")).collect();
-    let forms = [needle.to_vec(), hex.into_bytes(), base64(needle).into_bytes()];
+    let forms = [needle.to_vec(), hex(needle).into_bytes(), base64(needle).into_bytes()];
     forms.iter().any(|form| memmem::find(haystack, form).is_some())
 }
 

@@ -22,7 +22,7 @@ async fn figures(address: SocketAddr) -> BTreeMap<String, f64> {
     let mut family = String::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
-            family = rest.split(' ').next().expect("a name").to_owned();
+            rest.split(' ').next().expect("a name").clone_into(&mut family);
             assert!(families.insert(family.clone()), "{family} comes twice");
             assert!(family.starts_with("quantumvault_") || family.starts_with("process_"), "{family}");
             continue;

@@ -67,8 +67,8 @@ async fn the_newest_and_the_oldest_of_every_conversation_take_two_statements() {
                 "{{ viewer {{ {field} {{ messages({page}) {{ nodes {{ encryptedContent }} pageInfo {{ hasNextPage hasPreviousPage startCursor }} }} }} }} }}"
             )
         };
-        let all = format!("conversations(last: 6) {{ nodes");
-        let (answer, statements) = node.statements(alice.run(&format!("{} }}", query(&all)), Value::Null)).await;
+        let all = format!("{} }}", query("conversations(last: 6) { nodes"));
+        let (answer, statements) = node.statements(alice.run(&all, Value::Null)).await;
         let together = answer.data()["viewer"]["conversations"]["nodes"].as_array().expect("nodes").clone();
         assert_eq!((statements, together.len()), (2, 6));
         for (peer, together) in peers.iter().rev().zip(together) {

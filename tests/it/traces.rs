@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::{collector::trace::v1::ExportTraceServiceRequest
 use prost::Message;
 use qv_tests::{
     client::{PASSWORD, registration},
-    operation,
+    hex, operation,
     raw::post,
     world::World,
 };
@@ -80,10 +80,8 @@ async fn a_request_its_fields_and_its_statements_are_spans_of_the_clients_trace(
     let token = answer.json()["data"]["register"]["accessToken"].as_str().expect("a token").to_owned();
     served.stop();
 
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let spans: Vec<_> = collector.spans().into_iter().filter(|span| hex(&span.trace_id) == trace).collect();
-    let names: Vec<_> = spans.iter().map(|span| &*span.name).collect();
-    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {names:?}"));
+    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}"));
     let request = named("POST /graphql");
     assert_eq!(hex(&request.parent_span_id), parent);
     let field = named("Mutation.register");
@@ -91,7 +89,7 @@ async fn a_request_its_fields_and_its_statements_are_spans_of_the_clients_trace(
     assert_eq!(named("User.username").trace_id, request.trace_id);
     let below = |span: &Span| span.parent_span_id == field.span_id;
     let statements: Vec<_> = spans.iter().filter(|span| span.name.starts_with("sea_orm.")).collect();
-    assert!(statements.iter().any(|span| below(span)), "{names:?}");
+    assert!(statements.iter().any(|span| below(span)), "{spans:?}");
     let everything = format!("{spans:?}");
     assert!(!everything.contains(PASSWORD) && !everything.contains(&token), "no secret is traced");
 }

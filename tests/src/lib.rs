@@ -17,6 +17,16 @@ pub mod raw;
 pub mod socket;
 pub mod world;
 
+/// Bytes as hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
 /// The documents of `tests/operations`, which a test holds against the schema.
 #[macro_export]
 macro_rules! operation {

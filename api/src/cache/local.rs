@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -22,48 +22,69 @@ struct Entry {
 
 /// Values as they are: to read them from JSON would cost most of what is saved by remembering them.
 #[derive(Clone)]
-pub struct LocalCache(sync::Cache<String, Entry>);
+pub struct LocalCache {
+    values: sync::Cache<String, Entry>,
+    /// How many deletions there have been. Held while a value goes in, so that none comes between a look and the value.
+    deletions: Arc<RwLock<u64>>,
+}
 
 impl Default for LocalCache {
     fn default() -> Self {
         let weight = |key: &String, entry: &Entry| u32::try_from(key.len() + entry.bytes + 64).unwrap_or(u32::MAX);
-        Self(sync::Cache::builder().weigher(weight).max_capacity(CAPACITY_BYTES).expire_after(Lifetime).build())
+        let values = sync::Cache::builder().weigher(weight).max_capacity(CAPACITY_BYTES).expire_after(Lifetime).build();
+        Self { values, deletions: Arc::default() }
     }
 }
 
 impl LocalCache {
     pub(super) fn get<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
-        self.0.get(key.name())?.value.downcast_ref().cloned()
+        self.values.get(key.name())?.value.downcast_ref().cloned()
     }
 
-    /// `bytes` is about the memory that the value holds.
+    pub(super) fn deletions(&self) -> u64 {
+        *self.deletions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `bytes` is about the memory that the value holds, `seen` the deletions there had been before it was read.
     pub(super) fn set<T: Clone + Send + Sync + 'static>(
         &self,
         key: &Key<T>,
         value: &T,
         bytes: usize,
         lifetime: Duration,
+        seen: u64,
     ) {
-        self.0.insert(key.name().to_owned(), Entry { value: Arc::new(value.clone()), bytes, lifetime });
+        let deletions = self.deletions.read().unwrap_or_else(PoisonError::into_inner);
+        if *deletions != seen {
+            return;
+        }
+        self.values.insert(key.name().to_owned(), Entry { value: Arc::new(value.clone()), bytes, lifetime });
     }
 
     pub(super) fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
         let put = |entry: Found<String, Entry>| Op::Put(Entry { lifetime, ..entry.into_value() });
-        self.0.entry_by_ref(key.name()).and_compute_with(|entry| entry.map_or(Op::Nop, put));
+        self.values.entry_by_ref(key.name()).and_compute_with(|entry| entry.map_or(Op::Nop, put));
     }
 
     pub(super) fn delete<T>(&self, key: &Key<T>) {
-        self.0.invalidate(key.name());
+        self.count_deletion();
+        self.values.invalidate(key.name());
     }
 
     pub(super) fn delete_group(&self, group: &Group) {
-        for (name, _) in self.0.iter().filter(|(name, _)| name.starts_with(group.prefix())) {
-            self.0.invalidate(name.as_str());
+        self.count_deletion();
+        for (name, _) in self.values.iter().filter(|(name, _)| name.starts_with(group.prefix())) {
+            self.values.invalidate(name.as_str());
         }
     }
 
     pub(super) fn clear(&self) {
-        self.0.invalidate_all();
+        self.count_deletion();
+        self.values.invalidate_all();
+    }
+
+    fn count_deletion(&self) {
+        *self.deletions.write().unwrap_or_else(PoisonError::into_inner) += 1;
     }
 }
 

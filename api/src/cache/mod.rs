@@ -15,7 +15,7 @@ pub use self::{
     key::{Group, Key},
     redis::RedisCache,
 };
-use crate::link::Link;
+use crate::{domain::Random, link::Link};
 
 /// One of the two places to remember things in.
 #[derive(Clone)]
@@ -24,6 +24,14 @@ pub enum Cache {
     Local(LocalCache),
     /// For many.
     Redis(RedisCache),
+}
+
+/// A place kept for values that are being read.
+pub enum Reservation {
+    /// How many deletions there had been.
+    Local(u64),
+    /// What stands where the values will.
+    Redis(String),
 }
 
 /// What can be remembered: in the process as it is, in Redis as JSON.
@@ -40,8 +48,8 @@ impl Cache {
 
     /// A cache that all nodes on this Redis share.
     #[must_use]
-    pub fn shared(link: Arc<Link>, prefix: &str) -> Self {
-        Self::Redis(RedisCache::new(link, prefix))
+    pub fn shared(link: Arc<Link>, prefix: &str, random: &Random) -> Self {
+        Self::Redis(RedisCache::new(link, prefix, random))
     }
 
     /// The value under a key, if it is remembered and still fits its type.
@@ -63,13 +71,23 @@ impl Cache {
         }
     }
 
-    /// Remembers a value for so long.
-    pub async fn set<T: Value>(&self, key: &Key<T>, value: &T, lifetime: Duration) {
+    /// Says that these values are about to be read where they come from, and may be remembered then.
+    pub async fn reserve<T>(&self, keys: &[Key<T>]) -> Reservation {
+        match self {
+            Self::Local(cache) => Reservation::Local(cache.deletions()),
+            Self::Redis(cache) => Reservation::Redis(cache.reserve(keys).await),
+        }
+    }
+
+    /// Remembers a value for so long, unless it has been deleted since it was reserved: what was read before it changed
+    /// must not come back after it.
+    pub async fn set<T: Value>(&self, key: &Key<T>, value: &T, lifetime: Duration, reservation: &Reservation) {
         // A value of ours always has a JSON form; one that had none would merely not be remembered.
         let Ok(json) = serde_json::to_vec(value) else { return };
-        match self {
-            Self::Local(cache) => cache.set(key, value, json.len(), lifetime),
-            Self::Redis(cache) => cache.set(key, json, lifetime).await,
+        match (self, reservation) {
+            (Self::Local(cache), Reservation::Local(seen)) => cache.set(key, value, json.len(), lifetime, *seen),
+            (Self::Redis(cache), Reservation::Redis(mark)) => cache.set(key, json, lifetime, mark).await,
+            _ => {}
         }
     }
 
@@ -119,27 +137,54 @@ mod tests {
     use super::*;
     use crate::config;
 
+    async fn put<T: Value>(cache: &Cache, key: &Key<T>, value: &T, lifetime: Duration) {
+        let reservation = cache.reserve(std::slice::from_ref(key)).await;
+        cache.set(key, value, lifetime, &reservation).await;
+    }
+
+    /// What was read before it changed does not come back after it.
+    async fn reserves(cache: &Cache) {
+        let [read, other] = [6, 7].map(|n: u32| Key::<u32>::new("test", n));
+        let long = Duration::from_mins(1);
+        let before = cache.reserve(&[read.clone(), other.clone()]).await;
+        assert_eq!(cache.get(&read).await, None, "a place is no value");
+        cache.delete(&read).await;
+        cache.set(&read, &1, long, &before).await;
+        assert_eq!(cache.get(&read).await, None);
+        put(cache, &read, &2, long).await;
+        cache.set(&read, &1, long, &before).await;
+        assert_eq!(cache.get(&read).await, Some(2));
+        let group = Group::new("reserved", 1);
+        let key = Key::<u32>::of(&group, 1);
+        let before = cache.reserve(std::slice::from_ref(&key)).await;
+        cache.delete_group(&group).await;
+        cache.set(&key, &1, long, &before).await;
+        assert_eq!(cache.get(&key).await, None);
+    }
+
     /// What every variant does alike. `QV_TEST_REDIS_URL` names a Redis to run it on as well.
     async fn conforms(cache: Cache) {
         let [one, two] = [1, 2].map(|n: u32| Key::<Vec<u32>>::new("test", n));
         let long = Duration::from_mins(1);
         assert_eq!(cache.get(&one).await, None);
-        cache.set(&one, &vec![1, 2], long).await;
+        put(&cache, &one, &vec![1, 2], long).await;
         assert_eq!(cache.get(&one).await, Some(vec![1, 2]));
         assert_eq!(cache.get_many(&[two.clone(), one.clone()]).await, [None, Some(vec![1, 2])]);
         assert_eq!(cache.get_many::<Vec<u32>>(&[]).await, []);
         assert_eq!(cache.get(&Key::<String>::new("test", 1)).await, None, "of another type");
-        cache.set(&one, &vec![3], long).await;
+        cache.delete(&one).await;
+        put(&cache, &one, &vec![3], long).await;
         assert_eq!(cache.get(&one).await, Some(vec![3]));
         cache.delete(&one).await;
         cache.delete(&two).await;
         assert_eq!(cache.get(&one).await, None);
-        cache.set(&two, &vec![4], Duration::from_millis(20)).await;
+        put(&cache, &two, &vec![4], Duration::from_millis(20)).await;
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         while cache.get(&two).await.is_some() {
             assert!(tokio::time::Instant::now() < deadline, "outlived its time");
             tokio::task::yield_now().await;
         }
+        reserves(&cache).await;
         extends(&cache).await;
         groups(&cache).await;
         assert_eq!(cache.ping().await, Ok(()));
@@ -149,7 +194,7 @@ mod tests {
         let [kept, gone, never] = [3, 4, 5].map(|n: u32| Key::<u32>::new("test", n));
         let (short, long) = (Duration::from_millis(50), Duration::from_mins(1));
         for key in [&kept, &gone] {
-            cache.set(key, &7, short).await;
+            put(cache, key, &7, short).await;
         }
         for key in [&kept, &never] {
             cache.extend(key, long).await;
@@ -172,12 +217,12 @@ mod tests {
         let owners = ["a*", "ab", "a[b]", "a?"].map(|owner| Group::new("owned", owner));
         let keys = |group: &Group| [1, 2].map(|n: u32| Key::<u32>::of(group, n));
         for (key, n) in owners.iter().flat_map(keys).zip(0..) {
-            cache.set(&key, &n, Duration::from_mins(1)).await;
+            put(cache, &key, &n, Duration::from_mins(1)).await;
         }
         // More of them than one step of a scan looks at.
         let crowd = Group::new("owned", "crowd");
         for n in 0..3000 {
-            cache.set(&Key::of(&crowd, n), &n, Duration::from_mins(1)).await;
+            put(cache, &Key::of(&crowd, n), &n, Duration::from_mins(1)).await;
         }
         cache.delete_group(&owners[0]).await;
         cache.delete_group(&crowd).await;
@@ -189,7 +234,7 @@ mod tests {
 
     fn at(url: &str, command_timeout_ms: u64) -> Cache {
         let settings = config::Redis { url: url.into(), prefix: String::new(), command_timeout_ms };
-        Cache::shared(Link::open(&settings).unwrap(), &format!("test-{}:", std::process::id()))
+        Cache::shared(Link::open(&settings).unwrap(), &format!("test-{}:", std::process::id()), &Random::System)
     }
 
     #[tokio::test]
@@ -197,7 +242,7 @@ mod tests {
         let cache = Cache::local();
         conforms(cache.clone()).await;
         let key = Key::<u32>::new("test", 1);
-        cache.set(&key, &1, Duration::from_mins(1)).await;
+        put(&cache, &key, &1, Duration::from_mins(1)).await;
         cache.forget_own();
         assert_eq!(cache.get(&key).await, None);
     }
@@ -213,7 +258,7 @@ mod tests {
     async fn an_absent_redis_is_a_miss() {
         let cache = at("redis://127.0.0.1:1", 50);
         let key = Key::<u32>::new("test", 1);
-        cache.set(&key, &1, Duration::from_secs(1)).await;
+        put(&cache, &key, &1, Duration::from_secs(1)).await;
         cache.extend(&key, Duration::from_secs(1)).await;
         cache.delete_group(&Group::new("test", 1)).await;
         assert_eq!(cache.get_many(&[key.clone(), key]).await, [None, None]);

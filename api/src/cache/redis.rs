@@ -1,25 +1,47 @@
 //! The cache in Redis, shared by all nodes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use redis::AsyncCommands;
+use redis::{AsyncCommands, Script};
 
 use super::{Group, Key};
-use crate::link::{Away, Link};
+use crate::{
+    domain::Random,
+    link::{Away, Link},
+};
 
 /// Keys that Redis looks at in one step of a scan, during which nobody else is served.
 const SCANNED_AT_A_TIME: usize = 1000;
+
+/// Longer than a statement of the database may take.
+const RESERVED_FOR_MS: u32 = 10_000;
+/// Puts a value where the mark still stands.
+const REPLACE: &str = r"
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+";
 
 /// Values under a prefix of the installation's own.
 #[derive(Clone)]
 pub struct RedisCache {
     link: Arc<Link>,
     prefix: String,
+    replace: Arc<Script>,
+    /// What the marks of this node begin with: no JSON, so that none is taken for a value.
+    mark: String,
+    marks: Arc<AtomicU64>,
 }
 
 impl RedisCache {
-    pub(super) fn new(link: Arc<Link>, prefix: &str) -> Self {
-        Self { link, prefix: format!("{prefix}cache:") }
+    pub(super) fn new(link: Arc<Link>, prefix: &str, random: &Random) -> Self {
+        let mark = format!("!{:x}.", u128::from_be_bytes(random.bytes()));
+        let (replace, marks) = (Arc::new(Script::new(REPLACE)), Arc::default());
+        Self { link, prefix: format!("{prefix}cache:"), replace, mark, marks }
     }
 
     pub(super) async fn get_many<T>(&self, keys: &[Key<T>]) -> Vec<Option<Vec<u8>>> {
@@ -31,9 +53,25 @@ impl RedisCache {
         values.unwrap_or_else(|_| vec![None; keys.len()])
     }
 
-    pub(super) async fn set<T>(&self, key: &Key<T>, value: Vec<u8>, lifetime: Duration) {
-        let (name, millis) = (self.name(key), u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).max(1));
-        let done = self.link.ask(|mut redis| async move { redis.pset_ex::<_, _, ()>(name, value, millis).await });
+    /// Puts a mark where nothing stands; whoever deletes takes the mark away.
+    pub(super) async fn reserve<T>(&self, keys: &[Key<T>]) -> String {
+        let mark = format!("{}{}", self.mark, self.marks.fetch_add(1, Ordering::Relaxed));
+        let mut pipeline = redis::pipe();
+        for key in keys {
+            pipeline.cmd("SET").arg(self.name(key)).arg(&mark).arg("NX").arg("PX").arg(RESERVED_FOR_MS).ignore();
+        }
+        forget(self.link.ask(|mut redis| async move { pipeline.query_async::<()>(&mut redis).await }).await);
+        mark
+    }
+
+    pub(super) async fn set<T>(&self, key: &Key<T>, value: Vec<u8>, lifetime: Duration, mark: &str) {
+        let millis = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).max(1);
+        let (script, name) = (Arc::clone(&self.replace), self.name(key));
+        let done = self.link.ask(|mut redis| async move {
+            let mut call = script.key(name);
+            call.arg(mark).arg(value).arg(millis);
+            call.invoke_async::<()>(&mut redis).await
+        });
         forget(done.await);
     }
 

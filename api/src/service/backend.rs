@@ -67,7 +67,11 @@ impl Backend {
         let (cache, bus, limiter) = if config.redis.is_set() {
             let link = Link::open(&config.redis).map_err(redis)?;
             let limiter = Limiter::Redis(Box::new(Shared::new(Arc::clone(&link), prefix, nodes)));
-            (Cache::shared(link, prefix), Bus::shared(&config.redis, &source.random).map_err(redis)?, limiter)
+            (
+                Cache::shared(link, prefix, &source.random),
+                Bus::shared(&config.redis, &source.random).map_err(redis)?,
+                limiter,
+            )
         } else {
             (Cache::local(), Bus::local(), Limiter::Local(Local::default()))
         };

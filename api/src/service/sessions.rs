@@ -251,10 +251,11 @@ async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Opti
     if let Some(alive) = remembered {
         return Ok(Some(alive));
     }
+    let reservation = backend.cache.reserve(std::slice::from_ref(&key)).await;
     let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;
     let Some(found) = found.filter(|found| found.user_id == user_id) else { return Ok(None) };
     let alive = Alive { role: found.role, unconfirmed: found.unconfirmed };
-    backend.cache.set(&key, &alive, backend.session_cache_lifetime()).await;
+    backend.cache.set(&key, &alive, backend.session_cache_lifetime(), &reservation).await;
     Ok(Some(alive))
 }
 

@@ -64,9 +64,11 @@ pub async fn find_many(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId,
 
 /// The same from the database, remembered for the next time.
 async fn read_many(op: &Operation, ids: &[UserId]) -> Result<Vec<User>, Error> {
+    let cache = &op.backend.cache;
+    let reservation = cache.reserve(&ids.iter().copied().map(key).collect::<Vec<_>>()).await;
     let users = store::users::find_many(op.backend.store.db(), ids).await?;
     for user in &users {
-        op.backend.cache.set(&key(user.id), user, op.backend.user_cache_lifetime()).await;
+        cache.set(&key(user.id), user, op.backend.user_cache_lifetime(), &reservation).await;
     }
     Ok(users)
 }
