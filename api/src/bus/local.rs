@@ -33,6 +33,13 @@ impl Topics {
         }
     }
 
+    /// Wakes everyone who listens to anything.
+    pub(super) fn notify_all(&self) {
+        for listeners in lock(&self.0.listeners).values() {
+            listeners.sender.send_replace(());
+        }
+    }
+
     pub(super) fn subscribe(&self, channel: String) -> Subscription {
         let receiver = match lock(&self.0.listeners).entry(channel.clone()) {
             Entry::Occupied(mut entry) => {
