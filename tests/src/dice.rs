@@ -12,6 +12,7 @@ impl Dice {
     }
 
     /// Dice of their own for somebody who rolls at the same time.
+    #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.next())
     }
