@@ -97,10 +97,16 @@ impl NodeProcess {
         self.child.wait().expect("it has ended")
     }
 
-    /// Starts it again at the same address after its end, and waits until it is ready.
+    /// Starts it again at the same address after its end, and waits until it is ready. As whoever looks after services
+    /// does, it starts it as often as it ends: its connections may be ended while it starts.
     pub async fn restart(&mut self) {
-        self.child = self.command.spawn().expect("it runs");
-        self.until_ready().await;
+        until("a node that is ready again", async || {
+            if self.child.try_wait().expect("a child").is_some() {
+                self.child = self.command.spawn().expect("it runs");
+            }
+            self.is_ready().await
+        })
+        .await;
     }
 
     /// Whether it says that it is ready.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use qv_tests::{node_process::NodeProcess, operation, proxy::Proxy, servers::Backing, world::World};
+use qv_tests::{node_process::NodeProcess, operation, patience::until, proxy::Proxy, servers::Backing, world::World};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
 use serde_json::json;
 
@@ -36,13 +36,13 @@ impl Trial {
     async fn is_away(&mut self) {
         self.pair.is_told_to_wait().await;
         self.pair.crowd_is_told_to_wait().await;
-        assert!(!self.node.is_ready().await);
+        until("a node that says so", async || !self.node.is_ready().await).await;
     }
 
     async fn heals(&mut self) {
         self.pair.heals().await;
         self.pair.crowds().await;
-        assert!(self.node.is_ready().await);
+        until("a node that is ready", async || self.node.is_ready().await).await;
     }
 
     /// A connection of the test's own, past the path.
