@@ -1,24 +1,9 @@
 //! Starting the real binary: what it prints, and how it refuses what it cannot use.
 
-use std::{
-    os::unix::fs::PermissionsExt,
-    path::PathBuf,
-    process::{Command, Output},
-};
+use std::{os::unix::fs::PermissionsExt, process::Output};
 
+pub use qv_tests::node_process::binary;
 use qv_tests::world::{World, private_folder};
-
-/// The binary, which `tests/run` builds beside this test.
-pub fn binary() -> Command {
-    let mut path: PathBuf = std::env::current_exe().expect("a path");
-    path.pop();
-    path.pop();
-    path.push("quantumvault");
-    assert!(path.exists(), "build the binary first: cargo build");
-    let mut command = Command::new(path);
-    command.env_clear();
-    command
-}
 
 pub fn run(environment: &[(String, String)], arguments: &[&str]) -> Output {
     binary().args(arguments).envs(environment.iter().cloned()).output().expect("it runs")

@@ -58,11 +58,16 @@ impl Client {
 
     /// Runs an operation.
     pub async fn run(&self, query: &str, variables: Value) -> Answer {
+        self.try_run(query, variables).await.expect("the node answers in JSON")
+    }
+
+    /// Runs an operation at a node that may be away.
+    pub async fn try_run(&self, query: &str, variables: Value) -> reqwest::Result<Answer> {
         let mut request = self.http.post(self.url("/graphql")).json(&json!({ "query": query, "variables": variables }));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        Answer(request.send().await.expect("the node answers").json().await.expect("in JSON"))
+        Ok(Answer(request.send().await?.json().await?))
     }
 
     /// Registers a user of this name and signs in as it.
@@ -167,6 +172,18 @@ impl Answer {
     /// The id of the message that was sent.
     pub fn message_id(&self) -> Value {
         self.data()["sendMessage"]["message"]["id"].clone()
+    }
+
+    /// Whether there are errors, which must all say that something is away for now: after a send that was stored, each
+    /// field of the answer can fail by itself.
+    pub fn is_away(&self) -> bool {
+        let errors = self.0.get("errors").and_then(Value::as_array);
+        for error in errors.into_iter().flatten() {
+            let code = error["extensions"]["code"].as_str();
+            assert!(code.is_some_and(|code| ["UNAVAILABLE", "DEADLINE_EXCEEDED"].contains(&code)), "{}", self.0);
+            assert!(error["extensions"]["requestId"].is_string(), "{}", self.0);
+        }
+        errors.is_some()
     }
 
     /// The only error's code and extensions.

@@ -9,11 +9,17 @@
 pub mod authenticator;
 pub mod client;
 pub mod database;
+pub mod dice;
 pub mod events;
+pub mod follower;
 pub mod keyring;
 pub mod mail;
+pub mod node_process;
+pub mod patience;
 pub mod process;
+pub mod proxy;
 pub mod raw;
+pub mod servers;
 pub mod socket;
 pub mod world;
 

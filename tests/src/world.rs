@@ -22,8 +22,10 @@ pub struct World {
     pub database: TestDatabase,
     /// Time, ids and randomness of every node.
     pub source: Source,
-    redis_url: Option<String>,
-    redis_prefix: String,
+    /// Where the nodes meet, if there can be several.
+    pub redis_url: Option<String>,
+    /// What their keys and channels begin with.
+    pub redis_prefix: String,
     folder: TempDir,
 }
 

@@ -33,6 +33,7 @@ impl Topics {
         }
     }
 
+    /// Wakes everyone who listens to anything.
     pub(super) fn notify_all(&self) {
         for listeners in lock(&self.0.listeners).values() {
             listeners.sender.send_replace(());

@@ -29,6 +29,8 @@ use crate::{
 const OUTBOX: usize = 4096;
 /// Hints in one round trip.
 const PIPELINE: usize = 256;
+/// How soon hints that did not get through are sent again.
+const SPEAK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// How soon a silent Redis is noticed, and a lost one tried again.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How long a process that ends waits for its last hints to be taken.
@@ -55,7 +57,7 @@ impl RedisBus {
         let listener = Listener::new(settings.clone(), Arc::clone(&ear))?;
         let unsaid = watch::Sender::new(0);
         tokio::spawn(listener.run());
-        tokio::spawn(speak(speaking, node, hints, unsaid.clone()));
+        tokio::spawn(speak(settings.clone(), speaking, node, hints, unsaid.clone()));
         Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), outbox, unsaid, ear })
     }
 
@@ -109,10 +111,17 @@ struct Ear {
 }
 
 impl Ear {
+    /// Whoever listens must look, and from now on by itself: it may be waiting for a hint that never comes.
+    fn lose(&self) {
+        if self.is_connected.swap(false, Ordering::Relaxed) {
+            self.topics.notify_all();
+        }
+    }
+
     fn hear(&self, push: &PushInfo) {
         let text = |place: usize| push.data.get(place).and_then(|value| String::from_redis_value_ref(value).ok());
         match push.kind {
-            PushKind::Disconnection => self.is_connected.store(false, Ordering::Relaxed),
+            PushKind::Disconnection => self.lose(),
             // Confirmed, or confirmed anew after a loss: there may be news from before.
             PushKind::Subscribe => self.topics.notify(&text(0).unwrap_or_default()),
             // What this node said itself has been heard already.
@@ -153,7 +162,10 @@ impl Listener {
                 (false, false) => continue,
                 (false, true) => self.begin_anew().await,
             };
-            self.ear.is_connected.store(done.is_ok(), Ordering::Relaxed);
+            match done {
+                Ok(()) => self.ear.is_connected.store(true, Ordering::Relaxed),
+                Err(_) => self.ear.lose(),
+            }
             if done.is_ok() != was_connected {
                 match done {
                     Ok(()) => tracing::debug!("the bus listens"),
@@ -218,27 +230,45 @@ fn connect(settings: &config::Redis, ear: Option<Arc<Ear>>) -> Result<Connection
     ConnectionManager::new_lazy_with_config(client, config).map_err(text)
 }
 
+/// Tells Redis what there is to tell, until it has heard: a hint that were lost with a connection would leave whoever
+/// waits for it at another node to its long interval.
 async fn speak(
+    settings: config::Redis,
     mut connection: ConnectionManager,
     node: String,
     mut hints: mpsc::Receiver<Vec<String>>,
     unsaid: watch::Sender<usize>,
 ) {
-    let mut batches = Vec::new();
+    let (mut batches, mut channels, mut taken, mut is_heard) = (Vec::new(), Vec::new(), 0, true);
     loop {
-        let taken = hints.recv_many(&mut batches, PIPELINE).await;
-        if taken == 0 {
-            return;
-        }
-        for channels in batches.drain(..).flatten().collect::<Vec<_>>().chunks(PIPELINE) {
-            let mut pipeline = redis::pipe();
-            for channel in channels {
-                pipeline.publish(channel, &node).ignore();
+        if channels.is_empty() {
+            unsaid.send_modify(|count| *count -= taken);
+            taken = hints.recv_many(&mut batches, PIPELINE).await;
+            if taken == 0 {
+                return;
             }
-            if let Err(error) = pipeline.exec_async(&mut connection).await {
-                tracing::warn!(%error, "the bus cannot tell other nodes");
+            channels.extend(batches.drain(..).flatten());
+        }
+        let rest = channels.len().saturating_sub(PIPELINE);
+        let mut pipeline = redis::pipe();
+        for channel in &channels[rest..] {
+            pipeline.publish(channel, &node).ignore();
+        }
+        match pipeline.exec_async(&mut connection).await {
+            Ok(()) => {
+                channels.truncate(rest);
+                is_heard = true;
+            }
+            Err(error) => {
+                if is_heard {
+                    tracing::warn!(%error, "the bus cannot tell other nodes");
+                }
+                is_heard = false;
+                tokio::time::sleep(SPEAK_AGAIN_AFTER).await;
+                if let Ok(anew) = connect(&settings, None) {
+                    connection = anew;
+                }
             }
         }
-        unsaid.send_modify(|count| *count -= taken);
     }
 }

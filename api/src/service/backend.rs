@@ -193,9 +193,11 @@ impl Backend {
         }
     }
 
-    /// The same while something that should tell of news is away.
+    /// The same while something that should tell of news is away, spread by half of it either way: streams that lost
+    /// the bus together do not all look at the same moment.
     pub(super) fn unassisted_poll(&self) -> Duration {
-        Duration::from_millis(self.config.feed.poll_without_bus_ms)
+        let poll = Duration::from_millis(self.config.feed.poll_without_bus_ms);
+        poll / 2 + poll * u32::from(self.source.random.bytes::<1>()[0]) / 255
     }
 
     pub(super) fn user_cache_lifetime(&self) -> Duration {

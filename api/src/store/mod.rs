@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod admin_users;
 pub mod audit_logs;
+mod bounded;
 pub mod conversations;
 pub mod deliveries;
 mod error;
@@ -24,27 +25,29 @@ pub mod purge;
 pub mod recovery;
 pub mod sessions;
 mod transaction;
+mod trust;
 pub mod user_changes;
 pub mod users;
 
 use std::sync::Arc;
 
 use qv_migration as migration;
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
 use tokio::sync::Mutex;
 
-use crate::telemetry::counters::{Counter, Durations};
-
+use self::bounded::within;
 pub use self::{
+    bounded::Bounded,
     error::{Error, Unique},
     open::{OpenError, Schema},
     transaction::Transaction,
 };
+use crate::telemetry::counters::{Counter, Durations};
 
 /// The pool of connections to one database.
 #[derive(Clone)]
 pub struct Store {
-    db: DatabaseConnection,
+    db: Arc<Bounded<DatabaseConnection>>,
     /// SQLite has one writer at a time: waiting here is fair and costs nothing, waiting there is neither.
     writer: Option<Arc<Mutex<()>>>,
     statements: Arc<Statements>,
@@ -75,7 +78,7 @@ pub struct Pool {
 impl Store {
     /// Runs single statements.
     #[must_use]
-    pub fn db(&self) -> &DatabaseConnection {
+    pub fn db(&self) -> &Bounded<DatabaseConnection> {
         &self.db
     }
 
@@ -100,24 +103,24 @@ impl Store {
             Pool { size, idle: pool.num_idle(), max }
         }
         match self.db.get_database_backend() {
-            DbBackend::Sqlite => of(self.db.get_sqlite_connection_pool()),
-            _ => of(self.db.get_postgres_connection_pool()),
+            DbBackend::Sqlite => of(self.db.inner().get_sqlite_connection_pool()),
+            _ => of(self.db.inner().get_postgres_connection_pool()),
         }
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
-        Ok(self.db.ping().await?)
+        Ok(within(self.db.limit(), self.db.inner().ping()).await??)
     }
 
     /// The changes of the schema that this binary knows and the database does not have.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
-        let known = migration::status(&self.db).await?;
+        let known = migration::status(self.db.inner()).await?;
         Ok(known.into_iter().filter(|(_, is_applied)| !is_applied).map(|(name, _)| name).collect())
     }
 
     /// Ends all connections after what they are doing.
     pub async fn close(&self) -> Result<(), Error> {
-        Ok(self.db.close_by_ref().await?)
+        Ok(self.db.inner().close_by_ref().await?)
     }
 }

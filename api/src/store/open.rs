@@ -5,17 +5,18 @@ use std::{sync::Arc, time::Duration};
 use qv_migration as migration;
 use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{
-    Connection as _,
-    sqlite::{SqliteJournalMode, SqliteSynchronous},
-};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::Mutex;
 
-use super::{Statements, Store};
+use super::{
+    Statements, Store,
+    bounded::{Bounded, Limit},
+    trust::Trust,
+};
 use crate::{config, domain::Timestamp};
 
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
-const IDLE_BEFORE_TEST: Duration = Duration::from_secs(30);
+/// How much longer than its own time-out PostgreSQL is waited for, so that it can say what it has ended.
+const LAST_WORD: Duration = Duration::from_millis(500);
 
 /// Why the database cannot be used: one sentence that names the setting and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -37,17 +38,17 @@ pub enum OpenError {
 }
 
 /// The schema of a database, for whoever looks after it by hand.
-pub struct Schema(DatabaseConnection);
+pub struct Schema(DatabaseConnection, Arc<Trust>);
 
 impl Schema {
     /// Connects to a database that must exist; the schema is left as it is.
     pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
-        Ok(Self(connect(url, settings, false).await?))
+        Self::connect(url, settings, false).await
     }
 
     /// The same, with an SQLite file made where there is none.
     pub async fn open_or_create(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
-        Ok(Self(connect(url, settings, true).await?))
+        Self::connect(url, settings, true).await
     }
 
     /// Applies what is pending.
@@ -84,6 +85,11 @@ impl Schema {
     pub async fn status(&self) -> Result<Vec<(String, bool)>, OpenError> {
         migration::status(&self.0).await.map_err(OpenError::Migration)
     }
+
+    async fn connect(url: &SecretString, settings: &config::Database, may_create: bool) -> Result<Self, OpenError> {
+        let trust = Arc::<Trust>::default();
+        Ok(Self(connect(url, settings, may_create, &trust).await?, trust))
+    }
 }
 
 impl Store {
@@ -91,7 +97,7 @@ impl Store {
     pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
         let schema = Schema::open_or_create(url, settings).await?;
         schema.up().await?;
-        let Schema(mut db) = schema;
+        let Schema(mut db, trust) = schema;
         let statements = Arc::new(Statements::default());
         let count = Arc::clone(&statements);
         db.set_metric_callback(move |statement| {
@@ -101,7 +107,10 @@ impl Store {
             }
         });
         let writer = is_sqlite(url).then(|| Arc::new(Mutex::new(())));
-        Ok(Self { db, writer, statements })
+        // A file never goes silent, and a copy of a large one takes its time.
+        let patience = Duration::from_secs(settings.statement_timeout_seconds) + LAST_WORD;
+        let limit = writer.is_none().then_some(Limit { patience, trust });
+        Ok(Self { db: Arc::new(Bounded::new(db, limit)), writer, statements })
     }
 }
 
@@ -110,15 +119,17 @@ async fn connect(
     url: &SecretString,
     settings: &config::Database,
     may_create: bool,
+    trust: &Arc<Trust>,
 ) -> Result<DatabaseConnection, OpenError> {
     let url = url.expose_secret();
     let is_in_memory = url.contains(":memory:");
+    let (going_out, coming_back) = (Arc::clone(trust), Arc::clone(trust));
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(if is_in_memory { 1 } else { settings.pool_size })
         .min_connections(1)
         .acquire_timeout(Duration::from_secs(settings.acquire_timeout_seconds))
-        .test_before_acquire_if_idle_for(IDLE_BEFORE_TEST)
+        .test_before_acquire(false)
         .record_stmt_in_spans(false)
         .sqlx_logging_level(log::LevelFilter::Debug)
         .sqlx_slow_statements_logging_settings(
@@ -127,8 +138,16 @@ async fn connect(
         )
         .statement_timeout(Duration::from_secs(settings.statement_timeout_seconds))
         .set_application_name("quantumvault")
-        .map_sqlx_postgres_pool_opts(|pool| {
-            pool.after_release(|connection, _| Box::pin(async move { Ok(is_alive(connection).await) }))
+        .map_sqlx_postgres_pool_opts(move |pool| {
+            let trust = Arc::clone(&coming_back);
+            pool.after_release(move |connection, meta| {
+                let trust = Arc::clone(&trust);
+                Box::pin(async move { Ok(trust.readmits(connection, meta).await) })
+            })
+        })
+        .map_sqlx_postgres_before_acquire(move |connection, meta| {
+            let trust = Arc::clone(&going_out);
+            Box::pin(async move { Ok(trust.admits(connection, meta).await) })
         })
         .map_sqlx_sqlite_opts(move |sqlite| {
             sqlite
@@ -143,11 +162,6 @@ async fn connect(
         options.idle_timeout(None).max_lifetime(None);
     }
     sea_orm::Database::connect(options).await.map_err(OpenError::Unreachable)
-}
-
-/// Whether a connection that comes back still answers; the driver itself would wait for one that never does.
-async fn is_alive(connection: &mut sqlx::PgConnection) -> bool {
-    matches!(tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await, Ok(Ok(())))
 }
 
 fn is_sqlite(url: &SecretString) -> bool {

@@ -1,16 +1,22 @@
 //! Transactions that write.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
-use tokio::sync::OwnedMutexGuard;
+use tokio::{sync::OwnedMutexGuard, time::timeout};
 use tracing::Instrument;
 
-use super::{Error, Store};
+use super::{
+    Error, Store,
+    bounded::{Bounded, within},
+};
+
+/// How long a writer of SQLite waits for those before it.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A transaction under way; dropping it rolls it back.
 pub struct Transaction {
-    tx: DatabaseTransaction,
+    tx: Bounded<DatabaseTransaction>,
     // Declared last, so that the next writer begins after the roll-back of a dropped one.
     _turn: Option<OwnedMutexGuard<()>>,
 }
@@ -23,17 +29,20 @@ impl Store {
     pub async fn begin(&self) -> Result<Transaction, Error> {
         let asked = Instant::now();
         let turn = match &self.writer {
-            Some(writer) => Some(writer.clone().lock_owned().await),
+            Some(writer) => Some(timeout(TURN_TIMEOUT, writer.clone().lock_owned()).await.map_err(|_| busy())?),
             None => None,
         };
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let db = self.db().clone();
+        let (db, limit) = (self.db.inner().clone(), self.db.limit().cloned());
         // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
         // driver does not know of: whoever got the connection next would lose its writes.
-        let work = async move { Ok(Transaction { tx: db.begin_with_options(options).await?, _turn: turn }) };
+        let work = async move {
+            let tx = within(limit.as_ref(), db.begin_with_options(options)).await??;
+            Ok(Transaction { tx: Bounded::new(tx, limit), _turn: turn })
+        };
         let begun = tokio::spawn(work.in_current_span());
         let begun = begun.await.map_err(|error| DbErr::Custom(error.to_string()))?;
         self.statements.begins.observe(asked.elapsed());
@@ -44,17 +53,27 @@ impl Store {
 impl Transaction {
     /// Runs statements inside the transaction.
     #[must_use]
-    pub fn db(&self) -> &DatabaseTransaction {
+    pub fn db(&self) -> &Bounded<DatabaseTransaction> {
         &self.tx
     }
 
     /// Makes it durable.
     pub async fn commit(self) -> Result<(), Error> {
-        Ok(self.tx.commit().await?)
+        let (tx, limit) = self.tx.into_parts();
+        Ok(within(limit.as_ref(), tx.commit()).await??)
     }
 
     /// Undoes it, and waits for that.
     pub async fn rollback(self) -> Result<(), Error> {
-        Ok(self.tx.rollback().await?)
+        // A connection that says nothing is dropped, and the transaction with it.
+        if self.tx.has_given_up() {
+            return Ok(());
+        }
+        let (tx, limit) = self.tx.into_parts();
+        Ok(within(limit.as_ref(), tx.rollback()).await??)
     }
+}
+
+fn busy() -> Error {
+    Error::Unavailable("other writers take too long".to_owned())
 }

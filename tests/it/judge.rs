@@ -1,0 +1,108 @@
+//! The judge: people write to each other while everything breaks, and nothing may be lost, doubled or out of order.
+//!
+//! `QV_JUDGE_SEED` repeats a run as far as chance in the machine allows, `QV_JUDGE_SECONDS` makes it longer.
+
+mod devices;
+mod faults;
+mod senders;
+mod verdict;
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::future::join_all;
+use qv_tests::{
+    client::Client,
+    dice::Dice,
+    patience::{PATIENCE, until_in},
+    world::World,
+};
+use tokio::{sync::watch, time::Instant};
+
+use self::{
+    devices::{Device, Log},
+    faults::Stage,
+    senders::Sender,
+    verdict::{Case, Delivery, Sent},
+};
+
+/// Everybody, and how many devices they follow their feeds on.
+const PEOPLE: [(&str, usize); 4] = [("ann", 3), ("ben", 3), ("cem", 2), ("dot", 1)];
+/// How many messages one of them has under way at a time.
+const HANDS: usize = 2;
+const SECONDS: u64 = 10;
+
+/// One of the people.
+struct Person {
+    client: Client,
+    logs: Vec<Log>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_doubled_or_out_of_order_whatever_breaks() {
+    let seed =
+        number("QV_JUDGE_SEED").unwrap_or_else(|| u64::from_le_bytes(quantumvault::domain::Random::System.bytes()));
+    let seconds = number("QV_JUDGE_SECONDS").unwrap_or(SECONDS);
+    println!("QV_JUDGE_SEED={seed} QV_JUDGE_SECONDS={seconds}");
+    let mut dice = Dice::new(seed);
+    let world = World::new().await;
+    let mut stage = Stage::set(&world).await;
+    let addresses = stage.addresses();
+    let people = gather(&addresses, &mut dice).await;
+
+    let stop = watch::Sender::new(false);
+    let writing: Vec<_> = (0..people.len() * HANDS)
+        .map(|hand| {
+            let clients = people.iter().map(|person| person.client.clone()).collect();
+            let sender = Sender::new(hand / HANDS, hand, clients, addresses.clone(), dice.fork());
+            tokio::spawn(sender.run(stop.subscribe()))
+        })
+        .collect();
+    let faults = stage.suffer(&mut dice, Instant::now() + Duration::from_secs(seconds)).await;
+    stop.send_replace(true);
+    let sent = join_all(writing).await.into_iter().flat_map(|hand| hand.expect("a sender comes to its end")).collect();
+
+    let mut case = Case { sent, truths: Vec::new(), devices: Vec::new() };
+    let mut charges = Vec::new();
+    let acquitted = until_in(PATIENCE, async || {
+        case.devices = people.iter().map(|person| person.logs.iter().map(Log::read).collect()).collect();
+        if !case.may_be_complete() {
+            charges = vec!["a device is behind".to_owned()];
+            return false;
+        }
+        case.truths = join_all(people.iter().map(|person| truth(&person.client, addresses[0]))).await;
+        charges = case.charges();
+        charges.is_empty()
+    })
+    .await;
+    println!("{}; {faults:?}", case.summary());
+    assert!(acquitted, "seed {seed}: {:#?}", if case.truths.is_empty() { charges } else { case.charges() });
+    assert!(!faults.is_empty() && !case.sent.is_empty(), "nothing was tried");
+    stage.end().await;
+}
+
+/// Everybody signs in, and their devices begin to follow.
+async fn gather(addresses: &[SocketAddr], dice: &mut Dice) -> Vec<Person> {
+    let mut people = Vec::new();
+    for (name, devices) in PEOPLE {
+        let client = Client::new(addresses[0]).register(name).await;
+        let logs = (0..devices)
+            .map(|_| {
+                let log = Log::default();
+                tokio::spawn(Device::new(client.clone(), addresses.to_vec(), dice.fork(), log.clone()).run());
+                log
+            })
+            .collect();
+        people.push(Person { client, logs });
+    }
+    people
+}
+
+/// All that a new device is told.
+async fn truth(client: &Client, address: SocketAddr) -> Vec<Delivery> {
+    let (events, _) = client.at(address).feed(None).await.backlog().await;
+    events.iter().map(Delivery::of).collect()
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}

@@ -1,0 +1,210 @@
+//! What was sent held against what arrived.
+
+use std::collections::{HashMap, HashSet};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::Value;
+
+/// A message that somebody tried to send.
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Who, by the place among the people.
+    pub sender: usize,
+    /// To whom.
+    pub recipient: usize,
+    /// Which of the hands that send one message after the other.
+    pub hand: usize,
+    /// The sender's own id of it.
+    pub client_message_id: String,
+    /// The bytes, as they are written on the wire.
+    pub content: String,
+    /// The server's id of it, if the server has acknowledged it.
+    pub acknowledged: Option<String>,
+}
+
+/// A message that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub cursor: String,
+    pub message_id: String,
+    /// The sender's id of it, which is the first word of what was sent: the server tells it only to the sender.
+    pub client_message_id: String,
+    pub content: String,
+}
+
+/// Everything that is known. People are places in its lists.
+#[derive(Debug)]
+pub struct Case {
+    pub sent: Vec<Sent>,
+    /// What a new device of each person is told.
+    pub truths: Vec<Vec<Delivery>>,
+    /// What each device of each person was told while everything broke.
+    pub devices: Vec<Vec<Vec<Delivery>>>,
+}
+
+impl Delivery {
+    /// Reads an event.
+    pub fn of(event: &Value) -> Self {
+        assert_eq!(event["kind"], "SENT", "{event}");
+        let message = &event["message"];
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{event}")).to_owned();
+        let content = text(&message["encryptedContent"]);
+        let bytes = BASE64_STANDARD.decode(&content).expect("base 64");
+        let words = String::from_utf8(bytes).expect("text");
+        let client_message_id = words.split(' ').next().unwrap_or_default().to_owned();
+        let told = message["clientMessageId"].as_str();
+        assert!(told.is_none_or(|told| told == client_message_id), "{event}");
+        Self { cursor: text(&event["cursor"]), message_id: text(&event["messageId"]), client_message_id, content }
+    }
+}
+
+impl Case {
+    /// Whether every device has as many messages as it must have at least.
+    pub fn may_be_complete(&self) -> bool {
+        let owed =
+            |person| self.sent.iter().filter(|sent| sent.acknowledged.is_some() && sent.concerns(person)).count();
+        self.devices.iter().enumerate().all(|(person, logs)| logs.iter().all(|log| log.len() >= owed(person)))
+    }
+
+    /// Everything that is wrong.
+    pub fn charges(&self) -> Vec<String> {
+        let mut charges = Vec::new();
+        for (person, truth) in self.truths.iter().enumerate() {
+            self.judge_truth(person, truth, &mut charges);
+            for (number, log) in self.devices[person].iter().enumerate() {
+                if let Some(difference) = difference(log, truth) {
+                    charges.push(format!("device {number} of person {person}: {difference}"));
+                }
+            }
+        }
+        charges
+    }
+
+    /// What was tried, for whoever reads the run.
+    pub fn summary(&self) -> String {
+        let acknowledged = self.sent.iter().filter(|sent| sent.acknowledged.is_some()).count();
+        let deliveries: usize = self.devices.iter().flatten().map(Vec::len).sum();
+        format!(
+            "{} messages, {acknowledged} acknowledged, {deliveries} deliveries to {} devices",
+            self.sent.len(),
+            self.devices.iter().flatten().count(),
+        )
+    }
+
+    fn judge_truth(&self, person: usize, truth: &[Delivery], charges: &mut Vec<String>) {
+        let mut charge = |text: String| charges.push(format!("person {person}: {text}"));
+        let sent: HashMap<_, _> = self.sent.iter().map(|sent| (sent.client_message_id.as_str(), sent)).collect();
+        let (mut ids, mut own_ids) = (HashSet::new(), HashSet::new());
+        let mut latest = HashMap::new();
+        for (place, delivery) in truth.iter().enumerate() {
+            let id = delivery.client_message_id.as_str();
+            if !ids.insert(&delivery.message_id) || !own_ids.insert(id) {
+                charge(format!("{id} is there twice"));
+            }
+            match sent.get(id).filter(|sent| sent.concerns(person)) {
+                None => charge(format!("nobody sent {id}")),
+                Some(sent) if sent.content != delivery.content => charge(format!("{id} has another content")),
+                Some(sent) if sent.acknowledged.as_ref().is_some_and(|id| *id != delivery.message_id) => {
+                    charge(format!("{id} was acknowledged under another id"));
+                }
+                // A hand sends the next one only after the answer: later ones must stand behind.
+                Some(sent) if sent.acknowledged.is_some() => {
+                    let number: usize = id.rsplit('-').next().and_then(|number| number.parse().ok()).expect("a number");
+                    if latest.insert(sent.hand, number).is_some_and(|before| before > number) {
+                        charge(format!("{id} at {place} stands behind a later one"));
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        for sent in self.sent.iter().filter(|sent| sent.concerns(person)) {
+            let id = sent.client_message_id.as_str();
+            let is_owed = sent.acknowledged.is_some()
+                // One mailbox has it, so both must.
+                || [sent.sender, sent.recipient].iter().any(|person| holds(&self.truths[*person], id));
+            if is_owed && !own_ids.contains(id) {
+                charge(format!("{id} is lost"));
+            }
+        }
+    }
+}
+
+impl Sent {
+    fn concerns(&self, person: usize) -> bool {
+        self.sender == person || self.recipient == person
+    }
+}
+
+fn holds(truth: &[Delivery], client_message_id: &str) -> bool {
+    truth.iter().any(|delivery| delivery.client_message_id == client_message_id)
+}
+
+/// How a device's log is not the truth.
+fn difference(log: &[Delivery], truth: &[Delivery]) -> Option<String> {
+    let place = (0..log.len().max(truth.len())).find(|place| log.get(*place) != truth.get(*place))?;
+    let name = |list: &[Delivery]| list.get(place).map(|delivery| delivery.client_message_id.clone());
+    Some(format!(
+        "has {} instead of {} messages, and at {place} it has {:?} instead of {:?}",
+        log.len(),
+        truth.len(),
+        name(log),
+        name(truth),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(n: usize) -> Delivery {
+        let [cursor, message_id, client_message_id, content] =
+            ["c", "m", "0-0-", "bytes "].map(|kind| format!("{kind}{n}"));
+        Delivery { cursor, message_id, client_message_id, content }
+    }
+
+    /// Three acknowledged messages from one person to another, and a fourth that may be absent.
+    fn innocent() -> Case {
+        let sent = (0..4).map(|n| {
+            let Delivery { message_id, client_message_id, content, .. } = delivery(n);
+            let acknowledged = (n < 3).then_some(message_id);
+            Sent { sender: 0, recipient: 1, hand: 0, client_message_id, content, acknowledged }
+        });
+        let log: Vec<_> = (0..3).map(delivery).collect();
+        Case { sent: sent.collect(), truths: vec![log.clone(); 2], devices: vec![vec![log.clone(); 2], vec![log]] }
+    }
+
+    fn charged(change: impl FnOnce(&mut Case)) -> String {
+        let mut case = innocent();
+        change(&mut case);
+        case.charges().join("\n")
+    }
+
+    #[test]
+    fn the_innocent_are_acquitted() {
+        assert_eq!(charged(|_| {}), "");
+        let late = charged(|case| {
+            case.truths.iter_mut().chain(case.devices.iter_mut().flatten()).for_each(|log| log.push(delivery(3)));
+        });
+        assert_eq!(late, "", "what was not acknowledged may be there");
+    }
+
+    #[test]
+    fn every_fault_is_found() {
+        type Change = fn(&mut Case);
+        let changes: [(&str, Change); 9] = [
+            ("is lost", |case| drop(case.truths[0].remove(1))),
+            ("is lost", |case| case.truths[0].push(delivery(3))),
+            ("is there twice", |case| case.truths[0].push(delivery(1))),
+            ("stands behind a later one", |case| case.truths[0].swap(0, 1)),
+            ("nobody sent", |case| case.truths[0].push(delivery(9))),
+            ("has another content", |case| case.truths[0][2].content.push('x')),
+            ("under another id", |case| case.sent[0].acknowledged = Some("m7".to_owned())),
+            ("has 2 instead of 3 messages", |case| drop(case.devices[0][1].remove(0))),
+            ("at 1 it has Some(\"0-0-2\") instead", |case| case.devices[1][0].swap(1, 2)),
+        ];
+        for (expected, change) in changes {
+            let charged = charged(change);
+            assert!(charged.contains(expected), "{expected}: {charged}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! PostgreSQL away in every way: requests are refused in time, sockets stay open, and all goes on when it is back.
+
+use std::sync::Arc;
+
+use qv_tests::{node_process::NodeProcess, operation, patience::until, proxy::Proxy, servers::Backing, world::World};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
+use serde_json::json;
+
+use super::Pair;
+
+/// A node over a PostgreSQL of its own.
+struct Trial {
+    postgres: Backing,
+    path: Proxy,
+    node: NodeProcess,
+    pair: Pair,
+    _world: Arc<World>,
+}
+
+impl Trial {
+    /// The embedded shape has no PostgreSQL to be away.
+    async fn begin() -> Option<Self> {
+        let world = World::new().await;
+        if !world.is_clustered() {
+            return None;
+        }
+        let postgres = Backing::postgres().await;
+        let path = Proxy::to(postgres.address).await;
+        let node = NodeProcess::start(&world, "one", &[("DATABASE__URL", &postgres.url(path.address))]).await;
+        let mut pair = Pair::at(&node, &node).await;
+        pair.crowds().await;
+        Some(Self { postgres, path, node, pair, _world: world })
+    }
+
+    /// Nothing can be written or read, and the node says so.
+    async fn is_away(&mut self) {
+        self.pair.is_told_to_wait().await;
+        self.pair.crowd_is_told_to_wait().await;
+        until("a node that says so", async || !self.node.is_ready().await).await;
+    }
+
+    async fn heals(&mut self) {
+        self.pair.heals().await;
+        self.pair.crowds().await;
+        until("a node that is ready", async || self.node.is_ready().await).await;
+    }
+
+    /// A connection of the test's own, past the path.
+    async fn connect(&self) -> DatabaseConnection {
+        Database::connect(self.postgres.url(self.postgres.address)).await.expect("the database answers")
+    }
+}
+
+#[tokio::test]
+async fn postgres_may_be_restarted_or_killed() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    for how in ["INT", "QUIT", "KILL"] {
+        trial.postgres.stop(how).await;
+        trial.is_away().await;
+        trial.postgres.start().await;
+        trial.heals().await;
+    }
+}
+
+#[tokio::test]
+async fn postgres_may_stand_still() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    trial.postgres.pause();
+    trial.is_away().await;
+    trial.postgres.resume();
+    trial.heals().await;
+}
+
+#[tokio::test]
+async fn the_path_to_postgres_may_go_silent() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    trial.path.silence();
+    trial.is_away().await;
+    trial.path.heal();
+    trial.heals().await;
+}
+
+#[tokio::test]
+async fn connections_may_go_silent_while_new_ones_work() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    trial.path.silence_old();
+    trial.heals().await;
+}
+
+#[tokio::test]
+async fn postgres_may_take_no_writes() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    let db = trial.connect().await;
+    db.execute_unprepared("ALTER SYSTEM SET default_transaction_read_only = on").await.expect("it is set");
+    db.execute_unprepared("SELECT pg_reload_conf()").await.expect("it is read");
+    // Connections of the pool read it when they next have nothing to do.
+    while !trial.pair.try_send().await.is_away() {}
+    trial.pair.is_told_to_wait().await;
+    let page = json!({ "with": trial.pair.bob.id, "first": 1 });
+    trial.pair.alice.run(operation!("conversation"), page).await.data();
+    db.execute_unprepared("ALTER SYSTEM RESET default_transaction_read_only").await.expect("it is set");
+    db.execute_unprepared("SELECT pg_reload_conf()").await.expect("it is read");
+    trial.heals().await;
+}
+
+#[tokio::test]
+async fn all_backends_may_be_ended_at_once() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    let db = trial.connect().await;
+    for _ in 0..20 {
+        let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+            WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+        db.execute_unprepared(sql).await.expect("they are ended");
+        trial.pair.try_send().await;
+    }
+    trial.heals().await;
+}
+
+#[tokio::test]
+async fn a_table_may_be_locked() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    let lock = trial.connect().await.begin().await.expect("a transaction");
+    lock.execute_unprepared("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
+    trial.pair.is_told_to_wait().await;
+    trial.pair.crowd_is_told_to_wait().await;
+    lock.rollback().await.expect("unlocked");
+    trial.heals().await;
+}

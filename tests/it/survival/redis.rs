@@ -1,0 +1,115 @@
+//! Redis away in every way: nobody is refused, messages arrive, and nodes find it again by themselves.
+
+use std::sync::Arc;
+
+use qv_tests::{node_process::NodeProcess, patience::until, proxy::Proxy, servers::Backing, world::World};
+
+use super::Pair;
+
+/// Two nodes over a Redis of their own.
+struct Trial {
+    redis: Backing,
+    path: Proxy,
+    nodes: [NodeProcess; 2],
+    pair: Pair,
+    _world: Arc<World>,
+}
+
+impl Trial {
+    /// Where there is no cluster there is no Redis to be away.
+    async fn begin() -> Option<Self> {
+        let world = World::new().await;
+        if !world.is_clustered() {
+            return None;
+        }
+        let redis = Backing::redis().await;
+        let path = Proxy::to(redis.address).await;
+        let url = redis.url(path.address);
+        let settings = [
+            ("REDIS__URL", url.as_str()),
+            ("RATE_LIMITS__ENABLED", "true"),
+            // Only hints, and what makes up for their absence, may tell a feed that there is news.
+            ("FEED__POLL_SECONDS", "3600"),
+        ];
+        let nodes =
+            [NodeProcess::start(&world, "one", &settings).await, NodeProcess::start(&world, "two", &settings).await];
+        let pair = Pair::at(&nodes[0], &nodes[1]).await;
+        let trial = Self { redis, path, nodes, pair, _world: world };
+        trial.is_subscribed().await;
+        Some(trial)
+    }
+
+    async fn goes_on(&mut self) {
+        for _ in 0..8 {
+            self.pair.passes().await;
+            assert!(self.nodes[0].is_ready().await && self.nodes[1].is_ready().await);
+        }
+    }
+
+    async fn heals(&mut self) {
+        self.is_subscribed().await;
+        for _ in 0..3 {
+            self.pair.passes().await;
+        }
+        self.pair.lost_nothing().await;
+    }
+
+    async fn is_subscribed(&self) {
+        until("a node that listens", async || self.redis.run("PUBSUB CHANNELS").await != "*0").await;
+    }
+}
+
+#[tokio::test]
+async fn redis_may_be_killed_and_come_back_empty() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    trial.redis.stop("KILL").await;
+    trial.goes_on().await;
+    trial.redis.start().await;
+    trial.heals().await;
+}
+
+#[tokio::test]
+async fn redis_may_stand_still() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    trial.redis.pause();
+    trial.goes_on().await;
+    trial.redis.resume();
+    trial.heals().await;
+}
+
+#[tokio::test]
+async fn the_path_to_redis_may_go_silent() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    trial.path.silence();
+    trial.goes_on().await;
+    trial.path.heal();
+    trial.heals().await;
+    // New connections work at once, and those from before are never heard of again.
+    trial.path.silence_old();
+    trial.goes_on().await;
+    trial.heals().await;
+}
+
+#[tokio::test]
+async fn redis_may_take_no_writes() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    for (harm, heal) in
+        [("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"), ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0")]
+    {
+        assert_eq!(trial.redis.run(harm).await, "+OK");
+        trial.goes_on().await;
+        assert_eq!(trial.redis.run(heal).await, "+OK");
+        trial.heals().await;
+    }
+}
+
+#[tokio::test]
+async fn only_the_listening_connections_may_drop() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    for _ in 0..5 {
+        assert_ne!(trial.redis.run("CLIENT KILL TYPE pubsub").await, ":0");
+        trial.pair.passes().await;
+        trial.is_subscribed().await;
+    }
+    trial.heals().await;
+}

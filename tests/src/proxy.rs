@@ -1,0 +1,194 @@
+//! A path between a client and a server that can break in the ways networks do, without harm to anyone else.
+
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use reqwest::Url;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::JoinHandle,
+};
+
+/// How a message of a channel begins in RESP3, the protocol of Redis.
+const HINT: &[u8] = b">3\r\n$7\r\nmessage\r\n";
+
+/// A path, which ends with the test.
+pub struct Proxy {
+    /// Where it begins.
+    pub address: SocketAddr,
+    state: watch::Sender<State>,
+    accepting: JoinHandle<()>,
+}
+
+/// Connections are numbered in the order in which they came.
+#[derive(Debug, Clone, Default)]
+struct State {
+    next: u64,
+    is_refusing: bool,
+    /// Those before this one are gone.
+    cut_before: u64,
+    /// Of those before this one, the ones that subscribe at Redis are gone.
+    subscribers_cut_before: u64,
+    /// Those before this one carry nothing and are not told.
+    silent_before: u64,
+    delay: Duration,
+    is_losing_hints: bool,
+}
+
+impl Proxy {
+    /// A path to a server, open.
+    pub async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let state = watch::Sender::new(State::default());
+        let accepting = tokio::spawn(accept(listener, server, state.clone()));
+        Self { address, state, accepting }
+    }
+
+    /// A path to the server that a URL names, and the URL that names the path instead.
+    pub async fn to_url(url: &str) -> (Self, String) {
+        let mut url = Url::parse(url).expect("a URL");
+        let server = (url.host_str().expect("a host"), url.port().expect("a port"));
+        let server = tokio::net::lookup_host(server).await.expect("its address").next().expect("an address");
+        let proxy = Self::to(server).await;
+        url.set_ip_host(proxy.address.ip()).expect("a host can be set");
+        url.set_port(Some(proxy.address.port())).expect("a port can be set");
+        (proxy, url.into())
+    }
+
+    /// Ends every connection.
+    pub fn cut(&self) {
+        self.state.send_modify(|state| state.cut_before = state.next);
+    }
+
+    /// Ends the connections on which a client has subscribed to channels of Redis.
+    pub fn cut_subscribers(&self) {
+        self.state.send_modify(|state| state.subscribers_cut_before = state.next);
+    }
+
+    /// Ends every connection, new ones too.
+    pub fn refuse(&self) {
+        self.state.send_modify(|state| (state.is_refusing, state.cut_before) = (true, state.next));
+    }
+
+    /// Carries nothing more, on new connections neither, as if packets were lost.
+    pub fn silence(&self) {
+        self.state.send_modify(|state| state.silent_before = u64::MAX);
+    }
+
+    /// The same, while new connections work.
+    pub fn silence_old(&self) {
+        self.state.send_modify(|state| state.silent_before = state.next);
+    }
+
+    /// Carries everything later.
+    pub fn delay(&self, delay: Duration) {
+        self.state.send_modify(|state| state.delay = delay);
+    }
+
+    /// Loses the messages of Redis channels, which come alone in their packets most of the time.
+    pub fn lose_hints(&self) {
+        self.state.send_modify(|state| state.is_losing_hints = true);
+    }
+
+    /// Carries everything again, also what was held back.
+    pub fn heal(&self) {
+        self.state.send_modify(|state| {
+            *state = State {
+                next: state.next,
+                cut_before: state.cut_before,
+                subscribers_cut_before: state.subscribers_cut_before,
+                ..State::default()
+            };
+        });
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.refuse();
+    }
+}
+
+async fn accept(listener: TcpListener, server: SocketAddr, state: watch::Sender<State>) {
+    while let Ok((client, _)) = listener.accept().await {
+        let number = state.borrow().next;
+        state.send_modify(|state| state.next += 1);
+        let path = Path { number, is_subscriber: AtomicBool::new(false) };
+        let watched = state.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = path.until_cut(watched.clone()) => {}
+                () = path.carry(client, server, &watched) => {}
+            }
+        });
+    }
+}
+
+/// One connection.
+struct Path {
+    number: u64,
+    is_subscriber: AtomicBool,
+}
+
+impl Path {
+    async fn until_cut(&self, mut state: watch::Receiver<State>) {
+        let is_cut = |state: &State| {
+            let is_subscriber = self.is_subscriber.load(Ordering::Relaxed);
+            state.is_refusing
+                || self.number < state.cut_before
+                || (is_subscriber && self.number < state.subscribers_cut_before)
+        };
+        // An error says that the proxy is gone.
+        drop(state.wait_for(is_cut).await);
+    }
+
+    async fn carry(&self, client: TcpStream, server: SocketAddr, state: &watch::Receiver<State>) {
+        self.until_audible(&mut state.clone()).await;
+        let Ok(server) = TcpStream::connect(server).await else { return };
+        // What is small must not wait for more.
+        if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
+            return;
+        }
+        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+        tokio::select! {
+            () = self.pump(from_client, to_server, state.clone()) => {}
+            () = self.pump(from_server, to_client, state.clone()) => {}
+        }
+    }
+
+    async fn pump(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) {
+        let mut bytes = Vec::with_capacity(16 * 1024);
+        while matches!(from.read_buf(&mut bytes).await, Ok(1..)) {
+            self.until_audible(&mut state).await;
+            let (delay, is_losing_hints) = {
+                let state = state.borrow();
+                (state.delay, state.is_losing_hints)
+            };
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            if bytes.windows(9).any(|word| word == b"SUBSCRIBE") {
+                self.is_subscriber.store(true, Ordering::Relaxed);
+            }
+            let is_lost = is_losing_hints && bytes.starts_with(HINT);
+            if !is_lost && to.write_all(&bytes).await.is_err() {
+                return;
+            }
+            bytes.clear();
+        }
+    }
+
+    async fn until_audible(&self, state: &mut watch::Receiver<State>) {
+        drop(state.wait_for(|state| self.number >= state.silent_before).await);
+    }
+}

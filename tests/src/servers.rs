@@ -1,0 +1,237 @@
+//! A PostgreSQL and a Redis of a test's own, for what would harm the other tests.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    node_process::{free_address, signal},
+    patience::until,
+};
+
+/// A server's process, which may be away for a while.
+pub struct Backing {
+    /// Where it serves.
+    pub address: SocketAddr,
+    /// Where it keeps its data.
+    pub folder: PathBuf,
+    kind: Kind,
+    command: Command,
+    child: Option<Child>,
+    _removed_on_drop: TempDir,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Postgres,
+    Redis,
+}
+
+impl Backing {
+    /// Makes a PostgreSQL cluster and starts it.
+    pub async fn postgres() -> Self {
+        let place = open_folder();
+        Self::postgres_in(place.path().join("data"), place).await
+    }
+
+    /// The same with its data in a folder of the test's own, which ends no sooner than `place`.
+    pub async fn postgres_in(folder: PathBuf, place: TempDir) -> Self {
+        let (address, programs) = (free_address(), postgres_programs());
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("a mode");
+        if let Some((user, group)) = postgres_user() {
+            chown(&folder, Some(user), Some(group)).expect("its folder");
+        }
+        let mut initdb = as_postgres(&programs.join("initdb"));
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
+        let made = initdb.arg("--pgdata").arg(&folder).output().expect("initdb runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+
+        let mut command = as_postgres(&programs.join("postgres"));
+        command.arg("-D").arg(&folder).args(["-p", &address.port().to_string()]);
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=60",
+            "fsync=off",
+            "wal_level=minimal",
+            "max_wal_senders=0",
+        ] {
+            command.args(["-c", setting]);
+        }
+        Self::started(Self { address, folder, kind: Kind::Postgres, command, child: None, _removed_on_drop: place })
+            .await
+    }
+
+    /// Starts a Redis that keeps nothing.
+    pub async fn redis() -> Self {
+        let (place, address) = (open_folder(), free_address());
+        let mut command = Command::new("redis-server");
+        command.args([
+            "--port",
+            &address.port().to_string(),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]);
+        command.arg("--dir").arg(place.path());
+        let folder = place.path().to_owned();
+        Self::started(Self { address, folder, kind: Kind::Redis, command, child: None, _removed_on_drop: place }).await
+    }
+
+    async fn started(mut self) -> Self {
+        self.command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+        self.start().await;
+        self
+    }
+
+    /// Where it is, as the settings take it, by way of an address that leads to it.
+    #[must_use]
+    pub fn url(&self, address: SocketAddr) -> String {
+        match self.kind {
+            Kind::Postgres => format!("postgres://postgres@{address}/postgres?sslmode=disable"),
+            Kind::Redis => format!("redis://{address}"),
+        }
+    }
+
+    /// Starts it, as often as it takes: what a killed one has left behind may be in the way for a moment.
+    pub async fn start(&mut self) {
+        let (address, kind) = (self.address, self.kind);
+        let (command, child) = (&mut self.command, &mut self.child);
+        until("a server that answers", async || {
+            if child.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some()) {
+                *child = Some(command.spawn().expect("it runs"));
+            }
+            match kind {
+                Kind::Postgres => takes_statements(address).await,
+                Kind::Redis => command_redis(address, "PING").await.is_some_and(|answer| answer == "+PONG"),
+            }
+        })
+        .await;
+    }
+
+    /// Ends it by a signal: `KILL`, or for PostgreSQL `INT` (fast) and `QUIT` (immediate).
+    pub async fn stop(&mut self, name: &str) {
+        let mut child = self.child.take().expect("it runs");
+        signal(child.id(), name);
+        until("the end of a server", async || child.try_wait().expect("a child").is_some()).await;
+    }
+
+    /// Stops the process and its children where they are.
+    pub fn pause(&self) {
+        self.signal_all("STOP");
+    }
+
+    /// Lets them go on.
+    pub fn resume(&self) {
+        self.signal_all("CONT");
+    }
+
+    /// Runs one command of Redis.
+    pub async fn run(&self, command: &str) -> String {
+        command_redis(self.address, command).await.expect("Redis answers")
+    }
+
+    fn signal_all(&self, name: &str) {
+        let pid = self.child.as_ref().expect("it runs").id();
+        // The parent first, which would start new ones.
+        signal(pid, name);
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a process");
+        for child in children.split_whitespace() {
+            // One may have ended meanwhile.
+            signal(child.parse().expect("a number"), name);
+        }
+    }
+}
+
+impl Drop for Backing {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        if matches!(child.try_wait(), Ok(None)) {
+            self.child = Some(child);
+            self.resume();
+            let Some(mut child) = self.child.take() else { return };
+            // A PostgreSQL that is killed leaves shared memory behind.
+            signal(child.id(), if self.kind == Kind::Postgres { "QUIT" } else { "KILL" });
+            drop(child.wait());
+        }
+    }
+}
+
+/// A folder that PostgreSQL's user can pass through.
+#[must_use]
+pub fn open_folder() -> TempDir {
+    let passable = fs::Permissions::from_mode(0o755);
+    tempfile::Builder::new().permissions(passable).tempdir().expect("a temporary folder can be made")
+}
+
+/// The folder with initdb; Debian keeps it out of PATH, one folder a version.
+fn postgres_programs() -> PathBuf {
+    let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<_> = versions.map(|entry| entry.path().join("bin")).collect();
+    versions.sort();
+    let found = on_path.into_iter().chain(versions.into_iter().rev()).find(|folder| folder.join("initdb").is_file());
+    found.expect("PostgreSQL is installed")
+}
+
+/// Whom PostgreSQL runs as where the tests run as root, which it refuses.
+fn postgres_user() -> Option<(u32, u32)> {
+    if fs::metadata("/proc/self").expect("a process").uid() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").expect("the users");
+    let user = users.lines().find_map(|line| line.strip_prefix("postgres:")).expect("a user of its own");
+    let fields: Vec<_> = user.split(':').collect();
+    Some((fields[1].parse().expect("a number"), fields[2].parse().expect("a number")))
+}
+
+fn as_postgres(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir("/").env_remove("LANGUAGE").env("LC_ALL", "C.UTF-8");
+    if let Some((user, group)) = postgres_user() {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+async fn takes_statements(address: SocketAddr) -> bool {
+    use sqlx::{Connection, Executor, PgConnection};
+    let url = format!("postgres://postgres@{address}/postgres?sslmode=disable");
+    let asking = async {
+        let mut connection = PgConnection::connect(&url).await?;
+        connection.execute("SELECT 1").await?;
+        connection.close().await
+    };
+    timeout(Duration::from_secs(1), asking).await.is_ok_and(|asked: Result<(), sqlx::Error>| asked.is_ok())
+}
+
+/// The first line of what Redis answers.
+async fn command_redis(address: SocketAddr, command: &str) -> Option<String> {
+    let asking = async {
+        let mut stream = BufReader::new(TcpStream::connect(address).await.ok()?);
+        stream.write_all(format!("{command}\r\n").as_bytes()).await.ok()?;
+        let mut line = String::new();
+        stream.read_line(&mut line).await.ok()?;
+        Some(line.trim_end().to_owned())
+    };
+    timeout(Duration::from_secs(1), asking).await.ok().flatten()
+}
