@@ -28,3 +28,7 @@ graphiql:
 bench:
     cargo build --release --locked
     cargo bench --locked -p qv_tests
+
+# Two nodes, PostgreSQL, Redis, Prometheus and Grafana; needs Docker and the passwords that compose.yaml asks for.
+up:
+    docker compose up --build

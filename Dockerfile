@@ -1,0 +1,43 @@
+# syntax=docker/dockerfile:1
+# An image with the binary, the C library and the certificates of well-known authorities, and no shell.
+
+# GraphiQL, which the binary embeds.
+FROM node:24-bookworm-slim AS graphiql
+WORKDIR /graphiql
+COPY api/graphiql/ ./
+RUN --mount=type=cache,target=/npm npm_config_cache=/npm npm run setup
+
+# The binary. Debian 12 here and below, so that both have the same C library.
+FROM rust:1.95.0-bookworm AS build
+# The image has this toolchain; without the variable rustup would fetch the components that only developers need.
+ENV RUSTUP_TOOLCHAIN=1.95.0
+WORKDIR /build
+COPY . ./
+COPY --from=graphiql /graphiql/dist/ api/graphiql/dist/
+# What is cached is not part of the image, so the binary is taken out in the same step.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --release --locked --package quantumvault \
+    && install -D --mode=755 target/release/quantumvault /out/quantumvault \
+    && mkdir /out/data
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+LABEL org.opencontainers.image.title="QuantumVault" \
+      org.opencontainers.image.description="The GraphQL backend of an end-to-end encrypted messenger" \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /out/quantumvault /usr/local/bin/quantumvault
+# A new volume takes its owner from here, the image's user.
+COPY --from=build --chown=65532:65532 /out/data/ /var/lib/quantumvault/
+# The server makes the folder below the volume itself, for its owner only: volumes often come with rights for a group.
+ENV QUANTUMVAULT__DATA_DIR=/var/lib/quantumvault/node \
+    QUANTUMVAULT__HTTP__LISTEN=0.0.0.0:8000 \
+    QUANTUMVAULT__LOG__FORMAT=json
+USER 65532:65532
+VOLUME /var/lib/quantumvault
+# 8000 is for clients. 9000 is where operators look, once QUANTUMVAULT__OPERATIONS__LISTEN=0.0.0.0:9000 opens it.
+EXPOSE 8000 9000
+# No HEALTHCHECK: it would need a program for HTTP in the image. Whoever runs it asks /health/ready from outside.
+# SIGTERM lets requests finish, for http.drain_seconds (10) at most: give `docker stop` more than that.
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/quantumvault"]
+CMD ["serve"]
