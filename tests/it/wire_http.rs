@@ -296,7 +296,7 @@ async fn health_and_keys_are_public() {
     let node = World::new().await.node().await;
     for target in ["/health/live", "/health/ready"] {
         let answer = get(&node, target, &[]).await;
-        assert_eq!((answer.status, answer.json()), (200, json!({ "status": "OK" })), "{target}");
+        assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("OK")), "{target}");
     }
     let keys = get(&node, "/.well-known/jwks.json", &[]).await;
     assert_eq!((&keys.json()["keys"][0]["crv"], keys.json()["keys"][0].get("d")), (&json!("Ed25519"), None));
