@@ -15,7 +15,7 @@ use tokio::{
 };
 
 const CONNECTIONS: usize = 32;
-const TIME: Duration = Duration::from_secs(6);
+pub const TIME: Duration = Duration::from_secs(6);
 /// Stands where every request has a number of its own.
 pub const NUMBER: &str = "#number#########";
 

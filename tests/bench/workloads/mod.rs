@@ -1,5 +1,6 @@
 //! W1 to W6: what frontends ask all day, beside the same statements served without GraphQL.
 
+mod bare;
 mod fan_out;
 mod load;
 mod seed;
@@ -48,6 +49,11 @@ pub async fn measure(folder: &Path, messages: u32) {
         let floor = load::run(world.thin.address, work.thin).await;
         row(work.name, &figures, Some(cpu), Some(floor.rate));
         row(&format!("{} thin", work.name), &floor, None, None);
+        if work.name == "W4" {
+            let bare = bare::sends(&world.database.url, &world.seed.pairs).await;
+            println!("| W4 statement by a bare client | {bare:.0} | | | | |");
+            println!("| W4 of that | | | | | {:.2} |", figures.rate / bare);
+        }
     }
     println!("resident after W1 to W6: {} MiB", world.server.resident_kib() / 1024);
     fan_out::measure(&world.server, world.seed.size.users).await;
@@ -87,7 +93,7 @@ struct World {
     server: Server,
     thin: Thin,
     seed: Seed,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 impl World {
@@ -108,7 +114,7 @@ impl World {
         let server = Server::start_with(folder, &environment).await;
         Client::new(server.address).register("somebody").await;
         let seed = seed::fill(&url, size).await;
-        Self { thin: Thin::start(&url).await, server, seed, _database: database }
+        Self { thin: Thin::start(&url).await, server, seed, database }
     }
 
     /// Requests answered, and the processor time that the server took for them.
