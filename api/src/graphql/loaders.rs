@@ -3,8 +3,10 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::dataloader::{DataLoader, Loader};
+use futures_util::future::BoxFuture;
 use tracing::Instrument;
 
+use super::loads::Loads;
 use crate::{
     domain::{
         Account, Conversation, ConversationId, Direction, Message, MessageId, Page, PublicKeys, Slice, User, UserId,
@@ -15,9 +17,14 @@ use crate::{
 /// The batches of one operation, a type of key each.
 ///
 /// Without a cache: caching belongs to the use cases, where writes invalidate. Without a delay: a batch is what was
-/// asked for by the time the executor has nothing else to do.
-pub(super) fn loader(op: &Operation) -> DataLoader<Batch> {
-    DataLoader::new(Batch(op.clone()), |batch| tokio::spawn(batch.in_current_span())).delay(Duration::ZERO)
+/// asked for by the time the executor has nothing else to do. Items of a subscription, which have no loads of their
+/// operation's, are read on tasks: their reader may be slow, and they ask for little.
+pub(super) fn loader(op: &Operation, loads: Option<Loads>) -> DataLoader<Batch> {
+    let begin = move |batch: BoxFuture<'static, ()>| match &loads {
+        Some(loads) => loads.add(batch),
+        None => drop(tokio::spawn(batch.in_current_span())),
+    };
+    DataLoader::new(Batch(op.clone()), begin).delay(Duration::ZERO)
 }
 
 /// Reads a batch on behalf of an operation.

@@ -12,6 +12,7 @@ mod feed;
 mod fields;
 mod health;
 mod loaders;
+mod loads;
 mod message;
 mod metric;
 mod node;
@@ -29,4 +30,5 @@ mod user;
 mod viewer;
 
 pub use feed::StreamPosition;
+pub use loads::Loads;
 pub use schema::{Builder, Schema, attach, builder, schema, sdl};

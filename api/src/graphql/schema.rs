@@ -1,18 +1,14 @@
 //! Putting the schema together, printing it, and giving each request what its resolvers need.
 
-use std::sync::Arc;
-
 use async_graphql::{Request, SDLExportOptions, ValidationMode};
 
 use super::{
     fields::Fields,
+    loads::Loads,
     roots::{Mutation, Query, Subscription},
     scope::Scope,
 };
-use crate::{
-    domain::{Client, Viewer},
-    service::{Backend, Operation},
-};
+use crate::service::Operation;
 
 /// The executable schema.
 pub type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
@@ -45,8 +41,8 @@ pub fn sdl() -> String {
     schema(false).sdl_with_options(options)
 }
 
-/// Gives a request who asks and of which backend.
+/// Gives a request who asks of which backend, and where its loads go.
 #[must_use]
-pub fn attach(request: Request, backend: &Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>) -> Request {
-    request.data(Scope::new(Operation::new(Arc::clone(backend), client, viewer)))
+pub fn attach(request: Request, op: Operation, loads: Option<Loads>) -> Request {
+    request.data(Scope::new(op, loads))
 }

@@ -4,7 +4,10 @@ use std::{ops::Deref, sync::Arc};
 
 use async_graphql::{Context, dataloader::DataLoader};
 
-use super::loaders::{Batch, loader};
+use super::{
+    loaders::{Batch, loader},
+    loads::Loads,
+};
 use crate::{domain::Viewer, service::Operation};
 
 /// An operation with its loader, cheap to clone.
@@ -17,11 +20,12 @@ pub(super) struct Scope(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) op: Operation,
     pub(super) loader: DataLoader<Batch>,
+    loads: Option<Loads>,
 }
 
 impl Scope {
-    pub(super) fn new(op: Operation) -> Self {
-        Self(Arc::new(Inner { loader: loader(&op), op }))
+    pub(super) fn new(op: Operation, loads: Option<Loads>) -> Self {
+        Self(Arc::new(Inner { loader: loader(&op, loads.clone()), op, loads }))
     }
 
     /// The scope of the request that a root field belongs to.
@@ -31,7 +35,7 @@ impl Scope {
 
     /// The scope of somebody who has just signed in.
     pub(super) fn signed_in(&self, viewer: Viewer) -> Self {
-        Self::new(self.op.signed_in(viewer))
+        Self::new(self.op.signed_in(viewer), self.loads.clone())
     }
 }
 

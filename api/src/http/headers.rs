@@ -10,7 +10,7 @@ use poem::{
 use tracing::Instrument;
 
 use super::{Front, graphql::METHODS, journal::Entry, request};
-use crate::telemetry::traces;
+use crate::{domain::Client, telemetry::traces};
 
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -71,10 +71,16 @@ impl<E: Endpoint> Endpoint for Dressed<E> {
         let client = Arc::new(client);
         let origin = Origin::of(request.headers(), &settings.allowed_origins);
         let entry = Arc::new(Entry::new(request.method(), request.uri().path()));
+        let mut closing =
+            Closing { front: &self.front, client: &client, entry: &entry, status: client_closed_request() };
         let mut response = if request.method() == Method::OPTIONS {
             preflight(&origin)
         } else {
-            let span = tracing::info_span!("request", request.id = %client.request_id, otel.name = entry.name(), otel.kind = "server");
+            // What only traces need would stand in every line of the log.
+            let is_traced = self.front.parts.backend.config.traces.is_on();
+            let (name, kind) = (is_traced.then(|| entry.name()), is_traced.then_some("server"));
+            let span =
+                tracing::info_span!("request", request.id = %client.request_id, otel.name = name, otel.kind = kind);
             traces::adopt(&span, request.headers());
             request.set_data(Arc::clone(&client));
             request.set_data(Arc::clone(&entry));
@@ -83,9 +89,28 @@ impl<E: Endpoint> Endpoint for Dressed<E> {
             answer.instrument(span).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into())
         };
         dress(response.headers_mut(), origin, &client.request_id);
-        entry.close(&self.front, &client, response.status());
+        closing.status = response.status();
         Ok(response)
     }
+}
+
+/// Closes a request's entry when it ends, also when its client did not wait for the answer.
+struct Closing<'a> {
+    front: &'a Front,
+    client: &'a Client,
+    entry: &'a Entry,
+    status: StatusCode,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.entry.close(self.front, self.client, self.status);
+    }
+}
+
+/// What proxies note of a request whose client went away before the answer.
+fn client_closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 /// Answers the question of a browser whether it may send a request from another origin.

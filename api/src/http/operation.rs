@@ -17,11 +17,11 @@ use super::{Front, journal::Following};
 use crate::{
     domain::{Client, ErrorCode, Viewer},
     graphql::{
-        self, StreamPosition,
+        self, Loads, StreamPosition,
         documents::{Call, Outline, Prepared, Refusal},
         response::{self, Finished},
     },
-    service::{self, limits, metrics},
+    service::{self, Operation, limits, metrics},
 };
 
 /// On whose behalf an operation runs.
@@ -102,7 +102,7 @@ impl Front {
     pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
         let mut following = Following::new(self, &caller, prepared.field.clone());
         let (client, position) = (Arc::clone(&caller.client), caller.position.clone());
-        let (request, outline) = self.attach(prepared, caller);
+        let (request, outline) = self.attach(prepared, caller, None);
         let stream = self.parts.schema.execute_stream(request);
         AssertUnwindSafe(stream)
             .catch_unwind()
@@ -121,9 +121,10 @@ impl Front {
     /// In a box, because the future is some kilobytes that would be copied at every layer around it.
     fn operation(&self, prepared: Prepared, caller: Caller, permit: Permit) -> BoxFuture<'static, Response> {
         let schema = self.parts.schema.clone();
-        let (request, outline) = self.attach(prepared, caller);
+        let loads = Loads::default();
+        let (request, outline) = self.attach(prepared, caller, Some(loads.clone()));
         Box::pin(async move {
-            let mut response = schema.execute(request).await;
+            let mut response = loads.drive(schema.execute(request)).await;
             outline.restore(&mut response);
             drop(permit);
             response
@@ -143,8 +144,9 @@ impl Front {
         answer
     }
 
-    fn attach(&self, prepared: Prepared, caller: Caller) -> (Request, Arc<Outline>) {
-        let request = graphql::attach(prepared.request, &self.parts.backend, caller.client, caller.viewer);
+    fn attach(&self, prepared: Prepared, caller: Caller, loads: Option<Loads>) -> (Request, Arc<Outline>) {
+        let op = Operation::new(Arc::clone(&self.parts.backend), caller.client, caller.viewer);
+        let request = graphql::attach(prepared.request, op, loads);
         let request = match caller.position {
             Some(position) => request.data(position),
             None => request,

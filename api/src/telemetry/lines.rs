@@ -2,7 +2,10 @@
 
 use std::{
     io::{self, Write},
-    sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -11,8 +14,12 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::counters::Counter;
 
-/// Lines that may wait; past it they are lost and counted.
-const WAITING: usize = 8 * 1024;
+/// Bytes of lines that may wait; past them lines are lost and counted.
+const WAITING: usize = 4 * 1024 * 1024;
+/// How long lines are gathered: to wake the thread for each of them would cost more than to write them.
+const GATHERED_FOR: Duration = Duration::from_millis(5);
+/// Room that is kept for them.
+const GATHERED: usize = 64 * 1024;
 /// How long the end waits for lines under way.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -20,43 +27,90 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub static LOST: Counter = Counter::new();
 
 /// Takes lines from everywhere.
-#[derive(Clone)]
-pub(super) struct Lines(SyncSender<Message>);
+#[derive(Clone, Default)]
+pub(super) struct Lines(Arc<Shared>);
 
 /// Knows when all lines are written.
 pub(super) struct Written {
-    lines: SyncSender<Message>,
+    lines: Lines,
     done: Receiver<()>,
 }
 
 /// One line as it is put together; it goes out when it is dropped.
 pub(super) struct Line<'a> {
     text: Vec<u8>,
-    lines: &'a SyncSender<Message>,
+    lines: &'a Lines,
 }
 
-enum Message {
-    Line(Vec<u8>),
-    End,
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    text: Vec<u8>,
+    is_over: bool,
 }
 
 /// A way for lines to the standard error.
 pub(super) fn open() -> io::Result<(Lines, Written)> {
-    let (lines, messages) = sync_channel(WAITING);
-    let (tell_done, done) = sync_channel(1);
+    let lines = Lines::default();
+    let (writing, (tell_done, done)) = (lines.clone(), sync_channel(1));
     thread::Builder::new().name("log".to_owned()).spawn(move || {
-        write_all(&messages, io::stderr());
+        writing.write_all(io::stderr());
         // Whoever wanted to know may have given up.
         let _ = tell_done.send(());
     })?;
-    Ok((Lines(lines.clone()), Written { lines, done }))
+    Ok((lines.clone(), Written { lines, done }))
 }
 
 impl Written {
+    /// Waits for the lines under way, but not for a reader that has stopped.
     pub(super) fn finish(self) {
-        let ended = self.lines.try_send(Message::End).is_ok();
-        if ended && self.done.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
-            eprintln!("quantumvault: the last lines of the log were not written");
+        self.lines.lock().is_over = true;
+        self.lines.0.changed.notify_one();
+        let _ = self.done.recv_timeout(PATIENCE);
+    }
+}
+
+impl Lines {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, line: &[u8]) {
+        let mut waiting = self.lock();
+        if waiting.text.len() + line.len() > WAITING {
+            return LOST.add();
+        }
+        waiting.text.extend_from_slice(line);
+        if waiting.text.len() == line.len() {
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// Writes what comes, together what waits together. A log that cannot be written is no reason to stop.
+    fn write_all(&self, mut out: impl Write) {
+        let mut text = Vec::new();
+        loop {
+            let is_idle = |waiting: &mut Waiting| waiting.text.is_empty() && !waiting.is_over;
+            let waiting = self.0.changed.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+            let is_over = waiting.is_over;
+            drop(waiting);
+            if !is_over {
+                thread::sleep(GATHERED_FOR);
+            }
+            std::mem::swap(&mut text, &mut self.lock().text);
+            if out.write_all(&text).is_err() {
+                LOST.add();
+            }
+            text.clear();
+            text.shrink_to(GATHERED);
+            if is_over {
+                return;
+            }
         }
     }
 }
@@ -65,7 +119,7 @@ impl<'a> MakeWriter<'a> for Lines {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line { text: Vec::with_capacity(256), lines: &self.0 }
+        Line { text: Vec::with_capacity(512), lines: self }
     }
 }
 
@@ -82,32 +136,8 @@ impl Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        let text = std::mem::take(&mut self.text);
-        if !text.is_empty() && self.lines.try_send(Message::Line(text)).is_err() {
-            LOST.add();
-        }
-    }
-}
-
-/// Writes what comes, together what waits together. A log that cannot be written is no reason to stop.
-fn write_all(messages: &Receiver<Message>, mut out: impl Write) {
-    let mut text = Vec::new();
-    while let Ok(Message::Line(first)) = messages.recv() {
-        text.extend(first);
-        let mut is_over = false;
-        while text.len() < 64 * 1024 && !is_over {
-            match messages.try_recv() {
-                Ok(Message::Line(next)) => text.extend(next),
-                Ok(Message::End) => is_over = true,
-                Err(_) => break,
-            }
-        }
-        if out.write_all(&text).is_err() {
-            LOST.add();
-        }
-        text.clear();
-        if is_over {
-            break;
+        if !self.text.is_empty() {
+            self.lines.put(&self.text);
         }
     }
 }
@@ -118,16 +148,15 @@ mod tests {
 
     #[test]
     fn lines_keep_their_order_up_to_the_end_and_what_finds_no_room_is_counted() {
-        let (lines, messages) = sync_channel(3);
-        let lines = Lines(lines);
-        for text in ["one\n", "two\n", "three\n", "lost\n"] {
+        let lines = Lines::default();
+        for text in ["one\n".to_owned(), "two\n".to_owned(), "x".repeat(WAITING), "three\n".to_owned()] {
             let mut line = lines.make_writer();
             line.write_all(text.as_bytes()).unwrap();
         }
         assert_eq!(LOST.read(), 1);
-        drop(lines);
+        lines.lock().is_over = true;
         let mut out = Vec::new();
-        write_all(&messages, &mut out);
+        lines.write_all(&mut out);
         assert_eq!(out, b"one\ntwo\nthree\n");
     }
 }

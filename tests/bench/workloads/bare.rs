@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use quantumvault::domain::Source;
-use sqlx::{Connection as _, PgConnection, types::chrono::Utc};
+use sqlx::{Connection as _, PgConnection};
 
 use super::{load::TIME, seed::Pair};
 
@@ -33,7 +33,7 @@ pub async fn sends(url: &str, pairs: &[Pair]) -> f64 {
                     let query = sqlx::query(statement()).bind(one).bind(other).bind(sender).bind(recipient);
                     let query = query.bind(source.uuid()).bind(source.uuid()).bind(format!("bare-{task}-{count}"));
                     let query = query.bind(vec![65_u8; 300]).bind(i64::from(one == recipient));
-                    let query = query.bind(i64::from(other == recipient)).bind(Utc::now()).bind(vec![65_u8; 12]);
+                    let query = query.bind(i64::from(other == recipient)).bind(source.now()).bind(vec![65_u8; 12]);
                     query.fetch_one(&mut db).await.expect("it is delivered");
                     count += 1;
                 }

@@ -131,12 +131,13 @@ async fn crowded(server: &Server, users: &[Client]) {
 /// What a device reads that was away for ten thousand messages.
 async fn catch_up(nobody: &Client) {
     let (from, to) = (nobody.register("busy").await, nobody.register("away").await);
-    let input = json!({ "recipientId": to.id, "encryptedContent": "A".repeat(400), "iv": "AAAAAAAAAAAAAAAA",
-        "clientMessageId": load::NUMBER });
-    let request = || super::ask(&from, super::SEND, &json!({ "input": input }), "createdAt");
-    let mut count = 0;
+    let (mut count, mut round) = (0, 0);
     while count < MISSED {
-        count += usize::try_from(load::run(nobody.address, vec![request()]).await.count).expect("a number");
+        round += 1;
+        let input = json!({ "recipientId": to.id, "encryptedContent": "A".repeat(400), "iv": "AAAAAAAAAAAAAAAA",
+            "clientMessageId": format!("{round}-{}", load::NUMBER) });
+        let request = super::ask(&from, super::SEND, &json!({ "input": input }), "createdAt");
+        count += usize::try_from(load::run(nobody.address, vec![request]).await.count).expect("a number");
     }
     let (mut socket, mut events, begin) = (to.socket().await, 0, Instant::now());
     socket.subscribe("feed", FEED, Value::Null).await;

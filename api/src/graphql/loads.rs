@@ -1,0 +1,44 @@
+//! The loads of one operation, begun when none of its fields has anything else to do.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+};
+
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+
+/// Loads that wait to be begun.
+///
+/// On a task of its own a load would begin at once on another thread, while fields still ask: what belongs into one
+/// statement would be torn into many.
+#[derive(Clone, Default)]
+pub struct Loads(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+
+impl Loads {
+    pub(super) fn add(&self, load: BoxFuture<'static, ()>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(load);
+    }
+
+    fn take(&self) -> Vec<BoxFuture<'static, ()>> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs an operation and its loads in turn.
+    pub async fn drive<T>(self, operation: impl Future<Output = T>) -> T {
+        let mut operation = pin!(operation);
+        let mut running = FuturesUnordered::new();
+        poll_fn(move |context| {
+            loop {
+                if let Poll::Ready(done) = operation.as_mut().poll(context) {
+                    return Poll::Ready(done);
+                }
+                running.extend(self.take());
+                // What a load has brought lets fields go on.
+                let Poll::Ready(Some(())) = running.poll_next_unpin(context) else { return Poll::Pending };
+            }
+        })
+        .await
+    }
+}
