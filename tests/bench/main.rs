@@ -1,6 +1,7 @@
 //! Figures of the release binary, each kind taken in one run on one machine.
 //!
 //! - `cargo build --release && cargo bench -p qv_tests`: documents, start, sockets, sign-ins, the front.
+//! - `... -- sockets 10000`: what so many open sockets hold; raise `ulimit -n` first.
 //! - `... -- workloads`: what frontends ask all day, on a PostgreSQL with a million messages, beside a floor without GraphQL.
 //! - `... -- growth`: the same with more and more messages.
 //!
@@ -26,6 +27,7 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => figures(&runtime, folder.path()),
+        ["sockets", count] => runtime.block_on(sockets::measure(folder.path(), count.parse().expect("a number"))),
         ["workloads"] => runtime.block_on(workloads::measure(folder.path(), 1_000_000)),
         ["workloads", messages] => {
             runtime.block_on(workloads::measure(folder.path(), messages.parse().expect("a number")));
@@ -39,7 +41,7 @@ fn main() {
 fn figures(runtime: &Runtime, folder: &Path) {
     documents::measure();
     runtime.block_on(start::measure(folder));
-    runtime.block_on(sockets::measure(folder));
+    runtime.block_on(sockets::measure(folder, 1_000));
     runtime.block_on(logins::measure(folder));
     runtime.block_on(front::measure(folder));
 }
