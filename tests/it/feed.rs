@@ -1,7 +1,7 @@
 //! The feed over a WebSocket: backlog, live events, and resuming by cursor.
 
 use qv_tests::{client::base64, operation, world::World};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_feed_tells_what_was_and_then_what_comes() {
@@ -36,6 +36,34 @@ async fn a_feed_resumes_behind_any_cursor_without_loss_or_repetition() {
         assert_eq!(rest, events[start + 1..]);
     }
     assert!(bob.feed(Some(&end)).await.backlog().await.0.is_empty());
+}
+
+#[tokio::test]
+async fn messages_too_large_to_be_kept_together_arrive_in_order() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let mut expected = Vec::new();
+    for n in 0..24 {
+        // Some batches end within the largest messages, and some hold small ones only.
+        let content = format!("{n:02}").repeat(if n < 18 { 32 * 1024 } else { 1 });
+        let sent = alice.send(&bob, &content, &n.to_string()).await;
+        expected.push((json!("SENT"), json!(base64(&content))));
+        if n == 17 {
+            bob.mark_read(&sent).await.data();
+        }
+    }
+    // The largest of all once more.
+    expected.insert(18, (json!("READ"), expected[17].1.clone()));
+    let mut feed = bob.feed(None).await;
+    let (events, _) = feed.backlog().await;
+    let told = |event: &Value| (event["kind"].clone(), event["message"]["encryptedContent"].clone());
+    assert!(
+        events.iter().map(told).eq(expected),
+        "{:?}",
+        events.iter().map(|event| &event["kind"]).collect::<Vec<_>>()
+    );
+    alice.send(&bob, "live", "live").await.data();
+    assert_eq!(told(&feed.event().await), (json!("SENT"), json!(base64("live"))));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, select};
 use quantumvault::{
     domain::{MetricId, PerformanceMetric},
     service::metrics::write_own,
@@ -135,6 +135,31 @@ async fn a_metric_that_becomes_visible_late_is_not_missed() {
         (next(&mut socket).await["name"].as_str(), next(&mut socket).await["name"].as_str()),
         (Some("late"), Some("meanwhile"))
     );
+}
+
+#[tokio::test]
+async fn who_waits_too_long_for_a_turn_to_record_is_told_to_come_back() {
+    let world = World::new().await;
+    let node = world.node_with(|config| config.database.acquire_timeout_seconds = 1).await;
+    let alice = node.client().register("alice").await;
+    let config = world.config("one");
+    let store = Store::open(&config.database_url(), &config.database).await.expect("the database opens");
+    let tx = store.begin().await.expect("a transaction");
+    let first = PerformanceMetric {
+        id: MetricId(Uuid::from_u128(1)),
+        name: "first".to_owned(),
+        value: 1.0,
+        unit: "n".to_owned(),
+        metadata: None,
+        created_at: world.source.now(),
+    };
+    insert_many(&tx, None, vec![first]).await.expect("written");
+    // One of them has the turn and waits for that row; the other waits for the turn.
+    let (one, other) = (record(&alice, json!([metric("one", 1)])), record(&alice, json!([metric("other", 1)])));
+    let (refused, patient) = select(Box::pin(one), Box::pin(other)).await.factor_first();
+    assert_eq!(refused.error().0, "UNAVAILABLE");
+    tx.commit().await.expect("it commits");
+    patient.await.data();
 }
 
 #[tokio::test]

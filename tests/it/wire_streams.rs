@@ -158,6 +158,26 @@ async fn a_reader_that_stops_is_let_go_holds_up_nobody_and_misses_nothing() {
 }
 
 #[tokio::test]
+async fn a_reader_that_stops_while_its_sessions_change_keeps_no_connection_from_others() {
+    let node = World::new().await.node_with(|config| config.database.pool_size = 2).await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    for n in 0..20 {
+        alice.send(&bob, &format!("{n:02}").repeat(20_000), &n.to_string()).await.data();
+    }
+    // More streams that look at the database than it has connections, and more bytes than the network's buffers hold.
+    let mut stuck = bob.socket().await;
+    for id in 0..25 {
+        stuck.subscribe(&format!("sessions {id}"), operation!("session_changed"), Value::Null).await;
+        stuck.subscribe(&format!("feed {id}"), operation!("message_feed"), Value::Null).await;
+    }
+    for _ in 0..20 {
+        node.client().login("bob").await;
+    }
+    // Nobody has let it go yet.
+    stuck.send(json!({ "type": "ping" })).await;
+}
+
+#[tokio::test]
 async fn streams_of_one_socket_all_arrive_and_do_not_starve_a_query() {
     let node = World::new().await.node().await;
     let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);

@@ -85,10 +85,17 @@ impl Front {
     /// Runs a query or a mutation to its end, on a task of its own: neither a client that goes away nor a deadline
     /// may cut a mutation in two, and a panic ends nothing but itself. A query of a socket needs one too: while its
     /// client does not read, the socket would not go on with it, and it would keep a connection of the database.
-    pub async fn execute(&self, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
-        let client = Arc::clone(&caller.client);
+    ///
+    /// It runs from now on and not from when its answer is waited for, because it holds a place of all requests.
+    pub fn execute(
+        self: &Arc<Self>,
+        prepared: Prepared,
+        caller: Caller,
+        permit: Permit,
+    ) -> impl Future<Output = Answer> + use<> {
+        let (front, client) = (Arc::clone(self), Arc::clone(&caller.client));
         let task = self.tasks.spawn(self.operation(prepared, caller, permit).in_current_span());
-        self.answer(task, &client).await
+        async move { front.answer(task, &client).await }
     }
 
     /// Runs a query on its caller's own task, which is cheaper: it goes on for as long as the client waits for it.

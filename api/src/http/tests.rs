@@ -1,6 +1,6 @@
-//! A resolver that panics ends its own operation and nothing else (F29).
+//! What becomes of an operation, whatever its resolvers do and whoever waits for it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{
     ServerResult, ValidationMode, Value,
@@ -14,11 +14,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Front, Parts, endpoint, serve};
+use super::{Front, Parts, call, endpoint, operation::Caller, serve};
 use crate::{
     config,
     crypto::SigningKey,
-    domain::{Random, Source},
+    domain::{Client, Random, Source},
     graphql::{self, documents::Documents},
     service::Backend,
     telemetry::{PANICS, watch_panics},
@@ -46,7 +46,7 @@ impl Extension for Broken {
     }
 }
 
-/// The real front with a schema of which one field is broken.
+/// The real front with a schema of which one field, if there is one of this name, is broken.
 async fn front(field: &'static str, folder: &TempDir) -> Arc<Front> {
     let data_dir = folder.path().to_str().unwrap().to_owned();
     let config = config::load([("QUANTUMVAULT__DATA_DIR".to_owned(), data_dir)]).unwrap();
@@ -100,4 +100,23 @@ async fn a_panic_is_one_coded_error_and_the_connection_goes_on() {
     drop(connection);
     front.stop.cancel();
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_operation_whose_answer_nobody_waits_for_gives_its_place_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let front = front("", &folder).await;
+    let places = front.permits.available_permits();
+    let client = Arc::new(Client { request_id: "1".to_owned(), ip: None, user_agent: None });
+    let caller = Caller { client, viewer: None, position: None };
+    let call = call::from_json(serde_json::json!({ "query": "{ serviceConfig { maxMessageBytes } }" })).unwrap();
+    let prepared = front.prepare(call, &caller).map_err(|answer| answer.body).unwrap();
+    let permit = front.admit(&caller.client).map_err(|answer| answer.body).unwrap();
+    let _answer = front.execute(prepared, caller, permit);
+    let ran = async {
+        while front.permits.available_permits() < places {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ran).await.unwrap();
 }

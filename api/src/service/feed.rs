@@ -10,14 +10,16 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 
-use super::{Error, Operation, messages};
+use super::{Error, Operation, messages, reading::patiently};
 use crate::{
     bus::Subscription,
-    domain::{FeedEvent, FeedEventKind, event::Topic},
-    store,
+    domain::{FeedEvent, FeedEventKind, event::Topic, message::MESSAGE_MAX_BYTES},
+    store::{self, mailboxes::StoredEvent},
 };
 
 const LIST: &str = "feed";
+/// How many of the largest messages a stream keeps for its reader; of smaller ones it keeps no more bytes.
+const LARGEST_KEPT: usize = 4;
 
 /// An event and the cursor that resumes behind it.
 pub struct Delivery {
@@ -44,7 +46,7 @@ pub async fn page(op: &Operation, after: Option<&str>, first: Option<i32>) -> Re
         Some(count) => op.limit("first", count)?,
         None => op.backend.config.graphql.default_page_size,
     };
-    let mut events = read(op, position, limit as u64 + 1).await?;
+    let mut events = told(op, position, find_after(op, position, limit + 1).await?).await?;
     if events.is_empty() {
         events.extend(beyond(op, position).await?);
     }
@@ -104,8 +106,7 @@ impl Feed {
                     () = tokio::time::sleep(poll) => {}
                 }
             }
-            self.ready = self.read_on_a_task().await?;
-            self.is_drained = self.ready.len() < self.op.backend.config.feed.batch_size.into();
+            self.read_on().await?;
         }
     }
 
@@ -117,28 +118,24 @@ impl Feed {
         }
     }
 
-    /// Reads on, waiting for a database that is away.
-    ///
-    /// On a task, because a stream whose reader is slow is not polled: it would keep a connection of the pool from
-    /// everyone else for as long.
-    async fn read_on_a_task(&self) -> Result<VecDeque<FeedEvent>, Error> {
-        loop {
+    async fn read_on(&mut self) -> Result<(), Error> {
+        let read = || {
             let (op, position, is_caught_up) = (self.op.clone(), self.position, self.is_caught_up);
-            let reading = tokio::spawn(async move {
-                let mut events = read(&op, position, op.backend.config.feed.batch_size.into()).await?;
+            async move {
+                let limit: usize = op.backend.config.feed.batch_size.into();
+                let mut stored = find_after(&op, position, limit).await?;
+                let kept = keepable(&op, &stored).await?;
+                let is_drained = kept == stored.len() && kept < limit;
+                stored.truncate(kept);
+                let mut events = told(&op, position, stored).await?;
                 if events.is_empty() && !is_caught_up {
                     events.extend(beyond(&op, position).await?);
                 }
-                Ok(events)
-            });
-            match reading.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
-                Err(Error::Unavailable { cause }) => {
-                    tracing::warn!(cause, "a feed waits for the database");
-                    tokio::time::sleep(self.op.backend.unassisted_poll()).await;
-                }
-                other => return other,
+                Ok((events, is_drained))
             }
-        }
+        };
+        (self.ready, self.is_drained) = patiently(&self.op.backend, "a feed", read).await?;
+        Ok(())
     }
 }
 
@@ -147,9 +144,28 @@ fn position(op: &Operation, after: Option<&str>) -> Result<i64, Error> {
     after.map_or(Ok(0), |cursor| op.open_cursor(LIST, "after", cursor))
 }
 
-/// The next events behind a position, with a GAP before them where retention has taken some.
-async fn read(op: &Operation, position: i64, limit: u64) -> Result<VecDeque<FeedEvent>, Error> {
-    let stored = store::mailboxes::find_after(op.backend.store.db(), op.viewer()?.user_id, position, limit).await?;
+/// The next events behind a position, without their messages.
+async fn find_after(op: &Operation, position: i64, limit: usize) -> Result<Vec<StoredEvent>, Error> {
+    let (db, user_id) = (op.backend.store.db(), op.viewer()?.user_id);
+    Ok(store::mailboxes::find_after(db, user_id, position, limit as u64).await?)
+}
+
+/// How many of these events a stream may keep with their messages: one always, so that it goes on.
+async fn keepable(op: &Operation, stored: &[StoredEvent]) -> Result<usize, Error> {
+    if stored.len() <= LARGEST_KEPT {
+        return Ok(stored.len());
+    }
+    let ids: Vec<_> = stored.iter().map(|event| event.message_id).collect();
+    let lengths = store::messages::find_lengths(op.backend.store.db(), op.viewer()?.user_id, &ids).await?;
+    let ends = stored.iter().scan(0, |end, event| {
+        *end += lengths.get(&event.message_id).copied().unwrap_or_default();
+        Some(*end)
+    });
+    Ok(ends.take_while(|end| *end <= LARGEST_KEPT * MESSAGE_MAX_BYTES).count().max(1))
+}
+
+/// Stored events behind a position as they are told, with a GAP before them where retention has taken some.
+async fn told(op: &Operation, position: i64, stored: Vec<StoredEvent>) -> Result<VecDeque<FeedEvent>, Error> {
     let Some(first) = stored.first() else { return Ok(VecDeque::new()) };
     // Places are gapless as they are taken; a hole can only be what retention has removed.
     let gap = (first.sequence > position + 1).then(|| marker(FeedEventKind::Gap, first.sequence - 1));

@@ -3,8 +3,11 @@
 mod live;
 mod own;
 
+use std::time::Duration;
+
 use chrono::{DateTime, SubsecRound, TimeDelta};
 use serde_json::Value;
+use tokio::time::timeout;
 
 pub use self::{
     live::follow,
@@ -122,8 +125,11 @@ pub(super) fn kept_since(backend: &Backend) -> Timestamp {
 
 /// Writes metrics and tells who listens; `user_id` is who recorded them, if not the server itself.
 async fn write(backend: &Backend, user_id: Option<UserId>, metrics: Vec<PerformanceMetric>) -> Result<(), Error> {
-    // Those of one node take turns: whoever waits for the row that hands out places holds no connection.
-    let turn = backend.metric_turn.lock().await;
+    // Those of one node take turns: whoever waits for the row that hands out places holds no connection. It holds a
+    // request's place, so it waits no longer than for a connection.
+    let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);
+    let turn = timeout(patience, backend.metric_turn.lock()).await;
+    let turn = turn.map_err(|_| Error::Unavailable { cause: "other metrics take too long".to_owned() })?;
     let tx = backend.store.begin().await?;
     store::performance_metrics::insert_many(&tx, user_id, metrics).await?;
     tx.commit().await?;

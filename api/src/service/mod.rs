@@ -20,6 +20,7 @@ mod page;
 pub mod passkeys;
 pub mod public_keys;
 pub mod purge;
+mod reading;
 pub mod recovery;
 pub mod sessions;
 pub mod user_changes;

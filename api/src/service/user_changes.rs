@@ -3,11 +3,14 @@
 //! The database numbers the changes in the order of their commits, and a stream keeps the number it has reached. The
 //! bus merely says when to look.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{Stream, future::select_all, stream};
 
-use super::{Backend, Error, Operation};
+use super::{
+    Backend, Error, Operation,
+    reading::{on_a_task, patiently},
+};
 use crate::{
     bus::Subscription,
     domain::{User, UserId, event::Topic},
@@ -38,7 +41,8 @@ pub async fn follow(
     };
     // Listening begins before the first look, so that nothing falls between the two.
     let news = topics.into_iter().map(|topic| op.backend.bus.subscribe(topic)).collect();
-    let position = store::user_changes::latest(op.backend.store.db()).await?;
+    let reader = Arc::clone(&op.backend);
+    let position = on_a_task(async move { Ok(store::user_changes::latest(reader.store.db()).await?) }).await?;
     let changes = Changes { op, news, followed, position, ready: VecDeque::new() };
     Ok(stream::unfold(Some(changes), |changes| async move {
         let mut changes = changes?;
@@ -84,7 +88,7 @@ impl Changes {
                 self.position = number;
                 return Ok(user);
             }
-            let (latest, found) = self.look_on_a_task().await?;
+            let (latest, found) = self.look().await?;
             self.ready = found;
             if self.ready.is_empty() {
                 self.position = latest;
@@ -102,21 +106,9 @@ impl Changes {
         }
     }
 
-    /// Looks for changes, waiting for a database that is away.
-    ///
-    /// On a task, because a stream whose reader is slow is not polled: it would keep a connection of the pool from
-    /// everyone else for as long.
-    async fn look_on_a_task(&self) -> Result<(i64, VecDeque<(i64, User)>), Error> {
-        loop {
-            let looking = tokio::spawn(look(self.op.clone(), self.followed.clone(), self.position));
-            match looking.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
-                Err(Error::Unavailable { cause }) => {
-                    tracing::warn!(cause, "a stream of users waits for the database");
-                    tokio::time::sleep(self.op.backend.unassisted_poll()).await;
-                }
-                other => return other,
-            }
-        }
+    async fn look(&self) -> Result<(i64, VecDeque<(i64, User)>), Error> {
+        let read = || look(self.op.clone(), self.followed.clone(), self.position);
+        patiently(&self.op.backend, "a stream of users", read).await
     }
 }
 

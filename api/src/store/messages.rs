@@ -1,5 +1,7 @@
 //! Messages, as far as their two people may see them.
 
+use std::collections::HashMap;
+
 use qv_entity::messages::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
     ActiveValue::Set,
@@ -84,6 +86,18 @@ pub async fn find_by_client_message_id(
 pub async fn find_many(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
     let select = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0))).filter(visible_to(viewer));
     Ok(select.all(db).await?.into_iter().map(message).collect())
+}
+
+/// The bytes of ciphertext of each of these messages that the user may see.
+pub async fn find_lengths(
+    db: &impl ConnectionTrait,
+    viewer: UserId,
+    ids: &[MessageId],
+) -> Result<HashMap<MessageId, usize>, Error> {
+    let select = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0))).filter(visible_to(viewer));
+    let select = select.select_only().column(Column::Id).expr(Expr::cust("length(encrypted_content)"));
+    let rows: Vec<(Uuid, i32)> = select.into_tuple().all(db).await?;
+    Ok(rows.into_iter().map(|(id, length)| (MessageId(id), usize::try_from(length).unwrap_or_default())).collect())
 }
 
 /// A conversation's messages that the user may see, the newest first.

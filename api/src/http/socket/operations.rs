@@ -96,10 +96,11 @@ impl Operations {
             return Ok(self.front.subscribe(prepared, caller));
         }
         let permit = self.front.admit(&caller.client)?;
-        let (front, began, kind) = (Arc::clone(&self.front), Instant::now(), prepared.kind);
+        let (began, kind) = (Instant::now(), prepared.kind);
         let span = tracing::info_span!("request", request.id = caller.client.request_id, otel.kind = "server");
+        let answer = span.in_scope(|| self.front.execute(prepared, caller.clone(), permit));
         let operation = async move {
-            let answer = front.execute(prepared, caller.clone(), permit).await;
+            let answer = answer.await;
             journal::operation(&caller, kind, began, &answer);
             answer
         };

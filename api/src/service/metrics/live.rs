@@ -12,7 +12,10 @@ use futures_util::{Stream, stream};
 use crate::{
     bus::Subscription,
     domain::{MetricName, PerformanceMetric, event::Topic},
-    service::{Admin, Backend, Error},
+    service::{
+        Admin, Backend, Error,
+        reading::{on_a_task, patiently},
+    },
     store,
 };
 
@@ -28,7 +31,8 @@ pub async fn follow(
     // Listening begins before the first look, so that nothing falls between the two.
     let news = backend.bus.subscribe(Topic::Metrics);
     let reader = Arc::clone(&backend);
-    let position = on_a_task(async move { store::performance_metrics::last_sequence(reader.store.db()).await }).await?;
+    let position = on_a_task(async move { Ok(store::performance_metrics::last_sequence(reader.store.db()).await?) });
+    let position = position.await?;
     let live = Live { backend, names, news, position, ready: VecDeque::new() };
     Ok(stream::unfold(Some(live), |live| async move {
         let mut live = live?;
@@ -64,21 +68,15 @@ impl Live {
         }
     }
 
-    /// Reads on, waiting for a database that is away, and says whether there was anything.
+    /// Reads on, and says whether there was anything.
     ///
     /// The names are told apart here and not in the statement, so that each row is passed once, whatever its name.
     async fn read(&mut self) -> Result<bool, Error> {
-        let (backend, position) = (Arc::clone(&self.backend), self.position);
-        let rows =
-            on_a_task(async move { store::performance_metrics::find_after(backend.store.db(), position, BATCH).await });
-        let rows = match rows.await {
-            Err(Error::Unavailable { cause }) => {
-                tracing::warn!(cause, "a stream of metrics waits for the database");
-                tokio::time::sleep(self.backend.unassisted_poll()).await;
-                return Ok(true);
-            }
-            other => other?,
+        let read = || {
+            let (backend, position) = (Arc::clone(&self.backend), self.position);
+            async move { Ok(store::performance_metrics::find_after(backend.store.db(), position, BATCH).await?) }
         };
+        let rows = patiently(&self.backend, "a stream of metrics", read).await?;
         let Some((last, _)) = rows.last() else { return Ok(false) };
         self.position = *last;
         let is_wanted = |metric: &PerformanceMetric| {
@@ -87,12 +85,4 @@ impl Live {
         self.ready = rows.into_iter().map(|(_, metric)| metric).filter(is_wanted).collect();
         Ok(true)
     }
-}
-
-/// A stream whose reader is slow is not polled: it would keep a connection of the pool from everyone else for as long.
-async fn on_a_task<T: Send + 'static>(
-    reading: impl Future<Output = Result<T, store::Error>> + Send + 'static,
-) -> Result<T, Error> {
-    let read = tokio::spawn(reading).await.map_err(|error| Error::Internal { cause: error.to_string() })?;
-    Ok(read?)
 }

@@ -9,7 +9,10 @@ use futures_util::{Stream, stream};
 use crate::{
     bus::Subscription,
     domain::{Session, SessionId, event::Topic},
-    service::{Error, Operation},
+    service::{
+        Error, Operation,
+        reading::{on_a_task, patiently},
+    },
     store,
 };
 
@@ -37,11 +40,14 @@ pub enum ChangeKind {
 /// Each change to the caller's own sessions from now on.
 pub async fn follow(op: Operation) -> Result<impl Stream<Item = Result<Change, Error>> + use<>, Error> {
     let news = op.backend.bus.subscribe(Topic::Sessions(op.viewer()?.user_id));
-    let known = look(&op).await?;
+    let known = on_a_task(look(op.clone())).await?;
     let changes = Changes { op, news, known, ready: VecDeque::new() };
-    Ok(stream::unfold(changes, |mut changes| async move {
-        let next = changes.next().await;
-        Some((next, changes))
+    Ok(stream::unfold(Some(changes), |changes| async move {
+        let mut changes = changes?;
+        match changes.next().await {
+            Ok(change) => Some((Ok(change), Some(changes))),
+            Err(error) => Some((Err(error), None)),
+        }
     }))
 }
 
@@ -59,19 +65,9 @@ impl Changes {
                 return Ok(change);
             }
             let backend = &self.op.backend;
-            match look(&self.op).await {
-                Ok(now) => {
-                    self.ready = differences(&self.known, &now);
-                    self.known = now;
-                }
-                // An open stream outlives an absence of the database: it looks again until it is back.
-                Err(error @ Error::Unavailable { .. }) => {
-                    tracing::warn!(cause = error.cause(), "a stream of sessions waits for the database");
-                    tokio::time::sleep(backend.unassisted_poll()).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
+            let now = patiently(backend, "a stream of sessions", || look(self.op.clone())).await?;
+            self.ready = differences(&self.known, &now);
+            self.known = now;
             if self.ready.is_empty() {
                 let poll = backend.poll();
                 tokio::select! {
@@ -83,7 +79,7 @@ impl Changes {
     }
 }
 
-async fn look(op: &Operation) -> Result<HashMap<SessionId, Session>, Error> {
+async fn look(op: Operation) -> Result<HashMap<SessionId, Session>, Error> {
     let (user_id, now) = (op.viewer()?.user_id, op.backend.source.now());
     let sessions = store::sessions::find_by_user(op.backend.store.db(), user_id, now).await?;
     Ok(sessions.into_iter().map(|session| (session.id, session)).collect())

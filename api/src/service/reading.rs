@@ -1,0 +1,29 @@
+//! How streams read: on tasks, and again until a database that is away is back.
+
+use super::{Backend, Error};
+
+/// Reads to the end, whether or not anyone waits for it.
+///
+/// A stream whose reader is slow is not polled: it would keep a connection of the pool from everyone else for as long.
+pub(super) async fn on_a_task<T: Send + 'static>(
+    reading: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::spawn(reading).await.map_err(|error| Error::Internal { cause: error.to_string() })?
+}
+
+/// The same as often as it takes; `stream` is what waits, for the log.
+pub(super) async fn patiently<T: Send + 'static, R: Future<Output = Result<T, Error>> + Send + 'static>(
+    backend: &Backend,
+    stream: &'static str,
+    read: impl Fn() -> R,
+) -> Result<T, Error> {
+    loop {
+        match on_a_task(read()).await {
+            Err(Error::Unavailable { cause }) => {
+                tracing::warn!(cause, "{stream} waits for the database");
+                tokio::time::sleep(backend.unassisted_poll()).await;
+            }
+            other => return other,
+        }
+    }
+}
