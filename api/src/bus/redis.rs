@@ -44,6 +44,8 @@ pub struct RedisBus {
     outbox: mpsc::Sender<Vec<String>>,
     /// How many batches wait or are on their way.
     unsaid: watch::Sender<usize>,
+    /// Whether hints have been dropped since all had been said.
+    has_dropped: Arc<AtomicBool>,
     ear: Arc<Ear>,
 }
 
@@ -55,10 +57,10 @@ impl RedisBus {
         let ear = Arc::new(Ear { topics: topics.clone(), is_connected: AtomicBool::new(false), node: node.clone() });
         let speaking = connect(settings, None)?;
         let listener = Listener::new(settings.clone(), Arc::clone(&ear))?;
-        let unsaid = watch::Sender::new(0);
+        let (unsaid, has_dropped) = (watch::Sender::new(0), Arc::<AtomicBool>::default());
         tokio::spawn(listener.run());
-        tokio::spawn(speak(settings.clone(), speaking, node, hints, unsaid.clone()));
-        Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), outbox, unsaid, ear })
+        tokio::spawn(speak(settings.clone(), speaking, node, hints, (unsaid.clone(), Arc::clone(&has_dropped))));
+        Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), outbox, unsaid, has_dropped, ear })
     }
 
     pub(super) fn publish_all(&self, topics: impl IntoIterator<Item = Topic>) {
@@ -70,7 +72,9 @@ impl RedisBus {
         self.unsaid.send_modify(|count| *count += 1);
         if self.outbox.try_send(channels).is_err() {
             self.unsaid.send_modify(|count| *count -= 1);
-            tracing::warn!("the bus drops hints: too many wait to be sent");
+            if !self.has_dropped.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the bus drops hints: too many wait to be sent");
+            }
         }
     }
 
@@ -237,12 +241,15 @@ async fn speak(
     mut connection: ConnectionManager,
     node: String,
     mut hints: mpsc::Receiver<Vec<String>>,
-    unsaid: watch::Sender<usize>,
+    (unsaid, has_dropped): (watch::Sender<usize>, Arc<AtomicBool>),
 ) {
     let (mut batches, mut channels, mut taken, mut is_heard) = (Vec::new(), Vec::new(), 0, true);
     loop {
         if channels.is_empty() {
             unsaid.send_modify(|count| *count -= taken);
+            if hints.is_empty() {
+                has_dropped.store(false, Ordering::Relaxed);
+            }
             taken = hints.recv_many(&mut batches, PIPELINE).await;
             if taken == 0 {
                 return;

@@ -11,10 +11,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::local::LocalCache;
-pub use self::{
-    key::{Group, Key},
-    redis::RedisCache,
-};
+pub use self::{key::Key, redis::RedisCache};
 use crate::{domain::Random, link::Link};
 
 /// One of the two places to remember things in.
@@ -82,11 +79,20 @@ impl Cache {
     /// Remembers a value for so long, unless it has been deleted since it was reserved: what was read before it changed
     /// must not come back after it.
     pub async fn set<T: Value>(&self, key: &Key<T>, value: &T, lifetime: Duration, reservation: &Reservation) {
+        self.set_many(&[(key, value)], lifetime, reservation).await;
+    }
+
+    /// The same with several values, in one round trip.
+    pub async fn set_many<T: Value>(&self, values: &[(&Key<T>, &T)], lifetime: Duration, reservation: &Reservation) {
         // A value of ours always has a JSON form; one that had none would merely not be remembered.
-        let Ok(json) = serde_json::to_vec(value) else { return };
+        let json = values.iter().filter_map(|(key, value)| Some((*key, *value, serde_json::to_vec(value).ok()?)));
         match (self, reservation) {
-            (Self::Local(cache), Reservation::Local(seen)) => cache.set(key, value, json.len(), lifetime, *seen),
-            (Self::Redis(cache), Reservation::Redis(mark)) => cache.set(key, json, lifetime, mark).await,
+            (Self::Local(cache), Reservation::Local(seen)) => {
+                json.for_each(|(key, value, json)| cache.set(key, value, json.len(), lifetime, *seen));
+            }
+            (Self::Redis(cache), Reservation::Redis(mark)) if !values.is_empty() => {
+                cache.set_many(json.map(|(key, _, json)| (key.name(), json)).collect(), lifetime, mark).await;
+            }
             _ => {}
         }
     }
@@ -105,14 +111,6 @@ impl Cache {
         match self {
             Self::Local(cache) => cache.delete(key),
             Self::Redis(cache) => cache.delete(key).await,
-        }
-    }
-
-    /// Forgets all values of one owner. In Redis that takes a look at the name of every key there is: for rare occasions.
-    pub async fn delete_group(&self, group: &Group) {
-        match self {
-            Self::Local(cache) => cache.delete_group(group),
-            Self::Redis(cache) => cache.delete_group(group).await,
         }
     }
 
@@ -149,17 +147,11 @@ mod tests {
         let before = cache.reserve(&[read.clone(), other.clone()]).await;
         assert_eq!(cache.get(&read).await, None, "a place is no value");
         cache.delete(&read).await;
-        cache.set(&read, &1, long, &before).await;
+        cache.set_many(&[(&read, &1), (&other, &3)], long, &before).await;
         assert_eq!(cache.get(&read).await, None);
         put(cache, &read, &2, long).await;
         cache.set(&read, &1, long, &before).await;
         assert_eq!(cache.get(&read).await, Some(2));
-        let group = Group::new("reserved", 1);
-        let key = Key::<u32>::of(&group, 1);
-        let before = cache.reserve(std::slice::from_ref(&key)).await;
-        cache.delete_group(&group).await;
-        cache.set(&key, &1, long, &before).await;
-        assert_eq!(cache.get(&key).await, None);
     }
 
     /// What every variant does alike. `QV_TEST_REDIS_URL` names a Redis to run it on as well.
@@ -186,7 +178,6 @@ mod tests {
         }
         reserves(&cache).await;
         extends(&cache).await;
-        groups(&cache).await;
         assert_eq!(cache.ping().await, Ok(()));
     }
 
@@ -210,26 +201,6 @@ mod tests {
             assert!(tokio::time::Instant::now() < deadline, "outlived its time");
             tokio::task::yield_now().await;
         }
-    }
-
-    async fn groups(cache: &Cache) {
-        // Names that a pattern could take for more than they are.
-        let owners = ["a*", "ab", "a[b]", "a?"].map(|owner| Group::new("owned", owner));
-        let keys = |group: &Group| [1, 2].map(|n: u32| Key::<u32>::of(group, n));
-        for (key, n) in owners.iter().flat_map(keys).zip(0..) {
-            put(cache, &key, &n, Duration::from_mins(1)).await;
-        }
-        // More of them than one step of a scan looks at.
-        let crowd = Group::new("owned", "crowd");
-        for n in 0..3000 {
-            put(cache, &Key::of(&crowd, n), &n, Duration::from_mins(1)).await;
-        }
-        cache.delete_group(&owners[0]).await;
-        cache.delete_group(&crowd).await;
-        let left = cache.get_many(&owners.iter().flat_map(keys).collect::<Vec<_>>()).await;
-        assert_eq!(left, [None, None, Some(2), Some(3), Some(4), Some(5), Some(6), Some(7)]);
-        let crowd: Vec<Key<u32>> = (0..3000).map(|n| Key::of(&crowd, n)).collect();
-        assert!(cache.get_many(&crowd).await.iter().all(Option::is_none));
     }
 
     fn at(url: &str, command_timeout_ms: u64) -> Cache {
@@ -260,7 +231,6 @@ mod tests {
         let key = Key::<u32>::new("test", 1);
         put(&cache, &key, &1, Duration::from_secs(1)).await;
         cache.extend(&key, Duration::from_secs(1)).await;
-        cache.delete_group(&Group::new("test", 1)).await;
         assert_eq!(cache.get_many(&[key.clone(), key]).await, [None, None]);
         assert!(cache.ping().await.is_err());
     }

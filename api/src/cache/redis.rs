@@ -10,20 +10,19 @@ use std::{
 
 use redis::{AsyncCommands, Script};
 
-use super::{Group, Key};
+use super::Key;
 use crate::{
     domain::Random,
     link::{Away, Link},
 };
 
-/// Keys that Redis looks at in one step of a scan, during which nobody else is served.
-const SCANNED_AT_A_TIME: usize = 1000;
-
 /// Longer than a statement of the database may take.
 const RESERVED_FOR_MS: u32 = 10_000;
-/// Puts a value where the mark still stands.
+/// Puts values where the mark still stands.
 const REPLACE: &str = r"
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+for place, key in ipairs(KEYS) do
+  if redis.call('GET', key) == ARGV[1] then redis.call('SET', key, ARGV[place + 2], 'PX', ARGV[2]) end
+end
 ";
 
 /// Values under a prefix of the installation's own.
@@ -64,15 +63,14 @@ impl RedisCache {
         mark
     }
 
-    pub(super) async fn set<T>(&self, key: &Key<T>, value: Vec<u8>, lifetime: Duration, mark: &str) {
-        let millis = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).max(1);
-        let (script, name) = (Arc::clone(&self.replace), self.name(key));
-        let done = self.link.ask(|mut redis| async move {
-            let mut call = script.key(name);
-            call.arg(mark).arg(value).arg(millis);
-            call.invoke_async::<()>(&mut redis).await
-        });
-        forget(done.await);
+    /// One call of the script for all of them.
+    pub(super) async fn set_many(&self, values: Vec<(&str, Vec<u8>)>, lifetime: Duration, mark: &str) {
+        let mut call = self.replace.prepare_invoke();
+        call.arg(mark).arg(u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX).max(1));
+        for (name, value) in values {
+            call.key(format!("{}{name}", self.prefix)).arg(value);
+        }
+        forget(self.link.ask(|mut redis| async move { call.invoke_async::<()>(&mut redis).await }).await);
     }
 
     pub(super) async fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
@@ -85,27 +83,6 @@ impl RedisCache {
         forget(self.link.ask(|mut redis| async move { redis.del::<_, ()>(name).await }).await);
     }
 
-    /// A scan sees every key that is there from its beginning to its end, which is all that is asked of it.
-    pub(super) async fn delete_group(&self, group: &Group) {
-        let pattern = format!("{}*", escape(&format!("{}{}", self.prefix, group.prefix())));
-        let mut cursor = 0;
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED_AT_A_TIME);
-            let step = self.link.ask(|mut redis| async move {
-                let (next, names): (u64, Vec<String>) = scan.query_async(&mut redis).await?;
-                if !names.is_empty() {
-                    redis.unlink::<_, ()>(names).await?;
-                }
-                Ok(next)
-            });
-            match step.await {
-                Ok(0) | Err(_) => return,
-                Ok(next) => cursor = next,
-            }
-        }
-    }
-
     pub(super) async fn ping(&self) -> Result<(), Away> {
         self.link.ask(|mut redis| async move { redis.ping().await }).await
     }
@@ -113,11 +90,6 @@ impl RedisCache {
     fn name<T>(&self, key: &Key<T>) -> String {
         format!("{}{}", self.prefix, key.name())
     }
-}
-
-/// A pattern that matches this text only (Redis's KEYS).
-fn escape(text: &str) -> String {
-    text.chars().flat_map(|c| "*?[]^-\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// The link has logged that Redis is away; values of that time end by their lifetimes.

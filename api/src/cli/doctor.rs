@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a part may take; a start would not wait for longer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How soon Redis is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// Files that are open besides connections: databases, logs, libraries.
 const OTHER_FILES: u64 = 64;
 /// From here on a difference of clocks is worth a look, and from here on tokens of one node are not valid on another.
@@ -163,16 +165,21 @@ async fn redis(config: &Config) -> Vec<Finding> {
     if !config.redis.is_set() {
         return vec![Finding::ok("redis", "is not used: this is the only node")];
     }
-    let asked = clock_now();
-    let link = match Link::open(&config.redis) {
-        Ok(link) => link,
-        Err(error) => return vec![Finding::fail("redis", error, "correct QUANTUMVAULT__REDIS__URL")],
-    };
-    match link.clock().await {
-        Ok(theirs) => vec![Finding::ok("redis", "answers"), clock("redis clock", asked, theirs)],
-        Err(error) => {
-            let remedy = "start it, or correct QUANTUMVAULT__REDIS__URL; until then nodes are degraded";
-            vec![Finding::fail("redis", error.to_string(), remedy)]
+    let began = Instant::now();
+    // Connecting may take longer than a command may: a node would try again as well.
+    loop {
+        let asked = clock_now();
+        let link = match Link::open(&config.redis) {
+            Ok(link) => link,
+            Err(error) => return vec![Finding::fail("redis", error, "correct QUANTUMVAULT__REDIS__URL")],
+        };
+        match link.clock().await {
+            Ok(theirs) => return vec![Finding::ok("redis", "answers"), clock("redis clock", asked, theirs)],
+            Err(_) if began.elapsed() < PATIENCE => tokio::time::sleep(ASK_AGAIN_AFTER).await,
+            Err(error) => {
+                let remedy = "start it, or correct QUANTUMVAULT__REDIS__URL; until then nodes are degraded";
+                return vec![Finding::fail("redis", error.to_string(), remedy)];
+            }
         }
     }
 }

@@ -145,8 +145,6 @@ pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
     }
     tx.commit().await?;
     sessions::announce(&op.backend, id, &ended).await;
-    // Also what was remembered of a session just as it ended.
-    sessions::forget_all(&op.backend, id).await;
     users::changed(op, id).await;
     Ok(())
 }
@@ -157,8 +155,7 @@ pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
     store::accounts::update_role(tx.db(), id, Role::Admin).await?;
     store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", &id)]).await?;
     tx.commit().await?;
-    sessions::forget_all(&op.backend, id).await;
-    Ok(())
+    sessions::look_again(&op.backend, id).await
 }
 
 /// The account of this name, for an operator.

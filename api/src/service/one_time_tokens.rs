@@ -55,7 +55,6 @@ pub async fn reset_password(op: &Operation, token: &SecretString, new: SecretStr
     let ended = sessions::end_others(op, &tx, id, None).await?;
     tx.commit().await?;
     sessions::announce(&op.backend, id, &ended).await;
-    sessions::forget_all(&op.backend, id).await;
     op.backend.outbox.post(ready(Some(Letter::password_changed(&user.email, &user.username))));
     Ok(id)
 }

@@ -11,7 +11,7 @@ use moka::sync::Cache as Remembered;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::revoke::{announce, end_others, forget_all};
+pub(super) use self::revoke::{announce, end_others, look_again};
 pub use self::{
     changes::{Change, ChangeKind, follow},
     refresh::refresh,
@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{Backend, Connection, Error, Operation};
 use crate::{
-    cache::{Group, Key},
+    cache::Key,
     crypto::{Claims, TokenError, access_token, token},
     domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
     store::{self, Transaction, sessions::TokenDigests},
@@ -100,7 +100,7 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
                 () = news.news() => {}
                 () = tokio::time::sleep(backend.poll()) => {}
             }
-            // Not from the cache: another node may have put the session back there just after it was taken out.
+            // Not from the cache: while Redis is away nothing can be taken out of it.
             let found =
                 Box::pin(store::sessions::find_alive(backend.store.db(), session_id, backend.source.now())).await;
             match found {
@@ -260,10 +260,5 @@ async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Opti
 }
 
 fn key(user_id: UserId, id: SessionId) -> Key<Alive> {
-    Key::of(&all_of(user_id), id)
-}
-
-/// The sessions of a user, as far as they are remembered.
-fn all_of(user_id: UserId) -> Group {
-    Group::new("session", user_id)
+    Key::new("session", format_args!("{user_id}:{id}"))
 }

@@ -67,9 +67,9 @@ async fn read_many(op: &Operation, ids: &[UserId]) -> Result<Vec<User>, Error> {
     let cache = &op.backend.cache;
     let reservation = cache.reserve(&ids.iter().copied().map(key).collect::<Vec<_>>()).await;
     let users = store::users::find_many(op.backend.store.db(), ids).await?;
-    for user in &users {
-        cache.set(&key(user.id), user, op.backend.user_cache_lifetime(), &reservation).await;
-    }
+    let keys: Vec<_> = users.iter().map(|user| key(user.id)).collect();
+    let read: Vec<_> = keys.iter().zip(&users).collect();
+    cache.set_many(&read, op.backend.user_cache_lifetime(), &reservation).await;
     Ok(users)
 }
 

@@ -15,6 +15,7 @@ use std::{
 use sea_orm::{
     ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, prelude::async_trait,
 };
+use sqlx::PgPool;
 
 use super::trust::Trust;
 
@@ -30,6 +31,21 @@ pub struct Bounded<C> {
 pub(super) struct Limit {
     pub(super) patience: Duration,
     pub(super) trust: Arc<Trust>,
+    /// Where a statement that has no connection gets one.
+    pub(super) pool: Option<PgPool>,
+}
+
+impl Limit {
+    /// The same for statements that have a connection.
+    pub(super) fn of_connection(&self) -> Self {
+        Self { pool: None, ..self.clone() }
+    }
+
+    /// Whether a statement that begins now runs at once, so that only silence can take all the patience. One that finds
+    /// no connection waiting must first wait for one or make one; nor is any left then that could be silent as well.
+    fn runs_at_once(&self) -> bool {
+        self.pool.as_ref().is_none_or(|pool| pool.num_idle() > 0)
+    }
 }
 
 impl<C> Bounded<C> {
@@ -92,9 +108,11 @@ pub(super) async fn within<T>(
 ) -> Result<Result<T, DbErr>, DbErr> {
     let Some(limit) = limit else { return Ok(answer.await) };
     // Trust is lost before the future is dropped, which gives its connection back.
-    let mut answer = pin!(answer);
+    let (mut answer, runs_at_once) = (pin!(answer), limit.runs_at_once());
     tokio::time::timeout(limit.patience, answer.as_mut()).await.map_err(|_| {
-        limit.trust.lose();
+        if runs_at_once {
+            limit.trust.lose();
+        }
         DbErr::Conn(RuntimeErr::Internal("no answer in time".to_owned()))
     })
 }

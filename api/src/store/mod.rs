@@ -82,7 +82,7 @@ impl Store {
         &self.db
     }
 
-    /// How many statements have been run; tests hold this against what a request should need.
+    /// How many statements have been answered; tests hold this against what a request should need.
     #[must_use]
     pub fn statement_count(&self) -> u64 {
         self.statements.durations.count()

@@ -17,6 +17,8 @@ use crate::{config, domain::Timestamp};
 
 /// How much longer than its own time-out PostgreSQL is waited for, so that it can say what it has ended.
 const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long a transaction may do nothing, in milliseconds: a node that vanished in one would keep its locks for hours.
+const IDLE_IN_TRANSACTION_MS: &str = "10000";
 
 /// Why the database cannot be used: one sentence that names the setting and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +111,10 @@ impl Store {
         let writer = is_sqlite(url).then(|| Arc::new(Mutex::new(())));
         // A file never goes silent, and a copy of a large one takes its time.
         let patience = Duration::from_secs(settings.statement_timeout_seconds) + LAST_WORD;
-        let limit = writer.is_none().then_some(Limit { patience, trust });
+        let limit = writer.is_none().then(|| {
+            let pool = Some(db.get_postgres_connection_pool().clone());
+            Limit { patience, trust, pool }
+        });
         Ok(Self { db: Arc::new(Bounded::new(db, limit)), writer, statements })
     }
 }
@@ -138,6 +143,9 @@ async fn connect(
         )
         .statement_timeout(Duration::from_secs(settings.statement_timeout_seconds))
         .set_application_name("quantumvault")
+        .map_sqlx_postgres_opts(|postgres| {
+            postgres.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS)])
+        })
         .map_sqlx_postgres_pool_opts(move |pool| {
             let trust = Arc::clone(&coming_back);
             pool.after_release(move |connection, meta| {

@@ -8,7 +8,7 @@ use tracing::Instrument;
 
 use super::{
     Error, Store,
-    bounded::{Bounded, within},
+    bounded::{Bounded, Limit, within},
 };
 
 /// How long a writer of SQLite waits for those before it.
@@ -41,7 +41,7 @@ impl Store {
         // driver does not know of: whoever got the connection next would lose its writes.
         let work = async move {
             let tx = within(limit.as_ref(), db.begin_with_options(options)).await??;
-            Ok(Transaction { tx: Bounded::new(tx, limit), _turn: turn })
+            Ok(Transaction { tx: Bounded::new(tx, limit.as_ref().map(Limit::of_connection)), _turn: turn })
         };
         let begun = tokio::spawn(work.in_current_span());
         let begun = begun.await.map_err(|error| DbErr::Custom(error.to_string()))?;

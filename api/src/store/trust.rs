@@ -37,26 +37,35 @@ impl Trust {
 
     /// Whether a connection that has waited in the pool may be used.
     pub(super) async fn admits(&self, connection: &mut PgConnection, meta: PoolConnectionMetadata) -> bool {
-        self.covers(meta.age) && (meta.idle_for < IDLE_BEFORE_TEST || self.answers(connection).await)
+        if !self.covers(meta.age) {
+            return false;
+        }
+        if meta.idle_for < IDLE_BEFORE_TEST {
+            return true;
+        }
+        let answer = ping(connection).await;
+        if answer.is_none() {
+            self.lose();
+        }
+        answer == Some(true)
     }
 
     /// Whether a connection that comes back may wait in the pool. The driver itself would wait for the rest of an
-    /// answer that never comes.
+    /// answer that never comes. One that says nothing tells of itself only: it may be at a statement that nobody waits
+    /// for any more.
     pub(super) async fn readmits(&self, connection: &mut PgConnection, meta: PoolConnectionMetadata) -> bool {
-        self.covers(meta.age) && self.answers(connection).await
+        self.covers(meta.age) && ping(connection).await == Some(true)
     }
 
     fn covers(&self, age: Duration) -> bool {
         micros(self.origin.elapsed().saturating_sub(age)) >= self.lost_at.load(Ordering::Relaxed)
     }
+}
 
-    async fn answers(&self, connection: &mut PgConnection) -> bool {
-        let answer = tokio::time::timeout(PATIENCE, connection.ping()).await;
-        if answer.is_err() {
-            self.lose();
-        }
-        matches!(answer, Ok(Ok(())))
-    }
+/// Whether a connection can be used, if it says anything.
+async fn ping(connection: &mut PgConnection) -> Option<bool> {
+    let answer = tokio::time::timeout(PATIENCE, connection.ping()).await;
+    answer.ok().map(|answer| answer.is_ok())
 }
 
 fn micros(duration: Duration) -> u64 {
