@@ -241,11 +241,12 @@ async fn what_a_change_costs_does_not_grow_with_the_followers() {
     befriend(&world, &alice, 2500).await;
     assert_eq!(cost().await, alone + 2, "contacts are read a thousand at a time");
 
-    // Who has many contacts looks as cheaply as who has few: at the number, at what is new, and at the number again.
+    // Who has many contacts looks as cheaply as who has few: at the number, at what is new, and at the number again;
+    // a hint that comes late costs one look more at the number.
     let mut socket = following(&alice, &Value::Null, &bob).await;
     let (keys, both) = node.statements(async { (publish(&bob).await, next(&mut socket).await) }).await;
     assert_eq!(keys.0, keys.1["publicKeys"]);
-    assert!(both <= alone + 4, "{both}");
+    assert!(both <= alone + 6, "{both}");
 }
 
 /// Gives a user conversations with many others.
