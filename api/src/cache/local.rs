@@ -8,7 +8,7 @@ use std::{
 
 use moka::{Entry as Found, Expiry, ops::compute::Op, sync};
 
-use super::Key;
+use super::{Group, Key};
 
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -69,6 +69,13 @@ impl LocalCache {
     pub(super) fn delete<T>(&self, key: &Key<T>) {
         self.count_deletion();
         self.values.invalidate(key.name());
+    }
+
+    pub(super) fn delete_group(&self, group: &Group) {
+        self.count_deletion();
+        for (name, _) in self.values.iter().filter(|(name, _)| name.starts_with(group.prefix())) {
+            self.values.invalidate(name.as_str());
+        }
     }
 
     pub(super) fn clear(&self) {

@@ -11,7 +11,10 @@ use std::{sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 
 use self::local::LocalCache;
-pub use self::{key::Key, redis::RedisCache};
+pub use self::{
+    key::{Group, Key},
+    redis::RedisCache,
+};
 use crate::{domain::Random, link::Link};
 
 /// One of the two places to remember things in.
@@ -114,6 +117,14 @@ impl Cache {
         }
     }
 
+    /// Forgets all values of one owner. In Redis that takes a look at the name of every key there is: for rare occasions.
+    pub async fn delete_group(&self, group: &Group) {
+        match self {
+            Self::Local(cache) => cache.delete_group(group),
+            Self::Redis(cache) => cache.delete_group(group).await,
+        }
+    }
+
     /// Forgets what only this process remembers; what nodes share is kept right by whoever changes it.
     pub fn forget_own(&self) {
         if let Self::Local(cache) = self {
@@ -152,6 +163,12 @@ mod tests {
         put(cache, &read, &2, long).await;
         cache.set(&read, &1, long, &before).await;
         assert_eq!(cache.get(&read).await, Some(2));
+        let group = Group::new("reserved", 1);
+        let key = Key::<u32>::of(&group, 1);
+        let before = cache.reserve(std::slice::from_ref(&key)).await;
+        cache.delete_group(&group).await;
+        cache.set(&key, &1, long, &before).await;
+        assert_eq!(cache.get(&key).await, None);
     }
 
     /// What every variant does alike. `QV_TEST_REDIS_URL` names a Redis to run it on as well.
@@ -178,6 +195,7 @@ mod tests {
         }
         reserves(&cache).await;
         extends(&cache).await;
+        groups(&cache).await;
         assert_eq!(cache.ping().await, Ok(()));
     }
 
@@ -201,6 +219,26 @@ mod tests {
             assert!(tokio::time::Instant::now() < deadline, "outlived its time");
             tokio::task::yield_now().await;
         }
+    }
+
+    async fn groups(cache: &Cache) {
+        // Names that a pattern could take for more than they are.
+        let owners = ["a*", "ab", "a[b]", "a?"].map(|owner| Group::new("owned", owner));
+        let keys = |group: &Group| [1, 2].map(|n: u32| Key::<u32>::of(group, n));
+        for (key, n) in owners.iter().flat_map(keys).zip(0..) {
+            put(cache, &key, &n, Duration::from_mins(1)).await;
+        }
+        // More of them than one step of a scan looks at.
+        let crowd = Group::new("owned", "crowd");
+        for n in 0..3000 {
+            put(cache, &Key::of(&crowd, n), &n, Duration::from_mins(1)).await;
+        }
+        cache.delete_group(&owners[0]).await;
+        cache.delete_group(&crowd).await;
+        let left = cache.get_many(&owners.iter().flat_map(keys).collect::<Vec<_>>()).await;
+        assert_eq!(left, [None, None, Some(2), Some(3), Some(4), Some(5), Some(6), Some(7)]);
+        let crowd: Vec<Key<u32>> = (0..3000).map(|n| Key::of(&crowd, n)).collect();
+        assert!(cache.get_many(&crowd).await.iter().all(Option::is_none));
     }
 
     fn at(url: &str, command_timeout_ms: u64) -> Cache {

@@ -10,12 +10,14 @@ use std::{
 
 use redis::{AsyncCommands, Script};
 
-use super::Key;
+use super::{Group, Key};
 use crate::{
     domain::Random,
     link::{Away, Link},
 };
 
+/// Keys that Redis looks at in one step of a scan, during which nobody else is served.
+const SCANNED_AT_A_TIME: usize = 1000;
 /// Longer than a statement of the database may take.
 const RESERVED_FOR_MS: u32 = 10_000;
 /// Puts values where the mark still stands.
@@ -83,6 +85,27 @@ impl RedisCache {
         forget(self.link.ask(|mut redis| async move { redis.del::<_, ()>(name).await }).await);
     }
 
+    /// A scan sees every key that is there from its beginning to its end, which is all that is asked of it.
+    pub(super) async fn delete_group(&self, group: &Group) {
+        let pattern = format!("{}*", escape(&format!("{}{}", self.prefix, group.prefix())));
+        let mut cursor = 0;
+        loop {
+            let mut scan = redis::cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED_AT_A_TIME);
+            let step = self.link.ask(|mut redis| async move {
+                let (next, names): (u64, Vec<String>) = scan.query_async(&mut redis).await?;
+                if !names.is_empty() {
+                    redis.unlink::<_, ()>(names).await?;
+                }
+                Ok(next)
+            });
+            match step.await {
+                Ok(0) | Err(_) => return,
+                Ok(next) => cursor = next,
+            }
+        }
+    }
+
     pub(super) async fn ping(&self) -> Result<(), Away> {
         self.link.ask(|mut redis| async move { redis.ping().await }).await
     }
@@ -90,6 +113,11 @@ impl RedisCache {
     fn name<T>(&self, key: &Key<T>) -> String {
         format!("{}{}", self.prefix, key.name())
     }
+}
+
+/// A pattern that matches this text only (Redis's KEYS).
+fn escape(text: &str) -> String {
+    text.chars().flat_map(|c| "*?[]^-\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
 /// The link has logged that Redis is away; values of that time end by their lifetimes.

@@ -155,7 +155,8 @@ pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
     store::accounts::update_role(tx.db(), id, Role::Admin).await?;
     store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", &id)]).await?;
     tx.commit().await?;
-    sessions::look_again(&op.backend, id).await
+    sessions::forget_all(&op.backend, id).await;
+    Ok(())
 }
 
 /// The account of this name, for an operator.

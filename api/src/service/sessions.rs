@@ -11,7 +11,7 @@ use moka::sync::Cache as Remembered;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::revoke::{announce, end_others, look_again};
+pub(super) use self::revoke::{announce, end_others, forget_all};
 pub use self::{
     changes::{Change, ChangeKind, follow},
     refresh::refresh,
@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{Backend, Connection, Error, Operation};
 use crate::{
-    cache::Key,
+    cache::{Group, Key},
     crypto::{Claims, TokenError, access_token, token},
     domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
     store::{self, Transaction, sessions::TokenDigests},
@@ -260,5 +260,10 @@ async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Opti
 }
 
 fn key(user_id: UserId, id: SessionId) -> Key<Alive> {
-    Key::new("session", format_args!("{user_id}:{id}"))
+    Key::of(&all_of(user_id), id)
+}
+
+/// The sessions of a user, as far as they are remembered.
+fn all_of(user_id: UserId) -> Group {
+    Group::new("session", user_id)
 }

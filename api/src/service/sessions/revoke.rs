@@ -1,6 +1,6 @@
 //! Ending sessions, by their owner and by whatever else ends them.
 
-use super::key;
+use super::{all_of, key};
 use crate::{
     domain::{SessionId, UserId, event::Topic},
     service::{Backend, Error, Operation},
@@ -71,12 +71,8 @@ pub(in crate::service) async fn announce(backend: &Backend, user_id: UserId, end
 }
 
 /// Makes every node look again at what the user's sessions may do.
-pub(in crate::service) async fn look_again(backend: &Backend, user_id: UserId) -> Result<(), Error> {
-    let sessions = store::sessions::find_by_user(backend.store.db(), user_id, backend.source.now()).await?;
-    for session in sessions {
-        backend.cache.delete(&key(user_id, session.id)).await;
-    }
-    Ok(())
+pub(in crate::service) async fn forget_all(backend: &Backend, user_id: UserId) {
+    backend.cache.delete_group(&all_of(user_id)).await;
 }
 
 async fn record(
