@@ -96,6 +96,7 @@ impl Case {
 async fn every_code_is_answered_as_the_contract_says() {
     for code in ErrorCode::ALL {
         let cases = Box::pin(cases(code)).await;
+        // A cursor expires by a restore, which is tried where restores are.
         assert_eq!(cases.is_empty(), code == ErrorCode::CursorExpired, "{}", code.as_str());
         for case in cases {
             case.check(code).await;
