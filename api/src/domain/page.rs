@@ -23,7 +23,7 @@ pub enum Direction {
 }
 
 /// A page that may be asked for: arguments checked, cursors opened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Page<K> {
     /// How many at most.
     pub limit: u64,

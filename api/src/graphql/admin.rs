@@ -3,15 +3,16 @@
 use async_graphql::{Context, ID, Object};
 
 use super::{
-    audit::{AuditLog, AuditLogFilter},
+    audit::AuditLogFilter,
     connection::{Connection, arguments},
     error::Result,
     health::Health,
     loaders::SessionsOf,
-    metric::{MetricBucket, MetricFilter, PerformanceMetric},
+    metric::{MetricBucket, MetricFilter},
     scope::Scope,
     user::User,
     viewer::Role,
+    written::{Field, Shown, Writer, Written, leaf, lookup, object},
 };
 use crate::{
     domain::{self, AdminUserId, AuditFilter, Timestamp},
@@ -24,10 +25,7 @@ pub(super) struct Admin {
 }
 
 /// An account as operators see it.
-pub(super) struct AdminUser {
-    pub(super) scope: Scope,
-    pub(super) account: domain::AdminUser,
-}
+pub(super) type AdminUser = Shown<domain::AdminUser>;
 
 /// What only operators see.
 #[Object]
@@ -40,10 +38,10 @@ impl Admin {
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<AdminUser>> {
+    ) -> Result<Connection<domain::AdminUser>> {
         let page = arguments(first, after, last, before);
         let accounts = service::admin::list(self.scope.op.admin()?, search.as_deref(), &page).await?;
-        Ok(Connection::of(accounts, |account| AdminUser { scope: self.scope.clone(), account }))
+        Ok(Connection::new(&self.scope, accounts))
     }
 
     /// The audit trail of all accounts, newest first.
@@ -54,11 +52,11 @@ impl Admin {
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<AuditLog>> {
+    ) -> Result<Connection<domain::AuditLog>> {
         let filter = filter.map(AuditFilter::try_from).transpose()?.unwrap_or_default();
         let page = arguments(first, after, last, before);
         let entries = service::audit::list(self.scope.op.admin()?, &filter, &page).await?;
-        Ok(Connection::of(entries, |entry| AuditLog { scope: self.scope.clone(), entry }))
+        Ok(Connection::new(&self.scope, entries))
     }
 
     /// Performance metrics, newest first.
@@ -69,11 +67,11 @@ impl Admin {
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<PerformanceMetric>> {
+    ) -> Result<Connection<domain::PerformanceMetric>> {
         let filter = filter.map(domain::MetricFilter::try_from).transpose()?.unwrap_or_default();
         let page = arguments(first, after, last, before);
         let metrics = service::metrics::list(self.scope.op.admin()?, filter, &page).await?;
-        Ok(Connection::of(metrics, PerformanceMetric))
+        Ok(Connection::new(&self.scope, metrics))
     }
 
     /// The metrics of one name by buckets of time, in order; buckets without any are left out.
@@ -95,38 +93,26 @@ impl Admin {
     }
 }
 
-/// An account as operators see it.
-#[Object]
-impl AdminUser {
-    /// Global and stable.
-    pub(super) async fn id(&self) -> ID {
-        AdminUserId(self.account.user_id.0).to_string().into()
-    }
-
-    /// The user as others see it.
-    async fn user(&self) -> Result<User> {
-        User::load(&self.scope, self.account.user_id).await
-    }
-
-    /// The address that mail goes to.
-    async fn email(&self) -> &str {
-        &self.account.email
-    }
-
-    /// What the account may do.
-    async fn role(&self) -> Role {
-        self.account.role.into()
-    }
-
-    /// The latest sign-in with a password or passkey; null before the first.
-    async fn last_login_at(&self) -> Option<Timestamp> {
-        self.account.last_login_at
-    }
-
-    /// How many sessions have not ended.
-    async fn active_session_count(&self) -> Result<i64> {
-        Ok(self.scope.loader.load_one(SessionsOf(self.account.user_id)).await?.unwrap_or_default())
-    }
+impl Written for domain::AdminUser {
+    const NAME: &'static str = "AdminUser";
+    const DESCRIPTION: &'static str = "An account as operators see it.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(AdminUserId(it.user_id.0))),
+        object::<_, User>("user", "The user as others see it.", |it: &Self, entry, out| out.linked(&it.user_id, entry)),
+        leaf::<_, String>("email", "The address that mail goes to.", |it, out| out.text(&it.email)),
+        leaf::<_, Role>("role", "What the account may do.", |it, out| out.choice(Role::from(it.role))),
+        leaf::<_, Option<Timestamp>>(
+            "lastLoginAt",
+            "The latest sign-in with a password or passkey; null before the first.",
+            |it, out| out.or_null(it.last_login_at, Writer::time),
+        ),
+        lookup::<_, i64>("activeSessionCount", "How many sessions have not ended.", |it: &Self, entry, out| {
+            out.with(&SessionsOf(it.user_id), entry, |out, count| {
+                out.json(count);
+                Ok(())
+            })
+        }),
+    ];
 }
 
 /// What only operators see.

@@ -1,21 +1,18 @@
 //! The audit trail.
 
-use async_graphql::{ID, InputObject, Json, Object};
+use async_graphql::{ID, InputObject, Json};
 use serde_json::Value;
 
 use super::{
     error::{Error, Result},
     scalars::parse_id,
-    scope::Scope,
     user::User,
+    written::{Field, Shown, Writer, Written, leaf, object},
 };
 use crate::domain::{self, AuditFilter, Timestamp};
 
 /// An entry of the audit trail, which nobody can change.
-pub(super) struct AuditLog {
-    pub(super) scope: Scope,
-    pub(super) entry: domain::AuditLog,
-}
+pub(super) type AuditLog = Shown<domain::AuditLog>;
 
 /// Which entries are asked for; what is left out does not matter.
 #[derive(InputObject)]
@@ -30,50 +27,39 @@ pub(super) struct AuditLogFilter {
     until: Option<Timestamp>,
 }
 
-/// An entry of the audit trail, which nobody can change.
-#[Object]
-impl AuditLog {
-    /// Global and stable.
-    pub(super) async fn id(&self) -> ID {
-        self.entry.id.to_string().into()
-    }
-
-    /// Whose account it concerns; null when no account was known.
-    async fn user(&self) -> Result<Option<User>> {
-        let Some(id) = self.entry.user_id else { return Ok(None) };
-        let user = self.scope.loader.load_one(id).await?;
-        Ok(user.map(|user| User { scope: self.scope.clone(), user }))
-    }
-
-    /// What was done: dotted and in the past tense, such as `session.created`.
-    async fn action(&self) -> &str {
-        &self.entry.action
-    }
-
-    /// The global id of what it was done to; null when that has none.
-    async fn resource(&self) -> Option<&str> {
-        self.entry.resource.as_deref()
-    }
-
-    /// What else is worth knowing; null for most actions.
-    async fn details(&self) -> Option<Json<Value>> {
-        self.entry.details.clone().map(Json)
-    }
-
-    /// Where the request came from; null if the server could not tell, or did it of itself.
-    async fn ip_address(&self) -> Option<&str> {
-        self.entry.ip_address.as_deref()
-    }
-
-    /// What the client said it was; null if it did not say.
-    async fn user_agent(&self) -> Option<&str> {
-        self.entry.user_agent.as_deref()
-    }
-
-    /// When it was done.
-    async fn created_at(&self) -> Timestamp {
-        self.entry.created_at
-    }
+impl Written for domain::AuditLog {
+    const NAME: &'static str = "AuditLog";
+    const DESCRIPTION: &'static str = "An entry of the audit trail, which nobody can change.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(it.id)),
+        object::<_, Option<User>>(
+            "user",
+            "Whose account it concerns; null when no account was known.",
+            |it: &Self, entry, out| out.linked_or_null(it.user_id.as_ref(), entry),
+        ),
+        leaf::<_, String>(
+            "action",
+            "What was done: dotted and in the past tense, such as `session.created`.",
+            |it, out| out.text(&it.action),
+        ),
+        leaf::<_, Option<String>>(
+            "resource",
+            "The global id of what it was done to; null when that has none.",
+            |it, out| out.or_null(it.resource.as_deref(), Writer::text),
+        ),
+        leaf::<_, Option<Json<Value>>>("details", "What else is worth knowing; null for most actions.", |it, out| {
+            out.json(&it.details);
+        }),
+        leaf::<_, Option<String>>(
+            "ipAddress",
+            "Where the request came from; null if the server could not tell, or did it of itself.",
+            |it, out| out.or_null(it.ip_address.as_deref(), Writer::text),
+        ),
+        leaf::<_, Option<String>>("userAgent", "What the client said it was; null if it did not say.", |it, out| {
+            out.or_null(it.user_agent.as_deref(), Writer::text);
+        }),
+        leaf::<_, Timestamp>("createdAt", "When it was done.", |it, out| out.time(it.created_at)),
+    ];
 }
 
 impl TryFrom<AuditLogFilter> for AuditFilter {

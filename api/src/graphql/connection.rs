@@ -1,93 +1,108 @@
 //! Relay connections, one generic shape for every list.
 
-use async_graphql::{Object, OutputType, SimpleObject};
-
-use super::{
-    admin::AdminUser, audit::AuditLog, conversation::Conversation, message::Message, metric::PerformanceMetric,
-    session::Session, user::User,
+use super::written::{Field, Shown, Written, leaf, object};
+use crate::{
+    domain::{self, PageArguments},
+    service::{self, Cursor, Edge},
 };
-use crate::{domain::PageArguments, service};
 
 /// One page of a list.
-pub(super) struct Connection<T: OutputType> {
-    edges: Vec<Edge<T>>,
+pub(super) type Connection<T> = Shown<service::Connection<T>>;
+
+/// What can stand in a list.
+pub(super) trait Item: Written {
+    /// What the schema calls a page of them.
+    const CONNECTION: &'static str;
+    /// What it calls one of them with its cursor.
+    const EDGE: &'static str;
+}
+
+macro_rules! items {
+    ($($item:ident: $connection:literal, $edge:literal;)+) => {
+        $(
+            impl Item for domain::$item {
+                const CONNECTION: &'static str = $connection;
+                const EDGE: &'static str = $edge;
+            }
+        )+
+    };
+}
+
+items! {
+    User: "UserConnection", "UserEdge";
+    Message: "MessageConnection", "MessageEdge";
+    Conversation: "ConversationConnection", "ConversationEdge";
+    Session: "SessionConnection", "SessionEdge";
+    AuditLog: "AuditLogConnection", "AuditLogEdge";
+    AdminUser: "AdminUserConnection", "AdminUserEdge";
+    PerformanceMetric: "PerformanceMetricConnection", "PerformanceMetricEdge";
+}
+
+impl<T: Item> Written for service::Connection<T> {
+    const NAME: &'static str = T::CONNECTION;
+    const DESCRIPTION: &'static str = "One page of a list.";
+    const FIELDS: &'static [Field<Self>] = &[
+        object::<_, Vec<Shown<Edge<T>>>>(
+            "edges",
+            "The items with their cursors, in the list's order.",
+            |page: &Self, entry, out| out.list(&page.edges, |out, edge| out.object(edge, &entry.below)),
+        ),
+        object::<_, Vec<Shown<T>>>("nodes", "The items alone, in the list's order.", |page: &Self, entry, out| {
+            out.list(&page.edges, |out, edge| out.object(&edge.node, &entry.below))
+        }),
+        object::<_, Shown<PageInfo>>("pageInfo", "Where this page stands in the list.", |page: &Self, entry, out| {
+            let cursor = |edge: Option<&Edge<T>>| edge.map(|edge| edge.cursor.clone());
+            let info = PageInfo {
+                has_next: page.has_next,
+                has_previous: page.has_previous,
+                start: cursor(page.edges.first()),
+                end: cursor(page.edges.last()),
+            };
+            out.object(&info, &entry.below)
+        }),
+    ];
+}
+
+impl<T: Item> Written for Edge<T> {
+    const NAME: &'static str = T::EDGE;
+    const DESCRIPTION: &'static str = "An item of a list and where it stands.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, String>(
+            "cursor",
+            "Names this place in the list; opaque, and good for `after` and `before`.",
+            |edge: &Self, out| out.cursor(&edge.cursor),
+        ),
+        object::<_, Shown<T>>("node", "The item.", |edge: &Self, entry, out| out.object(&edge.node, &entry.below)),
+    ];
+}
+
+/// Where a page stands in its list.
+pub(super) struct PageInfo {
     has_next: bool,
     has_previous: bool,
+    start: Option<Cursor>,
+    end: Option<Cursor>,
 }
 
-/// An item of a list and where it stands.
-#[derive(SimpleObject)]
-#[graphql(
-    concrete(name = "UserEdge", params(User)),
-    concrete(name = "MessageEdge", params(Message)),
-    concrete(name = "ConversationEdge", params(Conversation)),
-    concrete(name = "SessionEdge", params(Session)),
-    concrete(name = "AuditLogEdge", params(AuditLog)),
-    concrete(name = "AdminUserEdge", params(AdminUser)),
-    concrete(name = "PerformanceMetricEdge", params(PerformanceMetric))
-)]
-pub(super) struct Edge<T: OutputType> {
-    /// Names this place in the list; opaque, and good for `after` and `before`.
-    cursor: String,
-    /// The item.
-    node: T,
-}
-
-/// Where a page stands in its list (Relay Cursor Connections).
-#[derive(SimpleObject)]
-struct PageInfo {
-    /// Whether the list goes on behind this page.
-    has_next_page: bool,
-    /// Whether the list goes on before this page.
-    has_previous_page: bool,
-    /// The first item's cursor; null when the page is empty.
-    start_cursor: Option<String>,
-    /// The last item's cursor; null when the page is empty.
-    end_cursor: Option<String>,
-}
-
-/// One page of a list.
-#[Object(
-    concrete(name = "UserConnection", params(User)),
-    concrete(name = "MessageConnection", params(Message)),
-    concrete(name = "ConversationConnection", params(Conversation)),
-    concrete(name = "SessionConnection", params(Session)),
-    concrete(name = "AuditLogConnection", params(AuditLog)),
-    concrete(name = "AdminUserConnection", params(AdminUser)),
-    concrete(name = "PerformanceMetricConnection", params(PerformanceMetric))
-)]
-impl<T: OutputType> Connection<T>
-where
-    Edge<T>: OutputType,
-{
-    /// The items with their cursors, in the list's order.
-    async fn edges(&self) -> &[Edge<T>] {
-        &self.edges
-    }
-
-    /// The items alone, in the list's order.
-    async fn nodes(&self) -> Vec<&T> {
-        self.edges.iter().map(|edge| &edge.node).collect()
-    }
-
-    /// Where this page stands in the list.
-    async fn page_info(&self) -> PageInfo {
-        let cursor = |edge: Option<&Edge<T>>| edge.map(|edge| edge.cursor.clone());
-        PageInfo {
-            has_next_page: self.has_next,
-            has_previous_page: self.has_previous,
-            start_cursor: cursor(self.edges.first()),
-            end_cursor: cursor(self.edges.last()),
-        }
-    }
-}
-
-impl<T: OutputType> Connection<T> {
-    /// A use case's page with each of its items as an object.
-    pub(super) fn of<N>(page: service::Connection<N>, object: impl Fn(N) -> T) -> Self {
-        let edges = page.edges.into_iter().map(|(cursor, item)| Edge { cursor, node: object(item) }).collect();
-        Self { edges, has_next: page.has_next, has_previous: page.has_previous }
-    }
+impl Written for PageInfo {
+    const NAME: &'static str = "PageInfo";
+    const DESCRIPTION: &'static str = "Where a page stands in its list (Relay Cursor Connections).";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, bool>("hasNextPage", "Whether the list goes on behind this page.", |info, out| {
+            out.json(&info.has_next);
+        }),
+        leaf::<_, bool>("hasPreviousPage", "Whether the list goes on before this page.", |info, out| {
+            out.json(&info.has_previous);
+        }),
+        leaf::<_, Option<String>>(
+            "startCursor",
+            "The first item's cursor; null when the page is empty.",
+            |info, out| out.or_null(info.start.as_ref(), |out, cursor| out.cursor(cursor)),
+        ),
+        leaf::<_, Option<String>>("endCursor", "The last item's cursor; null when the page is empty.", |info, out| {
+            out.or_null(info.end.as_ref(), |out, cursor| out.cursor(cursor));
+        }),
+    ];
 }
 
 /// The four arguments of every list.

@@ -1,64 +1,50 @@
 //! Conversations as one of their members sees them.
 
-use async_graphql::{ID, Object};
+use async_graphql::ID;
 
 use super::{
-    connection::{Connection, arguments},
-    error::Result,
-    loaders::{End, MessagesAt},
+    connection::Connection,
+    loaders::MessagesOf,
     message::Message,
-    scope::Scope,
     user::User,
+    written::{Field, Shown, Written, leaf, object},
 };
 use crate::{domain, service};
 
 /// The exchange of messages with one other user, as the caller sees it.
-pub(super) struct Conversation {
-    pub(super) scope: Scope,
-    pub(super) conversation: domain::Conversation,
-}
+pub(super) type Conversation = Shown<domain::Conversation>;
 
-/// The exchange of messages with one other user, as the caller sees it.
-#[Object]
-impl Conversation {
-    /// Global and stable; the same for both members.
-    pub(super) async fn id(&self) -> ID {
-        self.conversation.id.to_string().into()
-    }
-
-    /// The other member; the caller in notes to oneself.
-    async fn peer(&self) -> Result<User> {
-        User::load(&self.scope, self.conversation.peer_id).await
-    }
-
-    /// The newest message; null when the caller has deleted them all.
-    async fn last_message(&self) -> Result<Option<Message>> {
-        let Some(id) = self.conversation.last_message_id else { return Ok(None) };
-        let message = self.scope.loader.load_one(id).await?;
-        Ok(message.map(|message| Message { scope: self.scope.clone(), message }))
-    }
-
-    /// Messages to the caller that are not marked read.
-    async fn unread_count(&self) -> i64 {
-        self.conversation.unread_count
-    }
-
-    /// The messages that the caller has not deleted, the newest first.
-    async fn messages(
-        &self,
-        #[graphql(desc = "How many from the newest on.")] first: Option<i32>,
-        #[graphql(desc = "Only what is older than this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the oldest on.")] last: Option<i32>,
-        #[graphql(desc = "Only what is newer than this cursor.")] before: Option<String>,
-    ) -> Result<Connection<Message>> {
-        let (op, id) = (&self.scope.op, self.conversation.id);
-        let page = service::messages::page(op, id, &arguments(first, after, last, before))?;
-        let slice = match End::of(&page) {
-            Some(end) => self.scope.loader.load_one(MessagesAt { end, conversation_id: id }).await?,
-            None => Some(service::messages::list(op, id, &page).await?),
-        };
-        let slice = slice.ok_or(service::Error::NotFound("conversation"))?;
-        let messages = service::messages::connection(op, id, slice);
-        Ok(Connection::of(messages, |message| Message { scope: self.scope.clone(), message }))
-    }
+impl Written for domain::Conversation {
+    const NAME: &'static str = "Conversation";
+    const DESCRIPTION: &'static str = "The exchange of messages with one other user, as the caller sees it.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, ID>("id", "Global and stable; the same for both members.", |it, out| out.plain(it.id)),
+        object::<_, User>("peer", "The other member; the caller in notes to oneself.", |it: &Self, entry, out| {
+            out.linked(&it.peer_id, entry)
+        }),
+        object::<_, Option<Message>>(
+            "lastMessage",
+            "The newest message; null when the caller has deleted them all.",
+            |it: &Self, entry, out| out.linked_or_null(it.last_message_id.as_ref(), entry),
+        ),
+        leaf::<_, i64>("unreadCount", "Messages to the caller that are not marked read.", |it, out| {
+            out.json(&it.unread_count);
+        }),
+        object::<_, Connection<domain::Message>>(
+            "messages",
+            "The messages that the caller has not deleted, the newest first.",
+            |it: &Self, entry, out| {
+                let arguments = entry.page().map_err(|error| out.located(error))?;
+                let page = service::messages::page(&out.scope.op, it.id, arguments);
+                let page = page.map_err(|error| out.fail(error, entry))?;
+                out.linked(&MessagesOf { conversation_id: it.id, page }, entry)
+            },
+        )
+        .paged([
+            "How many from the newest on.",
+            "Only what is older than this cursor.",
+            "How many from the oldest on.",
+            "Only what is newer than this cursor.",
+        ]),
+    ];
 }

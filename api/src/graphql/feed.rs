@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_graphql::{Context, Enum, ID, Object, SimpleObject, Subscription};
+use async_graphql::{Context, Enum, ID, Subscription};
 use futures_util::{Stream, StreamExt};
 
 use super::{
     error::{Error, Result},
     message::Message,
     scope::Scope,
+    written::{Field, Shown, Writer, Written, leaf, object},
 };
 use crate::{
     domain,
@@ -26,21 +27,10 @@ pub struct StreamPosition {
 }
 
 /// One event of the caller's mailbox.
-pub(super) struct MessageFeedEvent {
-    pub(super) scope: Scope,
-    pub(super) delivery: Delivery,
-}
+pub(super) type MessageFeedEvent = Shown<Delivery>;
 
 /// Some events of the caller's mailbox, in order.
-#[derive(SimpleObject)]
-pub(super) struct MessageFeedPage {
-    /// The events; never CAUGHT_UP, which is what `hasMore` says.
-    events: Vec<MessageFeedEvent>,
-    /// Resumes behind these events, also when there are none.
-    end_cursor: String,
-    /// Whether there were more when these were read.
-    has_more: bool,
-}
+pub(super) type MessageFeedPage = Shown<FeedPage>;
 
 /// What an event of the feed says.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
@@ -75,41 +65,43 @@ impl StreamPosition {
     }
 }
 
-/// One event of the caller's mailbox.
-#[Object]
-impl MessageFeedEvent {
-    /// Resumes behind this event; opaque, and good for this user only.
-    async fn cursor(&self) -> &str {
-        &self.delivery.cursor
-    }
-
-    /// What happened.
-    async fn kind(&self) -> MessageFeedEventKind {
-        self.delivery.event.kind.into()
-    }
-
-    /// The message it happened to; null for CAUGHT_UP and GAP.
-    async fn message_id(&self) -> Option<ID> {
-        self.delivery.event.message_id.map(|id| id.to_string().into())
-    }
-
-    /// That message as it is now; null for CAUGHT_UP and GAP, and once the caller has deleted it.
-    async fn message(&self) -> Option<Message> {
-        let message = self.delivery.event.message.clone()?;
-        Some(Message { scope: self.scope.clone(), message })
-    }
+impl Written for Delivery {
+    const NAME: &'static str = "MessageFeedEvent";
+    const DESCRIPTION: &'static str = "One event of the caller's mailbox.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, String>("cursor", "Resumes behind this event; opaque, and good for this user only.", |it, out| {
+            out.text(&it.cursor)
+        }),
+        leaf::<_, MessageFeedEventKind>("kind", "What happened.", |it, out| {
+            out.choice(MessageFeedEventKind::from(it.event.kind));
+        }),
+        leaf::<_, Option<ID>>("messageId", "The message it happened to; null for CAUGHT_UP and GAP.", |it, out| {
+            out.or_null(it.event.message_id, Writer::plain)
+        }),
+        object::<_, Option<Message>>(
+            "message",
+            "That message as it is now; null for CAUGHT_UP and GAP, and once the caller has deleted it.",
+            |it: &Self, entry, out| out.object_or_null(it.event.message.as_ref(), entry),
+        ),
+    ];
 }
 
-impl MessageFeedPage {
-    /// A use case's page with each of its events as an object.
-    pub(super) fn of(scope: &Scope, page: FeedPage) -> Self {
-        let event = |delivery| MessageFeedEvent { scope: scope.clone(), delivery };
-        Self {
-            events: page.deliveries.into_iter().map(event).collect(),
-            end_cursor: page.end_cursor,
-            has_more: page.has_more,
-        }
-    }
+impl Written for FeedPage {
+    const NAME: &'static str = "MessageFeedPage";
+    const DESCRIPTION: &'static str = "Some events of the caller's mailbox, in order.";
+    const FIELDS: &'static [Field<Self>] = &[
+        object::<_, Vec<MessageFeedEvent>>(
+            "events",
+            "The events; never CAUGHT_UP, which is what `hasMore` says.",
+            |page: &Self, entry, out| out.list(&page.deliveries, |out, event| out.object(event, &entry.below)),
+        ),
+        leaf::<_, String>("endCursor", "Resumes behind these events, also when there are none.", |page, out| {
+            out.text(&page.end_cursor);
+        }),
+        leaf::<_, bool>("hasMore", "Whether there were more when these were read.", |page, out| {
+            out.json(&page.has_more);
+        }),
+    ];
 }
 
 /// Events of the caller's mailbox.
@@ -137,7 +129,7 @@ impl FeedSubscription {
             if let Some(position) = &position {
                 position.note(&delivery.cursor);
             }
-            Ok(MessageFeedEvent { scope: scope.clone(), delivery })
+            Ok(MessageFeedEvent::new(&scope, delivery))
         }))
     }
 }

@@ -8,10 +8,8 @@ use tracing::Instrument;
 
 use super::loads::Loads;
 use crate::{
-    domain::{
-        Account, Conversation, ConversationId, Direction, Message, MessageId, Page, PublicKeys, Slice, User, UserId,
-    },
-    service::{self, Operation},
+    domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId},
+    service::{self, Connection, Operation},
 };
 
 /// The batches of one operation, a type of key each.
@@ -42,25 +40,11 @@ pub(super) struct SessionsOf(pub(super) UserId);
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Own;
 
-/// An end of a list and how much of it: what a page without cursors asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct End {
-    direction: Direction,
-    limit: u64,
-}
-
-impl End {
-    pub(super) fn of(page: &Page<i64>) -> Option<Self> {
-        let Page { limit, direction, after: None, before: None } = *page else { return None };
-        Some(Self { direction, limit })
-    }
-}
-
-/// Asks for the messages at one end of a conversation.
+/// Asks for a page of a conversation's messages.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct MessagesAt {
-    pub(super) end: End,
+pub(super) struct MessagesOf {
     pub(super) conversation_id: ConversationId,
+    pub(super) page: Page<i64>,
 }
 
 type Loaded<K, V> = Result<HashMap<K, V>, Arc<service::Error>>;
@@ -125,20 +109,20 @@ impl Loader<ConversationId> for Batch {
     }
 }
 
-impl Loader<MessagesAt> for Batch {
-    type Value = Slice<Message>;
+impl Loader<MessagesOf> for Batch {
+    type Value = Connection<Message>;
     type Error = Arc<service::Error>;
 
-    async fn load(&self, keys: &[MessagesAt]) -> Loaded<MessagesAt, Slice<Message>> {
-        let mut ids: HashMap<End, Vec<ConversationId>> = HashMap::new();
+    async fn load(&self, keys: &[MessagesOf]) -> Loaded<MessagesOf, Connection<Message>> {
+        let mut ids: HashMap<&Page<i64>, Vec<ConversationId>> = HashMap::new();
         for key in keys {
-            ids.entry(key.end).or_default().push(key.conversation_id);
+            ids.entry(&key.page).or_default().push(key.conversation_id);
         }
         let mut loaded = HashMap::with_capacity(keys.len());
-        for (end, ids) in ids {
-            let page = Page { limit: end.limit, direction: end.direction, after: None, before: None };
-            let slices = service::messages::list_many(&self.0, &ids, &page).await.map_err(Arc::new)?;
-            loaded.extend(slices.into_iter().map(|(id, slice)| (MessagesAt { end, conversation_id: id }, slice)));
+        for (page, ids) in ids {
+            let found = service::messages::list_many(&self.0, &ids, page).await.map_err(Arc::new)?;
+            let found = found.into_iter();
+            loaded.extend(found.map(|(conversation_id, it)| (MessagesOf { conversation_id, page: page.clone() }, it)));
         }
         Ok(loaded)
     }

@@ -8,6 +8,7 @@ use super::{
     scalars::{Base64, parse_id},
     scope::Scope,
     user::User,
+    written::{Field, Shown, Writer, Written, leaf, object},
 };
 use crate::{
     domain::{self, Timestamp},
@@ -15,10 +16,7 @@ use crate::{
 };
 
 /// One encrypted message, seen by its sender or its recipient.
-pub(super) struct Message {
-    pub(super) scope: Scope,
-    pub(super) message: domain::Message,
-}
+pub(super) type Message = Shown<domain::Message>;
 
 /// A message to send.
 #[derive(InputObject)]
@@ -74,49 +72,26 @@ pub(super) struct DeleteMessagesPayload {
     deleted_message_ids: Vec<ID>,
 }
 
-/// One encrypted message, seen by its sender or its recipient.
-#[Object]
-impl Message {
-    /// Global and stable.
-    pub(super) async fn id(&self) -> ID {
-        self.message.id.to_string().into()
-    }
-
-    /// Who wrote it.
-    async fn sender(&self) -> Result<User> {
-        User::load(&self.scope, self.message.sender_id).await
-    }
-
-    /// Whom it is for.
-    async fn recipient(&self) -> Result<User> {
-        User::load(&self.scope, self.message.recipient_id).await
-    }
-
-    /// The ciphertext, opaque to the server.
-    async fn encrypted_content(&self) -> Base64 {
-        Base64(self.message.encrypted_content.clone())
-    }
-
-    /// The initialisation vector, 12 or 24 bytes.
-    async fn iv(&self) -> Base64 {
-        Base64(self.message.iv.clone())
-    }
-
-    /// The sender's own id of it; null to the recipient.
-    async fn client_message_id(&self) -> Option<&str> {
-        let is_own = self.scope.op.caller().is_some_and(|viewer| viewer.user_id == self.message.sender_id);
-        is_own.then_some(&*self.message.client_message_id)
-    }
-
-    /// When the server accepted it.
-    async fn created_at(&self) -> Timestamp {
-        self.message.created_at
-    }
-
-    /// When the recipient marked it read; null until then.
-    async fn read_at(&self) -> Option<Timestamp> {
-        self.message.read_at
-    }
+impl Written for domain::Message {
+    const NAME: &'static str = "Message";
+    const DESCRIPTION: &'static str = "One encrypted message, seen by its sender or its recipient.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(it.id)),
+        object::<_, User>("sender", "Who wrote it.", |it: &Self, entry, out| out.linked(&it.sender_id, entry)),
+        object::<_, User>("recipient", "Whom it is for.", |it: &Self, entry, out| out.linked(&it.recipient_id, entry)),
+        leaf::<_, Base64>("encryptedContent", "The ciphertext, opaque to the server.", |it, out| {
+            out.bytes(&it.encrypted_content);
+        }),
+        leaf::<_, Base64>("iv", "The initialisation vector, 12 or 24 bytes.", |it, out| out.bytes(&it.iv)),
+        leaf::<_, Option<String>>("clientMessageId", "The sender's own id of it; null to the recipient.", |it, out| {
+            let is_own = out.scope.op.caller().is_some_and(|viewer| viewer.user_id == it.sender_id);
+            out.or_null(is_own.then_some(&*it.client_message_id), Writer::text);
+        }),
+        leaf::<_, Timestamp>("createdAt", "When the server accepted it.", |it, out| out.time(it.created_at)),
+        leaf::<_, Option<Timestamp>>("readAt", "When the recipient marked it read; null until then.", |it, out| {
+            out.or_null(it.read_at, Writer::time);
+        }),
+    ];
 }
 
 impl SendMessageInput {
@@ -146,8 +121,8 @@ impl MessageMutation {
         let scope = Scope::of(ctx);
         let (message, conversation) = service::messages::send(&scope.op, input.draft()?).await?;
         Ok(Some(SendMessagePayload {
-            message: Message { scope: scope.clone(), message },
-            conversation: Conversation { scope: scope.clone(), conversation },
+            message: Message::new(scope, message),
+            conversation: Conversation::new(scope, conversation),
         }))
     }
 
@@ -161,7 +136,7 @@ impl MessageMutation {
         let id = parse_id("input.conversationId", &input.conversation_id)?;
         let up_to = parse_id("input.upToMessageId", &input.up_to_message_id)?;
         let (conversation, read_count) = service::messages::mark_read(&scope.op, id, up_to).await?;
-        Ok(Some(MarkReadPayload { conversation: Conversation { scope: scope.clone(), conversation }, read_count }))
+        Ok(Some(MarkReadPayload { conversation: Conversation::new(scope, conversation), read_count }))
     }
 
     /// Deletes messages on the caller's side, all of them or none; null only when it fails.

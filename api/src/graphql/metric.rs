@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     error::{Error, Result},
     scope::Scope,
+    written::{Field, Shown, Written, leaf},
 };
 use crate::{
     domain::{self, Timestamp},
@@ -14,7 +15,7 @@ use crate::{
 };
 
 /// One measurement, which a client reported or the server sampled of itself.
-pub(super) struct PerformanceMetric(pub domain::PerformanceMetric);
+pub(super) type PerformanceMetric = Shown<domain::PerformanceMetric>;
 
 /// Which metrics are asked for; what is left out does not matter.
 #[derive(InputObject)]
@@ -84,38 +85,27 @@ pub(super) struct RecordMetricsPayload {
     recorded_count: usize,
 }
 
-/// One measurement, which a client reported or the server sampled of itself.
-#[Object]
-impl PerformanceMetric {
-    /// Global and stable.
-    pub(super) async fn id(&self) -> ID {
-        self.0.id.to_string().into()
-    }
-
-    /// What was measured, such as `client.render`; the server's own figures begin with `server.`.
-    async fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// How much.
-    async fn value(&self) -> f64 {
-        self.0.value
-    }
-
-    /// In which unit, such as `ms`.
-    async fn unit(&self) -> &str {
-        &self.0.unit
-    }
-
-    /// Under which circumstances; null if nothing was said of them.
-    async fn metadata(&self) -> Option<Json<Value>> {
-        self.0.metadata.clone().map(Json)
-    }
-
-    /// When it was measured: `recordedAt` if that was given.
-    async fn created_at(&self) -> Timestamp {
-        self.0.created_at
-    }
+impl Written for domain::PerformanceMetric {
+    const NAME: &'static str = "PerformanceMetric";
+    const DESCRIPTION: &'static str = "One measurement, which a client reported or the server sampled of itself.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(it.id)),
+        leaf::<_, String>(
+            "name",
+            "What was measured, such as `client.render`; the server's own figures begin with `server.`.",
+            |it, out| out.text(&it.name),
+        ),
+        leaf::<_, f64>("value", "How much.", |it, out| out.json(&it.value)),
+        leaf::<_, String>("unit", "In which unit, such as `ms`.", |it, out| out.text(&it.unit)),
+        leaf::<_, Option<Json<Value>>>(
+            "metadata",
+            "Under which circumstances; null if nothing was said of them.",
+            |it, out| out.json(&it.metadata),
+        ),
+        leaf::<_, Timestamp>("createdAt", "When it was measured: `recordedAt` if that was given.", |it, out| {
+            out.time(it.created_at);
+        }),
+    ];
 }
 
 impl TryFrom<MetricFilter> for domain::MetricFilter {
@@ -175,9 +165,13 @@ impl MetricSubscription {
         ctx: &Context<'_>,
         #[graphql(desc = "Of one of these names, at most 100; all, if it is left out.")] names: Option<Vec<String>>,
     ) -> Result<impl Stream<Item = Result<PerformanceMetric>> + use<>> {
-        let admin = Scope::of(ctx).op.admin()?;
+        let scope = Scope::of(ctx).clone();
+        let admin = scope.op.admin()?;
         let names = names.map(|names| metrics::names("names", &names)).transpose()?;
         let metrics = metrics::follow(admin, names).await?;
-        Ok(metrics.map(|metric| metric.map(PerformanceMetric).map_err(Error::from)))
+        Ok(metrics.map(move |metric| match metric {
+            Ok(metric) => Ok(PerformanceMetric::new(&scope, metric)),
+            Err(error) => Err(Error::from(error)),
+        }))
     }
 }

@@ -28,6 +28,7 @@ mod service_config;
 mod session;
 mod user;
 mod viewer;
+mod written;
 
 pub use feed::StreamPosition;
 pub use loads::Loads;

@@ -7,7 +7,7 @@ use super::{
     metric::PerformanceMetric, passkey::Passkey, scalars::parse_id, scope::Scope, session::Session, user::User,
 };
 use crate::{
-    domain::{AdminUserId, NodeId, UserId},
+    domain::{self, AdminUserId, NodeId, UserId},
     service,
 };
 
@@ -25,6 +25,29 @@ pub(super) enum Node {
     PerformanceMetric(PerformanceMetric),
 }
 
+macro_rules! identified {
+    ($($object:ident: $id:expr;)+) => {
+        $(
+            impl $object {
+                /// What an interface asks every object for.
+                pub(super) async fn id(&self, _: &Context<'_>) -> async_graphql::Result<ID> {
+                    Ok($id(&self.value).to_string().into())
+                }
+            }
+        )+
+    };
+}
+
+identified! {
+    User: |it: &domain::User| it.id;
+    Session: |it: &domain::Session| it.id;
+    Conversation: |it: &domain::Conversation| it.id;
+    Message: |it: &domain::Message| it.id;
+    AuditLog: |it: &domain::AuditLog| it.id;
+    AdminUser: |it: &domain::AdminUser| AdminUserId(it.user_id.0);
+    PerformanceMetric: |it: &domain::PerformanceMetric| it.id;
+}
+
 impl Node {
     /// The object of this id, if it exists and the caller may see it.
     pub(super) async fn find(scope: &Scope, field: &str, id: &ID) -> Result<Option<Self>> {
@@ -32,36 +55,36 @@ impl Node {
         let scope = scope.clone();
         let loader = &scope.clone().loader;
         Ok(match parse_id::<NodeId>(field, id)? {
-            NodeId::User(id) => loader.load_one(id).await?.map(|user| Self::User(User { scope, user })),
+            NodeId::User(id) => loader.load_one(id).await?.map(|user| Self::User(User::new(&scope, user))),
             NodeId::Session(id) => {
                 let session = service::sessions::find(&scope.op, id).await?;
-                session.map(|session| Self::Session(Session { scope, session }))
+                session.map(|session| Self::Session(Session::new(&scope, session)))
             }
             NodeId::Conversation(id) => {
                 let conversation = loader.load_one(id).await?;
-                conversation.map(|conversation| Self::Conversation(Conversation { scope, conversation }))
+                conversation.map(|conversation| Self::Conversation(Conversation::new(&scope, conversation)))
             }
             NodeId::Message(id) => {
                 let message = loader.load_one(id).await?;
-                message.map(|message| Self::Message(Message { scope, message }))
+                message.map(|message| Self::Message(Message::new(&scope, message)))
             }
             NodeId::Passkey(id) => {
                 service::passkeys::find(&scope.op, id).await?.map(|passkey| Self::Passkey(Passkey(passkey)))
             }
             NodeId::AuditLog(id) => {
                 let entry = service::audit::find(&scope.op, id).await?;
-                entry.map(|entry| Self::AuditLog(AuditLog { scope, entry }))
+                entry.map(|entry| Self::AuditLog(AuditLog::new(&scope, entry)))
             }
             NodeId::AdminUser(AdminUserId(id)) => {
                 // To anyone but an operator there is no such thing.
                 let Ok(admin) = scope.op.admin() else { return Ok(None) };
                 let account = service::admin::find(admin, UserId(id)).await?;
-                account.map(|account| Self::AdminUser(AdminUser { scope: scope.clone(), account }))
+                account.map(|account| Self::AdminUser(AdminUser::new(&scope, account)))
             }
             NodeId::Metric(id) => {
                 let Ok(admin) = scope.op.admin() else { return Ok(None) };
                 let metric = service::metrics::find(admin, id).await?;
-                metric.map(|metric| Self::PerformanceMetric(PerformanceMetric(metric)))
+                metric.map(|metric| Self::PerformanceMetric(PerformanceMetric::new(&scope, metric)))
             }
         })
     }

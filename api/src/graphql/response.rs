@@ -46,7 +46,8 @@ pub fn finish(mut response: Response, request_id: &str) -> Finished {
         write_errors(&mut out, &response.errors);
     }
     if !is_request_error {
-        member(&mut out, "data", &response.data);
+        key(&mut out, "data");
+        write_value(&mut out, &response.data);
     }
     if !response.extensions.is_empty() {
         member(&mut out, "extensions", &response.extensions);
@@ -136,12 +137,42 @@ fn write_errors(out: &mut Vec<u8>, errors: &[ServerError]) {
 }
 
 fn member(out: &mut Vec<u8>, name: &str, value: &impl Serialize) {
+    key(out, name);
+    write(out, value);
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
     if out.last() != Some(&b'{') {
         out.push(b',');
     }
     write(out, &name);
     out.push(b':');
-    write(out, value);
+}
+
+/// Data of an answer. What is binary in it is JSON already: an object that was written as a whole.
+fn write_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Binary(json) => out.extend_from_slice(json),
+        Value::List(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_value(out, item);
+            }
+            out.push(b']');
+        }
+        Value::Object(fields) => {
+            out.push(b'{');
+            for (name, value) in fields {
+                key(out, name);
+                write_value(out, value);
+            }
+            out.push(b'}');
+        }
+        leaf => write(out, leaf),
+    }
 }
 
 /// Values of the library always have a JSON form; should one not, `null` keeps the answer JSON.

@@ -3,6 +3,7 @@
 use async_graphql::{Request, SDLExportOptions, ValidationMode};
 
 use super::{
+    documents::Outline,
     fields::Fields,
     loads::Loads,
     roots::{Mutation, Query, Subscription},
@@ -26,7 +27,7 @@ pub fn builder() -> Builder {
 #[must_use]
 pub fn schema(traces_fields: bool) -> Schema {
     let schema = builder().validation_mode(ValidationMode::Fast);
-    if traces_fields { schema.extension(Fields).finish() } else { schema.finish() }
+    if traces_fields { schema.extension(Fields).data(Fields).finish() } else { schema.finish() }
 }
 
 /// The schema in the schema definition language, in a stable order.
@@ -43,6 +44,6 @@ pub fn sdl() -> String {
 
 /// Gives a request who asks of which backend, and where its loads go.
 #[must_use]
-pub fn attach(request: Request, op: Operation, loads: Option<Loads>) -> Request {
-    request.data(Scope::new(op, loads))
+pub fn attach(request: Request, op: Operation, loads: Option<Loads>, outline: &Outline) -> Request {
+    request.data(Scope::new(op, loads, outline.repeats()))
 }

@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use async_graphql::{Context, dataloader::DataLoader};
+use async_graphql::{Context, Value, dataloader::DataLoader};
 
 use super::{
     loaders::{Batch, loader},
@@ -21,11 +21,13 @@ pub(super) struct Inner {
     pub(super) op: Operation,
     pub(super) loader: DataLoader<Batch>,
     loads: Option<Loads>,
+    /// Whether the library may have to put together two answers under one key.
+    repeats: bool,
 }
 
 impl Scope {
-    pub(super) fn new(op: Operation, loads: Option<Loads>) -> Self {
-        Self(Arc::new(Inner { loader: loader(&op, loads.clone()), op, loads }))
+    pub(super) fn new(op: Operation, loads: Option<Loads>, repeats: bool) -> Self {
+        Self(Arc::new(Inner { loader: loader(&op, loads.clone()), op, loads, repeats }))
     }
 
     /// The scope of the request that a root field belongs to.
@@ -35,7 +37,12 @@ impl Scope {
 
     /// The scope of somebody who has just signed in.
     pub(super) fn signed_in(&self, viewer: Viewer) -> Self {
-        Self::new(self.op.signed_in(viewer), self.loads.clone())
+        Self::new(self.op.signed_in(viewer), self.loads.clone(), self.repeats)
+    }
+
+    /// JSON as the library takes it: as it is, or in pieces where another answer may have to be put between them.
+    pub(super) fn value(&self, json: Vec<u8>) -> Value {
+        if self.repeats { serde_json::from_slice(&json).unwrap_or_default() } else { Value::Binary(json.into()) }
     }
 }
 

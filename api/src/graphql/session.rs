@@ -9,6 +9,7 @@ use super::{
     error::{Error, Result},
     scalars::parse_id,
     scope::Scope,
+    written::{Field, Shown, Writer, Written, leaf},
 };
 use crate::{
     domain::{self, Timestamp},
@@ -19,10 +20,7 @@ use crate::{
 };
 
 /// A signed-in device.
-pub(super) struct Session {
-    pub(super) scope: Scope,
-    pub(super) session: domain::Session,
-}
+pub(super) type Session = Shown<domain::Session>;
 
 /// A session to go on with.
 #[derive(InputObject)]
@@ -93,47 +91,34 @@ impl SessionEvent {
     /// The session as it is now; null when it has ended.
     async fn session(&self) -> Option<Session> {
         let session = self.change.session.clone()?;
-        Some(Session { scope: self.scope.clone(), session })
+        Some(Session::new(&self.scope, session))
     }
 }
 
-/// A signed-in device.
-#[Object]
-impl Session {
-    /// Global and stable, however often the tokens change.
-    pub(super) async fn id(&self) -> ID {
-        self.session.id.to_string().into()
-    }
-
-    /// What the client called itself at sign-in; null if it did not say.
-    async fn device_info(&self) -> Option<&str> {
-        self.session.device_info.as_deref()
-    }
-
-    /// Where it signed in from; null if the server could not tell.
-    async fn ip_address(&self) -> Option<&str> {
-        self.session.ip_address.as_deref()
-    }
-
-    /// When it signed in.
-    async fn created_at(&self) -> Timestamp {
-        self.session.created_at
-    }
-
-    /// When it last signed in or refreshed.
-    async fn last_used_at(&self) -> Timestamp {
-        self.session.last_used_at
-    }
-
-    /// When it ends unless it is refreshed before.
-    async fn expires_at(&self) -> Timestamp {
-        self.session.expires_at
-    }
-
-    /// Whether this request runs in it.
-    async fn is_current(&self) -> bool {
-        self.scope.op.caller().is_some_and(|viewer| viewer.session_id == self.session.id)
-    }
+impl Written for domain::Session {
+    const NAME: &'static str = "Session";
+    const DESCRIPTION: &'static str = "A signed-in device.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, ID>("id", "Global and stable, however often the tokens change.", |it, out| out.plain(it.id)),
+        leaf::<_, Option<String>>(
+            "deviceInfo",
+            "What the client called itself at sign-in; null if it did not say.",
+            |it, out| out.or_null(it.device_info.as_deref(), Writer::text),
+        ),
+        leaf::<_, Option<String>>(
+            "ipAddress",
+            "Where it signed in from; null if the server could not tell.",
+            |it, out| out.or_null(it.ip_address.as_deref(), Writer::text),
+        ),
+        leaf::<_, Timestamp>("createdAt", "When it signed in.", |it, out| out.time(it.created_at)),
+        leaf::<_, Timestamp>("lastUsedAt", "When it last signed in or refreshed.", |it, out| out.time(it.last_used_at)),
+        leaf::<_, Timestamp>("expiresAt", "When it ends unless it is refreshed before.", |it, out| {
+            out.time(it.expires_at);
+        }),
+        leaf::<_, bool>("isCurrent", "Whether this request runs in it.", |it, out| {
+            out.json(&out.scope.op.caller().is_some_and(|viewer| viewer.session_id == it.id));
+        }),
+    ];
 }
 
 /// Going on with sessions and ending them.

@@ -9,6 +9,7 @@ use super::{
     loaders::KeysOf,
     scalars::{Base64, parse_id},
     scope::Scope,
+    written::{Field, Shown, Written, leaf, object},
 };
 use crate::{
     domain::{self, Timestamp},
@@ -16,13 +17,10 @@ use crate::{
 };
 
 /// A user, as anyone signed in may see it.
-pub(super) struct User {
-    pub(super) scope: Scope,
-    pub(super) user: domain::User,
-}
+pub(super) type User = Shown<domain::User>;
 
 /// The hybrid public keys of a user.
-pub(super) struct PublicKeys(domain::PublicKeys);
+pub(super) type PublicKeys = Shown<domain::PublicKeys>;
 
 /// How to look a user up: exactly one of these.
 #[derive(OneofObject)]
@@ -35,76 +33,53 @@ pub(super) enum UserBy {
     Email(String),
 }
 
-/// A user, as anyone signed in may see it.
-#[Object]
-impl User {
-    /// Global and stable.
-    pub(super) async fn id(&self) -> ID {
-        self.user.id.to_string().into()
-    }
-
-    /// 3 to 32 of `a-z 0-9 _ . -`, unique.
-    async fn username(&self) -> &str {
-        &self.user.username
-    }
-
-    /// The keys to encrypt for this user; null until the user has published some.
-    async fn public_keys(&self) -> Result<Option<PublicKeys>> {
-        if self.user.keys_changed_at.is_none() {
-            return Ok(None);
-        }
-        Ok(self.scope.loader.load_one(KeysOf(self.user.id)).await?.map(PublicKeys))
-    }
-
-    /// False once the account has been deactivated: it receives nothing any more.
-    async fn is_active(&self) -> bool {
-        self.user.is_active
-    }
-
-    /// Whether the user has confirmed the address.
-    async fn is_verified(&self) -> bool {
-        self.user.is_verified
-    }
-
-    /// When the account was registered.
-    async fn created_at(&self) -> Timestamp {
-        self.user.created_at
-    }
+impl Written for domain::User {
+    const NAME: &'static str = "User";
+    const DESCRIPTION: &'static str = "A user, as anyone signed in may see it.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(it.id)),
+        leaf::<_, String>("username", "3 to 32 of `a-z 0-9 _ . -`, unique.", |it, out| out.plain(&it.username)),
+        object::<_, Option<PublicKeys>>(
+            "publicKeys",
+            "The keys to encrypt for this user; null until the user has published some.",
+            |it: &Self, entry, out| out.linked_or_null(it.keys_changed_at.map(|_| KeysOf(it.id)).as_ref(), entry),
+        ),
+        leaf::<_, bool>(
+            "isActive",
+            "False once the account has been deactivated: it receives nothing any more.",
+            |it, out| out.json(&it.is_active),
+        ),
+        leaf::<_, bool>("isVerified", "Whether the user has confirmed the address.", |it, out| {
+            out.json(&it.is_verified);
+        }),
+        leaf::<_, Timestamp>("createdAt", "When the account was registered.", |it, out| out.time(it.created_at)),
+    ];
 }
 
-/// The hybrid public keys of a user.
-#[Object]
-impl PublicKeys {
-    /// The X25519 key, 32 bytes (RFC 7748).
-    async fn ecc(&self) -> Base64 {
-        Base64(self.0.ecc.clone())
-    }
-
-    /// The ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).
-    async fn pqc(&self) -> Base64 {
-        Base64(self.0.pqc.clone())
-    }
-
-    /// Twelve groups of five digits over both keys, for two people to compare.
-    ///
-    /// Let each device compute its own from the keys it uses: SHA-512 of the text `quantumvault fingerprint 1`, `ecc`
-    /// and `pqc`, one behind the other; of that, each five of the first sixty bytes, read as a number with the highest
-    /// byte first, modulo 100000, in five digits.
-    async fn fingerprint(&self) -> &str {
-        &self.0.fingerprint
-    }
-
-    /// When the keys were last set.
-    async fn changed_at(&self) -> Timestamp {
-        self.0.changed_at
-    }
+impl Written for domain::PublicKeys {
+    const NAME: &'static str = "PublicKeys";
+    const DESCRIPTION: &'static str = "The hybrid public keys of a user.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, Base64>("ecc", "The X25519 key, 32 bytes (RFC 7748).", |it, out| out.bytes(&it.ecc)),
+        leaf::<_, Base64>("pqc", "The ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).", |it, out| {
+            out.bytes(&it.pqc);
+        }),
+        leaf::<_, String>("fingerprint", FINGERPRINT, |it, out| out.text(&it.fingerprint)),
+        leaf::<_, Timestamp>("changedAt", "When the keys were last set.", |it, out| out.time(it.changed_at)),
+    ];
 }
+
+const FINGERPRINT: &str = "Twelve groups of five digits over both keys, for two people to compare.
+
+Let each device compute its own from the keys it uses: SHA-512 of the text `quantumvault fingerprint 1`, `ecc`
+and `pqc`, one behind the other; of that, each five of the first sixty bytes, read as a number with the highest
+byte first, modulo 100000, in five digits.";
 
 impl User {
     /// The user that something refers to.
     pub(super) async fn load(scope: &Scope, id: domain::UserId) -> Result<Self> {
         let user = scope.loader.load_one(id).await?.ok_or(service::Error::NotFound("user"))?;
-        Ok(Self { scope: scope.clone(), user })
+        Ok(Self::new(scope, user))
     }
 }
 
@@ -133,7 +108,7 @@ impl UserQuery {
     ) -> Result<Option<User>> {
         let scope = Scope::of(ctx);
         let user = service::users::find(&scope.op, by.lookup()?).await?;
-        Ok(user.map(|user| User { scope: scope.clone(), user }))
+        Ok(user.map(|user| User::new(scope, user)))
     }
 
     /// Active users by name; null only when it fails.
@@ -145,11 +120,11 @@ impl UserQuery {
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Option<Connection<User>>> {
+    ) -> Result<Option<Connection<domain::User>>> {
         let scope = Scope::of(ctx);
         let page = arguments(first, after, last, before);
         let users = service::users::list(&scope.op, search.as_deref(), &page).await?;
-        Ok(Some(Connection::of(users, |user| User { scope: scope.clone(), user })))
+        Ok(Some(Connection::new(scope, users)))
     }
 }
 
@@ -174,7 +149,7 @@ impl UserSubscription {
         let ids = ids.map(|ids| ids.iter().map(|id| parse_id("ids", id)).collect::<Result<_>>()).transpose()?;
         let changes = service::user_changes::follow(scope.op.clone(), ids).await?;
         Ok(changes.map(move |user| match user {
-            Ok(user) => Ok(User { scope: scope.clone(), user }),
+            Ok(user) => Ok(User::new(&scope, user)),
             Err(error) => Err(Error::from(error)),
         }))
     }

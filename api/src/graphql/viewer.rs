@@ -3,7 +3,6 @@
 use async_graphql::{Context, Enum, ID, Object};
 
 use super::{
-    audit::AuditLog,
     connection::{Connection, arguments},
     conversation::Conversation,
     error::Result,
@@ -42,7 +41,7 @@ impl Viewer {
     async fn user(&self) -> Result<User> {
         // Alone in its request, so there is nothing to wait for with others.
         let user = service::users::find(&self.scope.op, Lookup::Id(self.scope.op.viewer()?.user_id)).await?;
-        Ok(User { scope: self.scope.clone(), user: user.ok_or(Error::NotFound("user"))? })
+        Ok(User::new(&self.scope, user.ok_or(Error::NotFound("user"))?))
     }
 
     /// The address that mail goes to.
@@ -68,7 +67,7 @@ impl Viewer {
     /// The session that this request runs in.
     async fn session(&self) -> Result<Session> {
         let session = service::sessions::current(&self.scope.op).await?;
-        Ok(Session { scope: self.scope.clone(), session })
+        Ok(Session::new(&self.scope, session))
     }
 
     /// The passkeys of the account, oldest first, at most 20.
@@ -83,9 +82,9 @@ impl Viewer {
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<Session>> {
+    ) -> Result<Connection<domain::Session>> {
         let sessions = service::sessions::list(&self.scope.op, &arguments(first, after, last, before)).await?;
-        Ok(Connection::of(sessions, |session| Session { scope: self.scope.clone(), session }))
+        Ok(Connection::new(&self.scope, sessions))
     }
 
     /// What happened to the caller's account, newest first; also what operators did to it.
@@ -95,9 +94,9 @@ impl Viewer {
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<AuditLog>> {
+    ) -> Result<Connection<domain::AuditLog>> {
         let entries = service::audit::own(&self.scope.op, &arguments(first, after, last, before)).await?;
-        Ok(Connection::of(entries, |entry| AuditLog { scope: self.scope.clone(), entry }))
+        Ok(Connection::new(&self.scope, entries))
     }
 
     /// The private keys, wrapped on the device and opaque here; null until some are stored.
@@ -112,15 +111,15 @@ impl Viewer {
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<Conversation>> {
+    ) -> Result<Connection<domain::Conversation>> {
         let lines = service::conversations::list(&self.scope.op, &arguments(first, after, last, before)).await?;
-        Ok(Connection::of(lines, |line| Conversation { scope: self.scope.clone(), conversation: line.conversation }))
+        Ok(Connection::new(&self.scope, lines))
     }
 
     /// The conversation with another user, or with oneself; null before its first message.
     async fn conversation(&self, #[graphql(desc = "The other user's id.")] with: ID) -> Result<Option<Conversation>> {
         let conversation = service::conversations::find_with(&self.scope.op, parse_id("with", &with)?).await?;
-        Ok(conversation.map(|conversation| Conversation { scope: self.scope.clone(), conversation }))
+        Ok(conversation.map(|conversation| Conversation::new(&self.scope, conversation)))
     }
 
     /// Messages to the caller that are not marked read, in all conversations together.
@@ -135,7 +134,7 @@ impl Viewer {
         #[graphql(desc = "How many at most.")] first: Option<i32>,
     ) -> Result<MessageFeedPage> {
         let page = service::feed::page(&self.scope.op, after.as_deref(), first).await?;
-        Ok(MessageFeedPage::of(&self.scope, page))
+        Ok(MessageFeedPage::new(&self.scope, page))
     }
 }
 

@@ -153,7 +153,7 @@ impl Front {
 
     fn attach(&self, prepared: Prepared, caller: Caller, loads: Option<Loads>) -> (Request, Arc<Outline>) {
         let op = Operation::new(Arc::clone(&self.parts.backend), caller.client, caller.viewer);
-        let request = graphql::attach(prepared.request, op, loads);
+        let request = graphql::attach(prepared.request, op, loads, &prepared.outline);
         let request = match caller.position {
             Some(position) => request.data(position),
             None => request,

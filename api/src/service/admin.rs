@@ -23,7 +23,7 @@ pub async fn list(
     let list = format!("accounts {}", prefix.as_str());
     let page = admin.page(&list, arguments)?;
     let slice = store::admin_users::list(admin.backend.store.db(), &prefix, &page).await?;
-    Ok(admin.connection(&list, slice, |user| user.username.clone()))
+    Ok(Connection::of(&list, slice, |user| user.username.clone()))
 }
 
 /// How many living sessions each of these users has.

@@ -31,5 +31,5 @@ pub async fn find(op: &Operation, id: AuditLogId) -> Result<Option<AuditLog>, Er
 async fn read(op: &Operation, filter: &AuditFilter, arguments: &PageArguments) -> Result<Connection<AuditLog>, Error> {
     let page = op.page("audit logs", arguments)?;
     let slice = store::audit_logs::list(op.backend.store.db(), filter, &page).await?;
-    Ok(op.connection("audit logs", slice, |entry| entry.id.0))
+    Ok(Connection::of("audit logs", slice, |entry| entry.id.0))
 }

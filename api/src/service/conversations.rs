@@ -4,17 +4,17 @@ use std::collections::HashMap;
 
 use super::{Connection, Error, Operation};
 use crate::{
-    domain::{Conversation, ConversationId, InboxLine, PageArguments, UserId},
+    domain::{Conversation, ConversationId, PageArguments, UserId},
     store,
 };
 
 const LIST: &str = "conversations";
 
 /// The caller's inbox, the conversation of the latest message first.
-pub async fn list(op: &Operation, arguments: &PageArguments) -> Result<Connection<InboxLine>, Error> {
+pub async fn list(op: &Operation, arguments: &PageArguments) -> Result<Connection<Conversation>, Error> {
     let page = op.page(LIST, arguments)?;
     let slice = store::conversations::list(op.backend.store.db(), op.viewer()?.user_id, &page).await?;
-    Ok(op.connection(LIST, slice, |line| line.place))
+    Ok(Connection::of(LIST, slice, |line| line.place).map(|line| line.conversation))
 }
 
 /// The messages to the caller that it has not marked read, in all conversations together.

@@ -9,7 +9,7 @@ pub use self::{delete::delete, mark_read::mark_read};
 use super::{Connection, Error, Operation, conversations, limits};
 use crate::{
     domain::{
-        Conversation, ConversationId, Message, MessageId, Page, PageArguments, Slice, UserId, event::Topic,
+        Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, event::Topic,
         message::MESSAGE_MAX_BYTES,
     },
     store::{self, deliveries::Delivery},
@@ -64,32 +64,27 @@ pub fn page(op: &Operation, id: ConversationId, arguments: &PageArguments) -> Re
     op.page(&list_of(id), arguments)
 }
 
-/// A conversation's messages, the newest first.
-pub async fn list(op: &Operation, id: ConversationId, page: &Page<i64>) -> Result<Slice<Message>, Error> {
-    Ok(store::messages::list(op.backend.store.db(), op.viewer()?.user_id, id, page).await?)
-}
-
-/// The same page, of the newest or the oldest messages, in several conversations.
+/// The same page, the newest messages first, of each of these conversations.
 pub async fn list_many(
     op: &Operation,
     ids: &[ConversationId],
     page: &Page<i64>,
-) -> Result<HashMap<ConversationId, Slice<Message>>, Error> {
-    if let [id] = ids {
-        return Ok(HashMap::from([(*id, list(op, *id, page).await?)]));
-    }
+) -> Result<HashMap<ConversationId, Connection<Message>>, Error> {
     let (db, viewer) = (op.backend.store.db(), op.viewer()?.user_id);
-    let mut rows: HashMap<_, Vec<_>> = ids.iter().map(|id| (*id, Vec::new())).collect();
-    for message in store::messages::list_many(db, viewer, ids, page.direction, page.limit).await? {
-        rows.entry(message.conversation_id).or_default().push(message);
+    let mut slices = HashMap::with_capacity(ids.len());
+    if ids.len() == 1 || page.after.is_some() || page.before.is_some() {
+        for id in ids {
+            slices.insert(*id, store::messages::list(db, viewer, *id, page).await?);
+        }
+    } else {
+        let mut rows: HashMap<_, Vec<_>> = ids.iter().map(|id| (*id, Vec::new())).collect();
+        for message in store::messages::list_many(db, viewer, ids, page.direction, page.limit).await? {
+            rows.entry(message.conversation_id).or_default().push(message);
+        }
+        slices.extend(rows.into_iter().map(|(id, messages)| (id, page.slice(messages))));
     }
-    Ok(rows.into_iter().map(|(id, messages)| (id, page.slice(messages))).collect())
-}
-
-/// A page of a conversation with its cursors.
-#[must_use]
-pub fn connection(op: &Operation, id: ConversationId, slice: Slice<Message>) -> Connection<Message> {
-    op.connection(&list_of(id), slice, |message| message.sequence)
+    let connection = |(id, slice)| (id, Connection::of(&list_of(id), slice, |message: &Message| message.sequence));
+    Ok(slices.into_iter().map(connection).collect())
 }
 
 fn list_of(id: ConversationId) -> String {

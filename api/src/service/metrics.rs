@@ -76,7 +76,7 @@ pub async fn list(
     let page = admin.page("metrics", arguments)?;
     let filter = MetricFilter { since: filter.since.map(kept), until: filter.until.map(kept), ..filter };
     let slice = store::performance_metrics::list(admin.backend.store.db(), &filter, &page).await?;
-    Ok(admin.connection("metrics", slice, |metric| MetricKey { created_at: metric.created_at, id: metric.id.0 }))
+    Ok(Connection::of("metrics", slice, |metric| MetricKey { created_at: metric.created_at, id: metric.id.0 }))
 }
 
 /// The metrics of one name by buckets, in order; those without any are left out.

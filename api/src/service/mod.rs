@@ -31,5 +31,5 @@ pub use self::{
     backend::{Backend, StartError},
     error::Error,
     operation::{Admin, Operation},
-    page::Connection,
+    page::{Connection, Cursor, Edge},
 };

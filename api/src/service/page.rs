@@ -1,6 +1,6 @@
 //! Pages: arguments checked once for every list, cursors sealed for one user and one list.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
 use super::{Error, Operation};
 use crate::domain::{Direction, Page, PageArguments, Slice};
@@ -11,15 +11,54 @@ const REMEMBERED_EPOCHS: usize = 16;
 /// A page of a list with its cursors.
 #[derive(Debug, Clone)]
 pub struct Connection<T> {
-    /// Each item behind its cursor.
-    pub edges: Vec<(String, T)>,
+    /// The items, in the list's order.
+    pub edges: Vec<Edge<T>>,
     /// Whether the list goes on behind.
     pub has_next: bool,
     /// Whether the list goes on before.
     pub has_previous: bool,
 }
 
+/// An item of a list and where it stands.
+#[derive(Debug, Clone)]
+pub struct Edge<T> {
+    /// Its place.
+    pub cursor: Cursor,
+    /// The item.
+    pub node: T,
+}
+
+/// A place in a list, to be sealed where a client asks for it.
+#[derive(Debug, Clone)]
+pub struct Cursor {
+    list: Arc<str>,
+    key: String,
+}
+
+impl<T> Connection<T> {
+    /// A page of a list, whose items stand where their keys say.
+    pub(super) fn of<K: ToString>(list: &str, slice: Slice<T>, key: impl Fn(&T) -> K) -> Self {
+        let list: Arc<str> = list.into();
+        let edge = |node| Edge { cursor: Cursor { list: Arc::clone(&list), key: key(&node).to_string() }, node };
+        let edges = slice.items.into_iter().map(edge).collect();
+        Self { edges, has_next: slice.has_next, has_previous: slice.has_previous }
+    }
+
+    /// The same page of what becomes of its items.
+    #[must_use]
+    pub fn map<U>(self, item: impl Fn(T) -> U) -> Connection<U> {
+        let edges = self.edges.into_iter().map(|Edge { cursor, node }| Edge { cursor, node: item(node) }).collect();
+        Connection { edges, has_next: self.has_next, has_previous: self.has_previous }
+    }
+}
+
 impl Operation {
+    /// The text of a cursor: opaque, and good for the caller only.
+    #[must_use]
+    pub fn seal(&self, cursor: &Cursor) -> String {
+        self.seal_cursor(&cursor.list, &cursor.key)
+    }
+
     /// Checks a page's arguments against the list they are for.
     pub(super) fn page<K: FromStr>(&self, list: &str, arguments: &PageArguments) -> Result<Page<K>, Error> {
         let (direction, limit) = match (arguments.first, arguments.last) {
@@ -39,17 +78,6 @@ impl Operation {
             after: open("after", &arguments.after)?,
             before: open("before", &arguments.before)?,
         })
-    }
-
-    /// A page's items with their cursors.
-    pub(super) fn connection<T, K: ToString>(
-        &self,
-        list: &str,
-        slice: Slice<T>,
-        key: impl Fn(&T) -> K,
-    ) -> Connection<T> {
-        let edges = slice.items.into_iter().map(|item| (self.seal_cursor(list, &key(&item)), item)).collect();
-        Connection { edges, has_next: slice.has_next, has_previous: slice.has_previous }
     }
 
     pub(super) fn seal_cursor(&self, list: &str, key: &impl ToString) -> String {

@@ -133,7 +133,7 @@ pub async fn list(op: &Operation, arguments: &PageArguments) -> Result<Connectio
     let viewer = op.viewer()?.user_id;
     let page = op.page("sessions", arguments)?;
     let slice = store::sessions::list(op.backend.store.db(), viewer, op.backend.source.now(), &page).await?;
-    Ok(op.connection("sessions", slice, |session| session.id.0))
+    Ok(Connection::of("sessions", slice, |session| session.id.0))
 }
 
 /// What a client calls its device, if it is acceptable.

@@ -90,7 +90,7 @@ pub async fn list(op: &Operation, search: Option<&str>, arguments: &PageArgument
     let list = format!("users {}", prefix.as_str());
     let page = op.page(&list, arguments)?;
     let slice = store::users::list(op.backend.store.db(), &prefix, &page).await?;
-    Ok(op.connection(&list, slice, |user| user.username.clone()))
+    Ok(Connection::of(&list, slice, |user| user.username.clone()))
 }
 
 /// What follows each committed change to a user: nobody is shown the user as it was, and its followers hear of it.

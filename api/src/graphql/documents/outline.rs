@@ -12,7 +12,10 @@ use async_graphql::{
 
 /// The fields that an operation asks for.
 #[derive(Debug)]
-pub struct Outline(Vec<Line>);
+pub struct Outline {
+    lines: Vec<Line>,
+    repeats: bool,
+}
 
 #[derive(Debug)]
 struct Line {
@@ -29,11 +32,18 @@ impl Outline {
             OperationType::Mutation => registry.mutation_type.as_ref(),
             OperationType::Subscription => registry.subscription_type.as_ref(),
         };
-        let mut lines = Vec::new();
+        let mut outline = Self { lines: Vec::new(), repeats: false };
         if let Some(root) = root {
-            draw(registry, document, &operation.selection_set.node, root, &mut lines);
+            let Self { lines, repeats } = &mut outline;
+            draw((registry, document), &operation.selection_set.node, root, lines, repeats);
         }
-        Self(lines)
+        outline
+    }
+
+    /// Whether an object is asked for by one key in several places, whose answers have to be put together.
+    #[must_use]
+    pub fn repeats(&self) -> bool {
+        self.repeats
     }
 
     /// Puts the nulls where errors say that a field failed, and every field into its place.
@@ -43,21 +53,30 @@ impl Outline {
             // What was nulled for one error stays null, whatever else failed in it.
             if !error.path.is_empty() && !nulls.iter().any(|null| error.path.starts_with(null)) {
                 let mut left = 0;
-                fail(&mut response.data, "", &self.0, &error.path, &mut left);
+                fail(&mut response.data, "", &self.lines, &error.path, &mut left);
                 nulls.push(&error.path[..error.path.len() - left]);
             }
         }
-        arrange(&mut response.data, &self.0);
+        arrange(&mut response.data, &self.lines);
     }
 }
 
-fn draw(registry: &Registry, document: &ExecutableDocument, set: &SelectionSet, parent: &str, lines: &mut Vec<Line>) {
+fn draw(
+    known: (&Registry, &ExecutableDocument),
+    set: &SelectionSet,
+    parent: &str,
+    lines: &mut Vec<Line>,
+    repeats: &mut bool,
+) {
+    let (registry, document) = known;
     for selection in &set.items {
         match &selection.node {
             Selection::Field(field) => {
                 let field = &field.node;
                 let key = &field.response_key().node;
-                let index = lines.iter().position(|line| line.key == *key).unwrap_or_else(|| {
+                let same = lines.iter().position(|line| line.key == *key);
+                *repeats |= same.is_some() && !field.selection_set.node.items.is_empty();
+                let index = same.unwrap_or_else(|| {
                     let parent = registry.types.get(parent);
                     let ty = parent.and_then(|parent| parent.field_by_name(&field.name.node));
                     let ty = ty.map_or_else(String::new, |field| field.ty.clone());
@@ -65,17 +84,17 @@ fn draw(registry: &Registry, document: &ExecutableDocument, set: &SelectionSet, 
                     lines.len() - 1
                 });
                 let Line { ty, below, .. } = &mut lines[index];
-                draw(registry, document, &field.selection_set.node, MetaTypeName::concrete_typename(ty), below);
+                draw(known, &field.selection_set.node, MetaTypeName::concrete_typename(ty), below, repeats);
             }
             Selection::InlineFragment(fragment) => {
                 let condition = fragment.node.type_condition.as_ref();
                 let parent = condition.map_or(parent, |condition| condition.node.on.node.as_str());
-                draw(registry, document, &fragment.node.selection_set.node, parent, lines);
+                draw(known, &fragment.node.selection_set.node, parent, lines, repeats);
             }
             Selection::FragmentSpread(spread) => {
                 if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
                     let parent = fragment.node.type_condition.node.on.node.as_str();
-                    draw(registry, document, &fragment.node.selection_set.node, parent, lines);
+                    draw(known, &fragment.node.selection_set.node, parent, lines, repeats);
                 }
             }
         }

@@ -1,0 +1,97 @@
+//! What has been loaded for an answer that is being written, and what it still lacks.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+};
+
+use async_graphql::dataloader::{DataLoader, Loader};
+
+use crate::{
+    domain::{Message, MessageId, PublicKeys, User, UserId},
+    graphql::{
+        error::Result,
+        loaders::{Batch, KeysOf, MessagesOf, SessionsOf},
+    },
+    service::{self, Connection},
+};
+
+/// Names a value that is read from elsewhere.
+pub(in crate::graphql) trait Key: Clone + Hash + Eq + Send + Sync + 'static {
+    /// The value.
+    type Value: Clone + Send + Sync + 'static;
+    /// What it is called where it is missing.
+    const WHAT: &'static str;
+
+    /// Where its values are, once loaded.
+    fn shelf(loaded: &Loaded) -> &Shelf<Self>;
+
+    /// Where what is lacking is noted.
+    fn list(wanted: &mut Wanted) -> &mut HashSet<Self>;
+}
+
+/// Values by their keys, or why they could not be read.
+pub(in crate::graphql) type Shelf<K> = HashMap<K, Result<Option<<K as Key>::Value>>>;
+
+macro_rules! shelves {
+    ($($name:ident: $key:ident => $value:ty, $what:literal;)+) => {
+        /// Everything that has been loaded so far.
+        #[derive(Default)]
+        pub(in crate::graphql) struct Loaded {
+            $($name: Shelf<$key>,)+
+        }
+
+        /// The keys of what is lacking.
+        #[derive(Default)]
+        pub(in crate::graphql) struct Wanted {
+            $($name: HashSet<$key>,)+
+        }
+
+        $(
+            impl Key for $key {
+                type Value = $value;
+                const WHAT: &'static str = $what;
+
+                fn shelf(loaded: &Loaded) -> &Shelf<Self> {
+                    &loaded.$name
+                }
+
+                fn list(wanted: &mut Wanted) -> &mut HashSet<Self> {
+                    &mut wanted.$name
+                }
+            }
+        )+
+
+        impl Loaded {
+            /// Reads what is lacking, each kind of it together.
+            pub(super) async fn load(&mut self, loader: &DataLoader<Batch>, wanted: Wanted) {
+                tokio::join!($(fill(&mut self.$name, loader, wanted.$name),)+);
+            }
+        }
+    };
+}
+
+shelves! {
+    users: UserId => User, "user";
+    keys: KeysOf => PublicKeys, "public keys";
+    sessions: SessionsOf => i64, "count of sessions";
+    messages: MessageId => Message, "message";
+    pages: MessagesOf => Connection<Message>, "conversation";
+}
+
+async fn fill<K: Key>(shelf: &mut Shelf<K>, loader: &DataLoader<Batch>, wanted: HashSet<K>)
+where
+    Batch: Loader<K, Value = K::Value, Error = Arc<service::Error>>,
+{
+    if wanted.is_empty() {
+        return;
+    }
+    match loader.load_many(wanted.iter().cloned()).await {
+        Ok(mut found) => shelf.extend(wanted.into_iter().map(|key| {
+            let value = found.remove(&key);
+            (key, Ok(value))
+        })),
+        Err(error) => shelf.extend(wanted.into_iter().map(|key| (key, Err(Arc::clone(&error).into())))),
+    }
+}

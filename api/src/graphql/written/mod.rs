@@ -1,0 +1,174 @@
+//! Objects that are written as a whole: straight to JSON, without a future and a value for each of their fields.
+//!
+//! The library makes a boxed future of every field and a map of every object, which is most of what a page of messages
+//! costs. Here a type names its fields in a table, and an object is written by plain calls. What has to be read first is
+//! noted while writing, read together, and the object is written again: as often as an answer has levels to load.
+
+mod describe;
+mod loaded;
+mod plan;
+mod writer;
+
+use std::borrow::Cow;
+
+use async_graphql::{
+    ContainerType, Context, ContextBase, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerResult, Value,
+    parser::types::Field as Asked, registry::Registry, resolver_utils::resolve_container,
+};
+
+pub(super) use self::writer::Writer;
+use self::{
+    loaded::Loaded,
+    plan::{Entry, Plan},
+    writer::{Draft, Outcome},
+};
+use super::{fields::Fields, scope::Scope};
+
+/// A type of object that is written as a whole.
+pub(super) trait Written: Sized + Send + Sync + 'static {
+    /// What the schema calls it.
+    const NAME: &'static str;
+    /// What it is.
+    const DESCRIPTION: &'static str;
+    /// Its fields, in the order of the schema.
+    const FIELDS: &'static [Field<Self>];
+}
+
+/// A field: how the schema describes it, and how it is written.
+pub(super) struct Field<T> {
+    name: &'static str,
+    description: &'static str,
+    ty: fn(&mut Registry) -> String,
+    /// What the arguments of a list mean: `first`, `after`, `last` and `before`.
+    page: Option<[&'static str; 4]>,
+    below: Option<plan::Compile>,
+    write: Write<T>,
+}
+
+enum Write<T> {
+    Leaf(fn(&T, &mut Writer<'_>)),
+    Loading(for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome),
+}
+
+/// A field without a selection, of the output type `O`.
+pub(super) const fn leaf<T, O: OutputType>(
+    name: &'static str,
+    description: &'static str,
+    write: fn(&T, &mut Writer<'_>),
+) -> Field<T> {
+    let write = Write::Leaf(write);
+    Field { name, description, ty: O::create_type_info, page: None, below: None, write }
+}
+
+/// A field without a selection whose value is loaded, of the output type `O`.
+pub(super) const fn lookup<T, O: OutputType>(
+    name: &'static str,
+    description: &'static str,
+    write: for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome,
+) -> Field<T> {
+    let write = Write::Loading(write);
+    Field { name, description, ty: O::create_type_info, page: None, below: None, write }
+}
+
+/// A field with a selection, of the output type `O`.
+pub(super) const fn object<T, O: Composite>(
+    name: &'static str,
+    description: &'static str,
+    write: for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome,
+) -> Field<T> {
+    let (below, write) = (Some(plan::plan::<O::Object> as plan::Compile), Write::Loading(write));
+    Field { name, description, ty: O::create_type_info, page: None, below, write }
+}
+
+impl<T> Field<T> {
+    /// The same with the arguments of a list, which mean this.
+    pub(super) const fn paged(self, page: [&'static str; 4]) -> Self {
+        Self { page: Some(page), ..self }
+    }
+}
+
+/// An output type with a selection: an object, one that may be absent, or a list.
+pub(super) trait Composite: OutputType {
+    /// The type of its objects.
+    type Object: Written;
+}
+
+impl<T: Written> Composite for Shown<T> {
+    type Object = T;
+}
+
+impl<T: Written> Composite for Option<Shown<T>> {
+    type Object = T;
+}
+
+impl<T: Written> Composite for Vec<Shown<T>> {
+    type Object = T;
+}
+
+/// An object with the operation that it is shown in.
+///
+/// It is not the request's, because what a sign-in returns belongs to whoever has just signed in.
+pub(super) struct Shown<T> {
+    pub(super) scope: Scope,
+    pub(super) value: T,
+}
+
+impl<T: Written> Shown<T> {
+    pub(super) fn new(scope: &Scope, value: T) -> Self {
+        Self { scope: scope.clone(), value }
+    }
+
+    /// Writes until nothing is left to be loaded.
+    async fn write<S>(&self, ctx: &ContextBase<'_, S>, part: Part<'_>) -> ServerResult<Value> {
+        let mut loaded = Loaded::default();
+        loop {
+            let mut writer = Writer::new(&self.scope, &loaded, ctx.path_node.as_ref());
+            let outcome = match &part {
+                Part::Whole(plan) => writer.object(&self.value, plan),
+                Part::Field(entry) => writer.field(&self.value, entry),
+            };
+            match writer.finish() {
+                Draft::Lacking(wanted) => loaded.load(&self.scope.loader, wanted).await,
+                Draft::Complete(json, errors) => {
+                    errors.into_iter().for_each(|error| ctx.add_error(*error));
+                    outcome.map_err(|error| *error)?;
+                    return Ok(self.scope.value(json));
+                }
+            }
+        }
+    }
+}
+
+/// What is written of an object at a time.
+enum Part<'a> {
+    Whole(Plan<'a>),
+    Field(Entry<'a>),
+}
+
+impl<T: Written> OutputType for Shown<T> {
+    fn type_name() -> Cow<'static, str> {
+        T::NAME.into()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        describe::object::<T>(registry)
+    }
+
+    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, _: &Positioned<Asked>) -> ServerResult<Value> {
+        // Whoever watches fields, such as a collector of traces, is shown each of them.
+        if ctx.data_opt::<Fields>().is_some() {
+            return resolve_container(ctx, self).await;
+        }
+        let plan = plan::plan::<T>(ctx, &[&ctx.item.node]);
+        self.write(ctx, Part::Whole(plan)).await
+    }
+}
+
+impl<T: Written> ContainerType for Shown<T> {
+    async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
+        let Some(entry) = Entry::of::<T>(ctx) else { return Ok(None) };
+        self.write(ctx, Part::Field(entry)).await.map(Some)
+    }
+}
+
+impl<T: Written> ObjectType for Shown<T> {}
