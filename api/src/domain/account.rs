@@ -30,8 +30,8 @@ pub struct User {
     pub is_active: bool,
     /// Whether the address has been confirmed.
     pub is_verified: bool,
-    /// When the public keys were last set; absent until they are.
-    pub keys_changed_at: Option<Timestamp>,
+    /// The public keys, without the long one; absent until they are set.
+    pub public_keys: Option<PublicKeys>,
     /// When the account was registered.
     pub created_at: Timestamp,
 }
@@ -52,16 +52,24 @@ pub struct Account {
 }
 
 /// A user's hybrid public keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicKeys {
     /// X25519, 32 bytes (RFC 7748).
-    pub ecc: Vec<u8>,
+    pub ecc: [u8; 32],
+    /// The long key, where it has been read.
+    #[serde(skip)]
+    pub pqc: Option<PqcKey>,
+    /// When the keys were last set.
+    pub changed_at: Timestamp,
+}
+
+/// The post-quantum one of a user's public keys, and what is made of both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PqcKey {
     /// ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).
-    pub pqc: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// What two people compare.
     pub fingerprint: String,
-    /// When they were last set.
-    pub changed_at: Timestamp,
 }
 
 /// A signed-in device.

@@ -12,7 +12,7 @@ pub mod passkey;
 pub mod source;
 
 pub use account::{
-    Account, Client, Email, PublicKeys, Role, Session, TokenPurpose, User, Username, UsernamePrefix, Viewer,
+    Account, Client, Email, PqcKey, PublicKeys, Role, Session, TokenPurpose, User, Username, UsernamePrefix, Viewer,
 };
 pub use audit::{AdminUser, AuditFilter, AuditLog};
 pub use error_code::{AuthenticationReason, ErrorCode};

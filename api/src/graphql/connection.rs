@@ -1,6 +1,9 @@
 //! Relay connections, one generic shape for every list.
 
-use super::written::{Field, Shown, Written, leaf, object};
+use super::{
+    conversation::Seen,
+    written::{Field, Shown, Written, leaf, object},
+};
 use crate::{
     domain::{self, PageArguments},
     service::{self, Cursor, Edge},
@@ -18,9 +21,9 @@ pub(super) trait Item: Written {
 }
 
 macro_rules! items {
-    ($($item:ident: $connection:literal, $edge:literal;)+) => {
+    ($($item:ty: $connection:literal, $edge:literal;)+) => {
         $(
-            impl Item for domain::$item {
+            impl Item for $item {
                 const CONNECTION: &'static str = $connection;
                 const EDGE: &'static str = $edge;
             }
@@ -29,13 +32,13 @@ macro_rules! items {
 }
 
 items! {
-    User: "UserConnection", "UserEdge";
-    Message: "MessageConnection", "MessageEdge";
-    Conversation: "ConversationConnection", "ConversationEdge";
-    Session: "SessionConnection", "SessionEdge";
-    AuditLog: "AuditLogConnection", "AuditLogEdge";
-    AdminUser: "AdminUserConnection", "AdminUserEdge";
-    PerformanceMetric: "PerformanceMetricConnection", "PerformanceMetricEdge";
+    domain::User: "UserConnection", "UserEdge";
+    domain::Message: "MessageConnection", "MessageEdge";
+    Seen: "ConversationConnection", "ConversationEdge";
+    domain::Session: "SessionConnection", "SessionEdge";
+    domain::AuditLog: "AuditLogConnection", "AuditLogEdge";
+    domain::AdminUser: "AdminUserConnection", "AdminUserEdge";
+    domain::PerformanceMetric: "PerformanceMetricConnection", "PerformanceMetricEdge";
 }
 
 impl<T: Item> Written for service::Connection<T> {

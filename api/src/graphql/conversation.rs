@@ -7,14 +7,24 @@ use super::{
     loaders::MessagesOf,
     message::Message,
     user::User,
-    written::{Field, Shown, Written, leaf, object},
+    written::{Entry, Field, Outcome, Shown, Writer, Written, leaf, lookup, object},
 };
-use crate::{domain, service};
+use crate::{
+    domain::{self, ConversationId, UserId},
+    service,
+};
 
 /// The exchange of messages with one other user, as the caller sees it.
-pub(super) type Conversation = Shown<domain::Conversation>;
+pub(super) type Conversation = Shown<Seen>;
 
-impl Written for domain::Conversation {
+/// A conversation, and as much of the caller's share in it as has been read.
+pub(super) struct Seen {
+    id: ConversationId,
+    peer_id: UserId,
+    share: Option<domain::Conversation>,
+}
+
+impl Written for Seen {
     const NAME: &'static str = "Conversation";
     const DESCRIPTION: &'static str = "The exchange of messages with one other user, as the caller sees it.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -25,10 +35,15 @@ impl Written for domain::Conversation {
         object::<_, Option<Message>>(
             "lastMessage",
             "The newest message; null when the caller has deleted them all.",
-            |it: &Self, entry, out| out.linked_or_null(it.last_message_id.as_ref(), entry),
+            |it: &Self, entry, out| {
+                it.share(out, entry, |out, share| out.linked_or_null(share.last_message_id.as_ref(), entry))
+            },
         ),
-        leaf::<_, i64>("unreadCount", "Messages to the caller that are not marked read.", |it, out| {
-            out.json(&it.unread_count);
+        lookup::<_, i64>("unreadCount", "Messages to the caller that are not marked read.", |it: &Self, entry, out| {
+            it.share(out, entry, |out, share| {
+                out.json(&share.unread_count);
+                Ok(())
+            })
         }),
         object::<_, Connection<domain::Message>>(
             "messages",
@@ -47,4 +62,33 @@ impl Written for domain::Conversation {
             "Only what is newer than this cursor.",
         ]),
     ];
+}
+
+impl Seen {
+    /// A conversation that is known to be there and has not been read.
+    pub(super) fn known(id: ConversationId, peer_id: UserId) -> Self {
+        Self { id, peer_id, share: None }
+    }
+
+    pub(super) fn id(&self) -> ConversationId {
+        self.id
+    }
+
+    fn share<'a>(
+        &self,
+        out: &mut Writer<'a>,
+        entry: &Entry<'a>,
+        write: impl FnOnce(&mut Writer<'a>, &domain::Conversation) -> Outcome,
+    ) -> Outcome {
+        match &self.share {
+            Some(share) => write(out, share),
+            None => out.with(&self.id, entry, write),
+        }
+    }
+}
+
+impl From<domain::Conversation> for Seen {
+    fn from(share: domain::Conversation) -> Self {
+        Self { id: share.id, peer_id: share.peer_id, share: Some(share) }
+    }
 }

@@ -122,7 +122,7 @@ impl MessageMutation {
         let (message, conversation) = service::messages::send(&scope.op, input.draft()?).await?;
         Ok(Some(SendMessagePayload {
             message: Message::new(scope, message),
-            conversation: Conversation::new(scope, conversation),
+            conversation: Conversation::new(scope, conversation.into()),
         }))
     }
 
@@ -136,7 +136,7 @@ impl MessageMutation {
         let id = parse_id("input.conversationId", &input.conversation_id)?;
         let up_to = parse_id("input.upToMessageId", &input.up_to_message_id)?;
         let (conversation, read_count) = service::messages::mark_read(&scope.op, id, up_to).await?;
-        Ok(Some(MarkReadPayload { conversation: Conversation::new(scope, conversation), read_count }))
+        Ok(Some(MarkReadPayload { conversation: Conversation::new(scope, conversation.into()), read_count }))
     }
 
     /// Deletes messages on the caller's side, all of them or none; null only when it fails.

@@ -3,8 +3,17 @@
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
-    admin::AdminUser, audit::AuditLog, conversation::Conversation, error::Result, message::Message,
-    metric::PerformanceMetric, passkey::Passkey, scalars::parse_id, scope::Scope, session::Session, user::User,
+    admin::AdminUser,
+    audit::AuditLog,
+    conversation::{Conversation, Seen},
+    error::Result,
+    message::Message,
+    metric::PerformanceMetric,
+    passkey::Passkey,
+    scalars::parse_id,
+    scope::Scope,
+    session::Session,
+    user::User,
 };
 use crate::{
     domain::{self, AdminUserId, NodeId, UserId},
@@ -41,7 +50,7 @@ macro_rules! identified {
 identified! {
     User: |it: &domain::User| it.id;
     Session: |it: &domain::Session| it.id;
-    Conversation: |it: &domain::Conversation| it.id;
+    Conversation: |it: &Seen| it.id();
     Message: |it: &domain::Message| it.id;
     AuditLog: |it: &domain::AuditLog| it.id;
     AdminUser: |it: &domain::AdminUser| AdminUserId(it.user_id.0);
@@ -62,7 +71,7 @@ impl Node {
             }
             NodeId::Conversation(id) => {
                 let conversation = loader.load_one(id).await?;
-                conversation.map(|conversation| Self::Conversation(Conversation::new(&scope, conversation)))
+                conversation.map(|conversation| Self::Conversation(Conversation::new(&scope, conversation.into())))
             }
             NodeId::Message(id) => {
                 let message = loader.load_one(id).await?;

@@ -42,7 +42,11 @@ impl Written for domain::User {
         object::<_, Option<PublicKeys>>(
             "publicKeys",
             "The keys to encrypt for this user; null until the user has published some.",
-            |it: &Self, entry, out| out.linked_or_null(it.keys_changed_at.map(|_| KeysOf(it.id)).as_ref(), entry),
+            // The long key is read, with the other one, for whoever asks for it or for what is made of both.
+            |it: &Self, entry, out| match &it.public_keys {
+                Some(_) if entry.asks_for(&["pqc", "fingerprint"]) => out.linked_or_null(Some(&KeysOf(it.id)), entry),
+                short => out.object_or_null(short.as_ref(), entry),
+            },
         ),
         leaf::<_, bool>(
             "isActive",
@@ -62,9 +66,11 @@ impl Written for domain::PublicKeys {
     const FIELDS: &'static [Field<Self>] = &[
         leaf::<_, Base64>("ecc", "The X25519 key, 32 bytes (RFC 7748).", |it, out| out.bytes(&it.ecc)),
         leaf::<_, Base64>("pqc", "The ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).", |it, out| {
-            out.bytes(&it.pqc);
+            out.or_null(it.pqc.as_ref(), |out, pqc| out.bytes(&pqc.bytes));
         }),
-        leaf::<_, String>("fingerprint", FINGERPRINT, |it, out| out.text(&it.fingerprint)),
+        leaf::<_, String>("fingerprint", FINGERPRINT, |it, out| {
+            out.or_null(it.pqc.as_ref(), |out, pqc| out.text(&pqc.fingerprint));
+        }),
         leaf::<_, Timestamp>("changedAt", "When the keys were last set.", |it, out| out.time(it.changed_at)),
     ];
 }

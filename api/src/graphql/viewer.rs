@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, Object};
 
 use super::{
     connection::{Connection, arguments},
-    conversation::Conversation,
+    conversation::{Conversation, Seen},
     error::Result,
     feed::MessageFeedPage,
     loaders::Own,
@@ -111,15 +111,17 @@ impl Viewer {
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<domain::Conversation>> {
-        let lines = service::conversations::list(&self.scope.op, &arguments(first, after, last, before)).await?;
-        Ok(Connection::new(&self.scope, lines))
+    ) -> Result<Connection<Seen>> {
+        let conversations =
+            service::conversations::list(&self.scope.op, &arguments(first, after, last, before)).await?;
+        Ok(Connection::new(&self.scope, conversations.map(Seen::from)))
     }
 
     /// The conversation with another user, or with oneself; null before its first message.
     async fn conversation(&self, #[graphql(desc = "The other user's id.")] with: ID) -> Result<Option<Conversation>> {
-        let conversation = service::conversations::find_with(&self.scope.op, parse_id("with", &with)?).await?;
-        Ok(conversation.map(|conversation| Conversation::new(&self.scope, conversation)))
+        let peer_id = parse_id("with", &with)?;
+        let known = service::conversations::id_with(&self.scope.op, peer_id).await?;
+        Ok(known.map(|id| Conversation::new(&self.scope, Seen::known(id, peer_id))))
     }
 
     /// Messages to the caller that are not marked read, in all conversations together.

@@ -23,8 +23,13 @@ pub async fn count_unread(op: &Operation) -> Result<i64, Error> {
     Ok(mailbox.map_or(0, |mailbox| mailbox.unread_count))
 }
 
+/// The id of the caller's conversation with a peer, if they have one.
+pub async fn id_with(op: &Operation, peer_id: UserId) -> Result<Option<ConversationId>, Error> {
+    Ok(find_with(op, peer_id).await?.map(|conversation| conversation.id))
+}
+
 /// The caller's conversation with a peer, if they have one.
-pub async fn find_with(op: &Operation, peer_id: UserId) -> Result<Option<Conversation>, Error> {
+pub(super) async fn find_with(op: &Operation, peer_id: UserId) -> Result<Option<Conversation>, Error> {
     Ok(store::conversations::find_with(op.backend.store.db(), op.viewer()?.user_id, peer_id).await?)
 }
 

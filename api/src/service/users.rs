@@ -6,7 +6,7 @@ use super::{Connection, Error, Operation, user_changes};
 use crate::{
     cache::Key,
     crypto::fingerprint,
-    domain::{Email, PageArguments, PublicKeys, Role, User, UserId, Username, UsernamePrefix},
+    domain::{Email, PageArguments, PqcKey, PublicKeys, Role, User, UserId, Username, UsernamePrefix},
     store,
 };
 
@@ -73,12 +73,12 @@ async fn read_many(op: &Operation, ids: &[UserId]) -> Result<Vec<User>, Error> {
     Ok(users)
 }
 
-/// The public keys of those of these users that have published some.
+/// All public keys of those of these users that have published some.
 pub async fn find_keys(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId, PublicKeys>, Error> {
     let stored = store::users::find_keys(op.backend.store.db(), ids).await?;
-    let keys = stored.into_iter().map(|keys| {
-        let fingerprint = fingerprint(&keys.ecc, &keys.pqc);
-        (keys.user_id, PublicKeys { ecc: keys.ecc, pqc: keys.pqc, fingerprint, changed_at: keys.changed_at })
+    let keys = stored.into_iter().map(|(id, keys, bytes)| {
+        let fingerprint = fingerprint(&keys.ecc, &bytes);
+        (id, PublicKeys { pqc: Some(PqcKey { bytes, fingerprint }), ..keys })
     });
     Ok(keys.collect())
 }

@@ -7,7 +7,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{Error, page::paged};
-use crate::domain::{Email, Page, Slice, Timestamp, User, UserId, Username, UsernamePrefix};
+use crate::domain::{Email, Page, PublicKeys, Slice, Timestamp, User, UserId, Username, UsernamePrefix};
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
@@ -16,6 +16,7 @@ pub(super) struct UserRow {
     username: String,
     is_active: bool,
     is_verified: bool,
+    public_key_ecc: Option<Vec<u8>>,
     keys_changed_at: Option<Timestamp>,
     created_at: Timestamp,
     pub(super) change_sequence: i64,
@@ -37,7 +38,7 @@ impl From<UserRow> for User {
             username: row.username.into(),
             is_active: row.is_active,
             is_verified: row.is_verified,
-            keys_changed_at: row.keys_changed_at,
+            public_keys: keys(row.public_key_ecc, row.keys_changed_at),
             created_at: row.created_at,
         }
     }
@@ -81,29 +82,16 @@ pub async fn list(
     Ok(page.slice(rows.into_iter().map(User::from).collect()))
 }
 
-/// Public keys as stored.
-pub struct StoredKeys {
-    /// Whose they are.
-    pub user_id: UserId,
-    /// X25519.
-    pub ecc: Vec<u8>,
-    /// ML-KEM-768.
-    pub pqc: Vec<u8>,
-    /// When they were last set.
-    pub changed_at: Timestamp,
-}
-
-/// The public keys of those of these users that have published some.
-pub async fn find_keys(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<StoredKeys>, Error> {
+/// The public keys of those of these users that have published some, the long ones without their fingerprints.
+pub async fn find_keys(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<(UserId, PublicKeys, Vec<u8>)>, Error> {
     let select = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
     let rows = select.into_partial_model::<KeysRow>().all(db).await?;
-    let published = rows.into_iter().filter_map(|row| {
-        Some(StoredKeys {
-            user_id: UserId(row.id),
-            ecc: row.public_key_ecc?,
-            pqc: row.public_key_pqc?,
-            changed_at: row.keys_changed_at?,
-        })
-    });
+    let published = rows
+        .into_iter()
+        .filter_map(|row| Some((UserId(row.id), keys(row.public_key_ecc, row.keys_changed_at)?, row.public_key_pqc?)));
     Ok(published.collect())
+}
+
+fn keys(ecc: Option<Vec<u8>>, changed_at: Option<Timestamp>) -> Option<PublicKeys> {
+    Some(PublicKeys { ecc: ecc?.try_into().ok()?, pqc: None, changed_at: changed_at? })
 }

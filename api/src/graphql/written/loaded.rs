@@ -9,7 +9,7 @@ use std::{
 use async_graphql::dataloader::{DataLoader, Loader};
 
 use crate::{
-    domain::{Message, MessageId, PublicKeys, User, UserId},
+    domain::{Conversation, ConversationId, Message, MessageId, PublicKeys, User, UserId},
     graphql::{
         error::Result,
         loaders::{Batch, KeysOf, MessagesOf, SessionsOf},
@@ -76,6 +76,7 @@ shelves! {
     users: UserId => User, "user";
     keys: KeysOf => PublicKeys, "public keys";
     sessions: SessionsOf => i64, "count of sessions";
+    conversations: ConversationId => Conversation, "conversation";
     messages: MessageId => Message, "message";
     pages: MessagesOf => Connection<Message>, "conversation";
 }

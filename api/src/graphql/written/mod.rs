@@ -16,11 +16,10 @@ use async_graphql::{
     parser::types::Field as Asked, registry::Registry, resolver_utils::resolve_container,
 };
 
-pub(super) use self::writer::Writer;
-use self::{
-    loaded::Loaded,
-    plan::{Entry, Plan},
-    writer::{Draft, Outcome},
+use self::{loaded::Loaded, plan::Plan, writer::Draft};
+pub(super) use self::{
+    plan::Entry,
+    writer::{Outcome, Writer},
 };
 use super::{fields::Fields, scope::Scope};
 

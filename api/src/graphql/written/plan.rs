@@ -44,6 +44,11 @@ impl<'a> Entry<'a> {
         &self.asked.node.response_key().node
     }
 
+    /// Whether any of these fields is asked for below it.
+    pub(in crate::graphql) fn asks_for(&self, fields: &[&str]) -> bool {
+        self.below.0.iter().any(|entry| fields.contains(&entry.asked.node.name.node.as_str()))
+    }
+
     /// The arguments of a list.
     pub(in crate::graphql) fn page(&self) -> ServerResult<&PageArguments> {
         const NONE: PageArguments = PageArguments { first: None, after: None, last: None, before: None };
