@@ -16,6 +16,7 @@ mod figures;
 mod health;
 mod inbox;
 mod judge;
+mod lanes;
 mod log;
 mod mail;
 mod mail_servers;

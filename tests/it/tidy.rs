@@ -23,7 +23,7 @@ const ROWS: [&[&str]; 7] = [
 /// Crates, and the only modules of `api/src` that name them.
 const KEEPERS: [(&[&str], &[&str]); 7] = [
     (&["lettre"], &["mail"]),
-    (&["sea_orm", "sea_orm_migration", "qv_entity", "qv_migration", "sqlx"], &["store"]),
+    (&["sea_orm", "sea_orm_migration", "sea_query_sqlx", "qv_entity", "qv_migration", "sqlx"], &["store"]),
     (&["async_graphql"], &["graphql", "http"]),
     (&["redis"], &["link", "cache", "bus", "limiter"]),
     (&["poem"], &["http", "app"]),

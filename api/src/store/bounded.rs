@@ -113,6 +113,10 @@ pub(super) async fn within<T>(
         if runs_at_once {
             limit.trust.lose();
         }
-        DbErr::Conn(RuntimeErr::Internal("no answer in time".to_owned()))
+        no_answer()
     })
+}
+
+pub(super) fn no_answer() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal("no answer in time".to_owned()))
 }

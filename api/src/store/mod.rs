@@ -10,6 +10,7 @@ pub mod conversations;
 pub mod deliveries;
 mod error;
 pub mod installation;
+mod lanes;
 pub mod mailboxes;
 pub mod messages;
 pub mod metric_series;
@@ -24,6 +25,7 @@ pub mod public_keys;
 pub mod purge;
 pub mod recovery;
 pub mod sessions;
+mod single;
 mod transaction;
 mod trust;
 pub mod user_changes;
@@ -32,7 +34,6 @@ pub mod users;
 use std::sync::Arc;
 
 use qv_migration as migration;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend};
 use tokio::sync::Mutex;
 
 use self::bounded::within;
@@ -40,6 +41,7 @@ pub use self::{
     bounded::Bounded,
     error::{Error, Unique},
     open::{OpenError, Schema},
+    single::Single,
     transaction::Transaction,
 };
 use crate::telemetry::counters::{Counter, Durations};
@@ -47,7 +49,7 @@ use crate::telemetry::counters::{Counter, Durations};
 /// The pool of connections to one database.
 #[derive(Clone)]
 pub struct Store {
-    db: Arc<Bounded<DatabaseConnection>>,
+    db: Arc<Single>,
     /// SQLite has one writer at a time: waiting here is fair and costs nothing, waiting there is neither.
     writer: Option<Arc<Mutex<()>>>,
     statements: Arc<Statements>,
@@ -78,7 +80,7 @@ pub struct Pool {
 impl Store {
     /// Runs single statements.
     #[must_use]
-    pub fn db(&self) -> &Bounded<DatabaseConnection> {
+    pub fn db(&self) -> &Single {
         &self.db
     }
 
@@ -102,25 +104,29 @@ impl Store {
             let max = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
             Pool { size, idle: pool.num_idle(), max }
         }
-        match self.db.get_database_backend() {
-            DbBackend::Sqlite => of(self.db.inner().get_sqlite_connection_pool()),
-            _ => of(self.db.inner().get_postgres_connection_pool()),
-        }
+        let db = self.db.pool().inner();
+        let Some(lanes) = self.db.lanes() else { return of(db.get_sqlite_connection_pool()) };
+        let pool = of(db.get_postgres_connection_pool());
+        Pool { idle: pool.idle + lanes.idle(), ..pool }
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), Error> {
-        Ok(within(self.db.limit(), self.db.inner().ping()).await??)
+        let pool = self.db.pool();
+        Ok(within(pool.limit(), pool.inner().ping()).await??)
     }
 
     /// The changes of the schema that this binary knows and the database does not have.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
-        let known = migration::status(self.db.inner()).await?;
+        let known = migration::status(self.db.pool().inner()).await?;
         Ok(known.into_iter().filter(|(_, is_applied)| !is_applied).map(|(name, _)| name).collect())
     }
 
     /// Ends all connections after what they are doing.
     pub async fn close(&self) -> Result<(), Error> {
-        Ok(self.db.inner().close_by_ref().await?)
+        if let Some(lanes) = self.db.lanes() {
+            lanes.close();
+        }
+        Ok(self.db.pool().inner().close_by_ref().await?)
     }
 }

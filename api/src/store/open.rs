@@ -11,12 +11,14 @@ use tokio::sync::Mutex;
 use super::{
     Statements, Store,
     bounded::{Bounded, Limit},
-    trust::Trust,
+    lanes::Lanes,
+    single::Single,
+    trust::{IDLE_BEFORE_TEST, Trust},
 };
 use crate::{config, domain::Timestamp};
 
 /// How much longer than its own time-out PostgreSQL is waited for, so that it can say what it has ended.
-const LAST_WORD: Duration = Duration::from_millis(500);
+pub(super) const LAST_WORD: Duration = Duration::from_millis(500);
 /// How long a transaction may do nothing, in milliseconds: a node that vanished in one would keep its locks for hours.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
 
@@ -115,7 +117,12 @@ impl Store {
             let pool = Some(db.get_postgres_connection_pool().clone());
             Limit { patience, trust, pool }
         });
-        Ok(Self { db: Arc::new(Bounded::new(db, limit)), writer, statements })
+        let lanes = limit.as_ref().and_then(|limit| {
+            let pool = limit.pool.clone()?;
+            Some(Lanes::new(pool, limit, Arc::clone(&statements)))
+        });
+        let db = Single::new(Bounded::new(db, limit), lanes);
+        Ok(Self { db: Arc::new(db), writer, statements })
     }
 }
 
@@ -155,7 +162,8 @@ async fn connect(
         })
         .map_sqlx_postgres_before_acquire(move |connection, meta| {
             let trust = Arc::clone(&going_out);
-            Box::pin(async move { Ok(trust.admits(connection, meta).await) })
+            let may_have_died = meta.idle_for >= IDLE_BEFORE_TEST;
+            Box::pin(async move { Ok(trust.admits(connection, meta.age, may_have_died).await) })
         })
         .map_sqlx_sqlite_opts(move |sqlite| {
             sqlite

@@ -20,3 +20,12 @@ where
         .order_by(column, read)
         .limit(page.limit + 1)
 }
+
+/// The order in which a page is read of a list whose keys descend, the keys between which it lies, and its length with
+/// one row more. Without a bound the key is one that no row has, so that few texts of statements are made and prepared.
+pub(super) fn descending(page: &Page<i64>) -> (&'static str, [Value; 3]) {
+    let order = if page.direction == Direction::Forward { "DESC" } else { "ASC" };
+    let (below, above) = (page.after.unwrap_or(i64::MAX), page.before.unwrap_or(i64::MIN));
+    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX).saturating_add(1);
+    (order, [below.into(), above.into(), limit.into()])
+}

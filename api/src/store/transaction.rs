@@ -36,7 +36,7 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let (db, limit) = (self.db.inner().clone(), self.db.limit().cloned());
+        let (db, limit) = (self.db.pool().inner().clone(), self.db.pool().limit().cloned());
         // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
         // driver does not know of: whoever got the connection next would lose its writes.
         let work = async move {

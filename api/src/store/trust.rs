@@ -14,7 +14,7 @@ use sqlx::{Connection, PgConnection, pool::PoolConnectionMetadata};
 /// How long a connection may say nothing when it is asked whether it lives.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a connection is believed to live without being asked.
-const IDLE_BEFORE_TEST: Duration = Duration::from_secs(30);
+pub(super) const IDLE_BEFORE_TEST: Duration = Duration::from_secs(30);
 
 /// When an answer was last given up. Times are those since this began.
 #[derive(Debug)]
@@ -35,12 +35,12 @@ impl Trust {
         self.lost_at.store(micros(self.origin.elapsed()), Ordering::Relaxed);
     }
 
-    /// Whether a connection that has waited in the pool may be used.
-    pub(super) async fn admits(&self, connection: &mut PgConnection, meta: PoolConnectionMetadata) -> bool {
-        if !self.covers(meta.age) {
+    /// Whether a connection that has waited may be used; whether it lives is asked only if it may have died meanwhile.
+    pub(super) async fn admits(&self, connection: &mut PgConnection, age: Duration, may_have_died: bool) -> bool {
+        if !self.covers(age) {
             return false;
         }
-        if meta.idle_for < IDLE_BEFORE_TEST {
+        if !may_have_died {
             return true;
         }
         let answer = ping(connection).await;
@@ -57,13 +57,14 @@ impl Trust {
         self.covers(meta.age) && ping(connection).await == Some(true)
     }
 
-    fn covers(&self, age: Duration) -> bool {
+    /// Whether a connection of this age is younger than the last answer that did not come.
+    pub(super) fn covers(&self, age: Duration) -> bool {
         micros(self.origin.elapsed().saturating_sub(age)) >= self.lost_at.load(Ordering::Relaxed)
     }
 }
 
 /// Whether a connection can be used, if it says anything.
-async fn ping(connection: &mut PgConnection) -> Option<bool> {
+pub(super) async fn ping(connection: &mut PgConnection) -> Option<bool> {
     let answer = tokio::time::timeout(PATIENCE, connection.ping()).await;
     answer.ok().map(|answer| answer.is_ok())
 }
