@@ -62,8 +62,9 @@ impl Ears {
             PushKind::Message => {
                 let (channel, said) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
                 if self.hearing.channels().contains(&channel) {
-                    let answer = self.hearing.hear(&channel, &said);
-                    answer.into_iter().for_each(|answer| self.speaker.say(vec![answer]));
+                    if let Some(answer) = self.hearing.hear(&channel, &said) {
+                        self.speaker.say(vec![answer]);
+                    }
                 } else if said != self.hearing.node() {
                     // What this node said itself has been heard already.
                     self.topics.notify(&channel);

@@ -50,14 +50,18 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], time[1] * 1000 + math.floor(time[2] 
     )
 });
 
+/// Forgets what the names mean that another node has said, or everything.
+type Forget = Box<dyn Fn(Option<&str>) + Send + Sync>;
+
 /// What a node has heard, and what it waits to hear.
 pub struct Hearing {
+    prefix: String,
     node: String,
     /// Where Redis notes the leases.
     leases: String,
     /// What to forget, and which nodes have forgotten what this one asked for.
     channels: [String; 2],
-    forget: Box<dyn Fn(Option<&str>) + Send + Sync>,
+    forget: Forget,
     origin: Instant,
     /// The end of the lease, in microseconds since the origin.
     until: AtomicU64,
@@ -97,7 +101,8 @@ impl Hearing {
         let node = u64::from_le_bytes(random.bytes()).to_string();
         Arc::new(Self {
             leases: format!("{prefix}bus:leases"),
-            channels: [format!("{prefix}bus:forget"), format!("{prefix}bus:forgotten:{node}")],
+            channels: [format!("{prefix}bus:forget"), confirmations(prefix, &node)],
+            prefix: prefix.to_owned(),
             node,
             forget: Box::new(forget),
             origin: Instant::now(),
@@ -161,7 +166,7 @@ impl Hearing {
             return None;
         }
         (self.forget)(words.next());
-        let channel = format!("{}ten:{node}", self.channels[0]);
+        let channel = confirmations(&self.prefix, node);
         Some(Message { channel, text: format!("{} {number}", self.node).into() })
     }
 
@@ -221,6 +226,11 @@ impl Drop for Question {
     fn drop(&mut self) {
         lock(&self.hearing.confirmed).remove(&self.number);
     }
+}
+
+/// Where a node hears who has forgotten what it asked for.
+fn confirmations(prefix: &str, node: &str) -> String {
+    format!("{prefix}bus:forgotten:{node}")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
