@@ -29,6 +29,8 @@ impl Trial {
         let settings = [
             ("REDIS__URL", url.as_str()),
             ("RATE_LIMITS__ENABLED", "true"),
+            ("RATE_LIMITS__LOGIN_BY_ADDRESS__BURST", "100"),
+            ("RATE_LIMITS__LOGIN_BY_ACCOUNT__BURST", "100"),
             // Only hints, and what makes up for their absence, may tell a feed that there is news.
             ("FEED__POLL_SECONDS", "3600"),
         ];
