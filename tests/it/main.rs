@@ -24,6 +24,7 @@ mod mark_read;
 mod messages;
 mod metrics;
 mod metrics_live;
+mod near;
 mod nodes;
 mod operator;
 mod pages;

@@ -130,6 +130,13 @@ impl Node {
         let done = work.await;
         (done, self.server.backend.statement_count() - before)
     }
+
+    /// The same of questions to Redis.
+    pub async fn commands<T>(&self, work: impl Future<Output = T>) -> (T, u64) {
+        let before = self.server.backend.redis_command_count();
+        let done = work.await;
+        (done, self.server.backend.redis_command_count() - before)
+    }
 }
 
 /// A temporary folder that nobody else can look into.

@@ -2,16 +2,17 @@
 //!
 //! A hint may be lost, late or doubled, so it carries nothing: who hears it looks into the database.
 
+mod listener;
 mod local;
 mod redis;
+mod speaker;
+
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use self::{local::Topics, redis::RedisBus};
-use crate::{
-    config,
-    domain::{Random, event::Topic},
-};
+use crate::{config, domain::event::Topic, link::hearing::Hearing};
 
 /// One of the two ways to spread hints.
 #[derive(Clone)]
@@ -36,9 +37,9 @@ impl Bus {
         Self::Local(Topics::default())
     }
 
-    /// A bus that all nodes on the Redis of the settings share.
-    pub fn shared(settings: &config::Redis, random: &Random) -> Result<Self, String> {
-        Ok(Self::Redis(RedisBus::open(settings, random)?))
+    /// A bus that all nodes on the Redis of the settings share; what it hears of things to forget goes to `hearing`.
+    pub fn shared(settings: &config::Redis, hearing: Arc<Hearing>) -> Result<Self, String> {
+        Ok(Self::Redis(RedisBus::open(settings, hearing)?))
     }
 
     /// Tells everyone who listens, on every node, that there is news.
@@ -120,7 +121,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::UserId;
+    use crate::domain::{Random, UserId};
 
     async fn soon<T>(future: impl Future<Output = T>) -> T {
         tokio::time::timeout(Duration::from_secs(10), future).await.expect("no hint came")
@@ -171,8 +172,8 @@ mod tests {
         // The embedded run has no Redis; `tests/run` makes the clustered one with it.
         let Ok(url) = std::env::var("QV_TEST_REDIS_URL") else { return };
         let prefix = format!("test-{}:", std::process::id());
-        let settings = config::Redis { url: url.into(), prefix, command_timeout_ms: 2000 };
-        let node = || Bus::shared(&settings, &Random::System).unwrap();
+        let settings = config::Redis { url: url.into(), prefix: prefix.clone(), command_timeout_ms: 2000 };
+        let node = || Bus::shared(&settings, Hearing::new(&prefix, &Random::System, |_| {})).unwrap();
         conforms(node(), node()).await;
     }
 }

@@ -1,50 +1,157 @@
 //! Typed keys: the name of a value together with its type, and the names of all values of one owner.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
-/// Names a cached `T`.
+use uuid::Uuid;
+
+/// What is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Whether a session lives.
+    Session,
+    /// A user as others see it.
+    User,
+    /// An account as its owner sees it.
+    Account,
+}
+
+/// Names a cached `T`; made and compared without a text, because every request does.
 #[derive(Debug)]
 pub struct Key<T> {
-    name: String,
+    name: Name,
     value: PhantomData<fn() -> T>,
 }
 
+/// The name of a value, whatever its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Name {
+    kind: Kind,
+    owner: Uuid,
+    /// Which of the owner's, where the owner can have several.
+    id: Option<Uuid>,
+}
+
 /// Names all values of a kind that belong to one owner.
-#[derive(Debug, Clone)]
-pub struct Group(String);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Group {
+    kind: Kind,
+    owner: Uuid,
+}
+
+/// What nodes tell each other to forget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forgotten {
+    /// One value.
+    One(Name),
+    /// All of one owner.
+    All(Group),
+}
 
 impl Group {
     /// The `kind` of values that `owner` has.
-    pub fn new(kind: &str, owner: impl fmt::Display) -> Self {
-        Self(format!("{kind}:{owner}:"))
+    #[must_use]
+    pub fn new(kind: Kind, owner: Uuid) -> Self {
+        Self { kind, owner }
     }
 
-    /// What the names of all its keys begin with, and no other's.
-    pub(super) fn prefix(&self) -> &str {
-        &self.0
+    /// Whether it is the name of one of its values.
+    pub(super) fn has(&self, name: &Name) -> bool {
+        (name.kind, name.owner) == (self.kind, self.owner) && name.id.is_some()
     }
 }
 
 impl<T> Key<T> {
     /// The key of the `kind` of value that `id` names.
-    pub fn new(kind: &str, id: impl fmt::Display) -> Self {
-        Self { name: format!("{kind}:{id}"), value: PhantomData }
+    #[must_use]
+    pub fn new(kind: Kind, id: Uuid) -> Self {
+        Self { name: Name { kind, owner: id, id: None }, value: PhantomData }
     }
 
     /// The key of what `id` names among the values of one owner.
-    pub fn of(group: &Group, id: impl fmt::Display) -> Self {
-        Self { name: format!("{}{id}", group.0), value: PhantomData }
+    #[must_use]
+    pub fn of(group: Group, id: Uuid) -> Self {
+        Self { name: Name { kind: group.kind, owner: group.owner, id: Some(id) }, value: PhantomData }
     }
 
-    /// The key as text.
+    /// The key without its type.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> Name {
+        self.name
     }
 }
 
 impl<T> Clone for Key<T> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), value: PhantomData }
+        *self
+    }
+}
+
+impl<T> Copy for Key<T> {}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Session => "session",
+            Self::User => "user",
+            Self::Account => "account",
+        })
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            None => write!(f, "{}:{}", self.kind, self.owner),
+            Some(id) => write!(f, "{}:{}:{id}", self.kind, self.owner),
+        }
+    }
+}
+
+/// As its names begin.
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:", self.kind, self.owner)
+    }
+}
+
+impl fmt::Display for Forgotten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(name) => name.fmt(f),
+            Self::All(group) => write!(f, "{group}*"),
+        }
+    }
+}
+
+impl FromStr for Forgotten {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.splitn(3, ':');
+        let kinds = [Kind::Session, Kind::User, Kind::Account];
+        let kind = parts.next().and_then(|part| kinds.into_iter().find(|kind| kind.to_string() == part)).ok_or(())?;
+        let owner = parts.next().ok_or(())?.parse().map_err(drop)?;
+        Ok(match parts.next() {
+            None => Self::One(Name { kind, owner, id: None }),
+            Some("*") => Self::All(Group { kind, owner }),
+            Some(id) => Self::One(Name { kind, owner, id: Some(id.parse().map_err(drop)?) }),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_forgotten_is_read_as_it_was_written() {
+        let group = Group::new(Kind::Session, Uuid::from_u128(1));
+        let names = [Key::<u32>::of(group, Uuid::from_u128(2)).name(), Key::<u32>::new(Kind::User, Uuid::nil()).name()];
+        for forgotten in [Forgotten::One(names[0]), Forgotten::One(names[1]), Forgotten::All(group)] {
+            assert_eq!(forgotten.to_string().parse(), Ok(forgotten));
+        }
+        for text in ["", "session", "session:", "session:1", "planet:00000000-0000-0000-0000-000000000000"] {
+            assert_eq!(text.parse::<Forgotten>(), Err(()), "{text}");
+        }
     }
 }

@@ -8,7 +8,10 @@ use std::{
 
 use moka::{Entry as Found, Expiry, ops::compute::Op, sync};
 
-use super::{Group, Key};
+use super::{
+    Key,
+    key::{Forgotten, Name},
+};
 
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -23,14 +26,15 @@ struct Entry {
 /// Values as they are: to read them from JSON would cost most of what is saved by remembering them.
 #[derive(Clone)]
 pub struct LocalCache {
-    values: sync::Cache<String, Entry>,
+    values: sync::Cache<Name, Entry>,
     /// How many deletions there have been. Held while a value goes in, so that none comes between a look and the value.
     deletions: Arc<RwLock<u64>>,
 }
 
 impl Default for LocalCache {
     fn default() -> Self {
-        let weight = |key: &String, entry: &Entry| u32::try_from(key.len() + entry.bytes + 64).unwrap_or(u32::MAX);
+        let own = size_of::<Name>() + size_of::<Entry>() + 64;
+        let weight = move |_: &Name, entry: &Entry| u32::try_from(entry.bytes + own).unwrap_or(u32::MAX);
         let values = sync::Cache::builder().weigher(weight).max_capacity(CAPACITY_BYTES).expire_after(Lifetime).build();
         Self { values, deletions: Arc::default() }
     }
@@ -38,7 +42,7 @@ impl Default for LocalCache {
 
 impl LocalCache {
     pub(super) fn get<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
-        self.values.get(key.name())?.value.downcast_ref().cloned()
+        self.values.get(&key.name())?.value.downcast_ref().cloned()
     }
 
     pub(super) fn deletions(&self) -> u64 {
@@ -58,23 +62,25 @@ impl LocalCache {
         if *deletions != seen {
             return;
         }
-        self.values.insert(key.name().to_owned(), Entry { value: Arc::new(value.clone()), bytes, lifetime });
+        self.values.insert(key.name(), Entry { value: Arc::new(value.clone()), bytes, lifetime });
     }
 
     pub(super) fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
-        let put = |entry: Found<String, Entry>| Op::Put(Entry { lifetime, ..entry.into_value() });
-        self.values.entry_by_ref(key.name()).and_compute_with(|entry| entry.map_or(Op::Nop, put));
+        let put = |entry: Found<Name, Entry>| Op::Put(Entry { lifetime, ..entry.into_value() });
+        self.values.entry(key.name()).and_compute_with(|entry| entry.map_or(Op::Nop, put));
     }
 
-    pub(super) fn delete<T>(&self, key: &Key<T>) {
+    pub(super) fn forget(&self, forgotten: &[Forgotten]) {
         self.count_deletion();
-        self.values.invalidate(key.name());
-    }
-
-    pub(super) fn delete_group(&self, group: &Group) {
-        self.count_deletion();
-        for (name, _) in self.values.iter().filter(|(name, _)| name.starts_with(group.prefix())) {
-            self.values.invalidate(name.as_str());
+        for forgotten in forgotten {
+            match forgotten {
+                Forgotten::One(name) => self.values.invalidate(name),
+                Forgotten::All(group) => {
+                    for (name, _) in self.values.iter().filter(|(name, _)| group.has(name)) {
+                        self.values.invalidate(&*name);
+                    }
+                }
+            }
         }
     }
 
@@ -91,12 +97,12 @@ impl LocalCache {
 /// Every entry ends its own time after it was last written.
 struct Lifetime;
 
-impl Expiry<String, Entry> for Lifetime {
-    fn expire_after_create(&self, _: &String, entry: &Entry, _: Instant) -> Option<Duration> {
+impl Expiry<Name, Entry> for Lifetime {
+    fn expire_after_create(&self, _: &Name, entry: &Entry, _: Instant) -> Option<Duration> {
         Some(entry.lifetime)
     }
 
-    fn expire_after_update(&self, _: &String, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(&self, _: &Name, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
         Some(entry.lifetime)
     }
 }

@@ -1,4 +1,4 @@
-//! What is remembered for a while: in the process, or in Redis where nodes share it.
+//! What is remembered for a while: in the process, or in Redis where nodes share it, with a copy near at hand.
 //!
 //! A cache never fails its caller: what cannot be read is a miss, what cannot be written is forgotten.
 
@@ -10,12 +10,18 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::local::LocalCache;
+use self::{key::Forgotten, local::LocalCache};
 pub use self::{
-    key::{Group, Key},
+    key::{Group, Key, Kind, Name},
     redis::RedisCache,
 };
-use crate::{domain::Random, link::Link};
+use crate::{
+    domain::Random,
+    link::{
+        Link,
+        hearing::{Forgetting, Hearing},
+    },
+};
 
 /// One of the two places to remember things in.
 #[derive(Clone)]
@@ -27,11 +33,11 @@ pub enum Cache {
 }
 
 /// A place kept for values that are being read.
-pub enum Reservation {
-    /// How many deletions there had been.
-    Local(u64),
-    /// What stands where the values will.
-    Redis(String),
+pub struct Reservation {
+    /// How many deletions there had been in this process.
+    seen: u64,
+    /// What stands in Redis where the values will.
+    mark: Option<String>,
 }
 
 /// What can be remembered: in the process as it is, in Redis as JSON.
@@ -46,17 +52,20 @@ impl Cache {
         Self::Local(LocalCache::default())
     }
 
-    /// A cache that all nodes on this Redis share.
+    /// A cache that all nodes on this Redis share, and what its bus has to tell it before anything is remembered nearer
+    /// than there.
     #[must_use]
-    pub fn shared(link: Arc<Link>, prefix: &str, random: &Random) -> Self {
-        Self::Redis(RedisCache::new(link, prefix, random))
+    pub fn shared(link: Arc<Link>, prefix: &str, random: &Random) -> (Self, Arc<Hearing>) {
+        let cache = RedisCache::new(link, prefix, random);
+        let hearing = Arc::clone(cache.hearing());
+        (Self::Redis(cache), hearing)
     }
 
     /// The value under a key, if it is remembered and still fits its type.
     pub async fn get<T: Value>(&self, key: &Key<T>) -> Option<T> {
-        match self {
-            Self::Local(cache) => cache.get(key),
-            Self::Redis(_) => self.get_many(std::slice::from_ref(key)).await.pop().flatten(),
+        match self.get_own(key) {
+            Some(value) => Some(value),
+            None => self.get_many(std::slice::from_ref(key)).await.pop().flatten(),
         }
     }
 
@@ -64,19 +73,18 @@ impl Cache {
     pub async fn get_many<T: Value>(&self, keys: &[Key<T>]) -> Vec<Option<T>> {
         match self {
             Self::Local(cache) => keys.iter().map(|key| cache.get(key)).collect(),
-            Self::Redis(cache) => {
-                let values = cache.get_many(keys).await;
-                values.into_iter().map(|value| serde_json::from_slice(&value?).ok()).collect()
-            }
+            Self::Redis(cache) => cache.get_many(keys).await,
         }
     }
 
     /// Says that these values are about to be read where they come from, and may be remembered then.
     pub async fn reserve<T>(&self, keys: &[Key<T>]) -> Reservation {
-        match self {
-            Self::Local(cache) => Reservation::Local(cache.deletions()),
-            Self::Redis(cache) => Reservation::Redis(cache.reserve(keys).await),
-        }
+        let Reservation { seen, .. } = self.reserve_own();
+        let mark = match self {
+            Self::Local(_) => None,
+            Self::Redis(cache) => Some(cache.reserve(keys).await),
+        };
+        Reservation { seen, mark }
     }
 
     /// Remembers a value for so long, unless it has been deleted since it was reserved: what was read before it changed
@@ -89,14 +97,44 @@ impl Cache {
     pub async fn set_many<T: Value>(&self, values: &[(&Key<T>, &T)], lifetime: Duration, reservation: &Reservation) {
         // A value of ours always has a JSON form; one that had none would merely not be remembered.
         let json = values.iter().filter_map(|(key, value)| Some((*key, *value, serde_json::to_vec(value).ok()?)));
-        match (self, reservation) {
-            (Self::Local(cache), Reservation::Local(seen)) => {
-                json.for_each(|(key, value, json)| cache.set(key, value, json.len(), lifetime, *seen));
-            }
-            (Self::Redis(cache), Reservation::Redis(mark)) if !values.is_empty() => {
-                cache.set_many(json.map(|(key, _, json)| (key.name(), json)).collect(), lifetime, mark).await;
-            }
-            _ => {}
+        let json: Vec<_> = json.collect();
+        for (key, value, json) in &json {
+            self.set_own(key, *value, json.len(), lifetime, reservation);
+        }
+        if let (Self::Redis(cache), Some(mark)) = (self, &reservation.mark)
+            && !json.is_empty()
+        {
+            cache.set_many(json.into_iter().map(|(key, _, json)| (key.name(), json)).collect(), lifetime, mark).await;
+        }
+    }
+
+    /// The value under a key, if this process remembers it.
+    #[must_use]
+    pub fn get_own<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
+        match self {
+            Self::Local(cache) => cache.get(key),
+            Self::Redis(cache) => cache.get_near(key),
+        }
+    }
+
+    /// The same as [`Cache::reserve`] for what will be remembered in this process alone.
+    #[must_use]
+    pub fn reserve_own(&self) -> Reservation {
+        Reservation { seen: self.own().deletions(), mark: None }
+    }
+
+    /// The same as [`Cache::set`] for what must not leave this process; `bytes` is about the memory that it holds.
+    pub fn set_own<T: Clone + Send + Sync + 'static>(
+        &self,
+        key: &Key<T>,
+        value: &T,
+        bytes: usize,
+        lifetime: Duration,
+        reservation: &Reservation,
+    ) {
+        match self {
+            Self::Local(cache) => cache.set(key, value, bytes, lifetime, reservation.seen),
+            Self::Redis(cache) => cache.set_near(key, value, bytes, lifetime, reservation.seen),
         }
     }
 
@@ -109,27 +147,40 @@ impl Cache {
         }
     }
 
-    /// Forgets a value.
+    /// Forgets a value here and in Redis; other nodes may go on with it for the nearer share of its lifetime.
     pub async fn delete<T>(&self, key: &Key<T>) {
         match self {
-            Self::Local(cache) => cache.delete(key),
-            Self::Redis(cache) => cache.delete(key).await,
+            Self::Local(cache) => cache.forget(&[Forgotten::One(key.name())]),
+            Self::Redis(cache) => cache.delete(key.name()).await,
         }
     }
 
-    /// Forgets all values of one owner. In Redis that takes a look at the name of every key there is: for rare occasions.
-    pub async fn delete_group(&self, group: &Group) {
+    /// Forgets values on every node, together.
+    pub async fn forget(&self, names: &[Name]) -> Forgetting {
         match self {
-            Self::Local(cache) => cache.delete_group(group),
-            Self::Redis(cache) => cache.delete_group(group).await,
+            Self::Local(cache) => {
+                cache.forget(&names.iter().copied().map(Forgotten::One).collect::<Vec<_>>());
+                Forgetting::done()
+            }
+            Self::Redis(cache) => cache.forget(names).await,
         }
     }
 
-    /// Forgets what only this process remembers; what nodes share is kept right by whoever changes it.
-    pub fn forget_own(&self) {
-        if let Self::Local(cache) = self {
-            cache.clear();
+    /// The same of all values of one owner. In Redis that takes a look at the name of every key there is: for rare
+    /// occasions.
+    pub async fn forget_group(&self, group: Group) -> Forgetting {
+        match self {
+            Self::Local(cache) => {
+                cache.forget(&[Forgotten::All(group)]);
+                Forgetting::done()
+            }
+            Self::Redis(cache) => cache.forget_group(group).await,
         }
+    }
+
+    /// Forgets all that this process remembers; what nodes share is kept right by whoever changes it.
+    pub fn forget_own(&self) {
+        self.own().clear();
     }
 
     /// Whether the cache answers, and if not, why.
@@ -139,23 +190,53 @@ impl Cache {
             Self::Redis(cache) => cache.ping().await.map_err(|away| away.to_string()),
         }
     }
+
+    fn own(&self) -> &LocalCache {
+        match self {
+            Self::Local(cache) => cache,
+            Self::Redis(cache) => cache.copy(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::config;
+
+    fn key<T>(n: u128) -> Key<T> {
+        Key::new(Kind::User, Uuid::from_u128(n))
+    }
+
+    fn owned(n: u128) -> Group {
+        Group::new(Kind::Session, Uuid::from_u128(n))
+    }
+
+    fn of(group: Group, n: u128) -> Key<u128> {
+        Key::of(group, Uuid::from_u128(n))
+    }
 
     async fn put<T: Value>(cache: &Cache, key: &Key<T>, value: &T, lifetime: Duration) {
         let reservation = cache.reserve(std::slice::from_ref(key)).await;
         cache.set(key, value, lifetime, &reservation).await;
     }
 
+    /// Waits until nothing stands under a key.
+    async fn ends<T: Value>(cache: &Cache, key: &Key<T>) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
+        while cache.get(key).await.is_some() {
+            assert!(tokio::time::Instant::now() < deadline, "outlived its time");
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// What was read before it changed does not come back after it.
     async fn reserves(cache: &Cache) {
-        let [read, other] = [6, 7].map(|n: u32| Key::<u32>::new("test", n));
+        let [read, other] = [6, 7].map(key::<u32>);
         let long = Duration::from_mins(1);
-        let before = cache.reserve(&[read.clone(), other.clone()]).await;
+        let before = cache.reserve(&[read, other]).await;
         assert_eq!(cache.get(&read).await, None, "a place is no value");
         cache.delete(&read).await;
         cache.set_many(&[(&read, &1), (&other, &3)], long, &before).await;
@@ -163,24 +244,27 @@ mod tests {
         put(cache, &read, &2, long).await;
         cache.set(&read, &1, long, &before).await;
         assert_eq!(cache.get(&read).await, Some(2));
-        let group = Group::new("reserved", 1);
-        let key = Key::<u32>::of(&group, 1);
-        let before = cache.reserve(std::slice::from_ref(&key)).await;
-        cache.delete_group(&group).await;
-        cache.set(&key, &1, long, &before).await;
-        assert_eq!(cache.get(&key).await, None);
+        let before = cache.reserve(&[read]).await;
+        drop(cache.forget(&[read.name(), other.name()]).await);
+        cache.set(&read, &1, long, &before).await;
+        assert_eq!(cache.get_many(&[read, other]).await, [None, None]);
+        let of_group = of(owned(9), 1);
+        let before = cache.reserve(&[of_group]).await;
+        drop(cache.forget_group(owned(9)).await);
+        cache.set(&of_group, &1, long, &before).await;
+        assert_eq!(cache.get(&of_group).await, None);
     }
 
     /// What every variant does alike. `QV_TEST_REDIS_URL` names a Redis to run it on as well.
     async fn conforms(cache: Cache) {
-        let [one, two] = [1, 2].map(|n: u32| Key::<Vec<u32>>::new("test", n));
+        let [one, two] = [1, 2].map(key::<Vec<u32>>);
         let long = Duration::from_mins(1);
         assert_eq!(cache.get(&one).await, None);
         put(&cache, &one, &vec![1, 2], long).await;
         assert_eq!(cache.get(&one).await, Some(vec![1, 2]));
-        assert_eq!(cache.get_many(&[two.clone(), one.clone()]).await, [None, Some(vec![1, 2])]);
-        assert_eq!(cache.get_many::<Vec<u32>>(&[]).await, []);
-        assert_eq!(cache.get(&Key::<String>::new("test", 1)).await, None, "of another type");
+        assert_eq!(cache.get_many(&[two, one]).await, [None, Some(vec![1, 2])]);
+        assert_eq!(cache.get_many::<Vec<u32>>(&[]).await, Vec::<Option<_>>::new());
+        assert_eq!(cache.get(&key::<String>(1)).await, None, "of another type");
         cache.delete(&one).await;
         put(&cache, &one, &vec![3], long).await;
         assert_eq!(cache.get(&one).await, Some(vec![3]));
@@ -188,11 +272,7 @@ mod tests {
         cache.delete(&two).await;
         assert_eq!(cache.get(&one).await, None);
         put(&cache, &two, &vec![4], Duration::from_millis(20)).await;
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-        while cache.get(&two).await.is_some() {
-            assert!(tokio::time::Instant::now() < deadline, "outlived its time");
-            tokio::task::yield_now().await;
-        }
+        ends(&cache, &two).await;
         reserves(&cache).await;
         extends(&cache).await;
         groups(&cache).await;
@@ -200,7 +280,7 @@ mod tests {
     }
 
     async fn extends(cache: &Cache) {
-        let [kept, gone, never] = [3, 4, 5].map(|n: u32| Key::<u32>::new("test", n));
+        let [kept, gone, never] = [3, 4, 5].map(key::<u32>);
         let (short, long) = (Duration::from_millis(50), Duration::from_mins(1));
         for key in [&kept, &gone] {
             put(cache, key, &7, short).await;
@@ -208,68 +288,113 @@ mod tests {
         for key in [&kept, &never] {
             cache.extend(key, long).await;
         }
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-        while cache.get(&gone).await.is_some() {
-            assert!(tokio::time::Instant::now() < deadline, "outlived its time");
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(cache.get_many(&[kept.clone(), never]).await, [Some(7), None]);
+        ends(cache, &gone).await;
+        assert_eq!(cache.get_many(&[kept, never]).await, [Some(7), None]);
         cache.extend(&kept, short).await;
-        while cache.get(&kept).await.is_some() {
-            assert!(tokio::time::Instant::now() < deadline, "outlived its time");
-            tokio::task::yield_now().await;
-        }
+        ends(cache, &kept).await;
     }
 
     async fn groups(cache: &Cache) {
-        // Names that a pattern could take for more than they are.
-        let owners = ["a*", "ab", "a[b]", "a?"].map(|owner| Group::new("owned", owner));
-        let keys = |group: &Group| [1, 2].map(|n: u32| Key::<u32>::of(group, n));
-        for (key, n) in owners.iter().flat_map(keys).zip(0..) {
+        let owners = [1, 2, 3, 4].map(owned);
+        let keys = |group: Group| [1, 2].map(|n| of(group, n));
+        for (key, n) in owners.into_iter().flat_map(keys).zip(0..) {
             put(cache, &key, &n, Duration::from_mins(1)).await;
         }
         // More of them than one step of a scan looks at.
-        let crowd = Group::new("owned", "crowd");
+        let crowd = owned(5);
         for n in 0..3000 {
-            put(cache, &Key::of(&crowd, n), &n, Duration::from_mins(1)).await;
+            put(cache, &of(crowd, n), &n, Duration::from_mins(1)).await;
         }
-        cache.delete_group(&owners[0]).await;
-        cache.delete_group(&crowd).await;
-        let left = cache.get_many(&owners.iter().flat_map(keys).collect::<Vec<_>>()).await;
+        drop(cache.forget_group(owners[0]).await);
+        drop(cache.forget_group(crowd).await);
+        let left = cache.get_many(&owners.into_iter().flat_map(keys).collect::<Vec<_>>()).await;
         assert_eq!(left, [None, None, Some(2), Some(3), Some(4), Some(5), Some(6), Some(7)]);
-        let crowd: Vec<Key<u32>> = (0..3000).map(|n| Key::of(&crowd, n)).collect();
+        let crowd: Vec<_> = (0..3000).map(|n| of(crowd, n)).collect();
         assert!(cache.get_many(&crowd).await.iter().all(Option::is_none));
     }
 
-    fn at(url: &str, command_timeout_ms: u64) -> Cache {
+    /// A node of an installation, whose prefix could be taken for a pattern.
+    fn at(url: &str, installation: &str, command_timeout_ms: u64) -> (Cache, Arc<Hearing>, Arc<Link>) {
         let settings = config::Redis { url: url.into(), prefix: String::new(), command_timeout_ms };
-        Cache::shared(Link::open(&settings).unwrap(), &format!("test-{}:", std::process::id()), &Random::System)
+        let (link, prefix) =
+            (Link::open(&settings).unwrap(), format!("test-[a]*?-{}-{installation}:", std::process::id()));
+        let (cache, hearing) = Cache::shared(Arc::clone(&link), &prefix, &Random::System);
+        (cache, hearing, link)
+    }
+
+    /// Holds the lease of a node that need not listen to others.
+    async fn hold(url: &str, hearing: &Arc<Hearing>) {
+        let client = ::redis::Client::open(url).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        hearing.begin();
+        hearing.renew(&mut connection).await.unwrap();
+        let hearing = Arc::clone(hearing);
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(50));
+            while hearing.renew(&mut connection).await.is_ok() {
+                ticks.tick().await;
+            }
+        });
     }
 
     #[tokio::test]
     async fn the_local_cache_conforms() {
         let cache = Cache::local();
         conforms(cache.clone()).await;
-        let key = Key::<u32>::new("test", 1);
-        put(&cache, &key, &1, Duration::from_mins(1)).await;
+        put(&cache, &key(1), &1, Duration::from_mins(1)).await;
         cache.forget_own();
-        assert_eq!(cache.get(&key).await, None);
+        assert_eq!(cache.get(&key::<i32>(1)).await, None);
     }
 
     #[tokio::test]
     async fn the_shared_cache_conforms() {
         // The embedded run has no Redis; `tests/run` makes the clustered one with it.
         let Ok(url) = std::env::var("QV_TEST_REDIS_URL") else { return };
-        conforms(at(&url, 2000)).await;
+        let (cache, ..) = at(&url, "shared", 2000);
+        conforms(cache).await;
+    }
+
+    #[tokio::test]
+    async fn the_shared_cache_with_a_copy_near_at_hand_conforms() {
+        let Ok(url) = std::env::var("QV_TEST_REDIS_URL") else { return };
+        let (cache, hearing, _) = at(&url, "near", 2000);
+        hold(&url, &hearing).await;
+        conforms(cache).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_read_in_redis_is_near_until_the_lease_is_lost_or_another_node_says_so() {
+        let Ok(url) = std::env::var("QV_TEST_REDIS_URL") else { return };
+        let ((here, hearing, link), (there, ..)) = (at(&url, "read", 2000), at(&url, "read", 2000));
+        hold(&url, &hearing).await;
+        let (one, long) = (key::<u32>(1), Duration::from_mins(1));
+        put(&there, &one, &1, long).await;
+        assert_eq!((here.get_own(&one), there.get_own(&one)), (None, None), "without a lease nothing is near");
+        assert_eq!(here.get(&one).await, Some(1));
+        let asked = link.command_count();
+        assert_eq!((here.get(&one).await, here.get_own(&one)), (Some(1), Some(1)));
+        assert_eq!(link.command_count(), asked);
+
+        let said = hearing.hear(&hearing.channels()[0], &format!("7 3 {}", Forgotten::One(one.name())));
+        let said = said.expect("a confirmation");
+        assert_eq!((said.channel.ends_with("bus:forgotten:7"), here.get_own(&one)), (true, None));
+        assert_eq!(*said.text, format!("{} 3", hearing.node()));
+
+        assert_eq!(here.get(&one).await, Some(1));
+        hearing.hear(&hearing.channels()[0], "7 4 something-unknown").expect("a confirmation");
+        assert_eq!(here.get_own(&one), None, "what is not understood means all");
+        assert_eq!(here.get(&one).await, Some(1));
+        hearing.lose();
+        assert_eq!(here.get_own(&one), None);
     }
 
     #[tokio::test]
     async fn an_absent_redis_is_a_miss() {
-        let cache = at("redis://127.0.0.1:1", 50);
-        let key = Key::<u32>::new("test", 1);
+        let (cache, ..) = at("redis://127.0.0.1:1", "absent", 50);
+        let key = key::<u32>(1);
         put(&cache, &key, &1, Duration::from_secs(1)).await;
         cache.extend(&key, Duration::from_secs(1)).await;
-        assert_eq!(cache.get_many(&[key.clone(), key]).await, [None, None]);
+        assert_eq!(cache.get_many(&[key, key]).await, [None, None]);
         assert!(cache.ping().await.is_err());
     }
 }

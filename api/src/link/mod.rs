@@ -1,10 +1,14 @@
 //! The node's way to Redis for commands: every one bounded in time, none tried while Redis is known to be away.
 
 mod breaker;
+pub mod hearing;
 
 use std::{
     future::Future,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -31,6 +35,7 @@ pub struct Link {
     patience: Duration,
     origin: Instant,
     breaker: Breaker,
+    asked: AtomicU64,
 }
 
 impl Link {
@@ -40,7 +45,13 @@ impl Link {
         let patience = Duration::from_millis(settings.command_timeout_ms);
         let connection = connect(&client, patience).map_err(|error| error.to_string())?;
         let (connection, origin, breaker) = (RwLock::new(connection), Instant::now(), Breaker::default());
-        Ok(Arc::new(Self { client, connection, patience, origin, breaker }))
+        Ok(Arc::new(Self { client, connection, patience, origin, breaker, asked: AtomicU64::new(0) }))
+    }
+
+    /// How often Redis has been asked; tests hold this against what a request should need.
+    #[must_use]
+    pub fn command_count(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Runs a command, or says at once that Redis is away.
@@ -48,6 +59,7 @@ impl Link {
     where
         F: Future<Output = RedisResult<T>>,
     {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         if !self.breaker.admits(self.origin.elapsed()) {
             return Err(Away("it has not for a while".to_owned()));
         }

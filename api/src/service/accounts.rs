@@ -10,6 +10,7 @@ use super::{
     users,
 };
 use crate::{
+    cache::{Key, Kind},
     crypto::password,
     domain::{Account, Email, Role, TokenPurpose, UserId, Username},
     store::{
@@ -98,10 +99,18 @@ pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
     Ok(grant)
 }
 
-/// What the caller may see of the own account.
+/// What the caller may see of the own account, remembered in this process alone: an address stands nowhere else.
 pub async fn own(op: &Operation) -> Result<Account, Error> {
-    let account = store::accounts::find(op.backend.store.db(), op.viewer()?.user_id).await?;
-    account.ok_or(Error::NotFound("user"))
+    let (cache, id) = (&op.backend.cache, op.viewer()?.user_id);
+    let key = key(id);
+    if let Some(account) = cache.get_own(&key) {
+        return Ok(account);
+    }
+    let reservation = cache.reserve_own();
+    let account = store::accounts::find(op.backend.store.db(), id).await?.ok_or(Error::NotFound("user"))?;
+    let bytes = account.email.len() + account.key_vault.as_ref().map_or(0, Vec::len);
+    cache.set_own(&key, &account, bytes, op.backend.user_cache_lifetime(), &reservation);
+    Ok(account)
 }
 
 /// Gives the caller's account another password and ends its other sessions.
@@ -156,7 +165,17 @@ pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
     store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", &id)]).await?;
     tx.commit().await?;
     sessions::forget_all(&op.backend, id).await;
+    changed(op, id).await;
     Ok(())
+}
+
+/// What follows each committed change that only the owner sees: no node shows the account as it was.
+pub(super) async fn changed(op: &Operation, id: UserId) {
+    op.backend.cache.forget(&[key(id).name()]).await.everywhere().await;
+}
+
+pub(super) fn key(id: UserId) -> Key<Account> {
+    Key::new(Kind::Account, id.0)
 }
 
 /// The account of this name, for an operator.

@@ -34,6 +34,7 @@ pub struct Backend {
     /// The settings.
     pub config: Config,
     pub(super) store: Store,
+    link: Option<Arc<Link>>,
     pub(super) cache: Cache,
     pub(super) bus: Bus,
     pub(super) limiter: Limiter,
@@ -64,16 +65,13 @@ impl Backend {
         let store = Store::open(&config.database_url(), &config.database).await.map_err(|error| stop(&error))?;
         let redis = |cause| StartError(format!("QUANTUMVAULT__REDIS__URL cannot be used ({cause}): correct it"));
         let (prefix, nodes) = (&config.redis.prefix, config.rate_limits.nodes);
-        let (cache, bus, limiter) = if config.redis.is_set() {
+        let (link, cache, bus, limiter) = if config.redis.is_set() {
             let link = Link::open(&config.redis).map_err(redis)?;
             let limiter = Limiter::Redis(Box::new(Shared::new(Arc::clone(&link), prefix, nodes)));
-            (
-                Cache::shared(link, prefix, &source.random),
-                Bus::shared(&config.redis, &source.random).map_err(redis)?,
-                limiter,
-            )
+            let (cache, hearing) = Cache::shared(Arc::clone(&link), prefix, &source.random);
+            (Some(link), cache, Bus::shared(&config.redis, hearing).map_err(redis)?, limiter)
         } else {
-            (Cache::local(), Bus::local(), Limiter::Local(Local::default()))
+            (None, Cache::local(), Bus::local(), Limiter::Local(Local::default()))
         };
         let passwords = Passwords::new(&config.passwords, source.random.clone()).map_err(|error| {
             StartError(format!("QUANTUMVAULT__PASSWORDS__* cannot be used ({error}): correct them"))
@@ -101,6 +99,7 @@ impl Backend {
             costs: Local::default(),
             figures: Figures::new(node(&config)),
             metric_turn: Mutex::default(),
+            link,
             cache,
             bus,
             limiter,
@@ -121,6 +120,12 @@ impl Backend {
     #[must_use]
     pub fn statement_count(&self) -> u64 {
         self.store.statement_count()
+    }
+
+    /// How often Redis has been asked so far; tests hold it against what a request should need.
+    #[must_use]
+    pub fn redis_command_count(&self) -> u64 {
+        self.link.as_ref().map_or(0, |link| link.command_count())
     }
 
     /// The streams that listen for news; tests hold it against what clients have open.

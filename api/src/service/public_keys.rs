@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Error, Operation, limits, users};
+use super::{Error, Operation, accounts, limits, users};
 use crate::{
     crypto::public_keys,
     domain::{UserId, account::KEY_VAULT_MAX_BYTES},
@@ -69,6 +69,8 @@ pub async fn update(op: &Operation, keys: NewKeys) -> Result<UserId, Error> {
     tx.commit().await?;
     if are_new {
         users::changed(op, id).await;
+    } else {
+        accounts::changed(op, id).await;
     }
     Ok(id)
 }

@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{Backend, Connection, Error, Operation};
 use crate::{
-    cache::{Group, Key},
+    cache::{Group, Key, Kind},
     crypto::{Claims, TokenError, access_token, token},
     domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
     store::{self, Transaction, sessions::TokenDigests},
@@ -76,6 +76,7 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
         Some(alive) => {
             if alive.unconfirmed.is_some_and(|unconfirmed| unconfirmed == digest) {
                 store::sessions::confirm(backend.store.db(), claims.session_id(), &digest).await?;
+                // A node that still remembers it as it was confirms once more, which changes nothing.
                 backend.cache.delete(&key(claims.user_id(), claims.session_id())).await;
             }
             Ok(viewer(alive.role))
@@ -260,10 +261,10 @@ async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Opti
 }
 
 fn key(user_id: UserId, id: SessionId) -> Key<Alive> {
-    Key::of(&all_of(user_id), id)
+    Key::of(all_of(user_id), id.0)
 }
 
 /// The sessions of a user, as far as they are remembered.
 fn all_of(user_id: UserId) -> Group {
-    Group::new("session", user_id)
+    Group::new(Kind::Session, user_id.0)
 }

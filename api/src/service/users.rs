@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Connection, Error, Operation, user_changes};
+use super::{Connection, Error, Operation, accounts, user_changes};
 use crate::{
-    cache::Key,
+    cache::{Key, Kind},
     crypto::fingerprint,
     domain::{Email, PageArguments, PqcKey, PublicKeys, Role, User, UserId, Username, UsernamePrefix},
     store,
@@ -93,12 +93,13 @@ pub async fn list(op: &Operation, search: Option<&str>, arguments: &PageArgument
     Ok(Connection::of(&list, slice, |user| user.username.clone()))
 }
 
-/// What follows each committed change to a user: nobody is shown the user as it was, and its followers hear of it.
+/// What follows each committed change to a user: nobody is shown the user as it was, on any node, and its followers
+/// hear of it.
 pub(super) async fn changed(op: &Operation, id: UserId) {
-    op.backend.cache.delete(&key(id)).await;
+    op.backend.cache.forget(&[key(id).name(), accounts::key(id).name()]).await.everywhere().await;
     user_changes::announce(&op.backend, id).await;
 }
 
 fn key(id: UserId) -> Key<User> {
-    Key::new("user", id)
+    Key::new(Kind::User, id.0)
 }

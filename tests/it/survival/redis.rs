@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use qv_tests::{node_process::NodeProcess, patience::until, proxy::Proxy, servers::Backing, world::World};
+use qv_tests::{node_process::NodeProcess, operation, patience::until, proxy::Proxy, servers::Backing, world::World};
+use serde_json::Value;
 
 use super::Pair;
 
@@ -28,6 +29,8 @@ impl Trial {
         let settings = [
             ("REDIS__URL", url.as_str()),
             ("RATE_LIMITS__ENABLED", "true"),
+            ("RATE_LIMITS__LOGIN_BY_ADDRESS__BURST", "100"),
+            ("RATE_LIMITS__LOGIN_BY_ACCOUNT__BURST", "100"),
             // Only hints, and what makes up for their absence, may tell a feed that there is news.
             ("FEED__POLL_SECONDS", "3600"),
         ];
@@ -37,6 +40,16 @@ impl Trial {
         let trial = Self { redis, path, nodes, pair, _world: world };
         trial.is_subscribed().await;
         Some(trial)
+    }
+
+    /// A session that was just used at one node ends at the other, and is refused at the first in the next request.
+    async fn revokes(&mut self, harm: impl AsyncFnOnce(&mut Self)) {
+        let device = self.nodes[0].client().login("bob").await;
+        let elsewhere = device.at(self.nodes[1].address);
+        assert_eq!((elsewhere.refusal().await, elsewhere.refusal().await), (None, None));
+        harm(self).await;
+        device.run(operation!("logout"), Value::Null).await.data();
+        assert_eq!(elsewhere.refusal().await.as_deref(), Some("REVOKED"));
     }
 
     async fn goes_on(&mut self) {
@@ -111,5 +124,24 @@ async fn only_the_listening_connections_may_drop() {
         trial.pair.passes().await;
         trial.is_subscribed().await;
     }
+    trial.heals().await;
+}
+
+#[tokio::test]
+async fn a_revocation_holds_at_once_whatever_becomes_of_redis() {
+    let Some(mut trial) = Trial::begin().await else { return };
+    for _ in 0..10 {
+        trial.revokes(async |trial| drop(trial.redis.run("CLIENT KILL TYPE pubsub").await)).await;
+    }
+    trial.is_subscribed().await;
+    trial.revokes(async |trial| drop(trial.redis.run("FLUSHALL").await)).await;
+    trial.revokes(async |trial| trial.path.silence_old()).await;
+    trial.is_subscribed().await;
+    trial.revokes(async |trial| trial.redis.pause()).await;
+    trial.redis.resume();
+    trial.is_subscribed().await;
+    trial.revokes(async |trial| trial.redis.stop("KILL").await).await;
+    trial.revokes(async |_| {}).await;
+    trial.redis.start().await;
     trial.heals().await;
 }

@@ -47,7 +47,8 @@ pub async fn refresh(op: &Operation, parent: SecretString) -> Result<Grant, Erro
         return Err(refuse(AuthenticationReason::Revoked));
     };
     tx.commit().await?;
-    backend.cache.delete(&key(user_id, id)).await;
+    // On all nodes, so that whichever sees the new access token first notes that it is in use.
+    backend.cache.forget(&[key(user_id, id).name()]).await.everywhere().await;
     backend.bus.publish(Topic::Sessions(user_id));
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
     let ended = Vec::new();

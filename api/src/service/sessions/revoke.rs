@@ -3,7 +3,7 @@
 use super::{all_of, key};
 use crate::{
     domain::{SessionId, UserId, event::Topic},
-    service::{Backend, Error, Operation},
+    service::{Backend, Error, Operation, accounts},
     store::{self, Transaction},
 };
 
@@ -61,18 +61,20 @@ pub(super) async fn end_many(
     Ok(ended)
 }
 
-/// Makes what has been committed hold on every node: requests are refused, sockets close, other devices hear of it.
+/// Makes what has been committed hold on every node before it returns: requests are refused, sockets close, other
+/// devices hear of it. The account goes with it: a sign-in shows there.
 pub(in crate::service) async fn announce(backend: &Backend, user_id: UserId, ended: &[SessionId]) {
-    for id in ended {
-        backend.cache.delete(&key(user_id, *id)).await;
-        backend.bus.publish(Topic::Session(*id));
-    }
-    backend.bus.publish(Topic::Sessions(user_id));
+    let names: Vec<_> =
+        ended.iter().map(|id| key(user_id, *id).name()).chain([accounts::key(user_id).name()]).collect();
+    let forgetting = backend.cache.forget(&names).await;
+    // Whoever hears of it asks the database, and need not wait for the slowest node.
+    backend.bus.publish_all(ended.iter().copied().map(Topic::Session).chain([Topic::Sessions(user_id)]));
+    forgetting.everywhere().await;
 }
 
 /// Makes every node look again at what the user's sessions may do.
 pub(in crate::service) async fn forget_all(backend: &Backend, user_id: UserId) {
-    backend.cache.delete_group(&all_of(user_id)).await;
+    backend.cache.forget_group(all_of(user_id)).await.everywhere().await;
 }
 
 async fn record(
