@@ -13,6 +13,8 @@ pub enum Kind {
     User,
     /// An account as its owner sees it.
     Account,
+    /// The conversation of two users, which there always is once there is one.
+    Conversation,
 }
 
 /// Names a cached `T`; made and compared without a text, because every request does.
@@ -94,6 +96,7 @@ impl fmt::Display for Kind {
             Self::Session => "session",
             Self::User => "user",
             Self::Account => "account",
+            Self::Conversation => "conversation",
         })
     }
 }
@@ -128,7 +131,7 @@ impl FromStr for Forgotten {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let mut parts = text.splitn(3, ':');
-        let kinds = [Kind::Session, Kind::User, Kind::Account];
+        let kinds = [Kind::Session, Kind::User, Kind::Account, Kind::Conversation];
         let kind = parts.next().and_then(|part| kinds.into_iter().find(|kind| kind.to_string() == part)).ok_or(())?;
         let owner = parts.next().ok_or(())?.parse().map_err(drop)?;
         Ok(match parts.next() {

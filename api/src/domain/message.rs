@@ -50,6 +50,8 @@ pub struct InboxLine {
     pub place: i64,
     /// The conversation.
     pub conversation: Conversation,
+    /// Its newest message, if it was read along.
+    pub last_message: Option<Message>,
 }
 
 /// What an event of the feed says.

@@ -1,12 +1,9 @@
 //! Relay connections, one generic shape for every list.
 
-use super::{
-    conversation::Seen,
-    written::{Field, Shown, Written, leaf, object},
-};
+use super::written::{Field, Shown, Written, leaf, object};
 use crate::{
     domain::{self, PageArguments},
-    service::{self, Cursor, Edge},
+    service::{self, Cursor, Edge, conversations::Known},
 };
 
 /// One page of a list.
@@ -34,7 +31,7 @@ macro_rules! items {
 items! {
     domain::User: "UserConnection", "UserEdge";
     domain::Message: "MessageConnection", "MessageEdge";
-    Seen: "ConversationConnection", "ConversationEdge";
+    Known: "ConversationConnection", "ConversationEdge";
     domain::Session: "SessionConnection", "SessionEdge";
     domain::AuditLog: "AuditLogConnection", "AuditLogEdge";
     domain::AdminUser: "AdminUserConnection", "AdminUserEdge";

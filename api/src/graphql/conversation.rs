@@ -10,21 +10,14 @@ use super::{
     written::{Entry, Field, Outcome, Shown, Writer, Written, leaf, lookup, object},
 };
 use crate::{
-    domain::{self, ConversationId, UserId},
-    service,
+    domain,
+    service::{self, conversations::Known},
 };
 
 /// The exchange of messages with one other user, as the caller sees it.
-pub(super) type Conversation = Shown<Seen>;
+pub(super) type Conversation = Shown<Known>;
 
-/// A conversation, and as much of the caller's share in it as has been read.
-pub(super) struct Seen {
-    id: ConversationId,
-    peer_id: UserId,
-    share: Option<domain::Conversation>,
-}
-
-impl Written for Seen {
+impl Written for Known {
     const NAME: &'static str = "Conversation";
     const DESCRIPTION: &'static str = "The exchange of messages with one other user, as the caller sees it.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -35,12 +28,13 @@ impl Written for Seen {
         object::<_, Option<Message>>(
             "lastMessage",
             "The newest message; null when the caller has deleted them all.",
-            |it: &Self, entry, out| {
-                it.share(out, entry, |out, share| out.linked_or_null(share.last_message_id.as_ref(), entry))
+            |it: &Self, entry, out| match &it.last_message {
+                Some(message) => out.object_or_null(Some(message), entry),
+                None => share(it, entry, out, |out, share| out.linked_or_null(share.last_message_id.as_ref(), entry)),
             },
         ),
         lookup::<_, i64>("unreadCount", "Messages to the caller that are not marked read.", |it: &Self, entry, out| {
-            it.share(out, entry, |out, share| {
+            share(it, entry, out, |out, share| {
                 out.json(&share.unread_count);
                 Ok(())
             })
@@ -64,31 +58,15 @@ impl Written for Seen {
     ];
 }
 
-impl Seen {
-    /// A conversation that is known to be there and has not been read.
-    pub(super) fn known(id: ConversationId, peer_id: UserId) -> Self {
-        Self { id, peer_id, share: None }
-    }
-
-    pub(super) fn id(&self) -> ConversationId {
-        self.id
-    }
-
-    fn share<'a>(
-        &self,
-        out: &mut Writer<'a>,
-        entry: &Entry<'a>,
-        write: impl FnOnce(&mut Writer<'a>, &domain::Conversation) -> Outcome,
-    ) -> Outcome {
-        match &self.share {
-            Some(share) => write(out, share),
-            None => out.with(&self.id, entry, write),
-        }
-    }
-}
-
-impl From<domain::Conversation> for Seen {
-    fn from(share: domain::Conversation) -> Self {
-        Self { id: share.id, peer_id: share.peer_id, share: Some(share) }
+/// The caller's share in a conversation, which is loaded where it has not been read along.
+fn share<'a>(
+    it: &Known,
+    entry: &Entry<'a>,
+    out: &mut Writer<'a>,
+    write: impl FnOnce(&mut Writer<'a>, &domain::Conversation) -> Outcome,
+) -> Outcome {
+    match &it.share {
+        Some(share) => write(out, share),
+        None => out.with(&it.id, entry, write),
     }
 }

@@ -3,21 +3,12 @@
 use async_graphql::{Context, ID, Interface, Object};
 
 use super::{
-    admin::AdminUser,
-    audit::AuditLog,
-    conversation::{Conversation, Seen},
-    error::Result,
-    message::Message,
-    metric::PerformanceMetric,
-    passkey::Passkey,
-    scalars::parse_id,
-    scope::Scope,
-    session::Session,
-    user::User,
+    admin::AdminUser, audit::AuditLog, conversation::Conversation, error::Result, message::Message,
+    metric::PerformanceMetric, passkey::Passkey, scalars::parse_id, scope::Scope, session::Session, user::User,
 };
 use crate::{
     domain::{self, AdminUserId, NodeId, UserId},
-    service,
+    service::{self, conversations::Known},
 };
 
 /// Whatever has a global id.
@@ -50,7 +41,7 @@ macro_rules! identified {
 identified! {
     User: |it: &domain::User| it.id;
     Session: |it: &domain::Session| it.id;
-    Conversation: |it: &Seen| it.id();
+    Conversation: |it: &Known| it.id;
     Message: |it: &domain::Message| it.id;
     AuditLog: |it: &domain::AuditLog| it.id;
     AdminUser: |it: &domain::AdminUser| AdminUserId(it.user_id.0);

@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, Object};
 
 use super::{
     connection::{Connection, arguments},
-    conversation::{Conversation, Seen},
+    conversation::Conversation,
     error::Result,
     feed::MessageFeedPage,
     loaders::Own,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     domain::{self, Account, Timestamp},
-    service::{self, Error, users::Lookup},
+    service::{self, Error, conversations::Known, users::Lookup},
 };
 
 /// The signed-in caller, and what only the caller may see.
@@ -107,21 +107,24 @@ impl Viewer {
     /// The caller's conversations, the one with the latest message first.
     async fn conversations(
         &self,
+        ctx: &Context<'_>,
         #[graphql(desc = "How many from the latest on.")] first: Option<i32>,
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<Seen>> {
-        let conversations =
-            service::conversations::list(&self.scope.op, &arguments(first, after, last, before)).await?;
-        Ok(Connection::new(&self.scope, conversations.map(Seen::from)))
+    ) -> Result<Connection<Known>> {
+        let page = arguments(first, after, last, before);
+        let asked = ctx.look_ahead();
+        let items = [asked.field("nodes"), asked.field("edges").field("node")];
+        let with_messages = items.iter().any(|item| item.field("lastMessage").exists());
+        let conversations = service::conversations::list(&self.scope.op, &page, with_messages).await?;
+        Ok(Connection::new(&self.scope, conversations))
     }
 
     /// The conversation with another user, or with oneself; null before its first message.
     async fn conversation(&self, #[graphql(desc = "The other user's id.")] with: ID) -> Result<Option<Conversation>> {
-        let peer_id = parse_id("with", &with)?;
-        let known = service::conversations::id_with(&self.scope.op, peer_id).await?;
-        Ok(known.map(|id| Conversation::new(&self.scope, Seen::known(id, peer_id))))
+        let known = service::conversations::known_with(&self.scope.op, parse_id("with", &with)?).await?;
+        Ok(known.map(|conversation| Conversation::new(&self.scope, conversation)))
     }
 
     /// Messages to the caller that are not marked read, in all conversations together.

@@ -4,17 +4,38 @@ use std::collections::HashMap;
 
 use super::{Connection, Error, Operation};
 use crate::{
-    domain::{Conversation, ConversationId, PageArguments, UserId},
+    cache::{Group, Key, Kind},
+    domain::{Conversation, ConversationId, Message, PageArguments, UserId},
     store,
 };
 
 const LIST: &str = "conversations";
 
-/// The caller's inbox, the conversation of the latest message first.
-pub async fn list(op: &Operation, arguments: &PageArguments) -> Result<Connection<Conversation>, Error> {
+/// A conversation of the caller's, and what has been read of it.
+pub struct Known {
+    /// The same for both members.
+    pub id: ConversationId,
+    /// The other member.
+    pub peer_id: UserId,
+    /// The caller's share in it.
+    pub share: Option<Conversation>,
+    /// Its newest message.
+    pub last_message: Option<Message>,
+}
+
+impl From<Conversation> for Known {
+    fn from(share: Conversation) -> Self {
+        Self { id: share.id, peer_id: share.peer_id, share: Some(share), last_message: None }
+    }
+}
+
+/// The caller's inbox, the conversation of the latest message first, with these messages if they are asked for.
+pub async fn list(op: &Operation, arguments: &PageArguments, with_messages: bool) -> Result<Connection<Known>, Error> {
     let page = op.page(LIST, arguments)?;
-    let slice = store::conversations::list(op.backend.store.db(), op.viewer()?.user_id, &page).await?;
-    Ok(Connection::of(LIST, slice, |line| line.place).map(|line| line.conversation))
+    let (db, viewer) = (op.backend.store.db(), op.viewer()?.user_id);
+    let slice = store::conversations::list(db, viewer, &page, with_messages).await?;
+    let lines = Connection::of(LIST, slice, |line| line.place);
+    Ok(lines.map(|line| Known { last_message: line.last_message, ..line.conversation.into() }))
 }
 
 /// The messages to the caller that it has not marked read, in all conversations together.
@@ -23,9 +44,20 @@ pub async fn count_unread(op: &Operation) -> Result<i64, Error> {
     Ok(mailbox.map_or(0, |mailbox| mailbox.unread_count))
 }
 
-/// The id of the caller's conversation with a peer, if they have one.
-pub async fn id_with(op: &Operation, peer_id: UserId) -> Result<Option<ConversationId>, Error> {
-    Ok(find_with(op, peer_id).await?.map(|conversation| conversation.id))
+/// The caller's conversation with a peer, if they have one. Once they have it stays, so that it is remembered.
+pub async fn known_with(op: &Operation, peer_id: UserId) -> Result<Option<Known>, Error> {
+    let (cache, viewer) = (&op.backend.cache, op.viewer()?.user_id);
+    let key = Key::of(Group::new(Kind::Conversation, viewer.0), peer_id.0);
+    if let Some(id) = cache.get_own(&key) {
+        return Ok(Some(Known { id, peer_id, share: None, last_message: None }));
+    }
+    let reservation = cache.reserve_own();
+    let found = find_with(op, peer_id).await?;
+    if let Some(conversation) = &found {
+        let bytes = size_of::<ConversationId>();
+        cache.set_own(&key, &conversation.id, bytes, op.backend.user_cache_lifetime(), &reservation);
+    }
+    Ok(found.map(Known::from))
 }
 
 /// The caller's conversation with a peer, if they have one.

@@ -10,7 +10,11 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Error, messages::Stretch, page::descending};
+use super::{
+    Error,
+    messages::{self, Stretch},
+    page::descending,
+};
 use crate::domain::{Conversation, ConversationId, InboxLine, MessageId, Page, Slice, Timestamp, UserId};
 
 /// A conversation's next place for a message.
@@ -53,9 +57,16 @@ impl FromQueryResult for Listed {
             last_message_id: row.try_get_by_index::<Option<Uuid>>(2)?.map(MessageId),
             unread_count: row.try_get_by_index(3)?,
         };
-        Ok(Self(InboxLine { place: row.try_get_by_index(4)?, conversation }))
+        let last_message = match row.try_get_by_index::<Option<Uuid>>(MESSAGE_AT)? {
+            Some(_) => Some(messages::read(row, MESSAGE_AT)?),
+            None => None,
+        };
+        Ok(Self(InboxLine { place: row.try_get_by_index(4)?, conversation, last_message }))
     }
 }
+
+/// Where the columns of a line's newest message begin.
+const MESSAGE_AT: usize = 5;
 
 /// Takes the next place in the conversation of two users, if they have one.
 pub async fn advance(db: &impl ConnectionTrait, one: UserId, other: UserId) -> Result<Option<Place>, Error> {
@@ -153,12 +164,24 @@ pub async fn update(db: &impl ConnectionTrait, user_id: UserId, conversation: &C
     Ok(())
 }
 
-/// The user's inbox: the conversation of the latest message first.
-pub async fn list(db: &impl ConnectionTrait, user_id: UserId, page: &Page<i64>) -> Result<Slice<InboxLine>, Error> {
+/// The user's inbox: the conversation of the latest message first, with these messages if they are asked for.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    page: &Page<i64>,
+    with_messages: bool,
+) -> Result<Slice<InboxLine>, Error> {
     let (order, [below, above, limit]) = descending(page);
+    let (columns, join) = if with_messages {
+        let seen = messages::seen_by_first("m");
+        (messages::COLUMNS, format!("LEFT JOIN messages m ON m.id = c.last_message_id AND {seen}"))
+    } else {
+        ("NULL", String::new())
+    };
     let sql = format!(
-        "SELECT conversation_id, peer_id, last_message_id, unread_count, last_event FROM conversation_members
-         WHERE user_id = $1 AND last_event < $2 AND last_event > $3 ORDER BY last_event {order} LIMIT $4"
+        "SELECT c.conversation_id, c.peer_id, c.last_message_id, c.unread_count, c.last_event, {columns}
+         FROM conversation_members c {join}
+         WHERE c.user_id = $1 AND c.last_event < $2 AND c.last_event > $3 ORDER BY c.last_event {order} LIMIT $4"
     );
     let values = [user_id.0.into(), below, above, limit];
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);

@@ -41,8 +41,9 @@ struct CopyRow {
     deleted_by_recipient: bool,
 }
 
-/// What [`Listed`] reads, in its order.
-const COLUMNS: &str = "m.id, m.conversation_id, m.sequence, m.sender_id, m.recipient_id, m.client_message_id,
+/// What [`read`] reads, in its order.
+pub(super) const COLUMNS: &str =
+    "m.id, m.conversation_id, m.sequence, m.sender_id, m.recipient_id, m.client_message_id,
     m.encrypted_content, m.iv, m.created_at, m.read_at";
 
 /// A message of a page. Columns are read by their place: a page by their names costs a third more, and a text that is put
@@ -51,19 +52,24 @@ struct Listed(Message);
 
 impl FromQueryResult for Listed {
     fn from_query_result(row: &QueryResult, _: &str) -> Result<Self, DbErr> {
-        Ok(Self(Message {
-            id: MessageId(row.try_get_by_index(0)?),
-            conversation_id: ConversationId(row.try_get_by_index(1)?),
-            sequence: row.try_get_by_index(2)?,
-            sender_id: UserId(row.try_get_by_index(3)?),
-            recipient_id: UserId(row.try_get_by_index(4)?),
-            client_message_id: row.try_get_by_index(5)?,
-            encrypted_content: row.try_get_by_index(6)?,
-            iv: row.try_get_by_index(7)?,
-            created_at: row.try_get_by_index(8)?,
-            read_at: row.try_get_by_index(9)?,
-        }))
+        read(row, 0).map(Self)
     }
+}
+
+/// The message whose columns begin at a place.
+pub(super) fn read(row: &QueryResult, start: usize) -> Result<Message, DbErr> {
+    Ok(Message {
+        id: MessageId(row.try_get_by_index(start)?),
+        conversation_id: ConversationId(row.try_get_by_index(start + 1)?),
+        sequence: row.try_get_by_index(start + 2)?,
+        sender_id: UserId(row.try_get_by_index(start + 3)?),
+        recipient_id: UserId(row.try_get_by_index(start + 4)?),
+        client_message_id: row.try_get_by_index(start + 5)?,
+        encrypted_content: row.try_get_by_index(start + 6)?,
+        iv: row.try_get_by_index(start + 7)?,
+        created_at: row.try_get_by_index(start + 8)?,
+        read_at: row.try_get_by_index(start + 9)?,
+    })
 }
 
 /// The messages of a conversation behind one place, up to another.
@@ -251,7 +257,7 @@ pub async fn delete(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]
 }
 
 /// Whether the statement's first value may see the message.
-fn seen_by_first(it: &str) -> String {
+pub(super) fn seen_by_first(it: &str) -> String {
     format!(
         "({it}.sender_id = $1 AND NOT {it}.deleted_by_sender OR {it}.recipient_id = $1 AND NOT {it}.deleted_by_recipient)"
     )
