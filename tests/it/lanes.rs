@@ -1,11 +1,12 @@
 //! Connections of single statements: bounded, never reused behind a statement that did not end, replaced when they are gone.
 
-use std::{sync::Arc, task::Poll};
+use std::{sync::Arc, task::Poll, time::Duration};
 
 use futures_util::future::join_all;
 use quantumvault::store::{Error, Store, installation};
-use qv_tests::world::World;
+use qv_tests::{patience::until, world::World};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, FromQueryResult, Statement};
+use tokio::time::timeout;
 
 /// A store with six connections, of which four can be lanes, and a connection beside it.
 struct Trial {
@@ -61,6 +62,13 @@ impl Trial {
         self.beside.execute_unprepared(sql).await.expect("they are ended");
     }
 
+    /// How many connections the store has, as the database sees it.
+    async fn connections(&self) -> i64 {
+        let sql = "SELECT count(*) AS n FROM pg_stat_activity
+            WHERE datname = current_database() AND application_name = 'quantumvault'";
+        self.count(sql).await
+    }
+
     /// What a connection beside the store counts.
     async fn count(&self, sql: &str) -> i64 {
         let statement = Statement::from_string(DbBackend::Postgres, sql);
@@ -97,9 +105,7 @@ async fn no_more_connections_are_opened_than_the_pool_may_have() {
     let watching = async {
         let mut most = 0;
         for _ in 0..40 {
-            let sql = "SELECT count(*) AS n FROM pg_stat_activity
-                WHERE datname = current_database() AND application_name = 'quantumvault'";
-            most = most.max(trial.count(sql).await);
+            most = most.max(trial.connections().await);
         }
         most
     };
@@ -107,6 +113,17 @@ async fn no_more_connections_are_opened_than_the_pool_may_have() {
     assert!(read.iter().all(Result::is_ok) && begun.iter().all(Result::is_ok));
     assert!((4..=6).contains(&most), "{most}");
     assert_eq!(trial.store.pool().max, 6);
+}
+
+#[tokio::test]
+async fn whoever_asks_and_leaves_makes_the_database_busy_within_bounds() {
+    let Some(trial) = Trial::begin().await else { return };
+    for _ in 0..12 {
+        let asking = trial.read("SELECT 1::bigint AS n FROM pg_sleep(0.5)");
+        timeout(Duration::from_millis(20), asking).await.expect_err("it takes longer");
+        assert!(trial.connections().await <= 6);
+    }
+    assert_eq!(trial.read("SELECT 1::bigint AS n").await.expect("an answer"), [1]);
 }
 
 #[tokio::test]
@@ -160,7 +177,6 @@ async fn what_is_closed_answers_no_more() {
     trial.opens_all().await;
     trial.store.close().await.expect("it closes");
     trial.read("SELECT 1::bigint AS n").await.expect_err("a closed store");
-    let sql = "SELECT count(*) AS n FROM pg_stat_activity
-        WHERE datname = current_database() AND application_name = 'quantumvault' AND state = 'active'";
-    assert_eq!(trial.count(sql).await, 0);
+    // The database notices a connection's end a moment later.
+    until("no connection", async || trial.connections().await == 0).await;
 }
