@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use qv_entity::messages::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, ConnectionTrait, DbErr, DerivePartialModel, EntityTrait, ExprTrait, FromQueryResult,
-    QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement,
+    ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, DerivePartialModel, EntityTrait, ExprTrait,
+    FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement,
     sea_query::{Expr, SimpleExpr},
 };
 use uuid::Uuid;
@@ -151,10 +151,8 @@ pub async fn list(
     Ok(page.slice(rows.into_iter().map(|row| row.0).collect()))
 }
 
-/// The pages at one end of several conversations, each in the order in which [`list`] reads it.
-///
-/// The place of the last row is looked up in each conversation's index, and the rows are read from there: a range a
-/// conversation, in one statement that both databases plan alike.
+/// The pages at one end of several conversations, each in the order in which [`list`] reads it: a range of each
+/// conversation's index, in one statement.
 pub async fn list_many(
     db: &impl ConnectionTrait,
     viewer: UserId,
@@ -162,24 +160,35 @@ pub async fn list_many(
     direction: Direction,
     limit: u64,
 ) -> Result<Vec<Message>, Error> {
-    let (order, reaches, from_end) = match direction {
-        Direction::Forward => ("DESC", ">=", 0),
-        Direction::Backward => ("ASC", "<=", i64::MAX),
-    };
+    let backend = db.get_database_backend();
+    let order = if direction == Direction::Forward { "DESC" } else { "ASC" };
     let places: Vec<_> = (0..ids.len()).map(|n| format!("${}", n + 3)).collect();
-    let sql = format!(
-        "SELECT {COLUMNS} FROM conversation_members c JOIN messages m ON m.conversation_id = c.conversation_id
-         WHERE c.user_id = $1 AND c.conversation_id IN ({places}) AND {seen} AND m.sequence {reaches} coalesce((
-           SELECT it.sequence FROM messages it WHERE it.conversation_id = c.conversation_id AND {also_seen}
-           ORDER BY it.sequence {order} LIMIT 1 OFFSET $2), {from_end})",
-        places = places.join(", "),
-        seen = seen_by_first("m"),
-        also_seen = seen_by_first("it"),
-    );
+    let own = format!("c.user_id = $1 AND c.conversation_id IN ({})", places.join(", "));
+    let end = |columns: &str, of: &str| {
+        format!(
+            "SELECT {columns} FROM messages {of} WHERE {of}.conversation_id = c.conversation_id AND {seen}
+             ORDER BY {of}.sequence {order}",
+            seen = seen_by_first(of)
+        )
+    };
+    let sql = if backend == DbBackend::Postgres {
+        format!(
+            "SELECT {COLUMNS} FROM conversation_members c JOIN LATERAL ({} LIMIT $2 + 1) m ON true WHERE {own}",
+            end(COLUMNS, "m")
+        )
+    } else {
+        // Without LATERAL: the place of the last row is looked up first, and the rows are read from there.
+        let (reaches, from_end) = if direction == Direction::Forward { (">=", 0) } else { ("<=", i64::MAX) };
+        format!(
+            "SELECT {COLUMNS} FROM conversation_members c JOIN messages m ON m.conversation_id = c.conversation_id
+             WHERE {own} AND {} AND m.sequence {reaches} coalesce(({} LIMIT 1 OFFSET $2), {from_end})",
+            seen_by_first("m"),
+            end("it.sequence", "it")
+        )
+    };
     let fixed = [viewer.0.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
     let values = fixed.into_iter().chain(ids.iter().map(|id| id.0.into()));
-    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-    let rows = Listed::find_by_statement(statement).all(db).await?;
+    let rows = Listed::find_by_statement(Statement::from_sql_and_values(backend, sql, values)).all(db).await?;
     let mut messages: Vec<_> = rows.into_iter().map(|row| row.0).collect();
     messages.sort_unstable_by_key(|it| if direction == Direction::Forward { -it.sequence } else { it.sequence });
     Ok(messages)
