@@ -244,3 +244,22 @@ fn micros(duration: Duration) -> u64 {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_who_waits_no_more() {
+        let url = "redis://127.0.0.1:1".into();
+        let settings = config::Redis { url, prefix: String::new(), command_timeout_ms: 50 };
+        let (link, hearing) = (Link::open(&settings).unwrap(), Hearing::new("test:", &Random::System, |_| {}));
+        let forgetting = hearing.forget(&link, &[], "user:1").await;
+        assert_eq!(lock(&hearing.confirmed).len(), 1);
+        drop(forgetting);
+        assert_eq!(lock(&hearing.confirmed).len(), 0);
+        assert_eq!(hearing.hear(&hearing.channels()[1], "7 0"), None, "a confirmation that comes late");
+        assert!(!hearing.is_held());
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::future::ready;
 
+use futures_util::future::join;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
@@ -153,8 +154,7 @@ pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
         store::user_changes::record(tx.db(), id).await?;
     }
     tx.commit().await?;
-    sessions::announce(&op.backend, id, &ended).await;
-    users::changed(op, id).await;
+    join(sessions::announce(&op.backend, id, &ended), users::changed(op, id)).await;
     Ok(())
 }
 
@@ -164,8 +164,7 @@ pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
     store::accounts::update_role(tx.db(), id, Role::Admin).await?;
     store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", &id)]).await?;
     tx.commit().await?;
-    sessions::forget_all(&op.backend, id).await;
-    changed(op, id).await;
+    join(sessions::forget_all(&op.backend, id), changed(op, id)).await;
     Ok(())
 }
 
