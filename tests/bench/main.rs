@@ -2,7 +2,8 @@
 //!
 //! - `cargo build --release && cargo bench -p qv_tests`: documents, start, sockets, sign-ins, the front.
 //! - `... -- sockets 10000`: what so many open sockets hold; raise `ulimit -n` first.
-//! - `... -- workloads`: what frontends ask all day, on a PostgreSQL with a million messages, beside a floor without GraphQL.
+//! - `... -- workloads`: what frontends ask all day, on a PostgreSQL with a million messages, beside a floor without GraphQL;
+//!   `... -- workloads W2 W5` measures these alone.
 //! - `... -- growth`: the same with more and more messages.
 //!
 //! The last two need `QV_TEST_DATABASE_URL` (and take Redis from `QV_TEST_REDIS_URL`). Speeds are the fastest of many
@@ -28,10 +29,7 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => figures(&runtime, folder.path()),
         ["sockets", count] => runtime.block_on(sockets::measure(folder.path(), count.parse().expect("a number"))),
-        ["workloads"] => runtime.block_on(workloads::measure(folder.path(), 1_000_000)),
-        ["workloads", messages] => {
-            runtime.block_on(workloads::measure(folder.path(), messages.parse().expect("a number")));
-        }
+        ["workloads", ref only @ ..] => runtime.block_on(workloads::measure(folder.path(), 1_000_000, only)),
         ["growth"] => runtime.block_on(workloads::grow(folder.path(), &[10_000, 1_000_000, 5_000_000])),
         ["thin", address, url] => runtime.block_on(workloads::thin::serve(address.parse().expect("an address"), url)),
         _ => panic!("what is {arguments:?}?"),

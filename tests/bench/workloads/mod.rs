@@ -38,13 +38,14 @@ const NEWEST_OF_EACH: &str = "{ viewer { conversations(first: 50) {
 /// Users whose sessions the requests are spread over.
 const SESSIONS: u32 = 64;
 
-/// Everything at one size, beside the floor.
-pub async fn measure(folder: &Path, messages: u32) {
+/// Everything at one size, or only what is named, beside the floor.
+pub async fn measure(folder: &Path, messages: u32, only: &[&str]) {
+    let is_asked = |name: &str| only.is_empty() || only.contains(&name);
     let world = World::new(folder, messages).await;
     println!(
         "\n| work | requests/s | p50 ms | p99 ms | server CPU s per 1,000 | of thin |\n| --- | --- | --- | --- | --- | --- |"
     );
-    for work in world.works().await {
+    for work in world.works().await.into_iter().filter(|work| is_asked(work.name)) {
         let (cpu, figures) = world.ours(work.ours).await;
         let floor = load::run(world.thin.address, work.thin).await;
         row(work.name, &figures, Some(cpu), Some(floor.rate));
@@ -55,8 +56,10 @@ pub async fn measure(folder: &Path, messages: u32) {
             println!("| W4 of that | | | | | {:.2} |", figures.rate / bare);
         }
     }
-    println!("resident after W1 to W6: {} MiB", world.server.resident_kib() / 1024);
-    fan_out::measure(&world.server, world.seed.size.users).await;
+    println!("resident after these: {} MiB", world.server.resident_kib() / 1024);
+    if is_asked("W5") {
+        fan_out::measure(&world.server, world.seed.size.users).await;
+    }
 }
 
 /// The same at several sizes, to see what grows.
