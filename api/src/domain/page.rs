@@ -33,6 +33,8 @@ pub struct Page<K> {
     pub after: Option<K>,
     /// Only keys before this one.
     pub before: Option<K>,
+    /// Whether it is asked for whether there is more, which takes one row more to tell.
+    pub peeks: bool,
 }
 
 /// A page's items in the list's order, and whether there is more on either side.
@@ -47,7 +49,13 @@ pub struct Slice<T> {
 }
 
 impl<K> Page<K> {
-    /// Cuts rows, read in the page's direction and one more than its limit, to the page.
+    /// How many rows to read.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.limit.saturating_add(self.peeks.into())
+    }
+
+    /// Cuts rows, read in the page's direction, to the page.
     #[must_use]
     pub fn slice<T>(&self, mut rows: Vec<T>) -> Slice<T> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);

@@ -44,7 +44,7 @@ impl Written for Known {
             "The messages that the caller has not deleted, the newest first.",
             |it: &Self, entry, out| {
                 let arguments = entry.page().map_err(|error| out.located(error))?;
-                let page = service::messages::page(&out.scope.op, it.id, arguments);
+                let page = service::messages::page(&out.scope.op, it.id, arguments, entry.asks_for(&["pageInfo"]));
                 let page = page.map_err(|error| out.fail(error, entry))?;
                 out.linked(&MessagesOf { conversation_id: it.id, page }, entry)
             },

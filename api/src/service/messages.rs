@@ -59,9 +59,9 @@ pub async fn find_many(op: &Operation, ids: &[MessageId]) -> Result<HashMap<Mess
     Ok(messages.into_iter().map(|message| (message.id, message)).collect())
 }
 
-/// Which of a conversation's messages are asked for.
-pub fn page(op: &Operation, id: ConversationId, arguments: &PageArguments) -> Result<Page<i64>, Error> {
-    op.page(&list_of(id), arguments)
+/// Which of a conversation's messages are asked for, and whether it is asked for whether there are more.
+pub fn page(op: &Operation, id: ConversationId, arguments: &PageArguments, peeks: bool) -> Result<Page<i64>, Error> {
+    Ok(Page { peeks, ..op.page(&list_of(id), arguments)? })
 }
 
 /// The same page, the newest messages first, of each of these conversations.
@@ -78,7 +78,7 @@ pub async fn list_many(
         }
     } else {
         let mut rows: HashMap<_, Vec<_>> = ids.iter().map(|id| (*id, Vec::new())).collect();
-        for message in store::messages::list_many(db, viewer, ids, page.direction, page.limit).await? {
+        for message in store::messages::list_many(db, viewer, ids, page.direction, page.rows()).await? {
             rows.entry(message.conversation_id).or_default().push(message);
         }
         slices.extend(rows.into_iter().map(|(id, messages)| (id, page.slice(messages))));

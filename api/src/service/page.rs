@@ -77,6 +77,7 @@ impl Operation {
             direction,
             after: open("after", &arguments.after)?,
             before: open("before", &arguments.before)?,
+            peeks: true,
         })
     }
 

@@ -158,7 +158,7 @@ pub async fn list_many(
     viewer: UserId,
     ids: &[ConversationId],
     direction: Direction,
-    limit: u64,
+    rows: u64,
 ) -> Result<Vec<Message>, Error> {
     let backend = db.get_database_backend();
     let order = if direction == Direction::Forward { "DESC" } else { "ASC" };
@@ -171,7 +171,7 @@ pub async fn list_many(
     let sql = if backend == DbBackend::Postgres {
         let ids: Vec<_> = (0..ids.len()).map(|n| format!("(${}::uuid)", n + 3)).collect();
         format!(
-            "SELECT m.* FROM (VALUES {}) c (id) CROSS JOIN LATERAL ({} LIMIT $2 + 1) m",
+            "SELECT m.* FROM (VALUES {}) c (id) CROSS JOIN LATERAL ({} LIMIT $2) m",
             ids.join(", "),
             end(COLUMNS, "m")
         )
@@ -181,13 +181,13 @@ pub async fn list_many(
         let (reaches, from_end) = if direction == Direction::Forward { (">=", 0) } else { ("<=", i64::MAX) };
         format!(
             "SELECT {COLUMNS} FROM conversations c JOIN messages m ON m.conversation_id = c.id WHERE c.id IN ({}) AND {}
-             AND m.sequence {reaches} coalesce(({} LIMIT 1 OFFSET $2), {from_end})",
+             AND m.sequence {reaches} coalesce(({} LIMIT 1 OFFSET $2 - 1), {from_end})",
             ids.join(", "),
             seen_by_first("m"),
             end("it.sequence", "it")
         )
     };
-    let fixed = [viewer.0.into(), i64::try_from(limit).unwrap_or(i64::MAX).into()];
+    let fixed = [viewer.0.into(), i64::try_from(rows).unwrap_or(i64::MAX).into()];
     let values = fixed.into_iter().chain(ids.iter().map(|id| id.0.into()));
     let rows = Listed::find_by_statement(Statement::from_sql_and_values(backend, sql, values)).all(db).await?;
     let mut messages: Vec<_> = rows.into_iter().map(|row| row.0).collect();

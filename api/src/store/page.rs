@@ -18,7 +18,7 @@ where
         .apply_if(page.after.clone(), |select, key| select.filter(behind(key)))
         .apply_if(page.before.clone(), |select, key| select.filter(ahead(key)))
         .order_by(column, read)
-        .limit(page.limit + 1)
+        .limit(page.rows())
 }
 
 /// The order in which a page is read of a list whose keys descend, the keys between which it lies, and its length with
@@ -26,6 +26,6 @@ where
 pub(super) fn descending(page: &Page<i64>) -> (&'static str, [Value; 3]) {
     let order = if page.direction == Direction::Forward { "DESC" } else { "ASC" };
     let (below, above) = (page.after.unwrap_or(i64::MAX), page.before.unwrap_or(i64::MIN));
-    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX).saturating_add(1);
+    let limit = i64::try_from(page.rows()).unwrap_or(i64::MAX);
     (order, [below.into(), above.into(), limit.into()])
 }

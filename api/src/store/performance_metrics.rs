@@ -83,7 +83,7 @@ pub async fn list(
         .apply_if(page.before, |select, key| select.filter(place().gt(tuple(key))))
         .order_by(Column::CreatedAt, order.clone())
         .order_by(Column::Id, order)
-        .limit(page.limit + 1)
+        .limit(page.rows())
         .all(db)
         .await?;
     Ok(page.slice(rows.into_iter().map(metric).collect()))

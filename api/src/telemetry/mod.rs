@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, Layer,
-    filter::{FilterExt, LevelFilter, filter_fn},
+    filter::{FilterExt, LevelFilter, Targets, filter_fn},
     fmt,
     layer::SubscriberExt,
     util::SubscriberInitExt,
@@ -33,8 +33,14 @@ pub struct Telemetry {
 
 /// Starts logging to the standard error, and tracing if a collector is named.
 pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Telemetry, ConfigError> {
-    let filter = EnvFilter::try_new(&log.filter)
-        .map_err(|error| ConfigError(format!("QUANTUMVAULT__LOG__FILTER cannot be used ({error}): correct it")))?;
+    // Where only targets and levels are told apart, spans need not be watched as they are entered and left.
+    let filter =
+        match log.filter.parse::<Targets>() {
+            Ok(targets) => FilterExt::boxed(targets),
+            Err(_) => FilterExt::boxed(EnvFilter::try_new(&log.filter).map_err(|error| {
+                ConfigError(format!("QUANTUMVAULT__LOG__FILTER cannot be used ({error}): correct it"))
+            })?),
+        };
     let (lines, written) = lines::open().map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
     let (traces, spans) = Traces::open(traces, runtime)?.unzip();
     let layer = fmt::layer().with_writer(lines);
