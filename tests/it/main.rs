@@ -54,3 +54,4 @@ mod wire_http;
 mod wire_limits;
 mod wire_sockets;
 mod wire_streams;
+mod written;

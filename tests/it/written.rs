@@ -1,0 +1,127 @@
+//! Objects that are written as a whole, held to the specification byte by byte: merged fields, order, types and nulls.
+
+use qv_tests::{
+    client::{Client, base64},
+    keyring::Keyring,
+    raw::post,
+    world::{Node, World},
+};
+use serde_json::{Value, json};
+
+/// Alice, and Bob who has had three messages from her.
+async fn people(node: &Node) -> (Client, Client) {
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    for n in 0..3 {
+        alice.send(&bob, &n.to_string(), &n.to_string()).await.data();
+    }
+    (alice, bob)
+}
+
+/// The answer as text, so that the order of its fields shows.
+async fn text(client: &Client, query: &str, variables: &Value) -> String {
+    let token = format!("Bearer {}", client.token.as_deref().unwrap_or_default());
+    let body = json!({ "query": query, "variables": variables });
+    let answer = post(client.address, &[("authorization", &token)], &body).await;
+    String::from_utf8(answer.body).expect("text")
+}
+
+#[tokio::test]
+async fn what_is_asked_for_in_several_places_is_one_answer_in_the_documents_order() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = people(&node).await;
+    // Under a parent of the library's own, and under one that is written as a whole.
+    let query = "query Q($with: ID!) {
+        viewer { user { username } ...One conversation(with: $with) { ...Two messages(first: 1) { nodes { iv } } } }
+    }
+    fragment One on Viewer { user { __typename isActive } user { username } }
+    fragment Two on Conversation { kind: __typename messages(first: 1) { nodes { iv sender { username } } } peer { id } }";
+    let expected = format!(
+        r#"{{"data":{{"viewer":{{"user":{{"username":"bob","__typename":"User","isActive":true}},"conversation":{{"kind":"Conversation","messages":{{"nodes":[{{"iv":"{iv}","sender":{{"username":"alice"}}}}]}},"peer":{{"id":"{id}"}}}}}}}}}}"#,
+        iv = base64("twelve bytes"),
+        id = alice.id
+    );
+    assert_eq!(text(&bob, query, &json!({ "with": alice.id })).await, expected);
+}
+
+#[tokio::test]
+async fn fragments_apply_to_the_types_they_name_and_fields_may_be_left_out() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = people(&node).await;
+    let query = "query Q($ids: [ID!]!, $yes: Boolean!) { nodes(ids: $ids) {
+        ... on User { username publicKeys { ecc } } ... on Session { isCurrent } __typename
+        ... on Node { id } ... on User { username isVerified @skip(if: $yes) }
+        ... @include(if: $yes) { again: id }
+    } }";
+    let variables = json!({ "ids": [alice.id, bob.session().await], "yes": true });
+    let expected = format!(
+        r#"{{"data":{{"nodes":[{{"username":"alice","publicKeys":null,"__typename":"User","id":"{user}","again":"{user}"}},{{"isCurrent":true,"__typename":"Session","id":"{session}","again":"{session}"}}]}}}}"#,
+        user = alice.id,
+        session = variables["ids"][1].as_str().expect("an id")
+    );
+    assert_eq!(text(&bob, query, &variables).await, expected);
+}
+
+#[tokio::test]
+async fn what_fails_inside_an_object_nulls_the_nearest_place_that_may_be_null() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = people(&node).await;
+    // A conversation may be null: what stands beside it stays.
+    let one = "query Q($with: ID!) { viewer { role conversation(with: $with) { id all: messages(first: 0) { nodes { id } } } } }";
+    let answer = bob.run(one, json!({ "with": alice.id })).await.0;
+    assert_eq!(answer["data"], json!({ "viewer": { "role": "USER", "conversation": null } }));
+    let error = &answer["errors"][0];
+    assert_eq!(error["path"], json!(["viewer", "conversation", "all"]));
+    assert_eq!(
+        (&error["extensions"]["code"], &error["extensions"]["field"]),
+        (&json!("BAD_USER_INPUT"), &json!("first"))
+    );
+    // Neither an item of the inbox may be, nor the inbox: the viewer is.
+    let many = "{ viewer { conversations { nodes { unreadCount messages(first: 1, last: 1) { nodes { id } } } } } }";
+    let answer = bob.run(many, Value::Null).await.0;
+    assert_eq!(answer["data"], json!({ "viewer": null }));
+    assert_eq!(answer["errors"][0]["path"], json!(["viewer", "conversations", "nodes", 0, "messages"]));
+    // A number that is no `Int` is found where it is read.
+    let wide = "query Q($with: ID!) { viewer { conversation(with: $with) { messages(first: 99999999999) { nodes { id } } } } }";
+    let answer = bob.run(wide, json!({ "with": alice.id })).await.0;
+    assert_eq!(answer["data"], json!({ "viewer": { "conversation": null } }));
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
+    assert_eq!(answer["errors"][0]["path"], json!(["viewer", "conversation", "messages"]));
+}
+
+#[tokio::test]
+async fn the_same_list_by_two_names_is_two_pages() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = people(&node).await;
+    let query = "query Q($with: ID!, $after: String) { viewer { conversation(with: $with) {
+        newest: messages(first: 1) { nodes { encryptedContent } pageInfo { hasNextPage endCursor } }
+        oldest: messages(last: 1) { nodes { encryptedContent } }
+        rest: messages(first: 5, after: $after) { edges { cursor node { encryptedContent } } pageInfo { hasNextPage } }
+    } } }";
+    let first = bob.run(query, json!({ "with": alice.id })).await;
+    let after = &first.data()["viewer"]["conversation"]["newest"]["pageInfo"]["endCursor"];
+    let answer = bob.run(query, json!({ "with": alice.id, "after": after })).await;
+    let conversation = &answer.data()["viewer"]["conversation"];
+    let content = |node: &Value| node["encryptedContent"].clone();
+    assert_eq!(content(&conversation["newest"]["nodes"][0]), base64("2"));
+    assert_eq!(conversation["newest"]["pageInfo"]["hasNextPage"], true);
+    assert_eq!(content(&conversation["oldest"]["nodes"][0]), base64("0"));
+    let rest: Vec<_> =
+        conversation["rest"]["edges"].as_array().expect("edges").iter().map(|it| content(&it["node"])).collect();
+    assert_eq!(rest, [base64("1"), base64("0")]);
+    assert_eq!(conversation["rest"]["pageInfo"]["hasNextPage"], false);
+    assert!(conversation["rest"]["edges"][0]["cursor"].is_string());
+}
+
+#[tokio::test]
+async fn the_long_key_comes_with_the_short_one_that_belongs_to_it() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = people(&node).await;
+    Keyring::generate().publish(&alice, "a passphrase").await.data();
+    let short = "query Q($id: ID!) { user(by: { id: $id }) { publicKeys { ecc changedAt } } }";
+    let all = "query Q($id: ID!) { user(by: { id: $id }) { publicKeys { ecc pqc fingerprint changedAt } } }";
+    let id = json!({ "id": alice.id });
+    let (short, all) = (bob.run(short, id.clone()).await, bob.run(all, id).await);
+    let (short, all) = (&short.data()["user"]["publicKeys"], &all.data()["user"]["publicKeys"]);
+    assert_eq!((&short["ecc"], &short["changedAt"]), (&all["ecc"], &all["changedAt"]));
+    assert!(all["pqc"].as_str().is_some_and(|key| key.len() > 1500) && all["fingerprint"].is_string());
+}
