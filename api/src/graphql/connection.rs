@@ -1,6 +1,6 @@
 //! Relay connections, one generic shape for every list.
 
-use super::written::{Field, Shown, Written, leaf, object};
+use super::written::{Field, Shown, Writer, Written, leaf, object};
 use crate::{
     domain::{self, PageArguments},
     service::{self, Cursor, Edge, conversations::Known},
@@ -97,10 +97,10 @@ impl Written for PageInfo {
         leaf::<_, Option<String>>(
             "startCursor",
             "The first item's cursor; null when the page is empty.",
-            |info, out| out.or_null(info.start.as_ref(), |out, cursor| out.cursor(cursor)),
+            |info, out| out.or_null(info.start.as_ref(), Writer::cursor),
         ),
         leaf::<_, Option<String>>("endCursor", "The last item's cursor; null when the page is empty.", |info, out| {
-            out.or_null(info.end.as_ref(), |out, cursor| out.cursor(cursor));
+            out.or_null(info.end.as_ref(), Writer::cursor);
         }),
     ];
 }

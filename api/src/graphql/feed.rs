@@ -70,13 +70,13 @@ impl Written for Delivery {
     const DESCRIPTION: &'static str = "One event of the caller's mailbox.";
     const FIELDS: &'static [Field<Self>] = &[
         leaf::<_, String>("cursor", "Resumes behind this event; opaque, and good for this user only.", |it, out| {
-            out.text(&it.cursor)
+            out.text(&it.cursor);
         }),
         leaf::<_, MessageFeedEventKind>("kind", "What happened.", |it, out| {
             out.choice(MessageFeedEventKind::from(it.event.kind));
         }),
         leaf::<_, Option<ID>>("messageId", "The message it happened to; null for CAUGHT_UP and GAP.", |it, out| {
-            out.or_null(it.event.message_id, Writer::plain)
+            out.or_null(it.event.message_id, Writer::plain);
         }),
         object::<_, Option<Message>>(
             "message",

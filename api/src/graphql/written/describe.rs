@@ -8,6 +8,9 @@ use async_graphql::{
 
 use super::{Field, Shown, Written};
 
+/// Puts a type into the registry and says its qualified name.
+pub(super) type Describe = fn(&mut Registry) -> String;
+
 /// Puts a type into the registry, unless it is there, and says its qualified name.
 pub(super) fn object<T: Written>(registry: &mut Registry) -> String {
     registry.create_output_type::<Shown<T>, _>(MetaTypeId::Object, |registry| MetaType::Object {
@@ -54,10 +57,11 @@ fn field<T>(field: &Field<T>, registry: &mut Registry) -> MetaField {
 
 /// The four arguments of a list.
 fn arguments(descriptions: [&str; 4], registry: &mut Registry) -> IndexMap<String, MetaInputValue> {
-    let int: fn(&mut Registry) -> String = <Option<i32> as InputType>::create_type_info;
-    let text: fn(&mut Registry) -> String = <Option<String> as InputType>::create_type_info;
+    let int: Describe = <Option<i32> as InputType>::create_type_info;
+    let text: Describe = <Option<String> as InputType>::create_type_info;
     let kinds = [("first", int), ("after", text), ("last", int), ("before", text)];
-    let argument = |((name, ty), description): ((&str, fn(&mut Registry) -> String), &str)| {
+    let mut arguments = IndexMap::new();
+    for ((name, ty), description) in kinds.into_iter().zip(descriptions) {
         let value = MetaInputValue {
             name: name.to_owned(),
             description: Some(description.to_owned()),
@@ -70,7 +74,7 @@ fn arguments(descriptions: [&str; 4], registry: &mut Registry) -> IndexMap<Strin
             is_secret: false,
             directive_invocations: Vec::new(),
         };
-        (name.to_owned(), value)
-    };
-    kinds.into_iter().zip(descriptions).map(argument).collect()
+        arguments.insert(name.to_owned(), value);
+    }
+    arguments
 }

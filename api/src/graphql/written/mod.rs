@@ -16,7 +16,7 @@ use async_graphql::{
     parser::types::Field as Asked, registry::Registry, resolver_utils::resolve_container,
 };
 
-use self::{loaded::Loaded, plan::Plan, writer::Draft};
+use self::{loaded::Loaded, plan::Plan};
 pub(super) use self::{
     plan::Entry,
     writer::{Outcome, Writer},
@@ -37,10 +37,12 @@ pub(super) trait Written: Sized + Send + Sync + 'static {
 pub(super) struct Field<T> {
     name: &'static str,
     description: &'static str,
-    ty: fn(&mut Registry) -> String,
+    ty: describe::Describe,
     /// What the arguments of a list mean: `first`, `after`, `last` and `before`.
     page: Option<[&'static str; 4]>,
     below: Option<plan::Compile>,
+    /// Whether it is null where something in it fails.
+    is_nullable: bool,
     write: Write<T>,
 }
 
@@ -56,17 +58,17 @@ pub(super) const fn leaf<T, O: OutputType>(
     write: fn(&T, &mut Writer<'_>),
 ) -> Field<T> {
     let write = Write::Leaf(write);
-    Field { name, description, ty: O::create_type_info, page: None, below: None, write }
+    Field { name, description, ty: O::create_type_info, page: None, below: None, is_nullable: false, write }
 }
 
-/// A field without a selection whose value is loaded, of the output type `O`.
+/// A field without a selection whose value is loaded and never null, of the output type `O`.
 pub(super) const fn lookup<T, O: OutputType>(
     name: &'static str,
     description: &'static str,
     write: for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome,
 ) -> Field<T> {
     let write = Write::Loading(write);
-    Field { name, description, ty: O::create_type_info, page: None, below: None, write }
+    Field { name, description, ty: O::create_type_info, page: None, below: None, is_nullable: false, write }
 }
 
 /// A field with a selection, of the output type `O`.
@@ -76,7 +78,7 @@ pub(super) const fn object<T, O: Composite>(
     write: for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome,
 ) -> Field<T> {
     let (below, write) = (Some(plan::plan::<O::Object> as plan::Compile), Write::Loading(write));
-    Field { name, description, ty: O::create_type_info, page: None, below, write }
+    Field { name, description, ty: O::create_type_info, page: None, below, is_nullable: O::IS_NULLABLE, write }
 }
 
 impl<T> Field<T> {
@@ -90,6 +92,8 @@ impl<T> Field<T> {
 pub(super) trait Composite: OutputType {
     /// The type of its objects.
     type Object: Written;
+    /// Whether it may be absent.
+    const IS_NULLABLE: bool = false;
 }
 
 impl<T: Written> Composite for Shown<T> {
@@ -98,6 +102,7 @@ impl<T: Written> Composite for Shown<T> {
 
 impl<T: Written> Composite for Option<Shown<T>> {
     type Object = T;
+    const IS_NULLABLE: bool = true;
 }
 
 impl<T: Written> Composite for Vec<Shown<T>> {
@@ -127,9 +132,11 @@ impl<T: Written> Shown<T> {
                 Part::Field(entry) => writer.field(&self.value, entry),
             };
             match writer.finish() {
-                Draft::Lacking(wanted) => loaded.load(&self.scope.loader, wanted).await,
-                Draft::Complete(json, errors) => {
-                    errors.into_iter().for_each(|error| ctx.add_error(*error));
+                Err(wanted) => loaded.load(&self.scope.loader, *wanted).await,
+                Ok((json, errors)) => {
+                    for error in errors {
+                        ctx.add_error(error);
+                    }
                     outcome.map_err(|error| *error)?;
                     return Ok(self.scope.value(json));
                 }

@@ -29,7 +29,9 @@ pub(in crate::graphql) struct Entry<'a> {
 /// What these selections ask of `T`, which validation has found to have all of it.
 pub(super) fn plan<'a, T: Written>(ctx: &ContextSelectionSet<'a>, sets: &[&'a SelectionSet]) -> Plan<'a> {
     let mut asked = Vec::new();
-    sets.iter().for_each(|set| gather::<T>(ctx, set, &mut asked));
+    for set in sets {
+        gather::<T>(ctx, set, &mut asked);
+    }
     Plan(asked.into_iter().filter_map(|asked| entry::<T>(ctx, &asked)).collect())
 }
 

@@ -31,15 +31,7 @@ pub(in crate::graphql) struct Writer<'a> {
     is_lacking: bool,
     above: Option<&'a QueryPathNode<'a>>,
     path: Vec<QueryPathSegment<'a>>,
-    errors: Vec<Box<ServerError>>,
-}
-
-/// What writing has come to.
-pub(super) enum Draft {
-    /// The JSON, and the errors of what is null in it.
-    Complete(Vec<u8>, Vec<Box<ServerError>>),
-    /// What must be loaded first.
-    Lacking(Wanted),
+    errors: Vec<ServerError>,
 }
 
 impl<'a> Writer<'a> {
@@ -48,8 +40,9 @@ impl<'a> Writer<'a> {
         Self { scope, out, loaded, wanted, is_lacking: false, above, path: Vec::new(), errors: Vec::new() }
     }
 
-    pub(super) fn finish(self) -> Draft {
-        if self.is_lacking { Draft::Lacking(self.wanted) } else { Draft::Complete(self.out, self.errors) }
+    /// The JSON with the errors of what is null in it, or what must be loaded first.
+    pub(super) fn finish(self) -> Result<(Vec<u8>, Vec<ServerError>), Box<Wanted>> {
+        if self.is_lacking { Err(Box::new(self.wanted)) } else { Ok((self.out, self.errors)) }
     }
 
     /// An object, as far as it is asked for.
@@ -73,10 +66,22 @@ impl<'a> Writer<'a> {
 
     /// The value of one field.
     pub(super) fn field<T: Written>(&mut self, value: &T, entry: &Entry<'a>) -> Outcome {
-        match entry.place.map(|place| &T::FIELDS[place].write) {
-            None => self.text(T::NAME),
-            Some(Write::Leaf(write)) => write(value, self),
-            Some(Write::Loading(write)) => return write(value, entry, self),
+        let Some(field) = entry.place.map(|place| &T::FIELDS[place]) else {
+            self.plain(T::NAME);
+            return Ok(());
+        };
+        let (end, depth) = (self.out.len(), self.path.len());
+        match field.write {
+            Write::Leaf(write) => write(value, self),
+            Write::Loading(write) => match write(value, entry, self) {
+                Err(error) if field.is_nullable => {
+                    self.errors.push(*error);
+                    self.out.truncate(end);
+                    self.path.truncate(depth);
+                    self.null();
+                }
+                other => return other,
+            },
         }
         Ok(())
     }
@@ -111,24 +116,15 @@ impl<'a> Writer<'a> {
         key: Option<&K>,
         entry: &Entry<'a>,
     ) -> Outcome {
-        match key.map_or(Ok(None), |key| self.find(key, entry.asked.pos)) {
-            Ok(value) => return self.object_or_null(value, entry),
-            Err(error) => self.errors.push(error),
-        }
-        self.null();
-        Ok(())
+        let value = key.map_or(Ok(None), |key| self.find(key, entry.asked.pos))?;
+        self.object_or_null(value, entry)
     }
 
-    /// An object in a field that is null without it, and where something in it fails that is never null.
+    /// An object in a field that is null without it.
     pub(in crate::graphql) fn object_or_null<T: Written>(&mut self, value: Option<&T>, entry: &Entry<'a>) -> Outcome {
-        let (end, depth) = (self.out.len(), self.path.len());
-        match value.map(|value| self.object(value, &entry.below)) {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(error)) => self.errors.push(error),
-            None => {}
+        if let Some(value) = value {
+            return self.object(value, &entry.below);
         }
-        self.out.truncate(end);
-        self.path.truncate(depth);
         self.null();
         Ok(())
     }
@@ -143,12 +139,12 @@ impl<'a> Writer<'a> {
         match self.find(key, entry.asked.pos)? {
             Some(value) => write(self, value),
             None if self.is_lacking => Ok(()),
-            None => Err(self.fail(service::Error::NotFound(K::WHAT), entry)),
+            None => Err(self.fail(service::Error::NotFound(K::WHAT), entry).into()),
         }
     }
 
     /// What is loaded under a key. Where nothing has been looked for yet, that is noted, and nothing is there.
-    fn find<K: Key>(&mut self, key: &K, pos: Pos) -> Result<Option<&'a K::Value>, Box<ServerError>> {
+    fn find<K: Key>(&mut self, key: &K, pos: Pos) -> Result<Option<&'a K::Value>, ServerError> {
         let loaded = self.loaded;
         match K::shelf(loaded).get(key) {
             Some(Ok(value)) => Ok(value.as_ref()),
@@ -162,18 +158,18 @@ impl<'a> Writer<'a> {
     }
 
     /// The error of a field.
-    pub(in crate::graphql) fn fail(&self, error: service::Error, entry: &Entry<'a>) -> Box<ServerError> {
+    pub(in crate::graphql) fn fail(&self, error: service::Error, entry: &Entry<'a>) -> ServerError {
         let error = async_graphql::Error::from(Error::from(error));
         self.located(error.into_server_error(entry.asked.pos))
     }
 
     /// The same, of an error that lacks its path only.
-    pub(in crate::graphql) fn located(&self, error: ServerError) -> Box<ServerError> {
+    pub(in crate::graphql) fn located(&self, error: ServerError) -> ServerError {
         let above = std::iter::successors(self.above, |node| node.parent);
         let mut path: Vec<_> = above.map(|node| segment(&node.segment)).collect();
         path.reverse();
         path.extend(self.path.iter().map(segment));
-        Box::new(ServerError { path, ..error })
+        ServerError { path, ..error }
     }
 
     pub(in crate::graphql) fn null(&mut self) {
