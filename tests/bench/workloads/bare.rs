@@ -1,9 +1,11 @@
-//! The statement of a send as a bare client issues it: no server, no GraphQL, no session.
+//! The statements as a bare client issues them: no server, no GraphQL, no session.
 
 use std::{sync::Arc, time::Instant};
 
 use quantumvault::domain::Source;
 use sqlx::{Connection as _, PgConnection};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::{load::TIME, seed::Pair};
 
@@ -15,6 +17,25 @@ fn statement() -> &'static str {
     let source = include_str!("../../../api/src/store/deliveries.rs");
     let behind = source.split_once("const DELIVER: &str = \"").expect("the statement").1;
     behind.split_once("\";").expect("its end").0
+}
+
+/// Readings a second by one statement of each of these ids in turn.
+pub async fn reads(url: &str, sql: &'static str, ids: Vec<Uuid>) -> f64 {
+    let (ids, begin) = (Arc::new(ids), Instant::now());
+    let tasks = (0..CONNECTIONS).map(|task| {
+        let (url, ids) = (url.to_owned(), Arc::clone(&ids));
+        tokio::spawn(async move {
+            let mut db = PgConnection::connect(&url).await.expect("the database answers");
+            let mut count = 0_u32;
+            while begin.elapsed() < TIME {
+                let id = ids[(task + count as usize * CONNECTIONS) % ids.len()];
+                assert!(!sqlx::query(sql).bind(id).fetch_all(&mut db).await.expect("rows").is_empty());
+                count += 1;
+            }
+            count
+        })
+    });
+    sum(tasks.collect(), begin).await
 }
 
 /// Sends a second, each acknowledged as durable.
@@ -41,9 +62,14 @@ pub async fn sends(url: &str, pairs: &[Pair]) -> f64 {
             })
         })
         .collect();
+    sum(tasks, begin).await
+}
+
+/// What all of them did a second.
+async fn sum(tasks: Vec<JoinHandle<u32>>, begin: Instant) -> f64 {
     let mut count = 0.0;
     for task in tasks {
-        count += f64::from(task.await.expect("every send is acknowledged"));
+        count += f64::from(task.await.expect("every one succeeds"));
     }
     count / begin.elapsed().as_secs_f64()
 }

@@ -32,6 +32,8 @@ pub struct Figures {
     pub count: u64,
     pub p50: Duration,
     pub p99: Duration,
+    /// The length of an answer's body.
+    pub bytes: usize,
 }
 
 impl Request {
@@ -53,9 +55,11 @@ pub async fn run(address: SocketAddr, requests: Vec<Request>) -> Figures {
     let tasks: Vec<_> = (0..CONNECTIONS)
         .map(|_| tokio::spawn(keep_asking(address, Arc::clone(&requests), Arc::clone(&number), begin + TIME)))
         .collect();
-    let mut times = Vec::new();
+    let (mut times, mut bytes) = (Vec::new(), 0);
     for task in tasks {
-        times.extend(task.await.expect("every answer is right"));
+        let (taken, length) = task.await.expect("every answer is right");
+        times.extend(taken);
+        bytes = length;
     }
     let elapsed = begin.elapsed();
     times.sort_unstable();
@@ -63,7 +67,7 @@ pub async fn run(address: SocketAddr, requests: Vec<Request>) -> Figures {
     let count = times.len() as u64;
     #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
     let rate = count as f64 / elapsed.as_secs_f64();
-    Figures { rate, count, p50: at(50), p99: at(99) }
+    Figures { rate, count, p50: at(50), p99: at(99), bytes }
 }
 
 async fn keep_asking(
@@ -71,7 +75,7 @@ async fn keep_asking(
     requests: Arc<Vec<Request>>,
     number: Arc<AtomicU64>,
     end: Instant,
-) -> Vec<Duration> {
+) -> (Vec<Duration>, usize) {
     let mut stream = TcpStream::connect(address).await.expect("it accepts");
     stream.set_nodelay(true).expect("an option");
     let (mut times, mut out, mut answer) = (Vec::new(), Vec::new(), Vec::new());
@@ -89,7 +93,8 @@ async fn keep_asking(
         let is_right = answer.starts_with(b"HTTP/1.1 200") && contains(&answer, &request.expected);
         assert!(is_right && !contains(&answer, b"\"errors\""), "{}", String::from_utf8_lossy(&answer));
     }
-    times
+    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
+    (times, answer.len() - head)
 }
 
 /// Reads one answer whole.

@@ -16,6 +16,7 @@ use std::{
 use quantumvault::domain::UserId;
 use qv_tests::{client::Client, database::TestDatabase};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use self::{
     load::{Figures, NUMBER, Request},
@@ -43,18 +44,21 @@ pub async fn measure(folder: &Path, messages: u32, only: &[&str]) {
     let is_asked = |name: &str| only.is_empty() || only.contains(&name);
     let world = World::new(folder, messages).await;
     println!(
-        "\n| work | requests/s | p50 ms | p99 ms | server CPU s per 1,000 | of thin |\n| --- | --- | --- | --- | --- | --- |"
+        "\n| work | requests/s | p50 ms | p99 ms | server CPU s per 1,000 | ours to it |\n| --- | --- | --- | --- | --- | --- |"
     );
     for work in world.works().await.into_iter().filter(|work| is_asked(work.name)) {
         let (cpu, figures) = world.ours(work.ours).await;
         let floor = load::run(world.thin.address, work.thin).await;
-        row(work.name, &figures, Some(cpu), Some(floor.rate));
-        row(&format!("{} thin", work.name), &floor, None, None);
-        if work.name == "W4" {
-            let bare = bare::sends(&world.database.url, &world.seed.pairs).await;
-            println!("| W4 statement by a bare client | {bare:.0} | | | | |");
-            println!("| W4 of that | | | | | {:.2} |", figures.rate / bare);
-        }
+        row(work.name, &figures, Some(cpu), None);
+        row(&format!("{} thin", work.name), &floor, None, Some(figures.rate));
+        let bare = match work.bare {
+            Some((sql, ids)) => bare::reads(&world.database.url, sql, ids).await,
+            None => bare::sends(&world.database.url, &world.seed.pairs).await,
+        };
+        alone(&format!("{} statement by a bare client", work.name), bare, figures.rate);
+        let constant = Request::post(&format!("/constant/{}", figures.bytes), None, "", "x");
+        let constant = load::run(world.thin.address, vec![constant]).await;
+        alone(&format!("{} constant body of {} bytes by poem", work.name, figures.bytes), constant.rate, figures.rate);
     }
     println!("resident after these: {} MiB", world.server.resident_kib() / 1024);
     if is_asked("W5") {
@@ -67,7 +71,7 @@ pub async fn grow(folder: &Path, sizes: &[u32]) {
     for &messages in sizes {
         let world = World::new(&folder.join(messages.to_string()), messages).await;
         println!(
-            "\n{messages} messages\n| work | requests/s | p50 ms | p99 ms | server CPU s per 1,000 | of thin |\n| --- | --- | --- | --- | --- | --- |"
+            "\n{messages} messages\n| work | requests/s | p50 ms | p99 ms | server CPU s per 1,000 | ours to it |\n| --- | --- | --- | --- | --- | --- |"
         );
         for work in world.works().await {
             let (cpu, figures) = world.ours(work.ours).await;
@@ -77,18 +81,24 @@ pub async fn grow(folder: &Path, sizes: &[u32]) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures to read")]
-fn row(name: &str, figures: &Figures, cpu: Option<Duration>, floor: Option<f64>) {
+fn row(name: &str, figures: &Figures, cpu: Option<Duration>, ours: Option<f64>) {
     let each = cpu.map(|cpu| format!("{:.3}", cpu.as_secs_f64() * 1e3 / figures.count as f64)).unwrap_or_default();
-    let ratio = floor.map(|floor| format!("{:.2}", figures.rate / floor)).unwrap_or_default();
+    let ratio = ours.map(|ours| format!("{:.2}", ours / figures.rate)).unwrap_or_default();
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     println!("| {name} | {:.0} | {:.2} | {:.2} | {each} | {ratio} |", figures.rate, ms(figures.p50), ms(figures.p99));
 }
 
-/// Requests to the product and the same to the floor.
+/// A floor that has a rate only, and how much of it was reached.
+fn alone(name: &str, floor: f64, rate: f64) {
+    println!("| {name} | {floor:.0} | | | | {:.2} |", rate / floor);
+}
+
+/// Requests to the product and the same to the floor, and the statement alone where it is one of an id.
 struct Work {
     name: &'static str,
     ours: Vec<Request>,
     thin: Vec<Request>,
+    bare: Option<(&'static str, Vec<Uuid>)>,
 }
 
 /// A seeded database with the product and the floor in front of it.
@@ -128,7 +138,16 @@ impl World {
     }
 
     async fn works(&self) -> Vec<Work> {
-        let mut works = ["W1", "W2", "W3", "W4", "W6"].map(|name| Work { name, ours: Vec::new(), thin: Vec::new() });
+        let users: Vec<_> = (1..=SESSIONS.min(self.seed.size.users)).map(seed::user_id).collect();
+        let conversations = self.seed.pairs.iter().take(SESSIONS as usize).map(|pair| pair.conversation_id).collect();
+        let mut works = [
+            ("W1", Some((thin::OWN_RECORD, users.clone()))),
+            ("W2", Some((thin::NEWEST, conversations))),
+            ("W3", Some((thin::INBOX, users.clone()))),
+            ("W4", None),
+            ("W6", Some((thin::NEWEST_OF_EACH, users))),
+        ]
+        .map(|(name, bare)| Work { name, ours: Vec::new(), thin: Vec::new(), bare });
         let nobody = Client::new(self.server.address);
         for n in 1..=SESSIONS.min(self.seed.size.users) {
             let (name, id) = (username(n), seed::user_id(n));

@@ -17,6 +17,24 @@ use sqlx::{
 };
 use uuid::Uuid;
 
+/// The statements of W1, W2, W3 and W6, of one user or conversation each.
+pub const OWN_RECORD: &str = "SELECT username, email, created_at FROM users WHERE id = $1";
+pub const NEWEST: &str = "SELECT m.id, m.encrypted_content, m.iv, m.created_at, s.id, s.username, s.public_key_ecc,
+        r.id, r.username, r.public_key_ecc
+    FROM messages m JOIN users s ON s.id = m.sender_id JOIN users r ON r.id = m.recipient_id
+    WHERE m.conversation_id = $1 ORDER BY m.sequence DESC LIMIT 51";
+pub const INBOX: &str =
+    "SELECT c.conversation_id, c.unread_count, p.id, p.username, m.id, m.encrypted_content, m.iv, m.created_at
+    FROM conversation_members c JOIN users p ON p.id = c.peer_id JOIN messages m ON m.id = c.last_message_id
+    WHERE c.user_id = $1 ORDER BY c.last_event DESC LIMIT 21";
+pub const NEWEST_OF_EACH: &str = "SELECT m.id, m.encrypted_content, m.created_at, c.id, p.id, p.username
+    FROM (SELECT conversation_id AS id, peer_id, last_event FROM conversation_members
+          WHERE user_id = $1 ORDER BY last_event DESC LIMIT 50) c
+    JOIN users p ON p.id = c.peer_id
+    JOIN LATERAL (SELECT id, encrypted_content, created_at FROM messages WHERE conversation_id = c.id
+          ORDER BY sequence DESC LIMIT 3) m ON true
+    ORDER BY c.last_event DESC";
+
 /// Serves until the process is ended.
 pub async fn serve(address: SocketAddr, url: &str) {
     let pool = PgPoolOptions::new().max_connections(8).test_before_acquire(false).connect(url).await;
@@ -26,9 +44,16 @@ pub async fn serve(address: SocketAddr, url: &str) {
         .at("/w3/:user", post(inbox))
         .at("/w4/:sender/:recipient/:conversation", post(send))
         .at("/w6/:user", post(newest_of_each))
+        .at("/constant/:bytes", post(constant))
         .data(pool.expect("the database answers"))
         .data(Source::default());
     poem::Server::new(TcpListener::bind(address)).run(route).await.expect("it serves");
+}
+
+/// No work at all: an answer of so many bytes.
+#[handler]
+fn constant(Path(bytes): Path<usize>) -> Response {
+    json("x".repeat(bytes))
 }
 
 fn json(body: String) -> Response {
@@ -45,8 +70,7 @@ fn time(row: &PgRow, column: usize) -> String {
 
 #[handler]
 async fn own_record(Data(pool): Data<&PgPool>, Path(user): Path<Uuid>) -> Response {
-    let sql = "SELECT username, email, created_at FROM users WHERE id = $1";
-    let row = sqlx::query(sql).bind(user).fetch_one(pool).await.expect("a user");
+    let row = sqlx::query(OWN_RECORD).bind(user).fetch_one(pool).await.expect("a user");
     let (username, email): (&str, &str) = (row.get(0), row.get(1));
     json(format!(r#"{{"id":"{user}","username":"{username}","email":"{email}","createdAt":"{}"}}"#, time(&row, 2)))
 }
@@ -67,11 +91,7 @@ fn message(row: &PgRow, out: &mut String) {
 
 #[handler]
 async fn newest(Data(pool): Data<&PgPool>, Path(conversation): Path<Uuid>) -> Response {
-    let sql = "SELECT m.id, m.encrypted_content, m.iv, m.created_at, s.id, s.username, s.public_key_ecc,
-            r.id, r.username, r.public_key_ecc
-        FROM messages m JOIN users s ON s.id = m.sender_id JOIN users r ON r.id = m.recipient_id
-        WHERE m.conversation_id = $1 ORDER BY m.sequence DESC LIMIT 51";
-    let rows = sqlx::query(sql).bind(conversation).fetch_all(pool).await.expect("messages");
+    let rows = sqlx::query(NEWEST).bind(conversation).fetch_all(pool).await.expect("messages");
     let mut out = String::with_capacity(40 << 10);
     out.push_str(r#"{"nodes":["#);
     for row in rows.iter().take(50) {
@@ -84,11 +104,7 @@ async fn newest(Data(pool): Data<&PgPool>, Path(conversation): Path<Uuid>) -> Re
 
 #[handler]
 async fn inbox(Data(pool): Data<&PgPool>, Path(user): Path<Uuid>) -> Response {
-    let sql =
-        "SELECT c.conversation_id, c.unread_count, p.id, p.username, m.id, m.encrypted_content, m.iv, m.created_at
-        FROM conversation_members c JOIN users p ON p.id = c.peer_id JOIN messages m ON m.id = c.last_message_id
-        WHERE c.user_id = $1 ORDER BY c.last_event DESC LIMIT 21";
-    let rows = sqlx::query(sql).bind(user).fetch_all(pool).await.expect("conversations");
+    let rows = sqlx::query(INBOX).bind(user).fetch_all(pool).await.expect("conversations");
     let mut out = String::with_capacity(16 << 10);
     out.push_str(r#"{"nodes":["#);
     for row in rows.iter().take(20) {
@@ -133,14 +149,7 @@ async fn send(
 
 #[handler]
 async fn newest_of_each(Data(pool): Data<&PgPool>, Path(user): Path<Uuid>) -> Response {
-    let sql = "SELECT m.id, m.encrypted_content, m.created_at, c.id, p.id, p.username
-        FROM (SELECT conversation_id AS id, peer_id, last_event FROM conversation_members
-              WHERE user_id = $1 ORDER BY last_event DESC LIMIT 50) c
-        JOIN users p ON p.id = c.peer_id
-        JOIN LATERAL (SELECT id, encrypted_content, created_at FROM messages WHERE conversation_id = c.id
-              ORDER BY sequence DESC LIMIT 3) m ON true
-        ORDER BY c.last_event DESC";
-    let rows = sqlx::query(sql).bind(user).fetch_all(pool).await.expect("messages");
+    let rows = sqlx::query(NEWEST_OF_EACH).bind(user).fetch_all(pool).await.expect("messages");
     let mut out = String::with_capacity(64 << 10);
     out.push('[');
     let mut latest = None;
