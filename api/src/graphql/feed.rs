@@ -9,7 +9,7 @@ use super::{
     error::{Error, Result},
     message::Message,
     scope::Scope,
-    written::{Field, Shown, Writer, Written, leaf, object},
+    written::{Field, Kept, Shown, Writer, Written, leaf, object},
 };
 use crate::{
     domain,
@@ -27,7 +27,7 @@ pub struct StreamPosition {
 }
 
 /// One event of the caller's mailbox.
-pub(super) type MessageFeedEvent = Shown<Delivery>;
+pub(super) type MessageFeedEvent = Shown<Arc<Delivery>>;
 
 /// Some events of the caller's mailbox, in order.
 pub(super) type MessageFeedPage = Shown<FeedPage>;
@@ -65,7 +65,7 @@ impl StreamPosition {
     }
 }
 
-impl Written for Delivery {
+impl Written for Arc<Delivery> {
     const NAME: &'static str = "MessageFeedEvent";
     const DESCRIPTION: &'static str = "One event of the caller's mailbox.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -84,6 +84,10 @@ impl Written for Delivery {
             |it: &Self, entry, out| out.object_or_null(it.event.message.as_ref(), entry),
         ),
     ];
+
+    fn kept(&self) -> Option<&Kept> {
+        Some(&self.written)
+    }
 }
 
 impl Written for FeedPage {

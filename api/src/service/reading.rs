@@ -11,14 +11,14 @@ pub(super) async fn on_a_task<T: Send + 'static>(
     tokio::spawn(reading).await.map_err(|error| Error::Internal { cause: error.to_string() })?
 }
 
-/// The same as often as it takes; `stream` is what waits, for the log.
-pub(super) async fn patiently<T: Send + 'static, R: Future<Output = Result<T, Error>> + Send + 'static>(
+/// Reads as often as it takes; `stream` is what waits, for the log.
+pub(super) async fn patiently<T, R: Future<Output = Result<T, Error>>>(
     backend: &Backend,
     stream: &'static str,
     read: impl Fn() -> R,
 ) -> Result<T, Error> {
     loop {
-        match on_a_task(read()).await {
+        match read().await {
             Err(Error::Unavailable { cause }) => {
                 tracing::warn!(cause, "{stream} waits for the database");
                 tokio::time::sleep(backend.unassisted_poll()).await;

@@ -33,6 +33,19 @@ pub(super) fn plan<'a, T: Written>(ctx: &ContextSelectionSet<'a>, sets: &[&'a Se
     Plan(asked.into_iter().filter_map(|asked| entry::<T>(ctx, &asked)).collect())
 }
 
+impl Plan<'_> {
+    /// Says what it asks for, all but the arguments of lists.
+    pub(super) fn spell(&self, out: &mut String) {
+        for entry in &self.0 {
+            for part in [entry.key(), ":", &entry.asked.node.name.node, "{"] {
+                out.push_str(part);
+            }
+            entry.below.spell(out);
+            out.push('}');
+        }
+    }
+}
+
 impl<'a> Entry<'a> {
     /// The entry of a single field.
     pub(super) fn of<T: Written>(ctx: &Context<'a>) -> Option<Self> {
