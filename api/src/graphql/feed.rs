@@ -9,7 +9,7 @@ use super::{
     error::{Error, Result},
     message::Message,
     scope::Scope,
-    written::{Field, Kept, Shown, Writer, Written, leaf, object},
+    written::{Field, Kept, Plan, Shown, Writer, Written, leaf, object},
 };
 use crate::{
     domain,
@@ -25,6 +25,10 @@ pub struct StreamPosition {
     last_event_id: Option<String>,
     cursor: Mutex<Option<String>>,
 }
+
+/// What never changes of the users in an event. Anything else is read for each feed, or one that is late would tell of
+/// other keys than those that its client has heard of meanwhile.
+const LASTING: &[&str] = &["__typename", "id", "username", "createdAt"];
 
 /// One event of the caller's mailbox.
 pub(super) type MessageFeedEvent = Shown<Arc<Delivery>>;
@@ -70,13 +74,13 @@ impl Written for Arc<Delivery> {
     const DESCRIPTION: &'static str = "One event of the caller's mailbox.";
     const FIELDS: &'static [Field<Self>] = &[
         leaf::<_, String>("cursor", "Resumes behind this event; opaque, and good for this user only.", |it, out| {
-            out.text(&it.cursor)
+            out.text(&it.cursor);
         }),
         leaf::<_, MessageFeedEventKind>("kind", "What happened.", |it, out| {
             out.choice(MessageFeedEventKind::from(it.event.kind));
         }),
         leaf::<_, Option<ID>>("messageId", "The message it happened to; null for CAUGHT_UP and GAP.", |it, out| {
-            out.or_null(it.event.message_id, Writer::plain)
+            out.or_null(it.event.message_id, Writer::plain);
         }),
         object::<_, Option<Message>>(
             "message",
@@ -85,8 +89,9 @@ impl Written for Arc<Delivery> {
         ),
     ];
 
-    fn kept(&self) -> Option<&Kept> {
-        Some(&self.written)
+    /// Only its user's feeds share an event, and none of its own fields makes a difference between sessions.
+    fn kept(&self, plan: &Plan<'_>) -> Option<&Kept> {
+        plan.below().flat_map(Plan::below).all(|user| user.is_within(LASTING)).then_some(&self.written)
     }
 }
 

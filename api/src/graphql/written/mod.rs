@@ -17,9 +17,9 @@ use async_graphql::{
 };
 use bytes::Bytes;
 
-use self::{loaded::Loaded, plan::Plan, writer::Draft};
+use self::{loaded::Loaded, writer::Draft};
 pub(super) use self::{
-    plan::Entry,
+    plan::{Entry, Plan},
     writer::{Outcome, Writer},
 };
 use super::{fields::Fields, scope::Scope};
@@ -33,10 +33,9 @@ pub(super) trait Written: Sized + Send + Sync + 'static {
     /// Its fields, in the order of the schema.
     const FIELDS: &'static [Field<Self>];
 
-    /// Where others who are shown the same value find its JSON, if there are any.
-    ///
-    /// They ask on behalf of the same user: nothing but that, and what has to be loaded, makes a difference below.
-    fn kept(&self) -> Option<&Kept> {
+    /// Where others who are shown the same value, and ask for the same of it, find its JSON; nowhere if it may be another
+    /// for them.
+    fn kept(&self, _: &Plan<'_>) -> Option<&Kept> {
         None
     }
 }
@@ -128,14 +127,14 @@ impl<T: Written> Shown<T> {
         Self { scope: scope.clone(), value }
     }
 
-    /// Writes until nothing is left to be loaded; `keep` gets what needed no loading and lacks nothing.
+    /// Writes until nothing is left to be loaded; `keep` gets what nothing has failed in.
     async fn write<S>(
         &self,
         ctx: &ContextBase<'_, S>,
         part: Part<'_>,
         keep: impl FnOnce(&Bytes) + Send,
     ) -> ServerResult<Value> {
-        let (mut loaded, mut is_own) = (Loaded::default(), true);
+        let mut loaded = Loaded::default();
         loop {
             let mut writer = Writer::new(&self.scope, &loaded, ctx.path_node.as_ref());
             let outcome = match &part {
@@ -143,16 +142,15 @@ impl<T: Written> Shown<T> {
                 Part::Field(entry) => writer.field(&self.value, entry),
             };
             match writer.finish() {
-                Draft::Lacking(wanted) => {
-                    is_own = false;
-                    loaded.load(&self.scope.loader, wanted).await;
-                }
+                Draft::Lacking(wanted) => loaded.load(&self.scope.loader, wanted).await,
                 Draft::Complete(json, errors) => {
-                    is_own &= errors.is_empty();
-                    errors.into_iter().for_each(|error| ctx.add_error(*error));
+                    let is_whole = errors.is_empty();
+                    for error in errors {
+                        ctx.add_error(*error);
+                    }
                     outcome.map_err(|error| *error)?;
                     let json = Bytes::from(json);
-                    if is_own {
+                    if is_whole {
                         keep(&json);
                     }
                     return Ok(self.scope.value(json));
@@ -183,7 +181,7 @@ impl<T: Written> OutputType for Shown<T> {
             return resolve_container(ctx, self).await;
         }
         let plan = plan::plan::<T>(ctx, &[&ctx.item.node]);
-        let Some(kept) = self.value.kept() else { return self.write(ctx, Part::Whole(plan), |_| ()).await };
+        let Some(kept) = self.value.kept(&plan) else { return self.write(ctx, Part::Whole(plan), |_| ()).await };
         let mut name = String::with_capacity(128);
         plan.spell(&mut name);
         if let Some((_, json)) = kept.get().filter(|(kept, _)| *kept == name) {

@@ -29,11 +29,23 @@ pub(in crate::graphql) struct Entry<'a> {
 /// What these selections ask of `T`, which validation has found to have all of it.
 pub(super) fn plan<'a, T: Written>(ctx: &ContextSelectionSet<'a>, sets: &[&'a SelectionSet]) -> Plan<'a> {
     let mut asked = Vec::new();
-    sets.iter().for_each(|set| gather::<T>(ctx, set, &mut asked));
+    for set in sets {
+        gather::<T>(ctx, set, &mut asked);
+    }
     Plan(asked.into_iter().filter_map(|asked| entry::<T>(ctx, &asked)).collect())
 }
 
 impl Plan<'_> {
+    /// What is asked of the objects below.
+    pub(in crate::graphql) fn below(&self) -> impl Iterator<Item = &Plan<'_>> {
+        self.0.iter().map(|entry| &entry.below)
+    }
+
+    /// Whether it asks for none but these fields.
+    pub(in crate::graphql) fn is_within(&self, fields: &[&str]) -> bool {
+        self.0.iter().all(|entry| fields.contains(&entry.asked.node.name.node.as_str()))
+    }
+
     /// Says what it asks for, all but the arguments of lists.
     pub(super) fn spell(&self, out: &mut String) {
         for entry in &self.0 {
