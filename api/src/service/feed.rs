@@ -29,8 +29,9 @@ use crate::{
 };
 
 const LIST: &str = "feed";
-/// How many of the largest messages a stream keeps for its reader; of smaller ones it keeps no more bytes. Streams of one
-/// user that stand at the same place keep the same ones.
+/// How many of the largest messages a stream keeps for its reader; of smaller ones it keeps no more bytes.
+///
+/// Streams of one user keep the same ones together, each with its JSON where one of them has written it.
 const LARGEST_KEPT: usize = 4;
 
 /// An event and the cursor that resumes behind it.

@@ -66,13 +66,13 @@ impl Reads {
     }
 
     /// Reads on a task behind this place, for whoever joins as well; `latest` is the number of the latest news.
-    pub(super) async fn begin(
+    pub(super) fn begin<R: Future<Output = Result<Batch, Error>> + Send + 'static>(
         self: &Arc<Self>,
         user_id: UserId,
         after: i64,
         latest: u64,
-        reading: impl Future<Output = Result<Batch, Error>> + Send + 'static,
-    ) -> Result<Found, Error> {
+        reading: R,
+    ) -> impl Future<Output = Result<Found, Error>> + use<R> {
         let (sender, batch) = watch::channel(None);
         let read = Arc::new(Read { reads: Arc::clone(self), user_id, after, began: latest, batch });
         self.lock().insert(user_id, Arc::downgrade(&read));
@@ -81,7 +81,7 @@ impl Reads {
             Ok(read)
         });
         let nothing = || Error::Internal { cause: "a read found neither events nor their end".to_owned() };
-        read.await?.behind(after).ok_or_else(nothing)
+        async move { read.await?.behind(after).ok_or_else(nothing) }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Weak<Read>>> {
