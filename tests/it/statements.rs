@@ -1,5 +1,6 @@
 //! How many statements requests need: one for each edge, however many objects hang on it.
 
+use quantumvault::service::vitals;
 use qv_tests::{
     client::{Answer, Client},
     operation,
@@ -125,7 +126,11 @@ async fn fifty_sockets_of_a_user_read_an_event_together() {
             }
         }
     };
+    let users = || vitals::read(&node.server.backend).caches[0].1.hits.read();
+    let before = users();
     let ((), statements) = node.statements(burst).await;
+    // Its JSON, in which the sender stands, is written by whoever comes first.
+    assert!(users() - before <= SENDS * 2 * 4, "{}", users() - before);
     let sending = SENDS * if world.is_clustered() { 2 } else { 11 };
     // The events and their messages, of each send; some more for whoever comes late, and not fifty times as many.
     let reading = statements - sending;

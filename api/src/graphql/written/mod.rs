@@ -142,7 +142,7 @@ impl<T: Written> Shown<T> {
                 Part::Field(entry) => writer.field(&self.value, entry),
             };
             match writer.finish() {
-                Draft::Lacking(wanted) => loaded.load(&self.scope.loader, wanted).await,
+                Draft::Lacking(wanted) => loaded.load(&self.scope, wanted).await,
                 Draft::Complete(json, errors) => {
                     let is_whole = errors.is_empty();
                     for error in errors {
