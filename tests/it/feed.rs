@@ -121,3 +121,40 @@ async fn many_senders_at_once_give_every_device_the_same_order() {
     distinct.dedup();
     assert_eq!(distinct.len(), 40);
 }
+
+#[tokio::test]
+async fn sockets_of_a_user_that_ask_for_different_things_are_each_told_what_they_ask_for() {
+    let node = World::new().await.node_with(|config| config.sockets.max_per_user = 12).await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let with = "subscription ($all: Boolean!) { messageFeed { kind message { iv @include(if: $all) sender { id } } } }";
+    let asked = [
+        ("subscription { messageFeed { kind message { encryptedContent } } }", json!({})),
+        ("subscription { messageFeed { kind message { content: encryptedContent } } }", json!({})),
+        ("subscription { messageFeed { kind message { encryptedContent } message { id } } }", json!({})),
+        (with, json!({ "all": true })),
+        (with, json!({ "all": false })),
+        ("subscription { messageFeed { kind message { sender { isVerified } } } }", json!({})),
+    ];
+    let mut sockets = Vec::new();
+    for (query, variables) in asked.iter().cycle().take(2 * asked.len()) {
+        let mut socket = bob.socket().await;
+        socket.subscribe("feed", query, variables.clone()).await;
+        assert_eq!(socket.event().await["kind"], "CAUGHT_UP");
+        sockets.push(socket);
+    }
+    for n in 0..5 {
+        let sent = alice.send(&bob, "hello", &n.to_string()).await.data()["sendMessage"]["message"].clone();
+        let (content, iv, sender) = (base64("hello"), &sent["iv"], json!({ "id": alice.id }));
+        let told = [
+            json!({ "encryptedContent": content }),
+            json!({ "content": content }),
+            json!({ "encryptedContent": content, "id": sent["id"] }),
+            json!({ "iv": iv, "sender": sender }),
+            json!({ "sender": sender }),
+            json!({ "sender": { "isVerified": false } }),
+        ];
+        for (socket, told) in sockets.iter_mut().zip(told.iter().cycle()) {
+            assert_eq!(socket.event().await, json!({ "kind": "SENT", "message": told }));
+        }
+    }
+}

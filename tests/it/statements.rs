@@ -1,5 +1,6 @@
 //! How many statements requests need: one for each edge, however many objects hang on it.
 
+use quantumvault::service::vitals;
 use qv_tests::{
     client::{Answer, Client},
     operation,
@@ -99,4 +100,39 @@ async fn a_send_runs_a_fixed_number_of_statements() {
         answer.data();
         assert_eq!(statements, expected);
     }
+}
+
+#[tokio::test]
+async fn fifty_sockets_of_a_user_read_an_event_together() {
+    const SENDS: u64 = 20;
+    let world = World::new().await;
+    let node = world.node_with(|config| config.sockets.max_per_user = 50).await;
+    let (alice, bob) = conversation(&node).await;
+    let (_, end) = bob.feed(None).await.backlog().await;
+    let mut devices = Vec::new();
+    for _ in 0..50 {
+        let mut device = bob.feed(Some(&end)).await;
+        device.backlog().await;
+        devices.push(device);
+    }
+    let burst = async {
+        for n in 0..SENDS {
+            alice.send(&bob, "to all", &format!("all-{n}")).await.data();
+        }
+        for device in &mut devices {
+            for n in 0..SENDS {
+                let event = device.event().await;
+                assert_eq!(event["kind"], "SENT", "{n}: {event}");
+            }
+        }
+    };
+    let users = || vitals::read(&node.server.backend).caches[0].1.hits.read();
+    let before = users();
+    let ((), statements) = node.statements(burst).await;
+    // Its JSON, in which the sender stands, is written by whoever comes first.
+    assert!(users() - before <= SENDS * 2 * 4, "{}", users() - before);
+    let sending = SENDS * if world.is_clustered() { 2 } else { 11 };
+    // The events and their messages, of each send; some more for whoever comes late, and not fifty times as many.
+    let reading = statements - sending;
+    assert!((1..=SENDS * 2 * 4).contains(&reading), "{reading}");
 }

@@ -158,6 +158,29 @@ async fn a_reader_that_stops_is_let_go_holds_up_nobody_and_misses_nothing() {
 }
 
 #[tokio::test]
+async fn a_reader_that_stops_holds_up_none_of_its_users_other_devices() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let mut devices = [bob.feed(None).await, bob.feed(None).await, bob.feed(None).await];
+    // Feeds that stand where those of the devices do, and more bytes than the network's buffers hold.
+    let mut stuck = bob.socket().await;
+    for id in 0..30 {
+        stuck.subscribe(&id.to_string(), operation!("message_feed"), Value::Null).await;
+    }
+    for device in &mut devices {
+        device.backlog().await;
+    }
+    for n in 0..20 {
+        let content = format!("{n:02}").repeat(20_000);
+        alice.send(&bob, &content, &n.to_string()).await.data();
+        for device in &mut devices {
+            assert_eq!(device.event().await["message"]["encryptedContent"], base64(&content));
+        }
+    }
+    stuck.send(json!({ "type": "ping" })).await;
+}
+
+#[tokio::test]
 async fn a_reader_that_stops_while_its_sessions_change_keeps_no_connection_from_others() {
     let node = World::new().await.node_with(|config| config.database.pool_size = 2).await;
     let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::sync::{Notify, watch};
@@ -10,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use super::Subscription;
 
 struct Listeners {
-    sender: watch::Sender<()>,
+    sender: watch::Sender<u64>,
     count: usize,
 }
 
@@ -20,6 +23,8 @@ pub struct Topics(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
+    /// The number of the latest news, of whatever topic. A topic that is heard anew so never counts from the beginning.
+    latest: AtomicU64,
     listeners: Mutex<HashMap<String, Listeners>>,
     /// Channels that got a listener or lost their last one since somebody asked.
     changes: Mutex<HashSet<String>>,
@@ -29,14 +34,14 @@ struct Shared {
 impl Topics {
     pub(super) fn notify(&self, channel: &str) {
         if let Some(listeners) = lock(&self.0.listeners).get(channel) {
-            listeners.sender.send_replace(());
+            listeners.sender.send_replace(self.next());
         }
     }
 
     /// Wakes everyone who listens to anything.
     pub(super) fn notify_all(&self) {
         for listeners in lock(&self.0.listeners).values() {
-            listeners.sender.send_replace(());
+            listeners.sender.send_replace(self.next());
         }
     }
 
@@ -47,7 +52,7 @@ impl Topics {
                 entry.get().sender.subscribe()
             }
             Entry::Vacant(entry) => {
-                let (sender, receiver) = watch::channel(());
+                let (sender, receiver) = watch::channel(self.next());
                 entry.insert(Listeners { sender, count: 1 });
                 self.change(&channel);
                 receiver
@@ -85,6 +90,10 @@ impl Topics {
 
     pub(super) fn take_changes(&self) -> HashSet<String> {
         std::mem::take(&mut *lock(&self.0.changes))
+    }
+
+    fn next(&self) -> u64 {
+        self.0.latest.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn change(&self, channel: &str) {

@@ -25,7 +25,7 @@ pub enum Bus {
 
 /// Hears of one topic until it is dropped.
 pub struct Subscription {
-    receiver: watch::Receiver<()>,
+    receiver: watch::Receiver<u64>,
     topics: Topics,
     channel: String,
 }
@@ -99,12 +99,19 @@ impl Bus {
 }
 
 impl Subscription {
-    /// Waits for news; what came since the last call counts, once.
-    pub async fn news(&mut self) {
+    /// Waits for news and says their number; what came since the last call counts, once.
+    pub async fn news(&mut self) -> u64 {
         if self.receiver.changed().await.is_err() {
             // The sender lives in `topics` for as long as this subscription counts there.
             std::future::pending::<()>().await;
         }
+        *self.receiver.borrow_and_update()
+    }
+
+    /// The number of the latest news of the topic, which grows with each: what is looked up from now on is newer.
+    #[must_use]
+    pub fn latest(&self) -> u64 {
+        *self.receiver.borrow()
     }
 }
 
@@ -140,9 +147,10 @@ mod tests {
                 break;
             }
         }
+        let before = second.latest();
         here.publish(alice);
         soon(here.flush()).await;
-        soon(second.news()).await;
+        assert!(soon(second.news()).await > before && second.latest() > before);
         soon(first.news()).await;
         here.publish_here();
         soon(async { tokio::join!(first.news(), other.news()) }).await;

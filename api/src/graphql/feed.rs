@@ -9,7 +9,7 @@ use super::{
     error::{Error, Result},
     message::Message,
     scope::Scope,
-    written::{Field, Shown, Writer, Written, leaf, object},
+    written::{Field, Kept, Plan, Shown, Writer, Written, leaf, object},
 };
 use crate::{
     domain,
@@ -26,8 +26,12 @@ pub struct StreamPosition {
     cursor: Mutex<Option<String>>,
 }
 
+/// What never changes of the users in an event. Anything else is read for each feed, or one that is late would tell of
+/// other keys than those that its client has heard of meanwhile.
+const LASTING: &[&str] = &["__typename", "id", "username", "createdAt"];
+
 /// One event of the caller's mailbox.
-pub(super) type MessageFeedEvent = Shown<Delivery>;
+pub(super) type MessageFeedEvent = Shown<Arc<Delivery>>;
 
 /// Some events of the caller's mailbox, in order.
 pub(super) type MessageFeedPage = Shown<FeedPage>;
@@ -65,7 +69,7 @@ impl StreamPosition {
     }
 }
 
-impl Written for Delivery {
+impl Written for Arc<Delivery> {
     const NAME: &'static str = "MessageFeedEvent";
     const DESCRIPTION: &'static str = "One event of the caller's mailbox.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -84,6 +88,11 @@ impl Written for Delivery {
             |it: &Self, entry, out| out.object_or_null(it.event.message.as_ref(), entry),
         ),
     ];
+
+    /// Only its user's feeds share an event, and none of its own fields makes a difference between sessions.
+    fn kept(&self, plan: &Plan<'_>) -> Option<&Kept> {
+        plan.below().flat_map(Plan::below).all(|user| user.is_within(LASTING)).then_some(&self.written)
+    }
 }
 
 impl Written for FeedPage {

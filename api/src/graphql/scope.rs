@@ -3,6 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use async_graphql::{Context, Value, dataloader::DataLoader};
+use bytes::Bytes;
 
 use super::{
     loaders::{Batch, loader},
@@ -41,8 +42,8 @@ impl Scope {
     }
 
     /// JSON as the library takes it: as it is, or in pieces where another answer may have to be put between them.
-    pub(super) fn value(&self, json: Vec<u8>) -> Value {
-        if self.repeats { serde_json::from_slice(&json).unwrap_or_default() } else { Value::Binary(json.into()) }
+    pub(super) fn value(&self, json: Bytes) -> Value {
+        if self.repeats { serde_json::from_slice(&json).unwrap_or_default() } else { Value::Binary(json) }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use chrono::TimeDelta;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{Error, health, keys, metrics::Figures, sessions::VerifiedTokens, vitals};
+use super::{Error, feed::Reads, health, keys, metrics::Figures, sessions::VerifiedTokens, vitals};
 use crate::{
     bus::Bus,
     cache::Cache,
@@ -37,6 +37,7 @@ pub struct Backend {
     link: Option<Arc<Link>>,
     pub(super) cache: Cache,
     pub(super) bus: Bus,
+    pub(super) feeds: Arc<Reads>,
     pub(super) limiter: Limiter,
     pub(super) costs: Local,
     pub(super) passwords: Passwords,
@@ -102,6 +103,7 @@ impl Backend {
             link,
             cache,
             bus,
+            feeds: Arc::default(),
             limiter,
             store,
             passwords,

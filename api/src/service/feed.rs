@@ -3,14 +3,25 @@
 //! The database is the truth and a cursor is a place in it. The bus merely says when to look again, and where it
 //! does not, the feed looks by itself after a while.
 
-use std::collections::VecDeque;
+mod reads;
 
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+};
+
+use bytes::Bytes;
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
 
-use super::{Error, Operation, messages, reading::patiently};
+pub use self::reads::Reads;
+use self::reads::{Batch, Found};
+use super::{
+    Error, Operation, messages,
+    reading::{on_a_task, patiently},
+};
 use crate::{
     bus::Subscription,
     domain::{FeedEvent, FeedEventKind, event::Topic, message::MESSAGE_MAX_BYTES},
@@ -19,6 +30,8 @@ use crate::{
 
 const LIST: &str = "feed";
 /// How many of the largest messages a stream keeps for its reader; of smaller ones it keeps no more bytes.
+///
+/// Streams of one user keep the same ones together, each with its JSON where one of them has written it.
 const LARGEST_KEPT: usize = 4;
 
 /// An event and the cursor that resumes behind it.
@@ -27,12 +40,14 @@ pub struct Delivery {
     pub cursor: String,
     /// What happened.
     pub event: FeedEvent,
+    /// What has been written of it for one reader, under the name of what was asked, for those who ask for the same.
+    pub written: OnceLock<(String, Bytes)>,
 }
 
 /// Some events behind a cursor.
 pub struct FeedPage {
     /// In order.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<Arc<Delivery>>,
     /// Resumes behind the last of them.
     pub end_cursor: String,
     /// Whether there were more when they were read.
@@ -52,7 +67,7 @@ pub async fn page(op: &Operation, after: Option<&str>, first: Option<i32>) -> Re
     }
     let has_more = events.len() > limit;
     events.truncate(limit);
-    let end = events.back().map_or(position, |event| event.sequence);
+    let end = events.last().map_or(position, |event| event.sequence);
     let deliveries = events.into_iter().map(|event| delivery(op, event)).collect();
     Ok(FeedPage { deliveries, end_cursor: op.seal_cursor(LIST, &end), has_more })
 }
@@ -60,12 +75,13 @@ pub async fn page(op: &Operation, after: Option<&str>, first: Option<i32>) -> Re
 /// All events behind a cursor, then CAUGHT_UP, then each new one as it commits.
 ///
 /// In boxes, because whoever holds the stream moves it, and each move takes its room once more for as long as it lives.
-pub fn follow(op: Operation, after: Option<&str>) -> Result<BoxStream<'static, Result<Delivery, Error>>, Error> {
+pub fn follow(op: Operation, after: Option<&str>) -> Result<BoxStream<'static, Result<Arc<Delivery>, Error>>, Error> {
     let user_id = op.viewer()?.user_id;
     let position = position(&op, after)?;
     // Listening begins before the first look, so that nothing falls between the two.
     let news = op.backend.bus.subscribe(Topic::Mailbox(user_id));
-    let feed = Box::new(Feed { op, news, position, ready: VecDeque::new(), is_drained: false, is_caught_up: false });
+    let found = Found { events: VecDeque::new(), is_drained: false, began: news.latest() };
+    let feed = Box::new(Feed { op, news, woken_by: None, position, found, is_caught_up: false });
     let deliveries = stream::unfold(Some(feed), |feed| async move {
         let mut feed = feed?;
         match feed.next().await {
@@ -80,33 +96,46 @@ pub fn follow(op: Operation, after: Option<&str>) -> Result<BoxStream<'static, R
 struct Feed {
     op: Operation,
     news: Subscription,
+    /// The number of the news that it reads on for; none where it looks by itself.
+    woken_by: Option<u64>,
     position: i64,
-    ready: VecDeque<FeedEvent>,
-    /// Whether all that there was has been read: what has come since is told by news.
-    is_drained: bool,
+    /// What is still to be told; when all that there was has been read, what has come since is told by news.
+    found: Found,
     is_caught_up: bool,
 }
 
 impl Feed {
-    async fn next(&mut self) -> Result<Delivery, Error> {
+    async fn next(&mut self) -> Result<Arc<Delivery>, Error> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
-                self.position = event.sequence;
-                self.note_lag(&event);
-                return Ok(delivery(&self.op, event));
+            if let Some(delivery) = self.found.events.pop_front() {
+                self.position = delivery.event.sequence;
+                self.note_lag(&delivery.event);
+                return Ok(delivery);
             }
-            if self.is_drained && !self.is_caught_up {
+            if self.found.is_drained && !self.is_caught_up {
                 self.is_caught_up = true;
                 return Ok(delivery(&self.op, marker(FeedEventKind::CaughtUp, self.position)));
             }
-            if self.is_drained {
-                let poll = self.op.backend.poll();
-                tokio::select! {
-                    () = self.news.news() => {}
-                    () = tokio::time::sleep(poll) => {}
-                }
+            if self.found.is_drained {
+                self.woken_by = self.wake().await;
             }
-            self.read_on().await?;
+            self.found = patiently(&self.op.backend, "a feed", || self.look()).await?;
+        }
+    }
+
+    /// Waits for news that the latest read has not seen, or until it is time to look without.
+    async fn wake(&mut self) -> Option<u64> {
+        // What is waited for long is not waited for with room for a whole batch.
+        self.found.events = VecDeque::new();
+        let timer = tokio::time::sleep(self.op.backend.poll());
+        tokio::pin!(timer);
+        loop {
+            tokio::select! {
+                number = self.news.news() => if number > self.found.began {
+                    return Some(number);
+                },
+                () = &mut timer => return None,
+            }
         }
     }
 
@@ -118,25 +147,36 @@ impl Feed {
         }
     }
 
-    async fn read_on(&mut self) -> Result<(), Error> {
-        let read = || {
-            let (op, position, is_caught_up) = (self.op.clone(), self.position, self.is_caught_up);
-            async move {
-                let limit: usize = op.backend.config.feed.batch_size.into();
-                let mut stored = find_after(&op, position, limit).await?;
-                let kept = keepable(&op, &stored).await?;
-                let is_drained = kept == stored.len() && kept < limit;
-                stored.truncate(kept);
-                let mut events = told(&op, position, stored).await?;
-                if events.is_empty() && !is_caught_up {
-                    events.extend(beyond(&op, position).await?);
-                }
-                Ok((events, is_drained))
-            }
-        };
-        (self.ready, self.is_drained) = patiently(&self.op.backend, "a feed", read).await?;
-        Ok(())
+    /// What comes next, from a read that feeds of this user share once they have caught up.
+    async fn look(&self) -> Result<Found, Error> {
+        let (reads, user_id) = (&self.op.backend.feeds, self.op.viewer()?.user_id);
+        let (place, began) = (self.position, self.news.latest());
+        if !self.is_caught_up {
+            let Batch { events, is_drained } = on_a_task(read(self.op.clone(), place, false)).await?;
+            return Ok(Found { events: events.into(), is_drained, began });
+        }
+        if let Some(news) = self.woken_by
+            && let Some(found) = reads.join(user_id, place, news).await
+        {
+            return Ok(found);
+        }
+        // Joining may have taken its time.
+        reads.begin(user_id, place, self.news.latest(), read(self.op.clone(), place, true)).await
     }
+}
+
+/// Reads on behind a place.
+async fn read(op: Operation, place: i64, is_caught_up: bool) -> Result<Batch, Error> {
+    let limit: usize = op.backend.config.feed.batch_size.into();
+    let mut stored = find_after(&op, place, limit).await?;
+    let kept = keepable(&op, &stored).await?;
+    let is_drained = kept == stored.len() && kept < limit;
+    stored.truncate(kept);
+    let mut events = told(&op, place, stored).await?;
+    if events.is_empty() && !is_caught_up {
+        events.extend(beyond(&op, place).await?);
+    }
+    Ok(Batch { events: events.into_iter().map(|event| delivery(&op, event)).collect(), is_drained })
 }
 
 /// The place behind which to read.
@@ -165,8 +205,8 @@ async fn keepable(op: &Operation, stored: &[StoredEvent]) -> Result<usize, Error
 }
 
 /// Stored events behind a position as they are told, with a GAP before them where retention has taken some.
-async fn told(op: &Operation, position: i64, stored: Vec<StoredEvent>) -> Result<VecDeque<FeedEvent>, Error> {
-    let Some(first) = stored.first() else { return Ok(VecDeque::new()) };
+async fn told(op: &Operation, position: i64, stored: Vec<StoredEvent>) -> Result<Vec<FeedEvent>, Error> {
+    let Some(first) = stored.first() else { return Ok(Vec::new()) };
     // Places are gapless as they are taken; a hole can only be what retention has removed.
     let gap = (first.sequence > position + 1).then(|| marker(FeedEventKind::Gap, first.sequence - 1));
 
@@ -195,8 +235,8 @@ async fn beyond(op: &Operation, position: i64) -> Result<Option<FeedEvent>, Erro
     Ok(is_gap.then(|| marker(FeedEventKind::Gap, mailbox.oldest_sequence - 1)))
 }
 
-fn delivery(op: &Operation, event: FeedEvent) -> Delivery {
-    Delivery { cursor: op.seal_cursor(LIST, &event.sequence), event }
+fn delivery(op: &Operation, event: FeedEvent) -> Arc<Delivery> {
+    Arc::new(Delivery { cursor: op.seal_cursor(LIST, &event.sequence), event, written: OnceLock::new() })
 }
 
 fn marker(kind: FeedEventKind, sequence: i64) -> FeedEvent {

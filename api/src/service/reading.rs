@@ -5,20 +5,23 @@ use super::{Backend, Error};
 /// Reads to the end, whether or not anyone waits for it.
 ///
 /// A stream whose reader is slow is not polled: it would keep a connection of the pool from everyone else for as long.
-pub(super) async fn on_a_task<T: Send + 'static>(
-    reading: impl Future<Output = Result<T, Error>> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::spawn(reading).await.map_err(|error| Error::Internal { cause: error.to_string() })?
+///
+/// Not an `async fn`: whoever waits would keep room for the whole reading.
+pub(super) fn on_a_task<T: Send + 'static, R: Future<Output = Result<T, Error>> + Send + 'static>(
+    reading: R,
+) -> impl Future<Output = Result<T, Error>> + use<T, R> {
+    let task = tokio::spawn(reading);
+    async { task.await.map_err(|error| Error::Internal { cause: error.to_string() })? }
 }
 
-/// The same as often as it takes; `stream` is what waits, for the log.
-pub(super) async fn patiently<T: Send + 'static, R: Future<Output = Result<T, Error>> + Send + 'static>(
+/// Reads as often as it takes; `stream` is what waits, for the log.
+pub(super) async fn patiently<T, R: Future<Output = Result<T, Error>>>(
     backend: &Backend,
     stream: &'static str,
     read: impl Fn() -> R,
 ) -> Result<T, Error> {
     loop {
-        match on_a_task(read()).await {
+        match read().await {
             Err(Error::Unavailable { cause }) => {
                 tracing::warn!(cause, "{stream} waits for the database");
                 tokio::time::sleep(backend.unassisted_poll()).await;

@@ -98,7 +98,7 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
     async move {
         loop {
             tokio::select! {
-                () = news.news() => {}
+                _ = news.news() => {}
                 () = tokio::time::sleep(backend.poll()) => {}
             }
             // Not from the cache: while Redis is away nothing can be taken out of it.

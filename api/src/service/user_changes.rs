@@ -107,7 +107,7 @@ impl Changes {
     }
 
     async fn look(&self) -> Result<(i64, VecDeque<(i64, User)>), Error> {
-        let read = || look(self.op.clone(), self.followed.clone(), self.position);
+        let read = || on_a_task(look(self.op.clone(), self.followed.clone(), self.position));
         patiently(&self.op.backend, "a stream of users", read).await
     }
 }

@@ -62,6 +62,16 @@ pub async fn find_many(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId,
     Ok(users)
 }
 
+/// A user whom this process remembers itself.
+#[must_use]
+pub fn find_near(op: &Operation, id: UserId) -> Option<User> {
+    let user = op.backend.cache.get_own(&key(id));
+    if user.is_some() {
+        op.backend.counted.users.note(true);
+    }
+    user
+}
+
 /// The same from the database, remembered for the next time.
 async fn read_many(op: &Operation, ids: &[UserId]) -> Result<Vec<User>, Error> {
     let cache = &op.backend.cache;

@@ -13,6 +13,7 @@ use crate::{
     graphql::{
         error::Result,
         loaders::{Batch, KeysOf, MessagesOf, SessionsOf},
+        scope::Scope,
     },
     service::{self, Connection},
 };
@@ -65,8 +66,9 @@ macro_rules! shelves {
 
         impl Loaded {
             /// Reads what is lacking, each kind of it together.
-            pub(super) async fn load(&mut self, loader: &DataLoader<Batch>, wanted: Wanted) {
-                tokio::join!($(fill(&mut self.$name, loader, wanted.$name),)+);
+            pub(super) async fn load(&mut self, scope: &Scope, mut wanted: Wanted) {
+                self.take_near(scope, &mut wanted);
+                tokio::join!($(fill(&mut self.$name, &scope.loader, wanted.$name),)+);
             }
         }
     };
@@ -79,6 +81,15 @@ shelves! {
     conversations: ConversationId => Conversation, "conversation";
     messages: MessageId => Message, "message";
     pages: MessagesOf => Connection<Message>, "conversation";
+}
+
+impl Loaded {
+    /// Takes the users that are near at hand, without a wait in which others would begin to write the same.
+    fn take_near(&mut self, scope: &Scope, wanted: &mut Wanted) {
+        let near = wanted.users.iter().filter_map(|id| service::users::find_near(&scope.op, *id));
+        self.users.extend(near.map(|user| (user.id, Ok(Some(user)))));
+        wanted.users.retain(|id| !self.users.contains_key(id));
+    }
 }
 
 async fn fill<K: Key>(shelf: &mut Shelf<K>, loader: &DataLoader<Batch>, wanted: HashSet<K>)

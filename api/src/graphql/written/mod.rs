@@ -9,16 +9,17 @@ mod loaded;
 mod plan;
 mod writer;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 use async_graphql::{
     ContainerType, Context, ContextBase, ContextSelectionSet, ObjectType, OutputType, Positioned, ServerResult, Value,
     parser::types::Field as Asked, registry::Registry, resolver_utils::resolve_container,
 };
+use bytes::Bytes;
 
-use self::{loaded::Loaded, plan::Plan};
+use self::loaded::Loaded;
 pub(super) use self::{
-    plan::Entry,
+    plan::{Entry, Plan},
     writer::{Outcome, Writer},
 };
 use super::{fields::Fields, scope::Scope};
@@ -31,7 +32,16 @@ pub(super) trait Written: Sized + Send + Sync + 'static {
     const DESCRIPTION: &'static str;
     /// Its fields, in the order of the schema.
     const FIELDS: &'static [Field<Self>];
+
+    /// Where others who are shown the same value, and ask for the same of it, find its JSON; nowhere if it may be another
+    /// for them.
+    fn kept(&self, _: &Plan<'_>) -> Option<&Kept> {
+        None
+    }
 }
+
+/// The JSON of a value as one reader asked for it, under the name of what that was.
+pub(super) type Kept = OnceLock<(String, Bytes)>;
 
 /// A field: how the schema describes it, and how it is written.
 pub(super) struct Field<T> {
@@ -122,8 +132,13 @@ impl<T: Written> Shown<T> {
         Self { scope: scope.clone(), value }
     }
 
-    /// Writes until nothing is left to be loaded.
-    async fn write<S>(&self, ctx: &ContextBase<'_, S>, part: Part<'_>) -> ServerResult<Value> {
+    /// Writes until nothing is left to be loaded; `keep` gets what nothing has failed in.
+    async fn write<S>(
+        &self,
+        ctx: &ContextBase<'_, S>,
+        part: Part<'_>,
+        keep: impl FnOnce(&Bytes) + Send,
+    ) -> ServerResult<Value> {
         let mut loaded = Loaded::default();
         loop {
             let mut writer = Writer::new(&self.scope, &loaded, ctx.path_node.as_ref());
@@ -132,12 +147,17 @@ impl<T: Written> Shown<T> {
                 Part::Field(entry) => writer.field(&self.value, entry),
             };
             match writer.finish() {
-                Err(wanted) => loaded.load(&self.scope.loader, *wanted).await,
+                Err(wanted) => loaded.load(&self.scope, *wanted).await,
                 Ok((json, errors)) => {
+                    let is_whole = errors.is_empty();
                     for error in errors {
                         ctx.add_error(error);
                     }
                     outcome.map_err(|error| *error)?;
+                    let json = Bytes::from(json);
+                    if is_whole {
+                        keep(&json);
+                    }
                     return Ok(self.scope.value(json));
                 }
             }
@@ -166,14 +186,20 @@ impl<T: Written> OutputType for Shown<T> {
             return resolve_container(ctx, self).await;
         }
         let plan = plan::plan::<T>(ctx, &[&ctx.item.node]);
-        self.write(ctx, Part::Whole(plan)).await
+        let Some(kept) = self.value.kept(&plan) else { return self.write(ctx, Part::Whole(plan), |_| ()).await };
+        let mut name = String::with_capacity(128);
+        plan.spell(&mut name);
+        if let Some((_, json)) = kept.get().filter(|(kept, _)| *kept == name) {
+            return Ok(self.scope.value(json.clone()));
+        }
+        self.write(ctx, Part::Whole(plan), |json| drop(kept.set((name, json.clone())))).await
     }
 }
 
 impl<T: Written> ContainerType for Shown<T> {
     async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
         let Some(entry) = Entry::of::<T>(ctx) else { return Ok(None) };
-        self.write(ctx, Part::Field(entry)).await.map(Some)
+        self.write(ctx, Part::Field(entry), |_| ()).await.map(Some)
     }
 }
 

@@ -35,6 +35,29 @@ pub(super) fn plan<'a, T: Written>(ctx: &ContextSelectionSet<'a>, sets: &[&'a Se
     Plan(asked.into_iter().filter_map(|asked| entry::<T>(ctx, &asked)).collect())
 }
 
+impl Plan<'_> {
+    /// What is asked of the objects below.
+    pub(in crate::graphql) fn below(&self) -> impl Iterator<Item = &Plan<'_>> {
+        self.0.iter().map(|entry| &entry.below)
+    }
+
+    /// Whether it asks for none but these fields.
+    pub(in crate::graphql) fn is_within(&self, fields: &[&str]) -> bool {
+        self.0.iter().all(|entry| fields.contains(&entry.asked.node.name.node.as_str()))
+    }
+
+    /// Says what it asks for, all but the arguments of lists.
+    pub(super) fn spell(&self, out: &mut String) {
+        for entry in &self.0 {
+            for part in [entry.key(), ":", &entry.asked.node.name.node, "{"] {
+                out.push_str(part);
+            }
+            entry.below.spell(out);
+            out.push('}');
+        }
+    }
+}
+
 impl<'a> Entry<'a> {
     /// The entry of a single field.
     pub(super) fn of<T: Written>(ctx: &Context<'a>) -> Option<Self> {

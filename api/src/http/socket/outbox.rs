@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use crate::config::Sockets;
 
+/// Room for so many messages is kept where none waits.
+const IDLE_ITEMS: usize = 4;
+
 /// A queue of messages on their way out.
 pub struct Outbox {
     messages: VecDeque<Message>,
@@ -85,6 +88,7 @@ impl Outbox {
         }
         ready!(sink.poll_flush_unpin(cx))?;
         self.unflushed = false;
+        self.messages.shrink_to(IDLE_ITEMS);
         Poll::Ready(Ok(()))
     }
 }

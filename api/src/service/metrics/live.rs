@@ -62,7 +62,7 @@ impl Live {
             }
             let poll = self.backend.poll();
             tokio::select! {
-                () = self.news.news() => {}
+                _ = self.news.news() => {}
                 () = tokio::time::sleep(poll) => {}
             }
         }
@@ -74,7 +74,9 @@ impl Live {
     async fn read(&mut self) -> Result<bool, Error> {
         let read = || {
             let (backend, position) = (Arc::clone(&self.backend), self.position);
-            async move { Ok(store::performance_metrics::find_after(backend.store.db(), position, BATCH).await?) }
+            on_a_task(
+                async move { Ok(store::performance_metrics::find_after(backend.store.db(), position, BATCH).await?) },
+            )
         };
         let rows = patiently(&self.backend, "a stream of metrics", read).await?;
         let Some((last, _)) = rows.last() else { return Ok(false) };

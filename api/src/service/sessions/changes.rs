@@ -65,13 +65,13 @@ impl Changes {
                 return Ok(change);
             }
             let backend = &self.op.backend;
-            let now = patiently(backend, "a stream of sessions", || look(self.op.clone())).await?;
+            let now = patiently(backend, "a stream of sessions", || on_a_task(look(self.op.clone()))).await?;
             self.ready = differences(&self.known, &now);
             self.known = now;
             if self.ready.is_empty() {
                 let poll = backend.poll();
                 tokio::select! {
-                    () = self.news.news() => {}
+                    _ = self.news.news() => {}
                     () = tokio::time::sleep(poll) => {}
                 }
             }
