@@ -3,6 +3,7 @@
 mod bare;
 mod fan_out;
 mod load;
+mod picture;
 mod seed;
 pub mod thin;
 
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use self::{
     load::{Figures, NUMBER, Request},
+    picture::Pair,
     seed::{Seed, Size, username},
 };
 use super::server::{Server, free_address};
@@ -46,9 +48,11 @@ pub async fn measure(folder: &Path, messages: u32, only: &[&str]) {
     println!(
         "\n| work | requests/s | p50 ms | p99 ms | server CPU s per 1,000 | ours to it |\n| --- | --- | --- | --- | --- | --- |"
     );
+    let mut pairs = Vec::new();
     for work in world.works().await.into_iter().filter(|work| is_asked(work.name)) {
         let (cpu, figures) = world.ours(work.ours).await;
         let floor = load::run(world.thin.address, work.thin).await;
+        pairs.push(Pair { name: work.title, ours: figures.rate, thin: floor.rate });
         row(work.name, &figures, Some(cpu), None);
         row(&format!("{} thin", work.name), &floor, None, Some(figures.rate));
         let bare = match work.bare {
@@ -60,6 +64,9 @@ pub async fn measure(folder: &Path, messages: u32, only: &[&str]) {
         let constant = load::run(world.thin.address, vec![constant]).await;
         alone(&format!("{} constant body of {} bytes by poem", work.name, figures.bytes), constant.rate, figures.rate);
     }
+    let path = std::env::temp_dir().join("quantumvault-throughput.svg");
+    picture::draw(&pairs, &path);
+    println!("picture: {}", path.display());
     println!("resident after these: {} MiB", world.server.resident_kib() / 1024);
     if is_asked("W5") {
         fan_out::measure(&world.server, world.seed.size.users).await;
@@ -96,6 +103,7 @@ fn alone(name: &str, floor: f64, rate: f64) {
 /// Requests to the product and the same to the floor, and the statement alone where it is one of an id.
 struct Work {
     name: &'static str,
+    title: &'static str,
     ours: Vec<Request>,
     thin: Vec<Request>,
     bare: Option<(&'static str, Vec<Uuid>)>,
@@ -141,13 +149,13 @@ impl World {
         let users: Vec<_> = (1..=SESSIONS.min(self.seed.size.users)).map(seed::user_id).collect();
         let conversations = self.seed.pairs.iter().take(SESSIONS as usize).map(|pair| pair.conversation_id).collect();
         let mut works = [
-            ("W1", Some((thin::OWN_RECORD, users.clone()))),
-            ("W2", Some((thin::NEWEST, conversations))),
-            ("W3", Some((thin::INBOX, users.clone()))),
-            ("W4", None),
-            ("W6", Some((thin::NEWEST_OF_EACH, users))),
+            ("W1", "W1 one's own record", Some((thin::OWN_RECORD, users.clone()))),
+            ("W2", "W2 50 messages", Some((thin::NEWEST, conversations))),
+            ("W3", "W3 the inbox", Some((thin::INBOX, users.clone()))),
+            ("W4", "W4 a durable send", None),
+            ("W6", "W6 50 conversations", Some((thin::NEWEST_OF_EACH, users))),
         ]
-        .map(|(name, bare)| Work { name, ours: Vec::new(), thin: Vec::new(), bare });
+        .map(|(name, title, bare)| Work { name, title, ours: Vec::new(), thin: Vec::new(), bare });
         let nobody = Client::new(self.server.address);
         for n in 1..=SESSIONS.min(self.seed.size.users) {
             let (name, id) = (username(n), seed::user_id(n));
