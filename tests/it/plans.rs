@@ -39,6 +39,12 @@ async fn every_statement_about_messages_goes_by_an_index() {
         let cursor = &messages.data()["viewer"]["conversation"]["messages"]["pageInfo"]["endCursor"];
         alice.run(operation!("conversation"), json!({ "with": bob.id, "before": cursor })).await.data();
     }
+    alice.send(&alice, "3", "3").await.data();
+    for end in ["first", "last"] {
+        let many =
+            format!("{{ viewer {{ conversations {{ nodes {{ messages({end}: 2) {{ nodes {{ id }} }} }} }} }} }}");
+        alice.run(&many, Value::Null).await.data();
+    }
     alice.feed_page(None, None).await.data();
     purge::run(&node.server.backend).await.expect("purges");
 

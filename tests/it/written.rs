@@ -6,6 +6,7 @@ use qv_tests::{
     raw::post,
     world::{Node, World},
 };
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
 /// Alice, and Bob who has had three messages from her.
@@ -86,6 +87,53 @@ async fn what_fails_inside_an_object_nulls_the_nearest_place_that_may_be_null() 
     assert_eq!(answer["data"], json!({ "viewer": { "conversation": null } }));
     assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
     assert_eq!(answer["errors"][0]["path"], json!(["viewer", "conversation", "messages"]));
+}
+
+#[tokio::test]
+async fn what_fails_in_a_field_that_may_be_null_nulls_that_field_alone() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let (alice, bob) = people(&node).await;
+    let query = "query Q($with: ID!) { viewer { conversation(with: $with) { id lastMessage { id } } } }";
+    let with = json!({ "with": alice.id });
+    let before = bob.run(query, with.clone()).await;
+    // Which conversation it is, is remembered; the caller's share in it has to be read.
+    let db = world.database.connect().await;
+    db.execute_unprepared("ALTER TABLE conversation_members RENAME TO away").await.expect("renamed");
+    let answer = bob.run(query, with).await.0;
+    let id = &before.data()["viewer"]["conversation"]["id"];
+    assert_eq!(answer["data"]["viewer"]["conversation"], json!({ "id": id, "lastMessage": null }));
+    assert_eq!(answer["errors"][0]["path"], json!(["viewer", "conversation", "lastMessage"]));
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
+}
+
+#[tokio::test]
+async fn fields_of_one_key_that_differ_are_refused_whatever_fragment_they_stand_in() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = people(&node).await;
+    for below in [
+        "a: peer { id } ... on Conversation { a: lastMessage { iv } }",
+        "messages(first: 1) { nodes { id } } ... on Conversation { messages(first: 2) { nodes { id } } }",
+        "peer { a: id } ... on Node { ... on Conversation { peer { a: username } } }",
+    ] {
+        let query = format!("query Q($with: ID!) {{ viewer {{ conversation(with: $with) {{ {below} }} }} }}");
+        let answer = bob.run(&query, json!({ "with": alice.id })).await;
+        assert_eq!(answer.error().0, "GRAPHQL_VALIDATION_FAILED", "{below}");
+    }
+    // One object cannot be both.
+    let query = "query Q($id: ID!) { node(id: $id) { ... on User { a: username } ... on AuditLog { a: action } } }";
+    assert_eq!(bob.run(query, json!({ "id": alice.id })).await.data()["node"]["a"], "alice");
+}
+
+#[tokio::test]
+async fn a_name_with_a_quotation_mark_leaves_the_answer_json() {
+    let world = World::new().await;
+    let node = world.node_with(|config| config.cache.user_ttl_seconds = 0).await;
+    let (_, bob) = people(&node).await;
+    let db = world.database.connect().await;
+    db.execute_unprepared("UPDATE users SET username = 'a\"x' WHERE username = 'alice'").await.expect("renamed");
+    let answer = bob.run("{ users { nodes { username } } }", Value::Null).await;
+    assert_eq!(answer.data()["users"]["nodes"][0]["username"], "a\"x");
 }
 
 #[tokio::test]

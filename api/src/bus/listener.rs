@@ -48,7 +48,7 @@ impl Ears {
     /// Whoever listens must look, and from now on by itself: it may be waiting for a hint that never comes.
     fn lose(&self, number: u64) {
         if self.hears.compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.hearing.lose();
+            self.hearing.begin();
             self.topics.notify_all();
         }
     }

@@ -384,7 +384,7 @@ mod tests {
         hearing.hear(&hearing.channels()[0], "7 4 something-unknown").expect("a confirmation");
         assert_eq!(here.get_own(&one), None, "what is not understood means all");
         assert_eq!(here.get(&one).await, Some(1));
-        hearing.lose();
+        hearing.begin();
         assert_eq!(here.get_own(&one), None);
     }
 

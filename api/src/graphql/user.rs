@@ -38,7 +38,7 @@ impl Written for domain::User {
     const DESCRIPTION: &'static str = "A user, as anyone signed in may see it.";
     const FIELDS: &'static [Field<Self>] = &[
         leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(it.id)),
-        leaf::<_, String>("username", "3 to 32 of `a-z 0-9 _ . -`, unique.", |it, out| out.plain(&it.username)),
+        leaf::<_, String>("username", "3 to 32 of `a-z 0-9 _ . -`, unique.", |it, out| out.text(&it.username)),
         object::<_, Option<PublicKeys>>(
             "publicKeys",
             "The keys to encrypt for this user; null until the user has published some.",

@@ -24,6 +24,8 @@ use crate::domain::Random;
 /// How long what a node remembers may be used without another word from Redis, and so how long whoever forgets
 /// something waits at most.
 pub const LEASE: Duration = Duration::from_secs(1);
+/// How soon it is tried again to tell what did not get through.
+const SAY_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How much longer Redis takes a lease for held than its holder does: it counts in whole milliseconds.
 const MARGIN: Duration = Duration::from_millis(50);
 
@@ -42,7 +44,7 @@ redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])
 static FORGET: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-if #KEYS > 1 then redis.call('DEL', unpack(KEYS, 2)) end
+for place = 2, #KEYS do redis.call('DEL', KEYS[place]) end
 redis.call('PUBLISH', ARGV[1], ARGV[2])
 local time = redis.call('TIME')
 return redis.call('ZRANGEBYSCORE', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000), '+inf')
@@ -131,15 +133,10 @@ impl Hearing {
         micros(self.origin.elapsed()) < self.until.load(Ordering::Acquire)
     }
 
-    /// A new connection listens: what was said before it is not known.
+    /// The connection that listened is lost, or a new one listens: what was said meanwhile is not known.
     pub fn begin(&self) {
         self.until.store(0, Ordering::Release);
         (self.forget)(None);
-    }
-
-    /// The connection that listened is lost.
-    pub fn lose(&self) {
-        self.begin();
     }
 
     /// Takes or renews the lease, over the connection that listens.
@@ -174,19 +171,27 @@ impl Hearing {
     ///
     /// Where Redis has been away for a while no node holds a lease, so that there is nothing to wait for.
     pub async fn forget(self: &Arc<Self>, link: &Link, keys: &[String], names: &str) -> Forgetting {
-        let mut question = self.question();
-        let mut call = FORGET.key(&self.leases);
-        for key in keys {
-            call.key(key);
+        let (mut question, asked) = (self.question(), Instant::now());
+        loop {
+            let mut call = FORGET.key(&self.leases);
+            for key in keys {
+                call.key(key);
+            }
+            call.arg(&self.channels[0]).arg(format!("{} {} {names}", self.node, question.number));
+            match link.ask(|mut redis| async move { call.invoke_async::<Vec<String>>(&mut redis).await }).await {
+                // One that is full gives no leases either.
+                Ok(nodes) if nodes.is_empty() && self.is_long_lost() => return Forgetting(None),
+                Ok(nodes) => {
+                    question.nodes = nodes;
+                    return Forgetting(Some(question));
+                }
+                Err(_) if self.is_long_lost() => return Forgetting(None),
+                // It may be there for other nodes.
+                Err(_) if asked.elapsed() >= LEASE => return Forgetting(Some(question)),
+                // What may not have been said is said again, which does no harm.
+                Err(_) => tokio::time::sleep(SAY_AGAIN_AFTER).await,
+            }
         }
-        call.arg(&self.channels[0]).arg(format!("{} {} {names}", self.node, question.number));
-        match link.ask(|mut redis| async move { call.invoke_async(&mut redis).await }).await {
-            Ok(nodes) => question.nodes = nodes,
-            Err(_) if self.is_long_lost() => return Forgetting(None),
-            // It may have been there for other nodes a moment ago.
-            Err(_) => {}
-        }
-        Forgetting(Some(question))
     }
 
     /// Whether Redis has been away for so long that all leases have ended: others may have heard it for a moment longer.

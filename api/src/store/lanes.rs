@@ -28,7 +28,7 @@ use super::{
     Statements,
     bounded::{Limit, no_answer},
     open::LAST_WORD,
-    trust::{IDLE_BEFORE_TEST, Trust, ping},
+    trust::{IDLE_BEFORE_TEST, Trust, ping, ping_within},
 };
 
 /// For how long a lane is believed to live before a statement that writes, which cannot be tried again.
@@ -233,8 +233,9 @@ impl Drop for Turn<'_> {
         // The database may be at a statement that nobody waits for any more. Its place stays taken meanwhile: whoever
         // asks and leaves must not get another connection each time.
         if self.lanes.trust.covers(lane.since.elapsed()) {
+            let patience = self.lanes.patience;
             tokio::spawn(async move {
-                ping(&mut lane.connection).await;
+                ping_within(patience, &mut lane.connection).await;
                 drop((lane, turn));
             });
         }

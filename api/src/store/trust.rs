@@ -65,7 +65,12 @@ impl Trust {
 
 /// Whether a connection can be used, if it says anything.
 pub(super) async fn ping(connection: &mut PgConnection) -> Option<bool> {
-    let answer = tokio::time::timeout(PATIENCE, connection.ping()).await;
+    ping_within(PATIENCE, connection).await
+}
+
+/// The same with more patience.
+pub(super) async fn ping_within(patience: Duration, connection: &mut PgConnection) -> Option<bool> {
+    let answer = tokio::time::timeout(patience, connection.ping()).await;
     answer.ok().map(|answer| answer.is_ok())
 }
 

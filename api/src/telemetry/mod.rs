@@ -33,11 +33,10 @@ pub struct Telemetry {
 
 /// Starts logging to the standard error, and tracing if a collector is named.
 pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Telemetry, ConfigError> {
-    // Where only targets and levels are told apart, spans need not be watched as they are entered and left.
     let filter =
-        match log.filter.parse::<Targets>() {
-            Ok(targets) => FilterExt::boxed(targets),
-            Err(_) => FilterExt::boxed(EnvFilter::try_new(&log.filter).map_err(|error| {
+        match targets(&log.filter) {
+            Some(targets) => FilterExt::boxed(targets),
+            None => FilterExt::boxed(EnvFilter::try_new(&log.filter).map_err(|error| {
                 ConfigError(format!("QUANTUMVAULT__LOG__FILTER cannot be used ({error}): correct it"))
             })?),
         };
@@ -54,6 +53,13 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
     started.map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
     watch_panics();
     Ok(Telemetry { written, traces })
+}
+
+/// A filter by targets and levels alone, if that is what the text means: spans need not be watched then as they are entered
+/// and left.
+fn targets(filter: &str) -> Option<Targets> {
+    let is_plain = !filter.contains('[') && filter.split(',').all(|part| !part.trim().is_empty());
+    is_plain.then(|| filter.parse().ok()).flatten()
 }
 
 /// Counts and logs panics from now on. Whoever runs others' work catches its panics, so they end nothing else.
@@ -81,4 +87,18 @@ impl Telemetry {
 fn belongs_to_a_line(metadata: &Metadata<'_>) -> bool {
     let is_ours = metadata.target().starts_with("quantumvault");
     is_ours || metadata.is_event() && *metadata.level() < Level::TRACE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_more_than_targets_is_left_to_the_filter_that_knows_it() {
+        for filter in ["info,[request]=debug", "[{user.id}]=debug", "info,sqlx=warn,", "", "sqlx=loud"] {
+            assert!(targets(filter).is_none(), "{filter}");
+        }
+        let targets = targets("info,sqlx=warn").unwrap();
+        assert!(targets.would_enable("quantumvault", &Level::INFO) && !targets.would_enable("sqlx", &Level::INFO));
+    }
 }

@@ -189,8 +189,9 @@ impl Documents {
             return Err(Refusal::new(ErrorCode::GraphqlValidationFailed, message).into());
         }
         self.judge.validate(&ast, None, Variables::default())?;
-        let outline = |operation| Arc::new(Outline::of(self.judge.registry(), &ast, operation));
-        let outlines = ast.operations.iter().map(|(name, it)| (name.cloned(), outline(&it.node))).collect();
+        let outline = |operation| Outline::of(self.judge.registry(), &ast, operation).map(Arc::new);
+        let outlines = ast.operations.iter().map(|(name, it)| Ok((name.cloned(), outline(&it.node)?)));
+        let outlines = outlines.collect::<Result<_, Refusal>>()?;
         Ok(Document { ast, mixes_variables: shape.mixes_variables, outlines, text_bytes: text.len() })
     }
 

@@ -4,11 +4,14 @@
 //! orders fields as they were finished. Clients look for the key, and caches of clients complain when it is missing.
 
 use async_graphql::{
-    Name, PathSegment, Response, Value,
+    Name, PathSegment, Pos, Response, Value,
     indexmap::IndexMap,
-    parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
-    registry::{MetaTypeName, Registry},
+    parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet},
+    registry::{MetaType, MetaTypeName, Registry},
 };
+
+use super::Refusal;
+use crate::domain::ErrorCode;
 
 /// The fields that an operation asks for.
 #[derive(Debug)]
@@ -25,19 +28,23 @@ struct Line {
 }
 
 impl Outline {
-    /// The outline of an operation that is valid and within the limits.
-    pub(super) fn of(registry: &Registry, document: &ExecutableDocument, operation: &OperationDefinition) -> Self {
+    /// The outline of an operation that is valid and within the limits, unless fields of it contradict each other.
+    pub(super) fn of(
+        registry: &Registry,
+        document: &ExecutableDocument,
+        operation: &OperationDefinition,
+    ) -> Result<Self, Refusal> {
         let root = match operation.ty {
             OperationType::Query => Some(&registry.query_type),
             OperationType::Mutation => registry.mutation_type.as_ref(),
             OperationType::Subscription => registry.subscription_type.as_ref(),
         };
-        let mut outline = Self { lines: Vec::new(), repeats: false };
+        let mut pen = Pen { registry, document, repeats: false };
+        let mut marks = Vec::new();
         if let Some(root) = root {
-            let Self { lines, repeats } = &mut outline;
-            draw((registry, document), &operation.selection_set.node, root, lines, repeats);
+            pen.draw(&operation.selection_set.node, root, &[], &mut marks)?;
         }
-        outline
+        Ok(Self { lines: marks.into_iter().map(Line::from).collect(), repeats: pen.repeats })
     }
 
     /// Whether an object is asked for by one key in several places, whose answers have to be put together.
@@ -61,44 +68,101 @@ impl Outline {
     }
 }
 
-fn draw(
-    known: (&Registry, &ExecutableDocument),
-    set: &SelectionSet,
-    parent: &str,
-    lines: &mut Vec<Line>,
-    repeats: &mut bool,
-) {
-    let (registry, document) = known;
-    for selection in &set.items {
-        match &selection.node {
-            Selection::Field(field) => {
-                let field = &field.node;
-                let key = &field.response_key().node;
-                let same = lines.iter().position(|line| line.key == *key);
-                *repeats |= same.is_some() && !field.selection_set.node.items.is_empty();
-                let index = same.unwrap_or_else(|| {
-                    let parent = registry.types.get(parent);
-                    let ty = parent.and_then(|parent| parent.field_by_name(&field.name.node));
-                    let ty = ty.map_or_else(String::new, |field| field.ty.clone());
-                    lines.push(Line { key: key.clone(), ty, below: Vec::new() });
-                    lines.len() - 1
-                });
-                let Line { ty, below, .. } = &mut lines[index];
-                draw(known, &field.selection_set.node, MetaTypeName::concrete_typename(ty), below, repeats);
-            }
-            Selection::InlineFragment(fragment) => {
-                let condition = fragment.node.type_condition.as_ref();
-                let parent = condition.map_or(parent, |condition| condition.node.on.node.as_str());
-                draw(known, &fragment.node.selection_set.node, parent, lines, repeats);
-            }
-            Selection::FragmentSpread(spread) => {
-                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
-                    let parent = fragment.node.type_condition.node.on.node.as_str();
-                    draw(known, &fragment.node.selection_set.node, parent, lines, repeats);
+/// Draws an outline.
+struct Pen<'a> {
+    registry: &'a Registry,
+    document: &'a ExecutableDocument,
+    repeats: bool,
+}
+
+/// A line that is being drawn, with all places that ask for it.
+struct Mark<'a> {
+    key: &'a Name,
+    ty: &'a str,
+    below: Vec<Mark<'a>>,
+    asked: Vec<Asked<'a>>,
+}
+
+/// One place: the field, and the types from the root down that it is asked of.
+struct Asked<'a> {
+    field: &'a Field,
+    of: Vec<&'a str>,
+}
+
+impl<'a> Pen<'a> {
+    fn draw(
+        &mut self,
+        set: &'a SelectionSet,
+        parent: &'a str,
+        above: &[&'a str],
+        marks: &mut Vec<Mark<'a>>,
+    ) -> Result<(), Refusal> {
+        for selection in &set.items {
+            match &selection.node {
+                Selection::Field(field) => {
+                    let asked = Asked { field: &field.node, of: [above, &[parent]].concat() };
+                    self.mark(asked, field.pos, marks)?;
+                }
+                Selection::InlineFragment(fragment) => {
+                    let condition = fragment.node.type_condition.as_ref();
+                    let parent = condition.map_or(parent, |condition| condition.node.on.node.as_str());
+                    self.draw(&fragment.node.selection_set.node, parent, above, marks)?;
+                }
+                Selection::FragmentSpread(spread) => {
+                    if let Some(fragment) = self.document.fragments.get(&spread.node.fragment_name.node) {
+                        let parent = fragment.node.type_condition.node.on.node.as_str();
+                        self.draw(&fragment.node.selection_set.node, parent, above, marks)?;
+                    }
                 }
             }
         }
+        Ok(())
     }
+
+    fn mark(&mut self, asked: Asked<'a>, pos: Pos, marks: &mut Vec<Mark<'a>>) -> Result<(), Refusal> {
+        let key = &asked.field.response_key().node;
+        let same = marks.iter().position(|mark| mark.key == key);
+        self.repeats |= same.is_some() && !asked.field.selection_set.node.items.is_empty();
+        let index = same.unwrap_or_else(|| {
+            let parent = asked.of.last().and_then(|parent| self.registry.types.get(*parent));
+            let ty = parent.and_then(|parent| parent.field_by_name(&asked.field.name.node));
+            let ty = ty.map_or("", |field| &field.ty);
+            marks.push(Mark { key, ty, below: Vec::new(), asked: Vec::new() });
+            marks.len() - 1
+        });
+        let Mark { ty, below, asked: others, .. } = &mut marks[index];
+        // The library's own rule does not look into fragments.
+        if others.iter().any(|other| self.meet(&other.of, &asked.of) && !is_same(other.field, asked.field)) {
+            let message = format!("Fields conflict: `{key}` is asked for with different fields or arguments.");
+            return Err(Refusal::new(ErrorCode::GraphqlValidationFailed, message).at(pos));
+        }
+        self.draw(&asked.field.selection_set.node, MetaTypeName::concrete_typename(ty), &asked.of, below)?;
+        others.push(asked);
+        Ok(())
+    }
+
+    /// Whether one object can be asked by both of these ways: two types of objects have none in common.
+    fn meet(&self, one: &[&str], other: &[&str]) -> bool {
+        let is_abstract = |name: &str| !matches!(self.registry.types.get(name), Some(MetaType::Object { .. }));
+        one.iter().zip(other).all(|(one, other)| one == other || is_abstract(one) || is_abstract(other))
+    }
+}
+
+impl From<Mark<'_>> for Line {
+    fn from(mark: Mark<'_>) -> Self {
+        let below = mark.below.into_iter().map(Self::from).collect();
+        Self { key: mark.key.clone(), ty: mark.ty.to_owned(), below }
+    }
+}
+
+/// Whether two fields are the same with the same arguments (GraphQL, 5.3.2).
+fn is_same(one: &Field, other: &Field) -> bool {
+    one.name.node == other.name.node
+        && one.arguments.len() == other.arguments.len()
+        && one
+            .arguments
+            .iter()
+            .all(|(name, value)| other.get_argument(&name.node).is_some_and(|found| found.node == value.node))
 }
 
 /// Nulls what failed at `path` below `value`, and what cannot be without it. `left` becomes how much of the path is

@@ -66,10 +66,9 @@ pub(super) async fn end_many(
 pub(in crate::service) async fn announce(backend: &Backend, user_id: UserId, ended: &[SessionId]) {
     let names: Vec<_> =
         ended.iter().map(|id| key(user_id, *id).name()).chain([accounts::key(user_id).name()]).collect();
-    let forgetting = backend.cache.forget(&names).await;
     // Whoever hears of it asks the database, and need not wait for the slowest node.
     backend.bus.publish_all(ended.iter().copied().map(Topic::Session).chain([Topic::Sessions(user_id)]));
-    forgetting.everywhere().await;
+    backend.cache.forget(&names).await.everywhere().await;
 }
 
 /// Makes every node look again at what the user's sessions may do.
