@@ -59,7 +59,7 @@ impl LocalCache {
         seen: u64,
     ) {
         let deletions = self.deletions.read().unwrap_or_else(PoisonError::into_inner);
-        if *deletions != seen {
+        if *deletions != seen || lifetime.is_zero() {
             return;
         }
         self.values.insert(key.name(), Entry { value: Arc::new(value.clone()), bytes, lifetime });
