@@ -95,6 +95,9 @@ impl Cache {
 
     /// The same with several values, in one round trip.
     pub async fn set_many<T: Value>(&self, values: &[(&Key<T>, &T)], lifetime: Duration, reservation: &Reservation) {
+        if lifetime.is_zero() {
+            return;
+        }
         // A value of ours always has a JSON form; one that had none would merely not be remembered.
         let json = values.iter().filter_map(|(key, value)| Some((*key, *value, serde_json::to_vec(value).ok()?)));
         let json: Vec<_> = json.collect();
