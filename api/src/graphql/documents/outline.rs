@@ -137,7 +137,10 @@ impl<'a> Pen<'a> {
             return Err(Refusal::new(ErrorCode::GraphqlValidationFailed, message).at(pos));
         }
         self.draw(&asked.field.selection_set.node, MetaTypeName::concrete_typename(ty), &asked.of, below)?;
-        others.push(asked);
+        // The same once more conflicts with nothing else, and a document may ask for it a thousand times.
+        if !others.iter().any(|other| other.of == asked.of && is_same(other.field, asked.field)) {
+            others.push(asked);
+        }
         Ok(())
     }
 
