@@ -77,6 +77,16 @@ impl Trial {
 }
 
 #[tokio::test]
+async fn idle_lanes_make_room_for_transactions() {
+    let Some(trial) = Trial::begin().await else { return };
+    trial.opens_all().await;
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        held.push(trial.store.begin().await.expect("there is a connection left"));
+    }
+}
+
+#[tokio::test]
 async fn a_statement_that_is_dropped_at_any_moment_harms_nobody_after_it() {
     let Some(trial) = Trial::begin().await else { return };
     for polls in 0..60 {

@@ -63,12 +63,20 @@ struct Turn<'a> {
 }
 
 impl Lanes {
-    /// Two of three connections of the pool can become lanes; the rest is left to transactions.
+    /// Four of five connections of the pool can become lanes; the rest is left to transactions.
     pub(super) fn new(pool: PgPool, limit: &Limit, statements: Arc<Statements>) -> Self {
-        let most = usize::try_from(pool.options().get_max_connections() * 2 / 3).unwrap_or(Semaphore::MAX_PERMITS);
+        let most = usize::try_from(pool.options().get_max_connections() * 4 / 5).unwrap_or(Semaphore::MAX_PERMITS);
         let turns = Arc::new(Semaphore::new(most.max(1)));
         let (patience, trust) = (limit.patience, Arc::clone(&limit.trust));
         Self { pool, patience, trust, statements, turns, waiting: Mutex::default() }
+    }
+
+    /// Gives the pool back the lane that has waited for longest, where a transaction would find nothing left.
+    pub(super) fn make_room(&self) {
+        if self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections() {
+            let cold = self.waiting().pop_front();
+            drop(cold);
+        }
     }
 
     /// How many lanes nobody uses.

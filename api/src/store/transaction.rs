@@ -32,6 +32,9 @@ impl Store {
             Some(writer) => Some(timeout(TURN_TIMEOUT, writer.clone().lock_owned()).await.map_err(|_| busy())?),
             None => None,
         };
+        if let Some(lanes) = self.db.lanes() {
+            lanes.make_room();
+        }
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
