@@ -57,7 +57,10 @@ pub async fn measure(folder: &Path, messages: u32, only: &[&str]) {
         row(&format!("{} thin", work.name), &floor, None, Some(figures.rate));
         let bare = match work.bare {
             Some((sql, ids)) => bare::reads(&world.database.url, sql, ids).await,
-            None => bare::sends(&world.database.url, &world.seed.pairs).await,
+            // The same pairs: who writes to whom decides who waits for whom.
+            None => {
+                bare::sends(&world.database.url, world.seed.pairs.get(..SESSIONS as usize).unwrap_or_default()).await
+            }
         };
         alone(&format!("{} statement by a bare client", work.name), bare, figures.rate);
         let constant = Request::post(&format!("/constant/{}", figures.bytes), None, "", "x");
