@@ -20,6 +20,8 @@ use crate::{
 
 /// How often the sign of an operator's command is looked for; an open socket is to close within a second.
 const HEAR_EVERY: Duration = Duration::from_millis(250);
+/// More than one piece of the allocator's own.
+const LARGE_PIECE: usize = 4 << 20;
 
 /// A server that serves.
 pub struct Server {
@@ -76,6 +78,7 @@ impl Server {
             address
         });
         let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random, stop.clone()));
+        tokio::spawn(give_back());
         let hearing = tokio::spawn(hear_commands(Arc::clone(&backend), stop.clone()));
         let sampling = tokio::spawn(sample(Arc::clone(&backend), stop.clone()));
         Ok(Self { address, operations, backend, stop, serving, upkeep, hearing, sampling })
@@ -98,6 +101,13 @@ impl Server {
         }
         self.backend.close().await;
     }
+}
+
+/// What the start needed and dropped is kept by the allocator for a second, and longer unless it is asked: for a large
+/// piece it looks what has become too old.
+async fn give_back() {
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE_PIECE)));
 }
 
 /// Looks again and again whether the signing key has been rotated, and removes what has ended.
