@@ -43,7 +43,13 @@ impl Scope {
 
     /// JSON as the library takes it: as it is, or in pieces where another answer may have to be put between them.
     pub(super) fn value(&self, json: Bytes) -> Value {
-        if self.repeats { serde_json::from_slice(&json).unwrap_or_default() } else { Value::Binary(json) }
+        if !self.repeats {
+            return Value::Binary(json);
+        }
+        serde_json::from_slice(&json).unwrap_or_else(|error| {
+            tracing::error!(error.message = %error, "an object was not written as JSON");
+            Value::Null
+        })
     }
 }
 

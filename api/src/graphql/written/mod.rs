@@ -67,8 +67,7 @@ pub(super) const fn leaf<T, O: OutputType>(
     description: &'static str,
     write: fn(&T, &mut Writer<'_>),
 ) -> Field<T> {
-    let write = Write::Leaf(write);
-    Field { name, description, ty: O::create_type_info, page: None, below: None, is_nullable: false, write }
+    Field::new::<O>(name, description, Write::Leaf(write))
 }
 
 /// A field without a selection whose value is loaded and never null, of the output type `O`.
@@ -77,8 +76,7 @@ pub(super) const fn lookup<T, O: OutputType>(
     description: &'static str,
     write: for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome,
 ) -> Field<T> {
-    let write = Write::Loading(write);
-    Field { name, description, ty: O::create_type_info, page: None, below: None, is_nullable: false, write }
+    Field::new::<O>(name, description, Write::Loading(write))
 }
 
 /// A field with a selection, of the output type `O`.
@@ -87,11 +85,15 @@ pub(super) const fn object<T, O: Composite>(
     description: &'static str,
     write: for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome,
 ) -> Field<T> {
-    let (below, write) = (Some(plan::plan::<O::Object> as plan::Compile), Write::Loading(write));
-    Field { name, description, ty: O::create_type_info, page: None, below, is_nullable: O::IS_NULLABLE, write }
+    let below = Some(plan::plan::<O::Object> as plan::Compile);
+    Field { below, is_nullable: O::IS_NULLABLE, ..Field::new::<O>(name, description, Write::Loading(write)) }
 }
 
 impl<T> Field<T> {
+    const fn new<O: OutputType>(name: &'static str, description: &'static str, write: Write<T>) -> Self {
+        Self { name, description, ty: O::create_type_info, page: None, below: None, is_nullable: false, write }
+    }
+
     /// The same with the arguments of a list, which mean this.
     pub(super) const fn paged(self, page: [&'static str; 4]) -> Self {
         Self { page: Some(page), ..self }
