@@ -3,7 +3,7 @@
 mod delete;
 mod mark_read;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 pub use self::{delete::delete, mark_read::mark_read};
 use super::{Connection, Error, Operation, conversations, limits};
@@ -35,7 +35,7 @@ pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation
     check(&draft)?;
     limits::spend_send(op, sender_id).await?;
     let source = &op.backend.source;
-    let delivery = Delivery {
+    let delivery = Arc::new(Delivery {
         id: MessageId(source.uuid()),
         new_conversation_id: ConversationId(source.uuid()),
         sender_id,
@@ -44,7 +44,7 @@ pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation
         encrypted_content: draft.encrypted_content,
         iv: draft.iv,
         created_at: source.now(),
-    };
+    });
     let Some(delivered) = store::deliveries::deliver(&op.backend.store, &delivery).await? else {
         return sent_before(op, &delivery).await;
     };

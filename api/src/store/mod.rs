@@ -52,6 +52,7 @@ pub struct Store {
     db: Arc<Single>,
     /// SQLite has one writer at a time: waiting here is fair and costs nothing, waiting there is neither.
     writer: Option<Arc<Mutex<()>>>,
+    deliveries: Arc<deliveries::Queue>,
     statements: Arc<Statements>,
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::{
     Statements, Store,
     bounded::{Bounded, Limit},
+    deliveries,
     lanes::Lanes,
     single::Single,
     trust::{IDLE_BEFORE_TEST, Trust},
@@ -21,6 +22,9 @@ use crate::{config, domain::Timestamp};
 pub(super) const LAST_WORD: Duration = Duration::from_millis(500);
 /// How long a transaction may do nothing, in milliseconds: a node that vanished in one would keep its locks for hours.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
+
+/// How many statements of a node deliver at once: few, so that many sends share one.
+const DELIVERING: usize = 4;
 
 /// Why the database cannot be used: one sentence that names the setting and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -122,7 +126,9 @@ impl Store {
             Some(Lanes::new(pool, limit, Arc::clone(&statements)))
         });
         let db = Single::new(Bounded::new(db, limit), lanes);
-        Ok(Self { db: Arc::new(db), writer, statements })
+        let turns = if writer.is_some() { 1 } else { DELIVERING };
+        let deliveries = deliveries::Queue::new(turns, Duration::from_secs(settings.acquire_timeout_seconds));
+        Ok(Self { db: Arc::new(db), writer, deliveries, statements })
     }
 }
 

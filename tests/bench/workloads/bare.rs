@@ -14,7 +14,7 @@ const CONNECTIONS: usize = 20;
 
 /// The statement as it stands in the server's source.
 fn statement() -> &'static str {
-    let source = include_str!("../../../api/src/store/deliveries.rs");
+    let source = include_str!("../../../api/src/store/deliveries/at_once.rs");
     let behind = source.split_once("const DELIVER: &str = \"").expect("the statement").1;
     behind.split_once("\";").expect("its end").0
 }
@@ -50,11 +50,9 @@ pub async fn sends(url: &str, pairs: &[Pair]) -> f64 {
                 let (source, mut count) = (Source::default(), 0_u32);
                 while begin.elapsed() < TIME {
                     let (sender, recipient) = pairs[(task + count as usize * CONNECTIONS) % pairs.len()];
-                    let (one, other) = (sender.min(recipient), sender.max(recipient));
-                    let query = sqlx::query(statement()).bind(one).bind(other).bind(sender).bind(recipient);
-                    let query = query.bind(source.uuid()).bind(source.uuid()).bind(format!("bare-{task}-{count}"));
-                    let query = query.bind(vec![65_u8; 300]).bind(i64::from(one == recipient));
-                    let query = query.bind(i64::from(other == recipient)).bind(source.now()).bind(vec![65_u8; 12]);
+                    let query = sqlx::query(statement()).bind([source.uuid()]).bind([source.uuid()]).bind([sender]);
+                    let query = query.bind([recipient]).bind([format!("bare-{task}-{count}")]);
+                    let query = query.bind([vec![65_u8; 300]]).bind([vec![65_u8; 12]]).bind([source.now()]);
                     query.fetch_one(&mut db).await.expect("it is delivered");
                     count += 1;
                 }
