@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{load::TIME, seed::Pair};
 
 /// As many connections as the server's pool has.
-const CONNECTIONS: usize = 20;
+pub const CONNECTIONS: usize = 20;
 
 /// The statement as it stands in the server's source.
 fn statement() -> &'static str {
@@ -38,23 +38,28 @@ pub async fn reads(url: &str, sql: &'static str, ids: Vec<Uuid>) -> f64 {
     sum(tasks.collect(), begin).await
 }
 
-/// Sends a second, each acknowledged as durable.
-pub async fn sends(url: &str, pairs: &[Pair]) -> f64 {
+/// Sends a second, each acknowledged as durable: so many with one statement, on so many connections.
+pub async fn sends(url: &str, pairs: &[Pair], round: usize, connections: usize) -> f64 {
     let pairs: Arc<Vec<_>> = Arc::new(pairs.iter().map(|pair| (pair.one_id, pair.other_id)).collect());
     let begin = Instant::now();
-    let tasks: Vec<_> = (0..CONNECTIONS)
+    let tasks: Vec<_> = (0..connections)
         .map(|task| {
             let (url, pairs) = (url.to_owned(), Arc::clone(&pairs));
             tokio::spawn(async move {
                 let mut db = PgConnection::connect(&url).await.expect("the database answers");
                 let (source, mut count) = (Source::default(), 0_u32);
                 while begin.elapsed() < TIME {
-                    let (sender, recipient) = pairs[(task + count as usize * CONNECTIONS) % pairs.len()];
-                    let query = sqlx::query(statement()).bind([source.uuid()]).bind([source.uuid()]).bind([sender]);
-                    let query = query.bind([recipient]).bind([format!("bare-{task}-{count}")]);
-                    let query = query.bind([vec![65_u8; 300]]).bind([vec![65_u8; 12]]).bind([source.now()]);
-                    query.fetch_one(&mut db).await.expect("it is delivered");
-                    count += 1;
+                    let first = task * round + count as usize * connections;
+                    let (senders, recipients): (Vec<_>, Vec<_>) =
+                        (first..first + round).map(|n| pairs[n % pairs.len()]).unzip();
+                    let ids = || (0..round).map(|_| source.uuid()).collect::<Vec<_>>();
+                    let names: Vec<_> = (0..round).map(|n| format!("bare-{round}-{task}-{count}-{n}")).collect();
+                    let query =
+                        sqlx::query(statement()).bind(ids()).bind(ids()).bind(senders).bind(recipients).bind(names);
+                    let query = query.bind(vec![vec![65_u8; 300]; round]).bind(vec![vec![65_u8; 12]; round]);
+                    let rows = query.bind(vec![source.now(); round]).fetch_all(&mut db).await;
+                    assert_eq!(rows.expect("they are delivered").len(), round);
+                    count += u32::try_from(round).expect("few");
                 }
                 count
             })

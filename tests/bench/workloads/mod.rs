@@ -38,8 +38,14 @@ const SEND: &str = "mutation S($input: SendMessageInput!) { sendMessage(input: $
     message { id createdAt sender { username } } } }";
 const NEWEST_OF_EACH: &str = "{ viewer { conversations(first: 50) {
     nodes { peer { id username } messages(first: 3) { nodes { id encryptedContent createdAt } } } } } }";
+const UNREAD: &str = "{ viewer { unreadCount } }";
+const FEED_END: &str = "subscription { messageFeed { cursor kind } }";
+const RESUME: &str = "query R($after: String!, $first: Int!) { viewer { messageFeed(after: $after, first: $first) {
+    events { cursor kind message { id encryptedContent createdAt sender { username } } } endCursor hasMore } } }";
+/// What a device that resumes its feed has missed.
+const MISSED: u32 = 20;
 /// Users whose sessions the requests are spread over.
-const SESSIONS: u32 = 64;
+const SESSIONS: usize = 64;
 
 /// Everything at one size, or only what is named, beside the floor.
 pub async fn measure(folder: &Path, messages: u32, only: &[&str]) {
@@ -55,12 +61,15 @@ pub async fn measure(folder: &Path, messages: u32, only: &[&str]) {
         pairs.push(Pair { name: work.title, ours: figures.rate, thin: floor.rate });
         row(work.name, &figures, Some(cpu), None);
         row(&format!("{} thin", work.name), &floor, None, Some(figures.rate));
-        let bare = match work.bare {
-            Some((sql, ids)) => bare::reads(&world.database.url, sql, ids).await,
+        let url = &world.database.url;
+        let bare = if let Some((sql, ids)) = work.bare {
+            bare::reads(url, sql, ids).await
+        } else {
             // The same pairs: who writes to whom decides who waits for whom.
-            None => {
-                bare::sends(&world.database.url, world.seed.pairs.get(..SESSIONS as usize).unwrap_or_default()).await
-            }
+            let pairs = &world.seed.pairs[..SESSIONS.min(world.seed.pairs.len())];
+            let together = bare::sends(url, pairs, 16, 1).await;
+            alone(&format!("{} statement by a bare client, 16 sends each", work.name), together, figures.rate);
+            bare::sends(url, pairs, 1, bare::CONNECTIONS).await
         };
         alone(&format!("{} statement by a bare client", work.name), bare, figures.rate);
         let constant = Request::post(&format!("/constant/{}", figures.bytes), None, "", "x");
@@ -83,9 +92,11 @@ pub async fn grow(folder: &Path, sizes: &[u32]) {
         println!(
             "\n{messages} messages\n| work | requests/s | p50 ms | p99 ms | server CPU s per 1,000 | ours to it |\n| --- | --- | --- | --- | --- | --- |"
         );
-        for work in world.works().await {
-            let (cpu, figures) = world.ours(work.ours).await;
-            row(work.name, &figures, Some(cpu), None);
+        println!("of {} readers and {} pairs", world.seed.readers.len(), world.seed.pairs.len().min(SESSIONS));
+        let works = world.works().await.into_iter().map(|work| (work.name, work.ours));
+        for (name, requests) in works.chain(world.small_works().await) {
+            let (cpu, figures) = world.ours(requests).await;
+            row(name, &figures, Some(cpu), None);
         }
     }
 }
@@ -122,7 +133,7 @@ struct World {
 
 impl World {
     async fn new(folder: &Path, messages: u32) -> Self {
-        let size = Size { users: 10_000.min(messages / 10), messages };
+        let size = Size { users: 10_000.min(messages / 100), messages };
         let database = TestDatabase::create().await;
         let url = database.url.clone();
         assert!(url.starts_with("postgres:"), "name a PostgreSQL in QV_TEST_DATABASE_URL");
@@ -149,8 +160,8 @@ impl World {
     }
 
     async fn works(&self) -> Vec<Work> {
-        let users: Vec<_> = (1..=SESSIONS.min(self.seed.size.users)).map(seed::user_id).collect();
-        let conversations = self.seed.pairs.iter().take(SESSIONS as usize).map(|pair| pair.conversation_id).collect();
+        let users: Vec<_> = self.seed.readers.iter().map(|n| seed::user_id(*n)).collect();
+        let conversations = self.seed.pairs.iter().take(SESSIONS).map(|pair| pair.conversation_id).collect();
         let mut works = [
             ("W1", "W1 one's own record", Some((thin::OWN_RECORD, users.clone()))),
             ("W2", "W2 50 messages", Some((thin::NEWEST, conversations))),
@@ -160,7 +171,7 @@ impl World {
         ]
         .map(|(name, title, bare)| Work { name, title, ours: Vec::new(), thin: Vec::new(), bare });
         let nobody = Client::new(self.server.address);
-        for n in 1..=SESSIONS.min(self.seed.size.users) {
+        for &n in &self.seed.readers {
             let (name, id) = (username(n), seed::user_id(n));
             let user = nobody.login(&name).await;
             for (work, query, path) in [(0, OWN_RECORD, "w1"), (2, INBOX, "w3"), (4, NEWEST_OF_EACH, "w6")] {
@@ -169,7 +180,7 @@ impl World {
                 works[work].thin.push(Request::post(&format!("/{path}/{id}"), None, "", expected));
             }
         }
-        for pair in self.seed.pairs.iter().take(SESSIONS as usize) {
+        for pair in self.seed.pairs.iter().take(SESSIONS) {
             let user = nobody.login(&pair.one).await;
             let with = UserId(pair.other_id).to_string();
             works[1].ours.push(ask(&user, CONVERSATION, &json!({ "with": with }), "hasNextPage"));
@@ -181,6 +192,23 @@ impl World {
             works[3].thin.push(Request::post(&path, None, &format!("{NUMBER}{}", "A".repeat(300)), "createdAt"));
         }
         works.into()
+    }
+
+    /// What is asked for so little that there is no floor to it: counts, and a feed from where a device has left it.
+    async fn small_works(&self) -> [(&'static str, Vec<Request>); 2] {
+        let (mut counts, mut resumes) = (Vec::new(), Vec::new());
+        for n in &self.seed.readers {
+            let user = Client::new(self.server.address).login(&username(*n)).await;
+            let mut socket = user.socket().await;
+            socket.subscribe("feed", FEED_END, Value::Null).await;
+            let (_, end) = socket.backlog().await;
+            for n in 0..MISSED {
+                user.send(&user, "missed", &format!("missed-{n}")).await.data();
+            }
+            counts.push(ask(&user, UNREAD, &Value::Null, "unreadCount"));
+            resumes.push(ask(&user, RESUME, &json!({ "after": end, "first": MISSED }), "SENT"));
+        }
+        [("unread counts", counts), ("feed resume", resumes)]
     }
 }
 

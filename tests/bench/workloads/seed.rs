@@ -26,6 +26,8 @@ pub struct Pair {
 pub struct Seed {
     pub size: Size,
     pub pairs: Vec<Pair>,
+    /// Users, by their numbers, who have as much as any answer holds: fifty conversations of three messages or more.
+    pub readers: Vec<u32>,
 }
 
 /// The nth user; those of low numbers write and read the most.
@@ -60,7 +62,7 @@ pub async fn fill(url: &str, size: Size) -> Seed {
             "CREATE TEMP TABLE pair AS SELECT row_number() OVER (ORDER BY md5(a || ':' || b)) AS c, a, b FROM (
                SELECT DISTINCT least(a, b) AS a, greatest(a, b) AS b FROM (
                  SELECT 1 + floor({users} * random() ^ 2)::int AS a, 1 + floor({users} * random() ^ 2)::int AS b
-                 FROM generate_series(1, 5 * {users})) drawn WHERE a <> b) distinct_pairs"
+                 FROM generate_series(1, greatest(5 * {users}, 1000))) drawn WHERE a <> b) distinct_pairs"
         ),
         format!(
             "CREATE TEMP TABLE note AS SELECT n, c, a, b, forth, row_number() OVER (PARTITION BY c ORDER BY n) AS place
@@ -102,7 +104,7 @@ pub async fn fill(url: &str, size: Size) -> Seed {
         db.execute(AssertSqlSafe(statement.clone())).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
     }
     println!("seed: {users} users and {messages} messages in {:.0?}", begin.elapsed());
-    Seed { size, pairs: pairs(&mut db).await }
+    Seed { size, pairs: pairs(&mut db).await, readers: readers(&mut db).await }
 }
 
 /// A function that makes ids of one kind out of numbers.
@@ -120,4 +122,13 @@ async fn pairs(db: &mut PgConnection) -> Vec<Pair> {
     rows.iter()
         .map(|row| Pair { one: row.get(0), conversation_id: row.get(1), one_id: row.get(2), other_id: row.get(3) })
         .collect()
+}
+
+async fn readers(db: &mut PgConnection) -> Vec<u32> {
+    let sql =
+        "SELECT right(username, 6)::bigint FROM conversation_members m JOIN conversations c ON c.id = conversation_id
+        JOIN users u ON u.id = m.user_id WHERE last_sequence >= 3 GROUP BY username HAVING count(*) > 50
+        ORDER BY username LIMIT 64";
+    let rows = sqlx::query(sql).fetch_all(db).await.expect("readable");
+    rows.iter().map(|row| u32::try_from(row.get::<i64, _>(0)).expect("a number")).collect()
 }

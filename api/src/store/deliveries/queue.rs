@@ -1,7 +1,8 @@
 //! Sends that arrive together are written together: a commit, and most of what a statement costs, is then shared.
 //!
-//! A sender who finds a turn free writes at once, alone. Those who come while all turns are taken wait, and whoever
-//! finishes hands the turn to the first of them, who writes for as many as wait behind it.
+//! A sender who finds nobody writing writes at once, alone. Those who come meanwhile wait, and whoever finishes hands the
+//! turn to the first of them, who writes for as many as wait behind it. More turns are taken only when more wait than one
+//! round holds, or for too long: a round may itself wait for a mailbox that somebody else holds.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +16,9 @@ use super::{Answer, Delivery};
 use crate::store::Error;
 
 /// How many are written together at most.
-const ROUND_MAX: usize = 16;
+const ROUND_MAX: usize = 32;
+/// How long a sender waits for the round under way before it begins another.
+const ROUND_SLOW: Duration = Duration::from_millis(25);
 
 /// Who waits, and how many write.
 pub(in crate::store) struct Queue {
@@ -66,38 +69,58 @@ impl Queue {
     /// Waits for a turn, or for somebody else's to write this as well.
     pub(super) async fn enter(self: &Arc<Self>, delivery: Arc<Delivery>) -> Result<Turn, Error> {
         let (tell, mut told) = oneshot::channel();
-        let own = Arc::clone(&delivery);
-        {
-            let mut state = self.state();
-            if state.taken < self.turns {
-                state.taken += 1;
-                return Ok(Turn::Ours(Round { own, lead: Lead(Arc::clone(self)) }));
-            }
-            state.waiting.push_back(Waiting { delivery, tell });
+        if let Some(round) = self.begin_or_wait(&delivery, tell) {
+            return Ok(Turn::Ours(round));
         }
-        let heard = match timeout(self.patience, &mut told).await {
+        let mut heard = timeout(ROUND_SLOW, &mut told).await;
+        if heard.is_err() {
+            if let Some(round) = self.begin_another(&delivery) {
+                return Ok(Turn::Ours(round));
+            }
+            heard = timeout(self.patience, &mut told).await;
+        }
+        let heard = match heard {
             Ok(heard) => heard,
-            Err(_) if self.withdraw(&own) => return Err(unavailable("other sends take too long")),
+            Err(_) if self.state().withdraw(&delivery) => return Err(unavailable("other sends take too long")),
             // It is being written.
             Err(_) => told.await,
         };
         match heard {
             Ok(Told::Answer(answer)) => Ok(Turn::Over(answer)),
-            Ok(Told::Lead(lead)) => Ok(Turn::Ours(Round { own, lead })),
+            Ok(Told::Lead(lead)) => Ok(Turn::Ours(Round { own: delivery, lead })),
             Err(_) => Err(unavailable("a send was given up")),
         }
     }
 
-    /// Whether a delivery waited still, and now does not.
-    fn withdraw(&self, delivery: &Arc<Delivery>) -> bool {
+    fn begin_or_wait(self: &Arc<Self>, delivery: &Arc<Delivery>, tell: oneshot::Sender<Told>) -> Option<Round> {
         let mut state = self.state();
-        let before = state.waiting.len();
-        state.waiting.retain(|waiting| !Arc::ptr_eq(&waiting.delivery, delivery));
-        state.waiting.len() < before
+        if state.taken == 0 || state.waiting.len() >= ROUND_MAX && state.taken < self.turns {
+            return Some(self.begin(&mut state, delivery));
+        }
+        state.waiting.push_back(Waiting { delivery: Arc::clone(delivery), tell });
+        None
+    }
+
+    fn begin_another(self: &Arc<Self>, delivery: &Arc<Delivery>) -> Option<Round> {
+        let mut state = self.state();
+        (state.taken < self.turns && state.withdraw(delivery)).then(|| self.begin(&mut state, delivery))
+    }
+
+    fn begin(self: &Arc<Self>, state: &mut State, delivery: &Arc<Delivery>) -> Round {
+        state.taken += 1;
+        Round { own: Arc::clone(delivery), lead: Lead(Arc::clone(self)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes out a delivery, if it waits still.
+    fn withdraw(&mut self, delivery: &Arc<Delivery>) -> bool {
+        let place = self.waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.delivery, delivery));
+        place.is_some_and(|place| self.waiting.remove(place).is_some())
     }
 }
 
@@ -112,8 +135,8 @@ impl Round {
             let count = state.waiting.len().min(ROUND_MAX - 1);
             state.waiting.drain(..count).collect()
         };
-        let others_deliveries = others.iter().map(|waiting| Arc::clone(&waiting.delivery));
-        let mut answers = write([self.own].into_iter().chain(others_deliveries).collect()).await.into_iter();
+        let theirs = others.iter().map(|waiting| Arc::clone(&waiting.delivery));
+        let mut answers = write([self.own].into_iter().chain(theirs).collect()).await.into_iter();
         let own = answers.next();
         for (waiting, answer) in others.into_iter().zip(answers) {
             // Whoever has left in the meantime asks again, and is told that it was written.
