@@ -7,6 +7,7 @@ mod cluster;
 mod contention;
 mod contract;
 mod delete_messages;
+mod deliveries;
 mod deploy;
 mod doctor;
 mod encryption;

@@ -162,3 +162,87 @@ impl Drop for Lead {
 fn unavailable(reason: &str) -> Error {
     Error::Unavailable(reason.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Answer, Queue, Turn};
+    use crate::{
+        domain::{ConversationId, MessageId, Source, UserId},
+        store::{Error, deliveries::Delivery},
+    };
+
+    fn delivery(id: &str) -> std::sync::Arc<Delivery> {
+        let source = Source::default();
+        let delivery = Delivery {
+            id: MessageId(source.uuid()),
+            new_conversation_id: ConversationId(source.uuid()),
+            sender_id: UserId(source.uuid()),
+            recipient_id: UserId(source.uuid()),
+            client_message_id: id.to_owned(),
+            encrypted_content: Vec::new(),
+            iv: Vec::new(),
+            created_at: source.now(),
+        };
+        delivery.into()
+    }
+
+    /// Says of each that nothing has come of it, and by whom it was asked for.
+    async fn nothing(deliveries: Vec<std::sync::Arc<Delivery>>) -> Vec<Answer> {
+        let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.client_message_id.as_str()).collect();
+        let ids = ids.join(" ");
+        deliveries.iter().map(|_| Err(Error::Unavailable(ids.clone()))).collect()
+    }
+
+    fn reason(answer: Answer) -> String {
+        answer.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_written_with_the_next_round_and_nobody_waits_for_a_stuck_one() {
+        let queue = Queue::new(2, Duration::from_millis(50));
+        let Ok(Turn::Ours(stuck)) = queue.enter(delivery("first")).await else { panic!("nobody writes yet") };
+        let Ok(Turn::Ours(second)) = queue.enter(delivery("second")).await else { panic!("the first one is stuck") };
+        // Both turns are taken for longer than anybody waits.
+        let refused = queue.enter(delivery("third")).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))));
+
+        let waiting: Vec<_> = ["fourth", "fifth"]
+            .into_iter()
+            .map(|id| {
+                let queue = queue.clone();
+                tokio::spawn(async move {
+                    match queue.enter(delivery(id)).await {
+                        Ok(Turn::Over(answer)) => answer,
+                        Ok(Turn::Ours(round)) => round.run(nothing).await,
+                        Err(error) => Err(error),
+                    }
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(reason(second.run(nothing).await).ends_with("second fourth fifth"));
+        for waiting in waiting {
+            assert!(reason(waiting.await.expect("no panic")).ends_with("second fourth fifth"));
+        }
+        drop(stuck);
+        let Ok(Turn::Ours(_)) = queue.enter(delivery("sixth")).await else { panic!("nobody writes any more") };
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_handed_on_past_those_who_have_left() {
+        let queue = Queue::new(1, Duration::from_secs(5));
+        let Ok(Turn::Ours(first)) = queue.enter(delivery("first")).await else { panic!("nobody writes yet") };
+        let (one, other) = (queue.clone(), queue.clone());
+        let leaves = tokio::spawn(async move { one.enter(delivery("leaves")).await.is_ok() });
+        tokio::task::yield_now().await;
+        let stays = tokio::spawn(async move { matches!(other.enter(delivery("stays")).await, Ok(Turn::Ours(_))) });
+        tokio::task::yield_now().await;
+        leaves.abort();
+        tokio::task::yield_now().await;
+        drop(first);
+        assert!(stays.await.expect("no panic"));
+        let Ok(Turn::Ours(_)) = queue.enter(delivery("last")).await else { panic!("nobody writes any more") };
+    }
+}
