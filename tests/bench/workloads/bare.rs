@@ -20,8 +20,8 @@ fn statement() -> &'static str {
 }
 
 /// Readings a second by one statement of each of these ids in turn.
-pub async fn reads(url: &str, sql: &'static str, ids: Vec<Uuid>) -> f64 {
-    let (ids, begin) = (Arc::new(ids), Instant::now());
+pub async fn reads(url: &str, sql: &'static str, ids: &[Uuid]) -> f64 {
+    let (ids, begin) = (Arc::new(ids.to_vec()), Instant::now());
     let tasks = (0..CONNECTIONS).map(|task| {
         let (url, ids) = (url.to_owned(), Arc::clone(&ids));
         tokio::spawn(async move {
@@ -53,7 +53,7 @@ pub async fn sends(url: &str, pairs: &[Pair], round: usize, connections: usize) 
                     let (senders, recipients): (Vec<_>, Vec<_>) =
                         (first..first + round).map(|n| pairs[n % pairs.len()]).unzip();
                     let ids = || (0..round).map(|_| source.uuid()).collect::<Vec<_>>();
-                    let names: Vec<_> = (0..round).map(|n| format!("bare-{round}-{task}-{count}-{n}")).collect();
+                    let names = ids().iter().map(Uuid::to_string).collect::<Vec<_>>();
                     let query =
                         sqlx::query(statement()).bind(ids()).bind(ids()).bind(senders).bind(recipients).bind(names);
                     let query = query.bind(vec![vec![65_u8; 300]; round]).bind(vec![vec![65_u8; 12]; round]);

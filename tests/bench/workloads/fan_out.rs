@@ -18,6 +18,8 @@ pub const SOCKETS: u32 = 1_000;
 const SENDS_A_SECOND: u32 = 200;
 const PACED_SENDS: usize = 2_000;
 const CROWD: u32 = 20;
+/// For how long they write.
+const CROWDED: Duration = Duration::from_secs(6);
 const MISSED: usize = 10_000;
 const FEED: &str = "subscription { messageFeed { cursor kind message { id encryptedContent } } }";
 
@@ -105,7 +107,7 @@ async fn crowded(server: &Server, users: &[Client]) {
             }
         }));
     }
-    let requests = (0..CROWD as usize)
+    let requests: Vec<_> = (0..CROWD as usize)
         .map(|n| {
             let (from, to) = (&users[n], &users[(n + 7) % users.len()]);
             let input = json!({ "recipientId": to.id, "encryptedContent": "A".repeat(400), "iv": "AAAAAAAAAAAAAAAA",
@@ -114,7 +116,7 @@ async fn crowded(server: &Server, users: &[Client]) {
         })
         .collect();
     let (cpu, begin) = (server.cpu(), Instant::now());
-    let figures = load::run(server.address, requests).await;
+    let figures = load::run_for(CROWDED, server.address, &requests.into()).await;
     let (elapsed, count, cpu) = (begin.elapsed(), delivered.load(Ordering::Relaxed), server.cpu().saturating_sub(cpu));
     #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
     let rate = count as f64 / elapsed.as_secs_f64();
@@ -137,7 +139,7 @@ async fn catch_up(nobody: &Client) {
         let input = json!({ "recipientId": to.id, "encryptedContent": "A".repeat(400), "iv": "AAAAAAAAAAAAAAAA",
             "clientMessageId": format!("{round}-{}", load::NUMBER) });
         let request = super::ask(&from, super::SEND, &json!({ "input": input }), "createdAt");
-        count += usize::try_from(load::run(nobody.address, vec![request]).await.count).expect("a number");
+        count += usize::try_from(load::run(nobody.address, &vec![request].into()).await.count).expect("a number");
     }
     let (mut socket, mut events, begin) = (to.socket().await, 0, Instant::now());
     socket.subscribe("feed", FEED, Value::Null).await;

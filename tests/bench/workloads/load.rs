@@ -15,9 +15,12 @@ use tokio::{
 };
 
 const CONNECTIONS: usize = 32;
-pub const TIME: Duration = Duration::from_secs(6);
+/// How long anything is asked.
+pub const TIME: Duration = Duration::from_secs(2);
 /// Stands where every request has a number of its own.
 pub const NUMBER: &str = "#number#########";
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// A request as it goes over the wire, and what its answer must contain.
 pub struct Request {
@@ -27,6 +30,7 @@ pub struct Request {
 }
 
 /// What was seen.
+#[derive(Default)]
 pub struct Figures {
     pub rate: f64,
     pub count: u64,
@@ -49,12 +53,15 @@ impl Request {
 }
 
 /// Sends the requests in turn over all connections until the time is over; every answer must be 200 and as expected.
-pub async fn run(address: SocketAddr, requests: Vec<Request>) -> Figures {
-    let (requests, number) = (Arc::new(requests), Arc::new(AtomicU64::new(0)));
+pub async fn run(address: SocketAddr, requests: &Arc<Vec<Request>>) -> Figures {
+    run_for(TIME, address, requests).await
+}
+
+/// The same for some other time.
+pub async fn run_for(time: Duration, address: SocketAddr, requests: &Arc<Vec<Request>>) -> Figures {
     let begin = Instant::now();
-    let tasks: Vec<_> = (0..CONNECTIONS)
-        .map(|_| tokio::spawn(keep_asking(address, Arc::clone(&requests), Arc::clone(&number), begin + TIME)))
-        .collect();
+    let tasks: Vec<_> =
+        (0..CONNECTIONS).map(|_| tokio::spawn(keep_asking(address, Arc::clone(requests), begin + time))).collect();
     let (mut times, mut bytes) = (Vec::new(), 0);
     for task in tasks {
         let (taken, length) = task.await.expect("every answer is right");
@@ -70,17 +77,12 @@ pub async fn run(address: SocketAddr, requests: Vec<Request>) -> Figures {
     Figures { rate, count, p50: at(50), p99: at(99), bytes }
 }
 
-async fn keep_asking(
-    address: SocketAddr,
-    requests: Arc<Vec<Request>>,
-    number: Arc<AtomicU64>,
-    end: Instant,
-) -> (Vec<Duration>, usize) {
+async fn keep_asking(address: SocketAddr, requests: Arc<Vec<Request>>, end: Instant) -> (Vec<Duration>, usize) {
     let mut stream = TcpStream::connect(address).await.expect("it accepts");
     stream.set_nodelay(true).expect("an option");
     let (mut times, mut out, mut answer) = (Vec::new(), Vec::new(), Vec::new());
     while Instant::now() < end {
-        let n = number.fetch_add(1, Ordering::Relaxed);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let request = &requests[usize::try_from(n).expect("a number") % requests.len()];
         out.clone_from(&request.bytes);
         if let Some(at) = request.number_at {
