@@ -60,7 +60,7 @@ impl Server {
         let backend = Backend::open(config, source.clone(), signing).await?;
         let config = &backend.config;
         let parts = Parts {
-            schema: graphql::schema(config.traces.is_on()),
+            schema: graphql::Schema::new(config.traces.is_on()),
             documents,
             backend: Arc::clone(&backend),
             source,

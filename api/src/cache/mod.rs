@@ -65,7 +65,7 @@ impl Cache {
     pub async fn get<T: Value>(&self, key: &Key<T>) -> Option<T> {
         match self.get_own(key) {
             Some(value) => Some(value),
-            None => self.get_many(std::slice::from_ref(key)).await.pop().flatten(),
+            None => Box::pin(self.get_many(std::slice::from_ref(key))).await.pop().flatten(),
         }
     }
 

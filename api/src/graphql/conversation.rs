@@ -46,7 +46,8 @@ impl Written for Known {
                 let arguments = entry.page().map_err(|error| out.located(error))?;
                 let page = service::messages::page(&out.scope.op, it.id, arguments, entry.asks_for(&["pageInfo"]));
                 let page = page.map_err(|error| out.fail(error, entry))?;
-                out.linked(&MessagesOf { conversation_id: it.id, page }, entry)
+                let key = MessagesOf { conversation_id: it.id, page };
+                out.with(&key, entry, |out, page| out.object(&**page, &entry.below))
             },
         )
         .paged([

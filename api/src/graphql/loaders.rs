@@ -1,6 +1,11 @@
 //! `DataLoader`s: what the fields of one step ask for one by one is read in one statement.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use futures_util::future::BoxFuture;
@@ -41,10 +46,17 @@ pub(super) struct SessionsOf(pub(super) UserId);
 pub(super) struct Own;
 
 /// Asks for a page of a conversation's messages.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct MessagesOf {
     pub(super) conversation_id: ConversationId,
     pub(super) page: Page<i64>,
+}
+
+impl Hash for MessagesOf {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // Most of an operation's pages are of one form.
+        self.conversation_id.hash(state);
+    }
 }
 
 type Loaded<K, V> = Result<HashMap<K, V>, Arc<service::Error>>;
@@ -110,10 +122,11 @@ impl Loader<ConversationId> for Batch {
 }
 
 impl Loader<MessagesOf> for Batch {
-    type Value = Connection<Message>;
+    // A loader hands out copies, which messages are too large for.
+    type Value = Arc<Connection<Message>>;
     type Error = Arc<service::Error>;
 
-    async fn load(&self, keys: &[MessagesOf]) -> Loaded<MessagesOf, Connection<Message>> {
+    async fn load(&self, keys: &[MessagesOf]) -> Loaded<MessagesOf, Self::Value> {
         let mut ids: HashMap<&Page<i64>, Vec<ConversationId>> = HashMap::new();
         for key in keys {
             ids.entry(&key.page).or_default().push(key.conversation_id);
@@ -122,7 +135,9 @@ impl Loader<MessagesOf> for Batch {
         for (page, ids) in ids {
             let found = service::messages::list_many(&self.0, &ids, page).await.map_err(Arc::new)?;
             let found = found.into_iter();
-            loaded.extend(found.map(|(conversation_id, it)| (MessagesOf { conversation_id, page: page.clone() }, it)));
+            loaded.extend(
+                found.map(|(conversation_id, it)| (MessagesOf { conversation_id, page: page.clone() }, Arc::new(it))),
+            );
         }
         Ok(loaded)
     }

@@ -32,4 +32,4 @@ mod written;
 
 pub use feed::StreamPosition;
 pub use loads::Loads;
-pub use schema::{Builder, Schema, attach, builder, schema, sdl};
+pub use schema::{Builder, Executable, Schema, attach, builder, sdl};

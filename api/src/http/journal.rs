@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_graphql::parser::types::OperationType;
@@ -91,7 +91,7 @@ impl Entry {
                     http.status = status.as_u16(),
                     operation.kind = self.kind.get().map(|kind| kind_name(*kind)),
                     error.codes = self.codes(),
-                    elapsed_ms = elapsed.as_secs_f64() * 1000.0,
+                    elapsed_ms = milliseconds(elapsed),
                     bytes = self.bytes.load(Relaxed),
                     client.address = client.ip.map(display),
                     user.id = self.user_id.get().map(display),
@@ -121,7 +121,7 @@ pub fn operation(caller: &Caller, kind: OperationType, began: Instant, answer: &
         request.id = caller.client.request_id,
         operation.kind = kind_name(kind),
         error.codes = (!answer.codes.is_empty()).then(|| join(&answer.codes)),
-        elapsed_ms = began.elapsed().as_secs_f64() * 1000.0,
+        elapsed_ms = milliseconds(began.elapsed()),
         bytes = answer.body.len(),
         client.address = caller.client.ip.map(display),
         user.id = caller.viewer.map(|viewer| display(viewer.user_id)),
@@ -164,7 +164,7 @@ impl Drop for Following {
             operation.kind = "subscription",
             operation.field = self.field,
             error.codes = (!self.codes.is_empty()).then(|| join(&self.codes)),
-            elapsed_ms = self.began.elapsed().as_secs_f64() * 1000.0,
+            elapsed_ms = milliseconds(self.began.elapsed()),
             events = self.events,
             client.address = self.caller.client.ip.map(display),
             user.id = self.caller.viewer.map(|viewer| display(viewer.user_id)),
@@ -182,4 +182,9 @@ pub fn of(request: &poem::Request) -> Arc<Entry> {
 
 fn join(codes: &[ErrorCode]) -> String {
     codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(",")
+}
+
+/// To the microsecond.
+fn milliseconds(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1e6).round() / 1e3
 }

@@ -110,7 +110,7 @@ impl Front {
         let mut following = Following::new(self, &caller, prepared.field.clone());
         let (client, position) = (Arc::clone(&caller.client), caller.position.clone());
         let (request, outline) = self.attach(prepared, caller, None);
-        let stream = self.parts.schema.execute_stream(request);
+        let stream = self.parts.schema.executable(false).execute_stream(request);
         AssertUnwindSafe(stream)
             .catch_unwind()
             .map(move |item| match item {
@@ -127,7 +127,7 @@ impl Front {
 
     /// In a box, because the future is some kilobytes that would be copied at every layer around it.
     fn operation(&self, prepared: Prepared, caller: Caller, permit: Permit) -> BoxFuture<'static, Response> {
-        let schema = self.parts.schema.clone();
+        let schema = self.parts.schema.executable(prepared.introspects).clone();
         let loads = Loads::default();
         let (request, outline) = self.attach(prepared, caller, Some(loads.clone()));
         Box::pin(async move {

@@ -52,7 +52,9 @@ async fn front(field: &'static str, folder: &TempDir) -> Arc<Front> {
     let config = config::load([("QUANTUMVAULT__DATA_DIR".to_owned(), data_dir)]).unwrap();
     let (source, pair) = (Source::default(), SigningKey::generate(&Random::System).unwrap());
     let parts = Parts {
-        schema: graphql::builder().extension(Broken(field)).validation_mode(ValidationMode::Fast).finish(),
+        schema: graphql::Schema::of(
+            graphql::builder().extension(Broken(field)).validation_mode(ValidationMode::Fast).finish(),
+        ),
         documents: Documents::new(config.graphql.clone(), graphql::builder()).unwrap(),
         http: config.http.clone(),
         sockets: config.sockets.clone(),

@@ -75,9 +75,9 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
     match alive(backend, claims.user_id(), claims.session_id()).await? {
         Some(alive) => {
             if alive.unconfirmed.is_some_and(|unconfirmed| unconfirmed == digest) {
-                store::sessions::confirm(backend.store.db(), claims.session_id(), &digest).await?;
+                Box::pin(store::sessions::confirm(backend.store.db(), claims.session_id(), &digest)).await?;
                 // A node that still remembers it as it was confirms once more, which changes nothing.
-                backend.cache.delete(&key(claims.user_id(), claims.session_id())).await;
+                Box::pin(backend.cache.delete(&key(claims.user_id(), claims.session_id()))).await;
             }
             Ok(viewer(alive.role))
         }
@@ -218,7 +218,7 @@ async fn claims(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<
     let claims = match backend.tokens.verify(&token, now) {
         // A node that has come since may have signed it.
         Err(TokenError::UnknownKey(_)) => {
-            backend.learn_newer_signing_keys().await?;
+            Box::pin(backend.learn_newer_signing_keys()).await?;
             backend.tokens.verify(&token, now)
         }
         other => other,
@@ -249,9 +249,12 @@ async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Opti
     let key = key(user_id, id);
     let remembered = backend.cache.get(&key).await;
     backend.counted.sessions.note(remembered.is_some());
-    if let Some(alive) = remembered {
-        return Ok(Some(alive));
-    }
+    if remembered.is_some() { Ok(remembered) } else { Box::pin(read_alive(backend, user_id, id)).await }
+}
+
+/// The same from the database.
+async fn read_alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<Alive>, Error> {
+    let key = key(user_id, id);
     let reservation = backend.cache.reserve(std::slice::from_ref(&key)).await;
     let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;
     let Some(found) = found.filter(|found| found.user_id == user_id) else { return Ok(None) };

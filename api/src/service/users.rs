@@ -29,11 +29,11 @@ pub async fn find(op: &Operation, lookup: Lookup) -> Result<Option<User>, Error>
         Lookup::Id(id) => Some(id),
         // What cannot be a name is nobody's.
         Lookup::Username(text) => match text.parse::<Username>() {
-            Ok(username) => store::users::find_by_username(db, &username).await?,
+            Ok(username) => Box::pin(store::users::find_by_username(db, &username)).await?,
             Err(_) => None,
         },
         Lookup::Email(text) => match text.parse::<Email>() {
-            Ok(email) => store::users::find_by_email(db, &email)
+            Ok(email) => Box::pin(store::users::find_by_email(db, &email))
                 .await?
                 .filter(|id| *id == viewer.user_id || viewer.role == Role::Admin),
             Err(_) => None,
@@ -41,7 +41,7 @@ pub async fn find(op: &Operation, lookup: Lookup) -> Result<Option<User>, Error>
     };
     let Some(id) = id else { return Ok(None) };
     let remembered = op.backend.cache.get(&key(id)).await;
-    let user = if remembered.is_some() { remembered } else { read_many(op, &[id]).await?.pop() };
+    let user = if remembered.is_some() { remembered } else { Box::pin(read_many(op, &[id])).await?.pop() };
     // By id a deactivated account is still somebody's peer; whoever searches does not find it.
     Ok(user.filter(|user| is_by_id || user.is_active))
 }

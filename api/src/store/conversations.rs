@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     Error,
+    columns::at,
     messages::{self, Stretch},
     page::descending,
 };
@@ -52,16 +53,16 @@ struct Listed(InboxLine);
 impl FromQueryResult for Listed {
     fn from_query_result(row: &QueryResult, _: &str) -> Result<Self, DbErr> {
         let conversation = Conversation {
-            id: ConversationId(row.try_get_by_index(0)?),
-            peer_id: UserId(row.try_get_by_index(1)?),
-            last_message_id: row.try_get_by_index::<Option<Uuid>>(2)?.map(MessageId),
-            unread_count: row.try_get_by_index(3)?,
+            id: ConversationId(at(row, 0)?),
+            peer_id: UserId(at(row, 1)?),
+            last_message_id: at::<Option<Uuid>>(row, 2)?.map(MessageId),
+            unread_count: at(row, 3)?,
         };
-        let last_message = match row.try_get_by_index::<Option<Uuid>>(MESSAGE_AT)? {
+        let last_message = match at::<Option<Uuid>>(row, MESSAGE_AT)? {
             Some(_) => Some(messages::read(row, MESSAGE_AT)?),
             None => None,
         };
-        Ok(Self(InboxLine { place: row.try_get_by_index(4)?, conversation, last_message }))
+        Ok(Self(InboxLine { place: at(row, 4)?, conversation, last_message }))
     }
 }
 

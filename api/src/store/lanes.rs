@@ -174,7 +174,8 @@ impl Lanes {
                 return Ok(Turn { lanes: self, held: Some((lane, turn)) });
             }
         }
-        let lane = timeout(patience.saturating_sub(began.elapsed()), self.make()).await;
+        // Seldom, and in a box: otherwise every statement's future would have the room for it.
+        let lane = timeout(patience.saturating_sub(began.elapsed()), Box::pin(self.make())).await;
         let lane = lane.map_err(|_| unavailable(ConnAcquireErr::Timeout))?.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => unavailable(ConnAcquireErr::Timeout),
             sqlx::Error::PoolClosed => unavailable(ConnAcquireErr::ConnectionClosed),

@@ -11,7 +11,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Error, page::descending};
+use super::{Error, columns::at, page::descending};
 use crate::domain::{ConversationId, Direction, Message, MessageId, Page, Slice, Timestamp, UserId};
 
 /// A message as one of its two people holds it, shown or deleted.
@@ -59,16 +59,16 @@ impl FromQueryResult for Listed {
 /// The message whose columns begin at a place.
 pub(super) fn read(row: &QueryResult, start: usize) -> Result<Message, DbErr> {
     Ok(Message {
-        id: MessageId(row.try_get_by_index(start)?),
-        conversation_id: ConversationId(row.try_get_by_index(start + 1)?),
-        sequence: row.try_get_by_index(start + 2)?,
-        sender_id: UserId(row.try_get_by_index(start + 3)?),
-        recipient_id: UserId(row.try_get_by_index(start + 4)?),
-        client_message_id: row.try_get_by_index(start + 5)?,
-        encrypted_content: row.try_get_by_index(start + 6)?,
-        iv: row.try_get_by_index(start + 7)?,
-        created_at: row.try_get_by_index(start + 8)?,
-        read_at: row.try_get_by_index(start + 9)?,
+        id: MessageId(at(row, start)?),
+        conversation_id: ConversationId(at(row, start + 1)?),
+        sequence: at(row, start + 2)?,
+        sender_id: UserId(at(row, start + 3)?),
+        recipient_id: UserId(at(row, start + 4)?),
+        client_message_id: at(row, start + 5)?,
+        encrypted_content: at(row, start + 6)?,
+        iv: at(row, start + 7)?,
+        created_at: at(row, start + 8)?,
+        read_at: at(row, start + 9)?,
     })
 }
 

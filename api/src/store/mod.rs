@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod admin_users;
 pub mod audit_logs;
 mod bounded;
+mod columns;
 pub mod conversations;
 pub mod deliveries;
 mod error;

@@ -62,6 +62,8 @@ pub struct Prepared {
     pub kind: OperationType,
     /// The operation's name in the document.
     pub operation_name: Option<String>,
+    /// Whether it asks about the schema.
+    pub introspects: bool,
     /// What it may cost, in the unit of `max_complexity`.
     pub cost: usize,
     /// The field of the schema that a subscription follows.
@@ -104,6 +106,7 @@ pub struct Documents {
 struct Document {
     ast: ExecutableDocument,
     mixes_variables: bool,
+    introspects: bool,
     outlines: HashMap<Option<Name>, Arc<Outline>>,
     text_bytes: usize,
 }
@@ -150,7 +153,8 @@ impl Documents {
         request.operation_name.clone_from(&operation_name);
         request.extensions = extensions;
         request.set_parsed_query(document.ast.clone());
-        Ok(Prepared { request, kind: operation.ty, operation_name, cost, field: field.map(str::to_owned), outline })
+        let (kind, introspects, field) = (operation.ty, document.introspects, field.map(str::to_owned));
+        Ok(Prepared { request, kind, operation_name, introspects, cost, field, outline })
     }
 
     fn find(&self, call: &Call) -> Result<Arc<Document>, Vec<Refusal>> {
@@ -192,7 +196,8 @@ impl Documents {
         let outline = |operation| Outline::of(self.judge.registry(), &ast, operation).map(Arc::new);
         let outlines = ast.operations.iter().map(|(name, it)| Ok((name.cloned(), outline(&it.node)?)));
         let outlines = outlines.collect::<Result<_, Refusal>>()?;
-        Ok(Document { ast, mixes_variables: shape.mixes_variables, outlines, text_bytes: text.len() })
+        let (mixes_variables, introspects) = (shape.mixes_variables, shape.introspects);
+        Ok(Document { ast, mixes_variables, introspects, outlines, text_bytes: text.len() })
     }
 
     fn read_manifest(&mut self) -> Result<(), SetupError> {

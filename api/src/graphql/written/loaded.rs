@@ -80,7 +80,7 @@ shelves! {
     sessions: SessionsOf => i64, "count of sessions";
     conversations: ConversationId => Conversation, "conversation";
     messages: MessageId => Message, "message";
-    pages: MessagesOf => Connection<Message>, "conversation";
+    pages: MessagesOf => Arc<Connection<Message>>, "conversation";
 }
 
 impl Loaded {

@@ -149,7 +149,8 @@ impl<T: Written> Shown<T> {
                 Part::Field(entry) => writer.field(&self.value, entry),
             };
             match writer.finish() {
-                Err(wanted) => loaded.load(&self.scope, *wanted).await,
+                // In a box: it would be most of a future that is moved, with every field above it, and mostly not needed.
+                Err(wanted) => Box::pin(loaded.load(&self.scope, *wanted)).await,
                 Ok((json, errors)) => {
                     let is_whole = errors.is_empty();
                     for error in errors {
