@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::Poll,
 };
@@ -26,17 +26,22 @@ impl Loads {
     }
 
     /// Runs an operation and its loads in turn.
-    pub async fn drive<T>(self, operation: impl Future<Output = T>) -> T {
-        let mut operation = pin!(operation);
-        let mut running = FuturesUnordered::new();
+    pub async fn drive<T>(self, mut operation: Pin<&mut impl Future<Output = T>>) -> T {
+        let mut running = None;
         poll_fn(move |context| {
             loop {
                 if let Poll::Ready(done) = operation.as_mut().poll(context) {
                     return Poll::Ready(done);
                 }
-                running.extend(self.take());
+                let begun = self.take();
+                if !begun.is_empty() {
+                    running.get_or_insert_with(FuturesUnordered::new).extend(begun);
+                }
                 // What a load has brought lets fields go on.
-                let Poll::Ready(Some(())) = running.poll_next_unpin(context) else { return Poll::Pending };
+                match running.as_mut().map(|running| running.poll_next_unpin(context)) {
+                    Some(Poll::Ready(Some(()))) => {}
+                    _ => return Poll::Pending,
+                }
             }
         })
         .await

@@ -53,7 +53,7 @@ impl Node {
     pub(super) async fn find(scope: &Scope, field: &str, id: &ID) -> Result<Option<Self>> {
         scope.op.viewer()?;
         let scope = scope.clone();
-        let loader = &scope.clone().loader;
+        let loader = scope.loader();
         Ok(match parse_id::<NodeId>(field, id)? {
             NodeId::User(id) => loader.load_one(id).await?.map(|user| Self::User(User::new(&scope, user))),
             NodeId::Session(id) => {

@@ -1,6 +1,9 @@
 //! What objects carry with them to resolve their fields: the operation and its loader.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use async_graphql::{Context, Value, dataloader::DataLoader};
 use bytes::Bytes;
@@ -20,7 +23,8 @@ pub(super) struct Scope(Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) op: Operation,
-    pub(super) loader: DataLoader<Batch>,
+    /// Made when something is first loaded: what is near at hand needs none.
+    loader: OnceLock<DataLoader<Batch>>,
     loads: Option<Loads>,
     /// Whether the library may have to put together two answers under one key.
     repeats: bool,
@@ -28,7 +32,12 @@ pub(super) struct Inner {
 
 impl Scope {
     pub(super) fn new(op: Operation, loads: Option<Loads>, repeats: bool) -> Self {
-        Self(Arc::new(Inner { loader: loader(&op, loads.clone()), op, loads, repeats }))
+        Self(Arc::new(Inner { op, loader: OnceLock::new(), loads, repeats }))
+    }
+
+    /// What the operation's fields load by.
+    pub(super) fn loader(&self) -> &DataLoader<Batch> {
+        self.loader.get_or_init(|| loader(&self.op, self.loads.clone()))
     }
 
     /// The scope of the request that a root field belongs to.

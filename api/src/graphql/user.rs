@@ -84,7 +84,7 @@ byte first, modulo 100000, in five digits.";
 impl User {
     /// The user that something refers to.
     pub(super) async fn load(scope: &Scope, id: domain::UserId) -> Result<Self> {
-        let user = scope.loader.load_one(id).await?.ok_or(service::Error::NotFound("user"))?;
+        let user = scope.loader().load_one(id).await?.ok_or(service::Error::NotFound("user"))?;
         Ok(Self::new(scope, user))
     }
 }

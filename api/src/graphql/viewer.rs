@@ -146,7 +146,7 @@ impl Viewer {
 impl Viewer {
     /// Loaded once, however many of its fields are asked for.
     async fn account(&self) -> Result<Account> {
-        Ok(self.scope.loader.load_one(Own).await?.ok_or(Error::NotFound("user"))?)
+        Ok(self.scope.loader().load_one(Own).await?.ok_or(Error::NotFound("user"))?)
     }
 }
 

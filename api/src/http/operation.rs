@@ -1,6 +1,6 @@
 //! Runs operations and turns what comes of them into finished answers, for every transport.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 pub use async_graphql::parser::types::OperationType;
 use async_graphql::{Request, Response, ServerError, Value};
@@ -131,7 +131,7 @@ impl Front {
         let loads = Loads::default();
         let (request, outline) = self.attach(prepared, caller, Some(loads.clone()));
         Box::pin(async move {
-            let mut response = loads.drive(schema.execute(request)).await;
+            let mut response = loads.drive(pin!(schema.execute(request))).await;
             outline.restore(&mut response);
             drop(permit);
             response

@@ -68,7 +68,7 @@ macro_rules! shelves {
             /// Reads what is lacking, each kind of it together.
             pub(super) async fn load(&mut self, scope: &Scope, mut wanted: Wanted) {
                 self.take_near(scope, &mut wanted);
-                tokio::join!($(fill(&mut self.$name, &scope.loader, wanted.$name),)+);
+                tokio::join!($(fill(&mut self.$name, scope.loader(), wanted.$name),)+);
             }
         }
     };
