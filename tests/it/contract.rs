@@ -40,6 +40,24 @@ async fn a_node_describes_all_of_its_schema_and_says_when_a_field_is_null() {
     assert!(gaps.is_empty(), "{gaps:#?}");
 }
 
+#[tokio::test]
+async fn a_node_has_no_type_beside_its_schema() {
+    let node = World::new().await.node().await;
+    let answer = node.client().run("{ __schema { types { name } } serviceConfig { __typename } }", Value::Null).await;
+    for described in list(&answer.data()["__schema"]["types"]).iter().filter(|described| !is_built_in(described)) {
+        let name = described["name"].as_str().expect("a name");
+        let is_declared = |line: &str| {
+            let mut words = line.split_whitespace();
+            let kind = words.next().unwrap_or_default();
+            ["type", "input", "enum", "interface", "scalar", "union"].contains(&kind) && words.next() == Some(name)
+        };
+        assert!(COMMITTED.lines().any(is_declared), "{name}");
+    }
+    // The library would answer it, were it let through to where it executes.
+    let answer = node.client().run("{ _service { sdl } }", Value::Null).await;
+    assert_eq!(answer.error().0, "GRAPHQL_VALIDATION_FAILED");
+}
+
 #[test]
 fn every_operation_of_the_tests_is_valid_and_within_the_limits() {
     let settings = config::load(Vec::<(String, String)>::new()).expect("the defaults are valid").graphql;

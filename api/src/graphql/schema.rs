@@ -37,7 +37,7 @@ impl Schema {
     /// One that shows every field to a collector of traces, or does not.
     #[must_use]
     pub fn new(traces_fields: bool) -> Self {
-        // For every field of a root the library looks through all types for some of a federation, 7 % of what a small
+        // For every field of the root of queries the library looks through all types for some of a federation, 7 % of what a small
         // answer takes; told that there are some, it does not. It would show them then, so whatever asks about types is
         // answered elsewhere, and documents are judged by the types without them.
         Self { data: executable(builder().enable_federation(), traces_fields), about: OnceLock::new(), traces_fields }

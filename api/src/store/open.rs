@@ -14,6 +14,7 @@ use super::{
     deliveries,
     lanes::Lanes,
     single::Single,
+    transaction::TURN_TIMEOUT,
     trust::{IDLE_BEFORE_TEST, Trust},
 };
 use crate::{config, domain::Timestamp};
@@ -126,8 +127,9 @@ impl Store {
             Some(Lanes::new(pool, limit, Arc::clone(&statements)))
         });
         let db = Single::new(Bounded::new(db, limit), lanes);
-        let turns = if writer.is_some() { 1 } else { DELIVERING };
-        let deliveries = deliveries::Queue::new(turns, Duration::from_secs(settings.acquire_timeout_seconds));
+        let acquire_timeout = Duration::from_secs(settings.acquire_timeout_seconds);
+        let (turns, wait) = if writer.is_some() { (1, TURN_TIMEOUT) } else { (DELIVERING, acquire_timeout) };
+        let deliveries = deliveries::Queue::new(turns, wait);
         Ok(Self { db: Arc::new(db), writer, deliveries, statements })
     }
 }

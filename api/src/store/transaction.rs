@@ -12,7 +12,7 @@ use super::{
 };
 
 /// How long a writer of SQLite waits for those before it.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A transaction under way; dropping it rolls it back.
 pub struct Transaction {

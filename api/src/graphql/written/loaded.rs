@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::dataloader::Loader;
 
 use crate::{
     domain::{Conversation, ConversationId, Message, MessageId, PublicKeys, User, UserId},
@@ -68,7 +68,7 @@ macro_rules! shelves {
             /// Reads what is lacking, each kind of it together.
             pub(super) async fn load(&mut self, scope: &Scope, mut wanted: Wanted) {
                 self.take_near(scope, &mut wanted);
-                tokio::join!($(fill(&mut self.$name, scope.loader(), wanted.$name),)+);
+                tokio::join!($(fill(&mut self.$name, scope, wanted.$name),)+);
             }
         }
     };
@@ -92,14 +92,14 @@ impl Loaded {
     }
 }
 
-async fn fill<K: Key>(shelf: &mut Shelf<K>, loader: &DataLoader<Batch>, wanted: HashSet<K>)
+async fn fill<K: Key>(shelf: &mut Shelf<K>, scope: &Scope, wanted: HashSet<K>)
 where
     Batch: Loader<K, Value = K::Value, Error = Arc<service::Error>>,
 {
     if wanted.is_empty() {
         return;
     }
-    match loader.load_many(wanted.iter().cloned()).await {
+    match scope.loader().load_many(wanted.iter().cloned()).await {
         Ok(mut found) => shelf.extend(wanted.into_iter().map(|key| {
             let value = found.remove(&key);
             (key, Ok(value))

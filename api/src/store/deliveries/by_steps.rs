@@ -15,18 +15,17 @@ use crate::{
     },
 };
 
-pub(super) async fn write(store: &Store, deliveries: &[Arc<Delivery>]) -> Result<Vec<Placed>, Error> {
+pub(super) async fn write(store: &Store, deliveries: &[Arc<Delivery>]) -> Result<Vec<Option<Placed>>, Error> {
     let tx = store.begin().await?;
     let mut placed = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
-        if may_deliver(tx.db(), delivery).await? {
-            placed.push(deliver(tx.db(), delivery).await?);
-        }
+        let may_be_sent = may_deliver(tx.db(), delivery).await?;
+        placed.push(if may_be_sent { Some(deliver(tx.db(), delivery).await?) } else { None });
     }
-    if placed.is_empty() {
-        tx.rollback().await?;
-    } else {
+    if placed.iter().any(Option::is_some) {
         tx.commit().await?;
+    } else {
+        tx.rollback().await?;
     }
     Ok(placed)
 }
@@ -70,10 +69,9 @@ async fn deliver(db: &impl ConnectionTrait, delivery: &Delivery) -> Result<Place
     });
     mailboxes::record(db, events, delivery.created_at).await?;
     Ok(Placed {
-        message_id: delivery.id.0,
-        conversation_id: place.id.0,
+        conversation_id: place.id,
         sequence: place.sequence,
-        last_message_id: Some(delivery.id.0),
+        last_message_id: Some(delivery.id),
         unread_count: kept.map_or(0, |conversation| conversation.unread_count),
     })
 }

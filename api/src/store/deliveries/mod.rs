@@ -9,9 +9,10 @@ mod queue;
 
 use std::sync::Arc;
 
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult};
+use sea_orm::{ConnectionTrait, DbBackend};
 
 pub(super) use self::queue::Queue;
+use self::queue::Turn;
 use super::{Error, Store, Unique};
 use crate::domain::{Conversation, ConversationId, Message, MessageId, Timestamp, UserId};
 
@@ -39,55 +40,75 @@ pub struct Delivery {
 ///
 /// `None`, with nothing written, when the recipient takes no messages or the sender has used the client id before.
 pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(Message, Conversation)>, Error> {
-    let placed = match store.deliveries.enter(Arc::clone(delivery)).await? {
-        queue::Turn::Over(placed) => placed,
-        queue::Turn::Ours(round) => round.run(|deliveries| write_each(store, deliveries)).await,
+    let outcome = match store.deliveries.enter(Arc::clone(delivery)).await? {
+        Turn::Over(outcome) => outcome,
+        Turn::Ours(round) => round.run(|deliveries| write_together(store, deliveries)).await,
+    };
+    let placed = match outcome {
+        Outcome::Settled(answer) => answer,
+        Outcome::Alone => write_alone(store, delivery).await,
     };
     Ok(placed?.map(|placed| placed.of(delivery)))
 }
 
 type Answer = Result<Option<Placed>, Error>;
 
-/// Writes some together, and each by itself where one of them has failed all.
-async fn write_each(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Answer> {
-    match write(store, &deliveries).await {
-        Ok(placed) => {
-            let of =
-                |delivery: &Arc<Delivery>| placed.iter().find(|placed| placed.message_id == delivery.id.0).cloned();
-            deliveries.iter().map(|delivery| Ok(of(delivery))).collect()
-        }
-        Err(Error::Unavailable(reason)) => deliveries.iter().map(|_| Err(Error::Unavailable(reason.clone()))).collect(),
-        Err(error) if deliveries.len() == 1 => vec![match error {
-            // Two requests with one client id passed the check together; the other has won.
-            Error::Taken(Unique::ClientMessageId) => Ok(None),
-            error => Err(error),
-        }],
-        Err(_) => {
-            let mut answers = Vec::with_capacity(deliveries.len());
-            for delivery in deliveries {
-                answers.append(&mut Box::pin(write_each(store, vec![delivery])).await);
-            }
-            answers
-        }
-    }
+/// What has become of a message that was to be written with others.
+enum Outcome {
+    /// It is known what is to be answered.
+    Settled(Answer),
+    /// It has to be tried by itself: somebody holds a mailbox of it, or one of the others made all fail.
+    Alone,
 }
 
-/// All of them in one transaction; those that must not be written are left out.
-async fn write(store: &Store, deliveries: &[Arc<Delivery>]) -> Result<Vec<Placed>, Error> {
-    match store.db().get_database_backend() {
-        DbBackend::Postgres => at_once::write(store.db(), deliveries).await,
-        _ => by_steps::write(store, deliveries).await,
+/// All of them in one transaction, in their order.
+async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Outcome> {
+    let written = match store.db().get_database_backend() {
+        DbBackend::Postgres => at_once::write_free(store.db(), &deliveries).await.map(|rows| {
+            let row = |delivery: &Arc<Delivery>| rows.iter().find(|row| row.is_of(delivery));
+            let outcome = |delivery| match row(delivery).map(at_once::Row::placed) {
+                Some(None) => Outcome::Alone,
+                placed => Outcome::Settled(Ok(placed.flatten())),
+            };
+            deliveries.iter().map(outcome).collect()
+        }),
+        _ => by_steps::write(store, &deliveries)
+            .await
+            .map(|placed| placed.into_iter().map(Ok).map(Outcome::Settled).collect()),
+    };
+    written.unwrap_or_else(|error| {
+        deliveries
+            .iter()
+            .map(|_| match &error {
+                Error::Unavailable(reason) => Outcome::Settled(Err(Error::Unavailable(reason.clone()))),
+                _ => Outcome::Alone,
+            })
+            .collect()
+    })
+}
+
+async fn write_alone(store: &Store, delivery: &Arc<Delivery>) -> Answer {
+    let written = match store.db().get_database_backend() {
+        DbBackend::Postgres => {
+            at_once::write(store.db(), delivery).await.map(|rows| rows.first().and_then(at_once::Row::placed))
+        }
+        _ => by_steps::write(store, std::slice::from_ref(delivery))
+            .await
+            .map(|placed| placed.into_iter().next().flatten()),
+    };
+    match written {
+        // Two requests with one client id passed the check together; the other has won.
+        Err(Error::Taken(Unique::ClientMessageId)) => Ok(None),
+        written => written,
     }
 }
 
 /// Where a delivered message has got its place.
-#[derive(Clone, FromQueryResult)]
 struct Placed {
-    message_id: uuid::Uuid,
-    conversation_id: uuid::Uuid,
+    conversation_id: ConversationId,
     sequence: i64,
     /// The sender's newest message there.
-    last_message_id: Option<uuid::Uuid>,
+    last_message_id: Option<MessageId>,
     /// The sender's unread messages there.
     unread_count: i64,
 }
@@ -95,9 +116,9 @@ struct Placed {
 impl Placed {
     fn of(&self, delivery: &Delivery) -> (Message, Conversation) {
         let conversation = Conversation {
-            id: ConversationId(self.conversation_id),
+            id: self.conversation_id,
             peer_id: delivery.recipient_id,
-            last_message_id: self.last_message_id.map(MessageId),
+            last_message_id: self.last_message_id,
             unread_count: self.unread_count,
         };
         (delivery.message(conversation.id, self.sequence), conversation)

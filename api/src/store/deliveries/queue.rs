@@ -2,7 +2,7 @@
 //!
 //! A sender who finds nobody writing writes at once, alone. Those who come meanwhile wait, and whoever finishes hands the
 //! turn to the first of them, who writes for as many as wait behind it. More turns are taken only when more wait than one
-//! round holds, or for too long: a round may itself wait for a mailbox that somebody else holds.
+//! round holds, or for too long.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Answer, Delivery};
+use super::{Delivery, Outcome};
 use crate::store::Error;
 
 /// How many are written together at most.
@@ -39,7 +39,7 @@ struct Waiting {
 }
 
 enum Told {
-    Answer(Answer),
+    Outcome(Outcome),
     Lead(Lead),
 }
 
@@ -49,7 +49,7 @@ struct Lead(Arc<Queue>);
 /// What has become of a delivery that entered.
 pub(super) enum Turn {
     /// It has been written with others, or could not be.
-    Over(Answer),
+    Over(Outcome),
     /// It is for the caller to write, with others.
     Ours(Round),
 }
@@ -61,7 +61,7 @@ pub(super) struct Round {
 }
 
 impl Queue {
-    /// With so many turns; nobody waits for one longer than patience lasts.
+    /// With so many turns; nobody waits much longer for one than patience lasts.
     pub(in crate::store) fn new(turns: usize, patience: Duration) -> Arc<Self> {
         Arc::new(Self { state: Mutex::default(), turns, patience })
     }
@@ -69,14 +69,11 @@ impl Queue {
     /// Waits for a turn, or for somebody else's to write this as well.
     pub(super) async fn enter(self: &Arc<Self>, delivery: Arc<Delivery>) -> Result<Turn, Error> {
         let (tell, mut told) = oneshot::channel();
-        if let Some(round) = self.begin_or_wait(&delivery, tell) {
-            return Ok(Turn::Ours(round));
-        }
+        self.state().waiting.push_back(Waiting { delivery: Arc::clone(&delivery), tell });
+        self.begin_if(|state| state.taken == 0 || state.waiting.len() > ROUND_MAX);
         let mut heard = timeout(ROUND_SLOW, &mut told).await;
         if heard.is_err() {
-            if let Some(round) = self.begin_another(&delivery) {
-                return Ok(Turn::Ours(round));
-            }
+            self.begin_if(|state| state.waits(&delivery).is_some());
             heard = timeout(self.patience, &mut told).await;
         }
         let heard = match heard {
@@ -86,29 +83,20 @@ impl Queue {
             Err(_) => told.await,
         };
         match heard {
-            Ok(Told::Answer(answer)) => Ok(Turn::Over(answer)),
+            Ok(Told::Outcome(outcome)) => Ok(Turn::Over(outcome)),
             Ok(Told::Lead(lead)) => Ok(Turn::Ours(Round { own: delivery, lead })),
             Err(_) => Err(unavailable("a send was given up")),
         }
     }
 
-    fn begin_or_wait(self: &Arc<Self>, delivery: &Arc<Delivery>, tell: oneshot::Sender<Told>) -> Option<Round> {
+    /// Gives the first who waits one more turn, if there is one and it should be taken.
+    fn begin_if(self: &Arc<Self>, should: impl FnOnce(&State) -> bool) {
         let mut state = self.state();
-        if state.taken == 0 || state.waiting.len() >= ROUND_MAX && state.taken < self.turns {
-            return Some(self.begin(&mut state, delivery));
+        if state.taken < self.turns && should(&state) {
+            state.taken += 1;
+            drop(state);
+            drop(Lead(Arc::clone(self)));
         }
-        state.waiting.push_back(Waiting { delivery: Arc::clone(delivery), tell });
-        None
-    }
-
-    fn begin_another(self: &Arc<Self>, delivery: &Arc<Delivery>) -> Option<Round> {
-        let mut state = self.state();
-        (state.taken < self.turns && state.withdraw(delivery)).then(|| self.begin(&mut state, delivery))
-    }
-
-    fn begin(self: &Arc<Self>, state: &mut State, delivery: &Arc<Delivery>) -> Round {
-        state.taken += 1;
-        Round { own: Arc::clone(delivery), lead: Lead(Arc::clone(self)) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -117,32 +105,36 @@ impl Queue {
 }
 
 impl State {
-    /// Takes out a delivery, if it waits still.
+    /// Where in the queue a delivery waits, if it waits still.
+    fn waits(&self, delivery: &Arc<Delivery>) -> Option<usize> {
+        self.waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.delivery, delivery))
+    }
+
+    /// Takes it out.
     fn withdraw(&mut self, delivery: &Arc<Delivery>) -> bool {
-        let place = self.waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.delivery, delivery));
-        place.is_some_and(|place| self.waiting.remove(place).is_some())
+        self.waits(delivery).is_some_and(|place| self.waiting.remove(place).is_some())
     }
 }
 
 impl Round {
     /// Has this written, and as many as wait; returns what is said of one's own, and tells the others theirs.
-    pub(super) async fn run<F: Future<Output = Vec<Answer>>>(
+    pub(super) async fn run<F: Future<Output = Vec<Outcome>>>(
         self,
         write: impl FnOnce(Vec<Arc<Delivery>>) -> F,
-    ) -> Answer {
+    ) -> Outcome {
         let others: Vec<_> = {
             let mut state = self.lead.0.state();
             let count = state.waiting.len().min(ROUND_MAX - 1);
             state.waiting.drain(..count).collect()
         };
         let theirs = others.iter().map(|waiting| Arc::clone(&waiting.delivery));
-        let mut answers = write([self.own].into_iter().chain(theirs).collect()).await.into_iter();
-        let own = answers.next();
-        for (waiting, answer) in others.into_iter().zip(answers) {
+        let mut outcomes = write([self.own].into_iter().chain(theirs).collect()).await.into_iter();
+        let own = outcomes.next();
+        for (waiting, outcome) in others.into_iter().zip(outcomes) {
             // Whoever has left in the meantime asks again, and is told that it was written.
-            waiting.tell.send(Told::Answer(answer)).ok();
+            waiting.tell.send(Told::Outcome(outcome)).ok();
         }
-        own.unwrap_or_else(|| Err(unavailable("a send was given up")))
+        own.unwrap_or(Outcome::Alone)
     }
 }
 
@@ -165,15 +157,15 @@ fn unavailable(reason: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
 
-    use super::{Answer, Queue, Turn};
+    use super::{Outcome, Queue, Turn};
     use crate::{
         domain::{ConversationId, MessageId, Source, UserId},
         store::{Error, deliveries::Delivery},
     };
 
-    fn delivery(id: &str) -> std::sync::Arc<Delivery> {
+    fn delivery(id: &str) -> Arc<Delivery> {
         let source = Source::default();
         let delivery = Delivery {
             id: MessageId(source.uuid()),
@@ -189,14 +181,15 @@ mod tests {
     }
 
     /// Says of each that nothing has come of it, and by whom it was asked for.
-    async fn nothing(deliveries: Vec<std::sync::Arc<Delivery>>) -> Vec<Answer> {
+    async fn nothing(deliveries: Vec<Arc<Delivery>>) -> Vec<Outcome> {
         let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.client_message_id.as_str()).collect();
         let ids = ids.join(" ");
-        deliveries.iter().map(|_| Err(Error::Unavailable(ids.clone()))).collect()
+        deliveries.iter().map(|_| Outcome::Settled(Err(Error::Unavailable(ids.clone())))).collect()
     }
 
-    fn reason(answer: Answer) -> String {
-        answer.err().map(|error| error.to_string()).unwrap_or_default()
+    fn reason(outcome: Outcome) -> String {
+        let Outcome::Settled(Err(error)) = outcome else { panic!("nothing is written here") };
+        error.to_string()
     }
 
     #[tokio::test]
@@ -214,9 +207,9 @@ mod tests {
                 let queue = queue.clone();
                 tokio::spawn(async move {
                     match queue.enter(delivery(id)).await {
-                        Ok(Turn::Over(answer)) => answer,
+                        Ok(Turn::Over(outcome)) => outcome,
                         Ok(Turn::Ours(round)) => round.run(nothing).await,
-                        Err(error) => Err(error),
+                        Err(error) => Outcome::Settled(Err(error)),
                     }
                 })
             })
