@@ -21,11 +21,11 @@ fn statement() -> &'static str {
 
 /// Readings a second by one statement of each of these ids in turn.
 pub async fn reads(url: &str, sql: &'static str, ids: &[Uuid]) -> f64 {
-    let (ids, begin) = (Arc::new(ids.to_vec()), Instant::now());
+    let (ids, mut connections) = (Arc::new(ids.to_vec()), connect(url, CONNECTIONS).await);
+    let begin = Instant::now();
     let tasks = (0..CONNECTIONS).map(|task| {
-        let (url, ids) = (url.to_owned(), Arc::clone(&ids));
+        let (ids, mut db) = (Arc::clone(&ids), connections.pop().expect("one each"));
         tokio::spawn(async move {
-            let mut db = PgConnection::connect(&url).await.expect("the database answers");
             let mut count = 0_u32;
             while begin.elapsed() < TIME {
                 let id = ids[(task + count as usize * CONNECTIONS) % ids.len()];
@@ -41,12 +41,12 @@ pub async fn reads(url: &str, sql: &'static str, ids: &[Uuid]) -> f64 {
 /// Sends a second, each acknowledged as durable: so many with one statement, on so many connections.
 pub async fn sends(url: &str, pairs: &[Pair], round: usize, connections: usize) -> f64 {
     let pairs: Arc<Vec<_>> = Arc::new(pairs.iter().map(|pair| (pair.one_id, pair.other_id)).collect());
+    let mut connected = connect(url, connections).await;
     let begin = Instant::now();
     let tasks: Vec<_> = (0..connections)
         .map(|task| {
-            let (url, pairs) = (url.to_owned(), Arc::clone(&pairs));
+            let (pairs, mut db) = (Arc::clone(&pairs), connected.pop().expect("one each"));
             tokio::spawn(async move {
-                let mut db = PgConnection::connect(&url).await.expect("the database answers");
                 let (source, mut count) = (Source::default(), 0_u32);
                 while begin.elapsed() < TIME {
                     let first = task * round + count as usize * connections;
@@ -66,6 +66,14 @@ pub async fn sends(url: &str, pairs: &[Pair], round: usize, connections: usize) 
         })
         .collect();
     sum(tasks, begin).await
+}
+
+async fn connect(url: &str, count: usize) -> Vec<PgConnection> {
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
+        connections.push(PgConnection::connect(url).await.expect("the database answers"));
+    }
+    connections
 }
 
 /// What all of them did a second.

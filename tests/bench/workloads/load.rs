@@ -33,11 +33,25 @@ pub struct Request {
 #[derive(Default)]
 pub struct Figures {
     pub rate: f64,
-    pub count: u64,
-    pub p50: Duration,
-    pub p99: Duration,
+    /// How long each answer took.
+    pub times: Vec<Duration>,
     /// The length of an answer's body.
     pub bytes: usize,
+}
+
+impl Figures {
+    /// The better rate of two rounds, and the times of both.
+    pub fn beside(mut self, mut other: Self) -> Self {
+        self.rate = self.rate.max(other.rate);
+        self.times.append(&mut other.times);
+        Self { bytes: other.bytes, ..self }
+    }
+
+    /// What so many of a hundred answers took at most.
+    pub fn percentile(&mut self, percent: usize) -> Duration {
+        self.times.sort_unstable();
+        self.times[(self.times.len() * percent / 100).min(self.times.len() - 1)]
+    }
 }
 
 impl Request {
@@ -69,12 +83,9 @@ pub async fn run_for(time: Duration, address: SocketAddr, requests: &Arc<Vec<Req
         bytes = length;
     }
     let elapsed = begin.elapsed();
-    times.sort_unstable();
-    let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-    let count = times.len() as u64;
     #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
-    let rate = count as f64 / elapsed.as_secs_f64();
-    Figures { rate, count, p50: at(50), p99: at(99), bytes }
+    let rate = times.len() as f64 / elapsed.as_secs_f64();
+    Figures { rate, times, bytes }
 }
 
 async fn keep_asking(address: SocketAddr, requests: Arc<Vec<Request>>, end: Instant) -> (Vec<Duration>, usize) {

@@ -74,34 +74,46 @@ pub async fn measure(folder: &Path, messages: u32, only: &[&str]) {
 pub async fn grow(folder: &Path, sizes: &[u32]) {
     let mut worlds = Vec::new();
     for &messages in sizes {
-        let world = World::new(&folder.join(messages.to_string()), messages).await;
-        println!("{} readers and {} pairs", world.seed.readers.len(), world.seed.pairs.len().min(SESSIONS));
+        worlds.push(World::new(&folder.join(messages.to_string()), messages).await);
+    }
+    // As many at each size, because how many ask at once for the same decides what can be shared and who waits.
+    let readers = worlds.iter().map(|world| world.seed.readers.len()).min().unwrap_or_default();
+    let pairs = worlds.iter().map(|world| world.seed.pairs.len()).min().unwrap_or_default();
+    println!("{readers} readers and {pairs} pairs at each size");
+    let mut asked = Vec::new();
+    for world in &mut worlds {
+        world.seed.readers.truncate(readers);
+        world.seed.pairs.truncate(pairs);
         let mut works: Vec<_> = world.works().await.into_iter().map(|work| (work.name, work.ours)).collect();
         works.extend(world.small_works().await);
-        worlds.push((world, works));
+        // Sends last: they make a small database a larger one.
+        works.sort_by_key(|(name, _)| *name == "W4");
+        asked.push(works);
     }
     let columns: Vec<_> = sizes.iter().map(|messages| format!("{messages} messages")).collect();
     println!("\n| work | {} | most to least |\n| --- |{} --- |", columns.join(" | "), " --- |".repeat(sizes.len()));
-    for work in 0..worlds[0].1.len() {
+    for work in 0..asked[0].len() {
         let mut rates = vec![0.0_f64; worlds.len()];
         for _ in 0..ROUNDS {
-            for ((world, works), rate) in worlds.iter().zip(&mut rates) {
+            for ((world, works), rate) in worlds.iter().zip(&asked).zip(&mut rates) {
                 *rate = rate.max(load::run(world.server.address, &works[work].1).await.rate);
             }
         }
         let (least, most) =
             rates.iter().fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
         let cells: Vec<_> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
-        println!("| {} | {} | {:.2} |", worlds[0].1[work].0, cells.join(" | "), most / least);
+        println!("| {} | {} | {:.2} |", asked[0][work].0, cells.join(" | "), most / least);
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures to read")]
-fn row(name: &str, figures: &Figures, cpu: Option<Duration>, ours: Option<f64>) {
-    let each = cpu.map(|cpu| format!("{:.3}", cpu.as_secs_f64() * 1e3 / figures.count as f64)).unwrap_or_default();
+fn row(name: &str, figures: &mut Figures, cpu: Option<Duration>, ours: Option<f64>) {
+    let each =
+        cpu.map(|cpu| format!("{:.3}", cpu.as_secs_f64() * 1e3 / figures.times.len() as f64)).unwrap_or_default();
     let ratio = ours.map(|ours| format!("{:.2}", ours / figures.rate)).unwrap_or_default();
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    println!("| {name} | {:.0} | {:.2} | {:.2} | {each} | {ratio} |", figures.rate, ms(figures.p50), ms(figures.p99));
+    let (p50, p99) = (ms(figures.percentile(50)), ms(figures.percentile(99)));
+    println!("| {name} | {:.0} | {p50:.2} | {p99:.2} | {each} | {ratio} |", figures.rate);
 }
 
 /// A floor that has a rate only, and how much of it was reached.
@@ -154,14 +166,9 @@ impl World {
         let (mut bare, mut together, mut constant) = (0.0_f64, 0.0_f64, 0.0_f64);
         for _ in 0..ROUNDS {
             let before = self.server.cpu();
-            let figures = load::run(self.server.address, &work.ours).await;
-            if figures.rate > ours.rate {
-                (ours, cpu) = (figures, self.server.cpu().saturating_sub(before));
-            }
-            let figures = load::run(self.thin.address, &work.thin).await;
-            if figures.rate > thin.rate {
-                thin = figures;
-            }
+            ours = ours.beside(load::run(self.server.address, &work.ours).await);
+            cpu += self.server.cpu().saturating_sub(before);
+            thin = thin.beside(load::run(self.thin.address, &work.thin).await);
             let body = Request::post(&format!("/constant/{}", ours.bytes), None, "", "x");
             constant = constant.max(load::run(self.thin.address, &Arc::new(vec![body])).await.rate);
             if let Some((sql, ids)) = &work.bare {
@@ -169,11 +176,11 @@ impl World {
             } else {
                 // The same pairs: who writes to whom decides who waits for whom.
                 bare = bare.max(bare::sends(url, sends, 1, bare::CONNECTIONS).await);
-                together = together.max(bare::sends(url, sends, 16, 1).await);
+                together = together.max(bare::sends(url, sends, 16, 2).await);
             }
         }
-        row(work.name, &ours, Some(cpu), None);
-        row(&format!("{} thin", work.name), &thin, None, Some(ours.rate));
+        row(work.name, &mut ours, Some(cpu), None);
+        row(&format!("{} thin", work.name), &mut thin, None, Some(ours.rate));
         alone(&format!("{} statement by a bare client", work.name), bare, ours.rate);
         if work.bare.is_none() {
             alone(&format!("{} statement by a bare client, 16 sends each", work.name), together, ours.rate);
@@ -222,16 +229,17 @@ impl World {
     /// What is asked for so little that there is no floor to it: counts, and a feed from where a device has left it.
     async fn small_works(&self) -> [(&'static str, Arc<Vec<Request>>); 2] {
         let (mut counts, mut resumes) = (Vec::new(), Vec::new());
+        let sender = Client::new(self.server.address).login(&username(self.seed.size.users)).await;
         for n in &self.seed.readers {
             let user = Client::new(self.server.address).login(&username(*n)).await;
             let mut socket = user.socket().await;
             socket.subscribe("feed", FEED_END, Value::Null).await;
             let (_, end) = socket.backlog().await;
             for n in 0..MISSED {
-                user.send(&user, "missed", &format!("missed-{n}")).await.data();
+                sender.send(&user, "missed", &format!("{}-{n}", user.username)).await.data();
             }
             counts.push(ask(&user, UNREAD, &Value::Null, "unreadCount"));
-            resumes.push(ask(&user, RESUME, &json!({ "after": end, "first": MISSED }), "SENT"));
+            resumes.push(ask(&user, RESUME, &json!({ "after": end, "first": MISSED }), "\"hasMore\":false"));
         }
         [("unread counts", counts.into()), ("feed resume", resumes.into())]
     }

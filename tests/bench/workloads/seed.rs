@@ -62,7 +62,7 @@ pub async fn fill(url: &str, size: Size) -> Seed {
             "CREATE TEMP TABLE pair AS SELECT row_number() OVER (ORDER BY md5(a || ':' || b)) AS c, a, b FROM (
                SELECT DISTINCT least(a, b) AS a, greatest(a, b) AS b FROM (
                  SELECT 1 + floor({users} * random() ^ 2)::int AS a, 1 + floor({users} * random() ^ 2)::int AS b
-                 FROM generate_series(1, greatest(5 * {users}, 1000))) drawn WHERE a <> b) distinct_pairs"
+                 FROM generate_series(1, greatest(5 * {users}, 1500))) drawn WHERE a <> b) distinct_pairs"
         ),
         format!(
             "CREATE TEMP TABLE note AS SELECT n, c, a, b, forth, row_number() OVER (PARTITION BY c ORDER BY n) AS place
