@@ -99,7 +99,7 @@ pub struct NodeQuery;
 impl NodeQuery {
     /// An object by its id; null when it does not exist or the caller may not see it.
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Any global id.")] id: ID) -> Result<Option<Node>> {
-        Node::find(Scope::of(ctx), "id", &id).await
+        Box::pin(Node::find(Scope::of(ctx), "id", &id)).await
     }
 
     /// Objects by their ids, in the order of the ids, null where `node` would be.

@@ -35,6 +35,8 @@ pub(super) enum Role {
 }
 
 /// The signed-in caller, and what only the caller may see.
+//
+// What reads from the database does so in a box: the futures of all fields share one room, which is moved for each of them.
 #[Object]
 impl Viewer {
     /// The caller as others see it.
@@ -66,13 +68,13 @@ impl Viewer {
 
     /// The session that this request runs in.
     async fn session(&self) -> Result<Session> {
-        let session = service::sessions::current(&self.scope.op).await?;
+        let session = Box::pin(service::sessions::current(&self.scope.op)).await?;
         Ok(Session::new(&self.scope, session))
     }
 
     /// The passkeys of the account, oldest first, at most 20.
     async fn passkeys(&self) -> Result<Vec<Passkey>> {
-        Ok(service::passkeys::own(&self.scope.op).await?.into_iter().map(Passkey).collect())
+        Ok(Box::pin(service::passkeys::own(&self.scope.op)).await?.into_iter().map(Passkey).collect())
     }
 
     /// The caller's sessions that have not ended, newest first.
@@ -83,7 +85,8 @@ impl Viewer {
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
     ) -> Result<Connection<domain::Session>> {
-        let sessions = service::sessions::list(&self.scope.op, &arguments(first, after, last, before)).await?;
+        let sessions =
+            Box::pin(service::sessions::list(&self.scope.op, &arguments(first, after, last, before))).await?;
         Ok(Connection::new(&self.scope, sessions))
     }
 
@@ -95,7 +98,7 @@ impl Viewer {
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
     ) -> Result<Connection<domain::AuditLog>> {
-        let entries = service::audit::own(&self.scope.op, &arguments(first, after, last, before)).await?;
+        let entries = Box::pin(service::audit::own(&self.scope.op, &arguments(first, after, last, before))).await?;
         Ok(Connection::new(&self.scope, entries))
     }
 
@@ -117,19 +120,19 @@ impl Viewer {
         let asked = ctx.look_ahead();
         let items = [asked.field("nodes"), asked.field("edges").field("node")];
         let with_messages = items.iter().any(|item| item.field("lastMessage").exists());
-        let conversations = service::conversations::list(&self.scope.op, &page, with_messages).await?;
+        let conversations = Box::pin(service::conversations::list(&self.scope.op, &page, with_messages)).await?;
         Ok(Connection::new(&self.scope, conversations))
     }
 
     /// The conversation with another user, or with oneself; null before its first message.
     async fn conversation(&self, #[graphql(desc = "The other user's id.")] with: ID) -> Result<Option<Conversation>> {
-        let known = service::conversations::known_with(&self.scope.op, parse_id("with", &with)?).await?;
+        let known = Box::pin(service::conversations::known_with(&self.scope.op, parse_id("with", &with)?)).await?;
         Ok(known.map(|conversation| Conversation::new(&self.scope, conversation)))
     }
 
     /// Messages to the caller that are not marked read, in all conversations together.
     async fn unread_count(&self) -> Result<i64> {
-        Ok(service::conversations::count_unread(&self.scope.op).await?)
+        Ok(Box::pin(service::conversations::count_unread(&self.scope.op)).await?)
     }
 
     /// The events of the subscription `messageFeed`, by the page; the cursors of either are good for both.
@@ -138,7 +141,7 @@ impl Viewer {
         #[graphql(desc = "The cursor of the last event that was seen.")] after: Option<String>,
         #[graphql(desc = "How many at most.")] first: Option<i32>,
     ) -> Result<MessageFeedPage> {
-        let page = service::feed::page(&self.scope.op, after.as_deref(), first).await?;
+        let page = Box::pin(service::feed::page(&self.scope.op, after.as_deref(), first)).await?;
         Ok(MessageFeedPage::new(&self.scope, page))
     }
 }

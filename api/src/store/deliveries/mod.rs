@@ -7,7 +7,10 @@ mod at_once;
 mod by_steps;
 mod queue;
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sea_orm::{ConnectionTrait, DbBackend};
 
@@ -40,16 +43,24 @@ pub struct Delivery {
 ///
 /// `None`, with nothing written, when the recipient takes no messages or the sender has used the client id before.
 pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(Message, Conversation)>, Error> {
-    let outcome = match store.deliveries.enter(Arc::clone(delivery)).await? {
-        Turn::Over(outcome) => outcome,
-        Turn::Ours(round) => round.run(|deliveries| write_together(store, deliveries)).await,
-    };
-    let placed = match outcome {
-        Outcome::Settled(answer) => answer,
-        Outcome::Alone => write_alone(store, delivery).await,
+    let began = Instant::now();
+    let placed = loop {
+        let outcome = match store.deliveries.enter(Arc::clone(delivery)).await? {
+            Turn::Over(outcome) => outcome,
+            Turn::Ours(round) => round.run(|deliveries| write_together(store, deliveries)).await,
+        };
+        match outcome {
+            Outcome::Settled(answer) => break answer,
+            // Most are held for a moment: whoever tried alone meanwhile would hold mailboxes that the next round wants.
+            Outcome::Later if began.elapsed() < LATER => {}
+            Outcome::Later | Outcome::Alone => break write_alone(store, delivery).await,
+        }
     };
     Ok(placed?.map(|placed| placed.of(delivery)))
 }
+
+/// For how long a message goes with the next round when it could not go with one.
+const LATER: Duration = Duration::from_millis(25);
 
 type Answer = Result<Option<Placed>, Error>;
 
@@ -57,7 +68,9 @@ type Answer = Result<Option<Placed>, Error>;
 enum Outcome {
     /// It is known what is to be answered.
     Settled(Answer),
-    /// It has to be tried by itself: somebody holds a mailbox of it, or one of the others made all fail.
+    /// Somebody held a mailbox of it, or it came twice: the next round may find it free.
+    Later,
+    /// It has to be tried by itself.
     Alone,
 }
 
@@ -67,6 +80,7 @@ async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Ou
         DbBackend::Postgres => at_once::write_free(store.db(), &deliveries).await.map(|rows| {
             let row = |delivery: &Arc<Delivery>| rows.iter().find(|row| row.is_of(delivery));
             let outcome = |delivery| match row(delivery).map(at_once::Row::placed) {
+                Some(None) if deliveries.len() > 1 => Outcome::Later,
                 Some(None) => Outcome::Alone,
                 placed => Outcome::Settled(Ok(placed.flatten())),
             };
