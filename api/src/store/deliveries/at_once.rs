@@ -75,8 +75,9 @@ WITH asked AS MATERIALIZED (
   INSERT INTO mailbox_events (user_id, sequence, kind, message_id, created_at)
   SELECT user_id, before + nth, 'SENT', id, created_at FROM arrivals JOIN moved USING (user_id)
 )
-SELECT asked.id AS message_id, conversation_id, last_sequence - of + nth AS sequence, last_message_id, unread_count
-FROM asked LEFT JOIN (taken JOIN places USING (one, other) JOIN members USING (conversation_id, sender_id)) ON taken.id = asked.id";
+SELECT id AS message_id, conversation_id, last_sequence - of + nth AS sequence, last_message_id, unread_count
+FROM taken JOIN places USING (one, other) JOIN members USING (conversation_id, sender_id)
+UNION ALL SELECT id, NULL, NULL, NULL, NULL FROM asked WHERE id NOT IN (SELECT id FROM taken)";
 
 /// The same of what can be written without a wait for a mailbox that somebody else holds: to wait while holding those of
 /// others would make them wait as well.
