@@ -47,6 +47,7 @@ const RESUME: &str = "query R($after: String!, $first: Int!) { viewer { messageF
 const MISSED: u32 = 20;
 /// How often everything is asked, in turn with its floors: a machine is now faster, now slower. The fastest counts.
 const ROUNDS: usize = 5;
+const GROWTH_ROUNDS: usize = 3;
 /// Users whose sessions the requests are spread over.
 const SESSIONS: usize = 64;
 
@@ -94,7 +95,7 @@ pub async fn grow(folder: &Path, sizes: &[u32]) {
     println!("\n| work | {} | most to least |\n| --- |{} --- |", columns.join(" | "), " --- |".repeat(sizes.len()));
     for work in 0..asked[0].len() {
         let mut rates = vec![0.0_f64; worlds.len()];
-        for _ in 0..ROUNDS {
+        for _ in 0..GROWTH_ROUNDS {
             for ((world, works), rate) in worlds.iter().zip(&asked).zip(&mut rates) {
                 *rate = rate.max(load::run(world.server.address, &works[work].1).await.rate);
             }
