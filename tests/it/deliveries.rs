@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::join_all;
+use futures_util::future::{Either, FutureExt, join_all, select};
 use qv_tests::{
     client::{Answer, Client},
     world::{Node, World},
 };
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::Value;
 
 const ROUNDS: usize = 30;
@@ -102,4 +103,33 @@ async fn what_cannot_be_sent_spoils_nothing_that_is_sent_with_it() {
         assert_eq!(answer.message_id(), answers[n % 2 * people.len()].message_id());
     }
     agree(&people, &answers).await;
+}
+
+/// On PostgreSQL: SQLite has one writer at a time, whatever it writes.
+#[tokio::test]
+async fn a_mailbox_that_somebody_holds_holds_up_nobody_elses_sends() {
+    let world = World::new().await;
+    if !world.is_clustered() {
+        return;
+    }
+    let node = world.node().await;
+    let people = four(&node).await;
+    let tx = world.database.connect().await.begin().await.expect("a transaction");
+    let hold = "SELECT 1 FROM mailboxes WHERE user_id = (SELECT id FROM users WHERE username = 'bob') FOR UPDATE";
+    tx.execute_unprepared(hold).await.expect("it is held");
+    let sends = |from: usize, to: usize| {
+        let (from, to) = (people[from].clone(), people[to].clone());
+        join_all((0..8).map(move |n| {
+            let (from, to) = (from.clone(), to.clone());
+            async move { from.send(&to, "hello", &format!("m{n}")).await }.boxed()
+        }))
+    };
+    // At once, so that they wait for turns together.
+    let Either::Right((free, held)) = select(sends(0, 1), sends(2, 3)).await else { panic!("bob's mailbox is held") };
+    free.iter().for_each(|answer| drop(answer.message_id()));
+    tx.commit().await.expect("it ends");
+    held.await.iter().for_each(|answer| drop(answer.message_id()));
+    for who in &people {
+        assert_eq!(who.feed(None).await.backlog().await.0.len(), 8);
+    }
 }
