@@ -125,10 +125,16 @@ async fn a_mailbox_that_somebody_holds_holds_up_nobody_elses_sends() {
         }))
     };
     // At once, so that they wait for turns together.
-    let Either::Right((free, held)) = select(sends(0, 1), sends(2, 3)).await else { panic!("bob's mailbox is held") };
-    free.iter().for_each(|answer| drop(answer.message_id()));
+    let Either::Right((free, waiting)) = select(sends(0, 1), sends(2, 3)).await else {
+        panic!("bob's mailbox is held")
+    };
+    for answer in &free {
+        answer.data();
+    }
     tx.commit().await.expect("it ends");
-    held.await.iter().for_each(|answer| drop(answer.message_id()));
+    for answer in &waiting.await {
+        answer.data();
+    }
     for who in &people {
         assert_eq!(who.feed(None).await.backlog().await.0.len(), 8);
     }
