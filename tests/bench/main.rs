@@ -1,6 +1,7 @@
 //! Figures of the release binary, each kind taken in one run on one machine.
 //!
-//! - `cargo build --release && cargo bench -p qv_tests`: documents, start, sockets, sign-ins, the front.
+//! - `cargo build --release && cargo bench -p qv_tests`: documents, start, sockets, sign-ins, the front;
+//!   `... -- front` measures that alone.
 //! - `... -- sockets 10000`: what so many open sockets hold; raise `ulimit -n` first.
 //! - `... -- workloads`: what frontends ask all day, on a PostgreSQL with a million messages, beside a floor without GraphQL;
 //!   `... -- workloads W2 W5` measures these alone.
@@ -28,6 +29,7 @@ fn main() {
     let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => figures(&runtime, folder.path()),
+        ["front"] => runtime.block_on(front::measure(folder.path())),
         ["sockets", count] => runtime.block_on(sockets::measure(folder.path(), count.parse().expect("a number"))),
         ["workloads", ref only @ ..] => runtime.block_on(workloads::measure(folder.path(), 1_000_000, only)),
         ["growth"] => runtime.block_on(workloads::grow(folder.path(), &[10_000, 1_000_000, 5_000_000])),

@@ -1,6 +1,6 @@
 //! Sends that arrive together, are written together, and are answered each for itself.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures_util::future::{Either, FutureExt, join_all, select};
 use qv_tests::{
@@ -11,6 +11,8 @@ use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::Value;
 
 const ROUNDS: usize = 30;
+/// More than a node has connections.
+const SENDS: usize = 24;
 
 /// Everybody writes to everybody, themselves included.
 fn drafts(people: &[Client]) -> impl Iterator<Item = (&Client, &Client, String)> + Clone {
@@ -117,25 +119,30 @@ async fn a_mailbox_that_somebody_holds_holds_up_nobody_elses_sends() {
     let tx = world.database.connect().await.begin().await.expect("a transaction");
     let hold = "SELECT 1 FROM mailboxes WHERE user_id = (SELECT id FROM users WHERE username = 'bob') FOR UPDATE";
     tx.execute_unprepared(hold).await.expect("it is held");
-    let sends = |from: usize, to: usize| {
+    let sends = |from: usize, to: usize, round: usize| {
         let (from, to) = (people[from].clone(), people[to].clone());
-        join_all((0..8).map(move |n| {
+        join_all((0..SENDS).map(move |n| {
             let (from, to) = (from.clone(), to.clone());
-            async move { from.send(&to, "hello", &format!("m{n}")).await }.boxed()
+            async move { from.send(&to, "hello", &format!("{round}-{n}")).await }.boxed()
         }))
     };
-    // At once, so that they wait for turns together.
-    let Either::Right((free, waiting)) = select(sends(0, 1), sends(2, 3)).await else {
-        panic!("bob's mailbox is held")
-    };
-    for answer in &free {
-        answer.data();
+    // At once, so that they wait for turns together; then while the held ones are tried alone.
+    let mut waiting = sends(0, 1, 0);
+    for round in 0..2 {
+        let Either::Left((free, held)) = select(sends(2, 3, round), waiting).await else {
+            panic!("bob's mailbox is held")
+        };
+        for answer in &free {
+            answer.data();
+        }
+        waiting = held;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     tx.commit().await.expect("it ends");
     for answer in &waiting.await {
         answer.data();
     }
-    for who in &people {
-        assert_eq!(who.feed(None).await.backlog().await.0.len(), 8);
+    for (who, rounds) in people.iter().zip([1, 1, 2, 2]) {
+        assert_eq!(who.feed(None).await.backlog().await.0.len(), rounds * SENDS);
     }
 }

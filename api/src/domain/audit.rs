@@ -1,5 +1,7 @@
 //! What operators see: accounts from the inside, and the audit trail, which owners see their own part of.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::{AuditLogId, Role, Timestamp, UserId};
@@ -44,7 +46,7 @@ pub struct AdminUser {
     /// Whose it is.
     pub user_id: UserId,
     /// The name, by which such accounts are listed.
-    pub username: String,
+    pub username: Arc<str>,
     /// The address.
     pub email: String,
     /// What the account may do.

@@ -21,9 +21,9 @@ pub async fn list(
 ) -> Result<Connection<AdminUser>, Error> {
     let prefix = UsernamePrefix::of(search);
     let list = format!("accounts {}", prefix.as_str());
-    let page = admin.page(&list, arguments)?;
+    let page = admin.page(&*list, arguments)?;
     let slice = store::admin_users::list(admin.backend.store.db(), &prefix, &page).await?;
-    Ok(Connection::of(&list, slice, |user| user.username.clone()))
+    Ok(Connection::of(&*list, slice, |user| user.username.clone()))
 }
 
 /// How many living sessions each of these users has.

@@ -61,7 +61,7 @@ pub async fn find_many(op: &Operation, ids: &[MessageId]) -> Result<HashMap<Mess
 
 /// Which of a conversation's messages are asked for, and whether it is asked for whether there are more.
 pub fn page(op: &Operation, id: ConversationId, arguments: &PageArguments, peeks: bool) -> Result<Page<i64>, Error> {
-    Ok(Page { peeks, ..op.page(&list_of(id), arguments)? })
+    Ok(Page { peeks, ..op.page(id, arguments)? })
 }
 
 /// The same page, the newest messages first, of each of these conversations.
@@ -83,12 +83,8 @@ pub async fn list_many(
         }
         slices.extend(rows.into_iter().map(|(id, messages)| (id, page.slice(messages))));
     }
-    let connection = |(id, slice)| (id, Connection::of(&list_of(id), slice, |message: &Message| message.sequence));
+    let connection = |(id, slice)| (id, Connection::of(id, slice, |message: &Message| message.sequence));
     Ok(slices.into_iter().map(connection).collect())
-}
-
-fn list_of(id: ConversationId) -> String {
-    format!("messages {id}")
 }
 
 fn check(draft: &Draft) -> Result<(), Error> {

@@ -1,9 +1,11 @@
 //! Pages: arguments checked once for every list, cursors sealed for one user and one list.
 
-use std::{str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
+
+use uuid::Uuid;
 
 use super::{Error, Operation};
-use crate::domain::{Direction, Page, PageArguments, Slice};
+use crate::domain::{ConversationId, Direction, MetricKey, Page, PageArguments, Slice};
 
 /// Restores of the database whose older cursors are still told from forged ones.
 const REMEMBERED_EPOCHS: usize = 16;
@@ -28,18 +30,34 @@ pub struct Edge<T> {
     pub node: T,
 }
 
-/// A place in a list, to be sealed where a client asks for it.
+/// A place in a list, to be spelled and sealed where a client asks for it.
 #[derive(Debug, Clone)]
 pub struct Cursor {
-    list: Arc<str>,
-    key: String,
+    list: List,
+    key: Key,
+}
+
+/// Which list it is.
+#[derive(Debug, Clone)]
+pub(super) enum List {
+    /// One of a name.
+    Named(Arc<str>),
+    /// A conversation's messages.
+    Messages(ConversationId),
+}
+
+/// Where in it.
+#[derive(Debug, Clone)]
+pub(super) enum Key {
+    Number(i64),
+    Text(Arc<str>),
 }
 
 impl<T> Connection<T> {
     /// A page of a list, whose items stand where their keys say.
-    pub(super) fn of<K: ToString>(list: &str, slice: Slice<T>, key: impl Fn(&T) -> K) -> Self {
-        let list: Arc<str> = list.into();
-        let edge = |node| Edge { cursor: Cursor { list: Arc::clone(&list), key: key(&node).to_string() }, node };
+    pub(super) fn of<K: Into<Key>>(list: impl Into<List>, slice: Slice<T>, key: impl Fn(&T) -> K) -> Self {
+        let list = list.into();
+        let edge = |node| Edge { cursor: Cursor { list: list.clone(), key: key(&node).into() }, node };
         let edges = slice.items.into_iter().map(edge).collect();
         Self { edges, has_next: slice.has_next, has_previous: slice.has_previous }
     }
@@ -52,15 +70,70 @@ impl<T> Connection<T> {
     }
 }
 
+impl From<&str> for List {
+    fn from(name: &str) -> Self {
+        Self::Named(name.into())
+    }
+}
+
+impl From<ConversationId> for List {
+    fn from(id: ConversationId) -> Self {
+        Self::Messages(id)
+    }
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Messages(id) => write!(f, "messages {id}"),
+        }
+    }
+}
+
+impl From<i64> for Key {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Arc<str>> for Key {
+    fn from(text: Arc<str>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<MetricKey> for Key {
+    fn from(key: MetricKey) -> Self {
+        Self::Text(key.to_string().into())
+    }
+}
+
+impl From<Uuid> for Key {
+    fn from(id: Uuid) -> Self {
+        Self::Text(id.to_string().into())
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 impl Operation {
     /// The text of a cursor: opaque, and good for the caller only.
     #[must_use]
     pub fn seal(&self, cursor: &Cursor) -> String {
-        self.seal_cursor(&cursor.list, &cursor.key)
+        self.seal_cursor(&cursor.list.to_string(), &cursor.key)
     }
 
     /// Checks a page's arguments against the list they are for.
-    pub(super) fn page<K: FromStr>(&self, list: &str, arguments: &PageArguments) -> Result<Page<K>, Error> {
+    pub(super) fn page<K: FromStr>(&self, list: impl Into<List>, arguments: &PageArguments) -> Result<Page<K>, Error> {
+        let list = list.into();
         let (direction, limit) = match (arguments.first, arguments.last) {
             (Some(_), Some(_)) => return Err(Error::invalid("last", "cannot be asked for together with `first`")),
             (_, Some(count)) => (Direction::Backward, self.limit("last", count)?),
@@ -69,7 +142,7 @@ impl Operation {
         };
         let open = |field: &str, cursor: &Option<String>| match cursor {
             None => Ok(None),
-            Some(cursor) => self.open_cursor(list, field, cursor).map(Some),
+            Some(cursor) => self.open_cursor(&list.to_string(), field, cursor).map(Some),
         };
         let limit = limit as u64;
         Ok(Page {

@@ -98,9 +98,9 @@ pub async fn list(op: &Operation, search: Option<&str>, arguments: &PageArgument
     op.viewer()?;
     let prefix = UsernamePrefix::of(search);
     let list = format!("users {}", prefix.as_str());
-    let page = op.page(&list, arguments)?;
+    let page = op.page(&*list, arguments)?;
     let slice = store::users::list(op.backend.store.db(), &prefix, &page).await?;
-    Ok(Connection::of(&list, slice, |user| user.username.clone()))
+    Ok(Connection::of(&*list, slice, |user| user.username.clone()))
 }
 
 /// What follows each committed change to a user: nobody is shown the user as it was, on any node, and its followers

@@ -26,7 +26,7 @@ impl From<Row> for AdminUser {
     fn from(row: Row) -> Self {
         Self {
             user_id: UserId(row.id),
-            username: row.username,
+            username: row.username.into(),
             email: row.email,
             role: role_of(&row.role),
             last_login_at: row.last_login,

@@ -102,6 +102,7 @@ async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Ou
 }
 
 async fn write_alone(store: &Store, delivery: &Arc<Delivery>) -> Answer {
+    let _turn = store.deliveries.alone().await?;
     let written = match store.db().get_database_backend() {
         DbBackend::Postgres => {
             at_once::write(store.db(), delivery).await.map(|rows| rows.first().and_then(at_once::Row::placed))

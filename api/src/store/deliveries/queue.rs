@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, oneshot},
+    time::timeout,
+};
 
 use super::{Delivery, Outcome};
 use crate::store::Error;
@@ -24,6 +27,8 @@ const ROUND_SLOW: Duration = Duration::from_millis(25);
 pub(in crate::store) struct Queue {
     state: Mutex<State>,
     turns: usize,
+    /// Who is tried alone waits for whoever holds a mailbox, and keeps a connection meanwhile.
+    alone: Semaphore,
     patience: Duration,
 }
 
@@ -61,9 +66,9 @@ pub(super) struct Round {
 }
 
 impl Queue {
-    /// With so many turns; nobody waits much longer for one than patience lasts.
+    /// With so many turns, and as many for what is tried alone; nobody waits much longer for one than patience lasts.
     pub(in crate::store) fn new(turns: usize, patience: Duration) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), turns, patience })
+        Arc::new(Self { state: Mutex::default(), turns, alone: Semaphore::new(turns), patience })
     }
 
     /// Waits for a turn, or for somebody else's to write this as well.
@@ -87,6 +92,12 @@ impl Queue {
             Ok(Told::Lead(lead)) => Ok(Turn::Ours(Round { own: delivery, lead })),
             Err(_) => Err(unavailable("a send was given up")),
         }
+    }
+
+    /// Waits for a turn to try one alone: those who wait for the same mailbox must not take every connection.
+    pub(super) async fn alone(&self) -> Result<SemaphorePermit<'_>, Error> {
+        let turn = timeout(self.patience, self.alone.acquire()).await;
+        turn.ok().and_then(Result::ok).ok_or_else(|| unavailable("a mailbox is held for too long"))
     }
 
     /// Gives the first who waits one more turn, if there is one and it should be taken.
