@@ -7,15 +7,14 @@ use std::{
     time::Duration,
 };
 
-use async_graphql::dataloader::{DataLoader, Loader};
-use futures_util::future::BoxFuture;
-use tracing::Instrument;
-
 use super::loads::Loads;
 use crate::{
     domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId},
     service::{self, Connection, Operation},
+    telemetry,
 };
+use async_graphql::dataloader::{DataLoader, Loader};
+use futures_util::future::BoxFuture;
 
 /// The batches of one operation, a type of key each.
 ///
@@ -25,7 +24,7 @@ use crate::{
 pub(super) fn loader(op: &Operation, loads: Option<Loads>) -> DataLoader<Batch> {
     let begin = move |batch: BoxFuture<'static, ()>| match &loads {
         Some(loads) => loads.add(batch),
-        None => drop(tokio::spawn(batch.in_current_span())),
+        None => drop(tokio::spawn(telemetry::carry(batch))),
     };
     DataLoader::new(Batch(op.clone()), begin).delay(Duration::ZERO)
 }

@@ -10,7 +10,10 @@ use poem::{
 use tracing::Instrument;
 
 use super::{Front, graphql::METHODS, journal::Entry, request};
-use crate::{domain::Client, telemetry::traces};
+use crate::{
+    domain::Client,
+    telemetry::{self, traces},
+};
 
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -76,17 +79,18 @@ impl<E: Endpoint> Endpoint for Dressed<E> {
         let mut response = if request.method() == Method::OPTIONS {
             preflight(&origin)
         } else {
-            // What only traces need would stand in every line of the log.
-            let is_traced = self.front.parts.backend.config.traces.is_on();
-            let (name, kind) = (is_traced.then(|| entry.name()), is_traced.then_some("server"));
-            let span =
-                tracing::info_span!("request", request.id = %client.request_id, otel.name = name, otel.kind = kind);
+            let span = tracing::info_span!(
+                "request",
+                request.id = client.request_id,
+                otel.name = entry.name(),
+                otel.kind = "server"
+            );
             traces::adopt(&span, request.headers());
             request.set_data(Arc::clone(&client));
             request.set_data(Arc::clone(&entry));
-            let answer = AssertUnwindSafe(self.inner.get_response(request)).catch_unwind();
+            let answer = AssertUnwindSafe(self.inner.get_response(request)).catch_unwind().instrument(span);
             // The panic hook has logged the cause.
-            answer.instrument(span).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into())
+            telemetry::within(&client, answer).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into())
         };
         dress(response.headers_mut(), origin, &client.request_id);
         closing.status = response.status();

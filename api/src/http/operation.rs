@@ -22,6 +22,7 @@ use crate::{
         response::{self, Finished},
     },
     service::{self, Operation, limits, metrics},
+    telemetry,
 };
 
 /// On whose behalf an operation runs.
@@ -94,7 +95,8 @@ impl Front {
         permit: Permit,
     ) -> impl Future<Output = Answer> + use<> {
         let (front, client) = (Arc::clone(self), Arc::clone(&caller.client));
-        let task = self.tasks.spawn(self.operation(prepared, caller, permit).in_current_span());
+        let work = telemetry::within(&client, self.operation(prepared, caller, permit).in_current_span());
+        let task = self.tasks.spawn(work);
         async move { front.answer(task, &client).await }
     }
 

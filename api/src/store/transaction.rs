@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
-use tracing::Instrument;
 
 use super::{
     Error, Store,
     bounded::{Bounded, Limit, within},
 };
+use crate::telemetry;
 
 /// How long a writer of SQLite waits for those before it.
 pub(super) const TURN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ impl Store {
             let tx = within(limit.as_ref(), db.begin_with_options(options)).await??;
             Ok(Transaction { tx: Bounded::new(tx, limit.as_ref().map(Limit::of_connection)), _turn: turn })
         };
-        let begun = tokio::spawn(work.in_current_span());
+        let begun = tokio::spawn(telemetry::carry(work));
         let begun = begun.await.map_err(|error| DbErr::Custom(error.to_string()))?;
         self.statements.begins.observe(asked.elapsed());
         begun

@@ -36,12 +36,6 @@ pub(super) struct Written {
     done: Receiver<()>,
 }
 
-/// One line as it is put together; it goes out when it is dropped.
-pub(super) struct Line<'a> {
-    text: Vec<u8>,
-    lines: &'a Lines,
-}
-
 #[derive(Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
@@ -116,29 +110,22 @@ impl Lines {
 }
 
 impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Line<'a>;
+    type Writer = &'a Self;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line { text: Vec::with_capacity(512), lines: self }
+    fn make_writer(&'a self) -> &'a Self {
+        self
     }
 }
 
-impl Write for Line<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(bytes);
-        Ok(bytes.len())
+/// Takes whole lines, as the library hands them over.
+impl Write for &Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.put(line);
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        if !self.text.is_empty() {
-            self.lines.put(&self.text);
-        }
     }
 }
 
@@ -150,8 +137,7 @@ mod tests {
     fn lines_keep_their_order_up_to_the_end_and_what_finds_no_room_is_counted() {
         let lines = Lines::default();
         for text in ["one\n".to_owned(), "two\n".to_owned(), "x".repeat(WAITING), "three\n".to_owned()] {
-            let mut line = lines.make_writer();
-            line.write_all(text.as_bytes()).unwrap();
+            assert_eq!(lines.make_writer().write(text.as_bytes()).unwrap(), text.len());
         }
         assert_eq!(LOST.read(), 1);
         lines.lock().is_over = true;

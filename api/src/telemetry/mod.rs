@@ -1,7 +1,9 @@
 //! What the server says about itself to its operators: log lines, traces, and counters of what went on.
 
 pub mod counters;
+mod layout;
 mod lines;
+mod request;
 pub mod traces;
 
 use std::{io::IsTerminal, panic};
@@ -16,10 +18,13 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use self::{counters::Counter, lines::Written, traces::Traces};
+use self::{counters::Counter, layout::Layout, lines::Written, traces::Traces};
 use crate::config::{self, ConfigError, Log, LogFormat};
 
-pub use self::lines::LOST;
+pub use self::{
+    lines::LOST,
+    request::{carry, within},
+};
 
 /// Panics in this process since [`watch_panics`].
 pub static PANICS: Counter = Counter::new();
@@ -33,8 +38,10 @@ pub struct Telemetry {
 
 /// Starts logging to the standard error, and tracing if a collector is named.
 pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Telemetry, ConfigError> {
+    let targets = targets(&log.filter);
+    let names_spans = targets.is_none();
     let filter =
-        match targets(&log.filter) {
+        match targets {
             Some(targets) => FilterExt::boxed(targets),
             None => FilterExt::boxed(EnvFilter::try_new(&log.filter).map_err(|error| {
                 ConfigError(format!("QUANTUMVAULT__LOG__FILTER cannot be used ({error}): correct it"))
@@ -42,21 +49,18 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
         };
     let (lines, written) = lines::open().map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
     let (traces, spans) = Traces::open(traces, runtime)?.unzip();
-    let layer = fmt::layer().with_writer(lines);
-    let layer = match log.format {
-        LogFormat::Text => layer.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
-    };
+    let is_coloured = log.format == LogFormat::Text && std::io::stderr().is_terminal();
+    let layer = fmt::layer().with_writer(lines).with_ansi(is_coloured).event_format(Layout(log.format));
+    let belongs = filter_fn(move |metadata| belongs_to_a_line(metadata, names_spans));
     // The hint lets what is below every level cost nothing.
-    let filter = filter.and(filter_fn(belongs_to_a_line).with_max_level_hint(LevelFilter::TRACE));
+    let filter = filter.and(belongs.with_max_level_hint(LevelFilter::TRACE));
     let started = tracing_subscriber::registry().with(spans).with(layer.with_filter(filter)).try_init();
     started.map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
     watch_panics();
     Ok(Telemetry { written, traces })
 }
 
-/// A filter by targets and levels alone, if that is what the text means: spans need not be watched then as they are entered
-/// and left.
+/// A filter by targets and levels alone, if that is what the text means: there need be no spans then.
 fn targets(filter: &str) -> Option<Targets> {
     let is_plain = !filter.contains('[') && filter.split(',').all(|part| !part.trim().is_empty());
     is_plain.then(|| filter.parse().ok()).flatten()
@@ -82,11 +86,11 @@ impl Telemetry {
     }
 }
 
-/// Spans of the database's library would only repeat what the line is about, and at the level trace libraries write
-/// down what they carry: frames of sockets, and with them tokens and messages.
-fn belongs_to_a_line(metadata: &Metadata<'_>) -> bool {
+/// No line tells of spans, but a filter may go by ours. At the level trace libraries write down what they carry: frames of
+/// sockets, and with them tokens and messages.
+fn belongs_to_a_line(metadata: &Metadata<'_>, names_spans: bool) -> bool {
     let is_ours = metadata.target().starts_with("quantumvault");
-    is_ours || metadata.is_event() && *metadata.level() < Level::TRACE
+    if metadata.is_span() { is_ours && names_spans } else { is_ours || *metadata.level() < Level::TRACE }
 }
 
 #[cfg(test)]
