@@ -2,11 +2,14 @@
 
 use std::{
     any::Any,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
-use moka::{Entry as Found, Expiry, ops::compute::Op, sync};
+use quick_cache::{Weighter, sync};
 
 use super::{
     Key,
@@ -14,35 +17,52 @@ use super::{
 };
 
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
+/// About as many as there is room for.
+const CAPACITY: usize = 64 * 1024;
 
-/// A value, what it weighs, and how long it is good for.
-#[derive(Clone)]
-struct Entry {
-    value: Arc<dyn Any + Send + Sync>,
+/// A value, what it weighs, and until when it is good, in microseconds since the cache was made.
+struct Entry<T: ?Sized> {
     bytes: usize,
-    lifetime: Duration,
+    until: AtomicU64,
+    value: T,
 }
+
+type Shared = Arc<Entry<dyn Any + Send + Sync>>;
 
 /// Values as they are: to read them from JSON would cost most of what is saved by remembering them.
 #[derive(Clone)]
 pub struct LocalCache {
-    values: sync::Cache<Name, Entry>,
+    origin: Instant,
+    values: Arc<sync::Cache<Name, Shared, Weight>>,
     /// How many deletions there have been. Held while a value goes in, so that none comes between a look and the value.
     deletions: Arc<RwLock<u64>>,
 }
 
 impl Default for LocalCache {
     fn default() -> Self {
-        let own = size_of::<Name>() + size_of::<Entry>() + 64;
-        let weight = move |_: &Name, entry: &Entry| u32::try_from(entry.bytes + own).unwrap_or(u32::MAX);
-        let values = sync::Cache::builder().weigher(weight).max_capacity(CAPACITY_BYTES).expire_after(Lifetime).build();
-        Self { values, deletions: Arc::default() }
+        let values = sync::Cache::with_weighter(CAPACITY, CAPACITY_BYTES, Weight);
+        Self { origin: Instant::now(), values: Arc::new(values), deletions: Arc::default() }
     }
 }
 
 impl LocalCache {
     pub(super) fn get<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
-        self.values.get(&key.name())?.value.downcast_ref().cloned()
+        self.find(&key.name())?.value.downcast_ref().cloned()
+    }
+
+    /// What is good still; what is not makes room.
+    fn find(&self, name: &Name) -> Option<Shared> {
+        let now = self.after(Duration::ZERO);
+        let entry = self.values.get(name)?;
+        if entry.until.load(Relaxed) > now {
+            return Some(entry);
+        }
+        self.values.remove_if(name, |entry| entry.until.load(Relaxed) <= now);
+        None
+    }
+
+    fn after(&self, lifetime: Duration) -> u64 {
+        u64::try_from((self.origin.elapsed() + lifetime).as_micros()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn deletions(&self) -> u64 {
@@ -62,31 +82,29 @@ impl LocalCache {
         if *deletions != seen || lifetime.is_zero() {
             return;
         }
-        self.values.insert(key.name(), Entry { value: Arc::new(value.clone()), bytes, lifetime });
+        let until = self.after(lifetime).into();
+        self.values.insert(key.name(), Arc::new(Entry { bytes, until, value: value.clone() }));
     }
 
     pub(super) fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
-        let put = |entry: Found<Name, Entry>| Op::Put(Entry { lifetime, ..entry.into_value() });
-        self.values.entry(key.name()).and_compute_with(|entry| entry.map_or(Op::Nop, put));
+        if let Some(entry) = self.find(&key.name()) {
+            entry.until.store(self.after(lifetime), Relaxed);
+        }
     }
 
     pub(super) fn forget(&self, forgotten: &[Forgotten]) {
         self.count_deletion();
         for forgotten in forgotten {
             match forgotten {
-                Forgotten::One(name) => self.values.invalidate(name),
-                Forgotten::All(group) => {
-                    for (name, _) in self.values.iter().filter(|(name, _)| group.has(name)) {
-                        self.values.invalidate(&*name);
-                    }
-                }
+                Forgotten::One(name) => drop(self.values.remove(name)),
+                Forgotten::All(group) => self.values.retain(|name, _| !group.has(name)),
             }
         }
     }
 
     pub(super) fn clear(&self) {
         self.count_deletion();
-        self.values.invalidate_all();
+        self.values.clear();
     }
 
     fn count_deletion(&self) {
@@ -94,15 +112,12 @@ impl LocalCache {
     }
 }
 
-/// Every entry ends its own time after it was last written.
-struct Lifetime;
+/// The bytes of a value and of what it takes to keep it.
+#[derive(Clone)]
+struct Weight;
 
-impl Expiry<Name, Entry> for Lifetime {
-    fn expire_after_create(&self, _: &Name, entry: &Entry, _: Instant) -> Option<Duration> {
-        Some(entry.lifetime)
-    }
-
-    fn expire_after_update(&self, _: &Name, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(entry.lifetime)
+impl Weighter<Name, Shared> for Weight {
+    fn weight(&self, _: &Name, entry: &Shared) -> u64 {
+        (entry.bytes + size_of::<Name>() + size_of::<Entry<()>>() + 64) as u64
     }
 }

@@ -1,13 +1,19 @@
-//! Limits counted in this process, in a bounded map that forgets what has come back in full.
+//! Limits counted in this process, in a map of bounded size.
 
 use std::time::{Duration, Instant};
 
-use moka::{Expiry, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, UnitWeighter,
+    sync::{Cache, DefaultLifecycle, EntryAction, EntryResult},
+};
 
 use super::{Decision, Limit, gcra};
 
-/// The most keys counted at a time; beyond it the key not seen for longest is forgotten.
-const MAX_KEYS: u64 = 100_000;
+/// The most keys counted at a time; beyond it one not seen for long is forgotten.
+const MAX_KEYS: usize = 100_000;
+/// Which part of them those can take that were seen more than once. The rest is for newcomers: who is not kept is not
+/// limited.
+const SEEN_AGAIN: f64 = 0.5;
 
 /// A limiter in this process.
 pub struct Local {
@@ -18,15 +24,16 @@ pub struct Local {
 
 impl Default for Local {
     fn default() -> Self {
-        let origin = Instant::now();
-        // The least recently used goes first: a policy by frequency would not even admit a newcomer to a busy map,
-        // and who is not kept is not limited.
-        let cells = Cache::builder()
-            .max_capacity(MAX_KEYS)
-            .eviction_policy(EvictionPolicy::lru())
-            .expire_after(WhenFull { origin })
-            .build();
-        Self { origin, cells }
+        let mut options = OptionsBuilder::new();
+        options.estimated_items_capacity(MAX_KEYS).weight_capacity(MAX_KEYS as u64).hot_allocation(SEEN_AGAIN);
+        let cells = options.build().map_or_else(
+            |_| Cache::new(MAX_KEYS),
+            |options| {
+                let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
+                Cache::with_options(options, UnitWeighter, hasher, lifecycle)
+            },
+        );
+        Self { origin: Instant::now(), cells }
     }
 }
 
@@ -39,35 +46,22 @@ impl Local {
 
     /// The same at a time since the limiter was made.
     pub(super) fn check_at(&self, now: Duration, key: &str, limit: &Limit, cost: u32) -> Decision {
-        let mut decision = None;
-        self.cells.entry_by_ref(key).and_compute_with(|cell| {
-            let full_at = cell.map_or(0, moka::Entry::into_value);
-            let (next, decided) = gcra::decide(full_at, gcra::micros(now), limit, cost);
-            decision = Some(decided);
-            next.map_or(Op::Nop, Op::Put)
+        let decide = |full_at| gcra::decide(full_at, gcra::micros(now), limit, cost);
+        let counted = self.cells.entry(key, None, |_, full_at| {
+            let (next, decision) = decide(*full_at);
+            *full_at = next.unwrap_or(*full_at);
+            EntryAction::Retain(decision)
         });
-        // The closure has run; were it not so, nothing would have been counted.
-        decision.unwrap_or(Decision { allowed: false, retry_after: limit.interval, remaining: 0 })
-    }
-}
-
-/// Ends a cell when it says nothing more than no cell would.
-struct WhenFull {
-    origin: Instant,
-}
-
-impl WhenFull {
-    fn left(&self, full_at: u64, now: Instant) -> Duration {
-        Duration::from_micros(full_at).saturating_sub(now.duration_since(self.origin))
-    }
-}
-
-impl Expiry<String, u64> for WhenFull {
-    fn expire_after_create(&self, _: &String, full_at: &u64, now: Instant) -> Option<Duration> {
-        Some(self.left(*full_at, now))
-    }
-
-    fn expire_after_update(&self, _: &String, full_at: &u64, now: Instant, _: Option<Duration>) -> Option<Duration> {
-        Some(self.left(*full_at, now))
+        match counted {
+            EntryResult::Retained(decision) => decision,
+            EntryResult::Vacant(place) => {
+                let (next, decision) = decide(0);
+                // Nobody else can have taken the place.
+                let _ = next.map(|next| place.insert(next));
+                decision
+            }
+            // What is neither kept nor new is not asked for.
+            _ => Decision { allowed: false, retry_after: limit.interval, remaining: 0 },
+        }
     }
 }

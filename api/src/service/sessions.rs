@@ -7,7 +7,7 @@ mod revoke;
 use std::{future::Future, sync::Arc};
 
 use futures_util::future::BoxFuture;
-use moka::sync::Cache as Remembered;
+use quick_cache::sync::Cache as Remembered;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +25,7 @@ use crate::{
     store::{self, Transaction, sessions::TokenDigests},
 };
 
-const VERIFIED_TOKENS: u64 = 20_000;
+const VERIFIED_TOKENS: usize = 20_000;
 /// What a device may call itself, in characters.
 const DEVICE_INFO_MAX: usize = 200;
 
@@ -53,7 +53,6 @@ struct Alive {
 }
 
 /// Claims of tokens whose signatures have been checked, by the tokens' digests.
-#[derive(Clone)]
 pub(super) struct VerifiedTokens(Remembered<[u8; 32], Arc<Claims>>);
 
 impl Default for VerifiedTokens {

@@ -21,7 +21,7 @@ use async_graphql::{
         types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
     },
 };
-use moka::sync::Cache;
+use quick_cache::{Weighter, sync::Cache};
 use serde::Deserialize;
 
 use self::{
@@ -91,11 +91,14 @@ pub enum SetupError {
     Library,
 }
 
+/// What a large document takes: so that the parts of the cache, each of 32 such, hold the largest.
+const DOCUMENT_BYTES: usize = 128 * 1024;
+
 /// Every document that is known here.
 pub struct Documents {
     settings: Graphql,
     judge: Judge,
-    cache: Cache<Digest, Arc<Document>>,
+    cache: Cache<Digest, Arc<Document>, Weight>,
     /// Documents of the manifest by their ids; they do not count into the cache.
     named: HashMap<String, Arc<Document>>,
     /// The same by their digests.
@@ -119,11 +122,11 @@ impl Documents {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        let cache =
-            Cache::builder().max_capacity(settings.document_cache_bytes).weigher(|_, it: &Arc<Document>| it.weight());
+        let bytes = settings.document_cache_bytes;
+        let cache = Cache::with_weighter(usize::try_from(bytes).unwrap_or(usize::MAX) / DOCUMENT_BYTES, bytes, Weight);
         let judge = Judge::new(schema).ok_or(SetupError::Library)?;
         let (named, listed) = (HashMap::new(), HashMap::new());
-        let mut documents = Self { settings, judge, cache: cache.build(), named, listed };
+        let mut documents = Self { settings, judge, cache, named, listed };
         if !documents.settings.manifest.as_os_str().is_empty() {
             documents.read_manifest()?;
         } else if documents.settings.mode == Mode::Trusted {
@@ -249,10 +252,15 @@ impl Document {
             }
         })
     }
+}
 
-    /// An estimate of the memory held: a node of the tree takes some hundred bytes for the few of its text.
-    fn weight(&self) -> u32 {
-        u32::try_from(1024 + 64 * self.text_bytes).unwrap_or(u32::MAX)
+/// An estimate of the memory held: a node of the tree takes some hundred bytes for the few of its text.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Digest, Arc<Document>> for Weight {
+    fn weight(&self, _: &Digest, document: &Arc<Document>) -> u64 {
+        1024 + 64 * document.text_bytes as u64
     }
 }
 
