@@ -20,6 +20,8 @@ use crate::{
 
 /// How often the sign of an operator's command is looked for; an open socket is to close within a second.
 const HEAR_EVERY: Duration = Duration::from_millis(250);
+/// How often memory that was needed for a while is given back.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(2);
 /// More than one piece of the allocator's own.
 const LARGE_PIECE: usize = 4 << 20;
 
@@ -78,7 +80,7 @@ impl Server {
             address
         });
         let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random, stop.clone()));
-        tokio::spawn(give_back());
+        tokio::spawn(give_back(Arc::clone(&backend), stop.clone()));
         let hearing = tokio::spawn(hear_commands(Arc::clone(&backend), stop.clone()));
         let sampling = tokio::spawn(sample(Arc::clone(&backend), stop.clone()));
         Ok(Self { address, operations, backend, stop, serving, upkeep, hearing, sampling })
@@ -103,11 +105,13 @@ impl Server {
     }
 }
 
-/// What the start needed and dropped is kept by the allocator for a second, and longer unless it is asked: for a large
-/// piece it looks what has become too old.
-async fn give_back() {
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE_PIECE)));
+/// What is dropped is kept by the allocator for a second, and longer unless it is asked: for a large piece it looks what has
+/// become too old.
+async fn give_back(backend: Arc<Backend>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(GIVE_BACK_EVERY)).await.is_some() {
+        backend.give_back_memory();
+        drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE_PIECE)));
+    }
 }
 
 /// Looks again and again whether the signing key has been rotated, and removes what has ended.

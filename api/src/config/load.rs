@@ -14,7 +14,8 @@ use super::Config;
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const PREFIX: &str = "QUANTUMVAULT";
 /// The numbers that mean something at zero.
-const MAY_BE_ZERO: [&str; 5] = [
+const MAY_BE_ZERO: [&str; 6] = [
+    "database.slow_statement_ms",
     "http.batch_limit",
     "passwords.concurrency",
     "cache.user_ttl_seconds",

@@ -123,6 +123,11 @@ impl Passwords {
         params.is_some_and(|params| cost(&params) == cost(self.argon2.params()))
     }
 
+    /// Gives up memory that no password has needed for so long.
+    pub fn give_back(&self, unused_for: Duration) {
+        self.memory.give_back(unused_for);
+    }
+
     /// How much there is to do.
     #[must_use]
     pub fn load(&self) -> Load<'_> {

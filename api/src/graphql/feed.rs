@@ -1,9 +1,15 @@
 //! The message feed's events.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{self, Poll, ready},
+};
 
 use async_graphql::{Context, Enum, ID, Subscription};
-use futures_util::{Stream, StreamExt};
+use futures_util::{
+    Stream, StreamExt,
+    stream::{BoxStream, poll_fn},
+};
 
 use super::{
     error::{Error, Result},
@@ -25,6 +31,21 @@ pub struct StreamPosition {
     last_event_id: Option<String>,
     cursor: Mutex<Option<String>>,
 }
+
+/// The feed of a subscription, beside what the library holds to answer its events: that may be dropped while there are
+/// none, and made again.
+#[derive(Default)]
+pub struct FeedSource(Mutex<Source>);
+
+#[derive(Default)]
+struct Source {
+    feed: Option<BoxStream<'static, FeedItem>>,
+    /// What has come while nobody was there to answer it.
+    next: Option<FeedItem>,
+    is_waiting: bool,
+}
+
+type FeedItem = std::result::Result<Arc<Delivery>, service::Error>;
 
 /// What never changes of the users in an event. Anything else is read for each feed, or one that is late would tell of
 /// other keys than those that its client has heard of meanwhile.
@@ -66,6 +87,50 @@ impl StreamPosition {
 
     fn note(&self, cursor: &str) {
         *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = Some(cursor.to_owned());
+    }
+}
+
+impl FeedSource {
+    /// Whether there is a feed that had nothing to tell when it was last asked.
+    pub fn is_waiting(&self) -> bool {
+        self.source().is_waiting
+    }
+
+    /// Waits for something to tell, which is told when the feed is asked next; false at the end.
+    pub fn poll_ready(&self, cx: &mut task::Context<'_>) -> Poll<bool> {
+        let mut source = self.source();
+        let next = ready!(source.poll_next(cx));
+        source.next = next;
+        Poll::Ready(source.next.is_some())
+    }
+
+    fn poll_next(&self, cx: &mut task::Context<'_>) -> Poll<Option<FeedItem>> {
+        self.source().poll_next(cx)
+    }
+
+    /// Begins the feed, unless it is one that goes on.
+    fn begin(&self, feed: impl FnOnce() -> Result<BoxStream<'static, FeedItem>>) -> Result<()> {
+        let mut source = self.source();
+        if source.feed.is_none() {
+            source.feed = Some(feed()?);
+        }
+        Ok(())
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source {
+    fn poll_next(&mut self, cx: &mut task::Context<'_>) -> Poll<Option<FeedItem>> {
+        if let Some(next) = self.next.take() {
+            return Poll::Ready(Some(next));
+        }
+        let Some(feed) = &mut self.feed else { return Poll::Ready(None) };
+        let polled = feed.poll_next_unpin(cx);
+        self.is_waiting = polled.is_pending();
+        polled
     }
 }
 
@@ -132,8 +197,9 @@ impl FeedSubscription {
         let position = ctx.data_opt::<Arc<StreamPosition>>().cloned();
         // A browser that reconnects repeats the address it began with, and says in a header how far it has come since.
         let after = position.as_ref().and_then(|position| position.last_event_id.clone()).or(after);
-        let feed = service::feed::follow(scope.op.clone(), after.as_deref())?;
-        Ok(feed.map(move |delivery| {
+        let source = ctx.data_opt::<Arc<FeedSource>>().cloned().unwrap_or_default();
+        source.begin(|| Ok(service::feed::follow(scope.op.clone(), after.as_deref())?))?;
+        Ok(poll_fn(move |cx| source.poll_next(cx)).map(move |delivery| {
             let delivery = delivery.map_err(Error::from)?;
             if let Some(position) = &position {
                 position.note(&delivery.cursor);

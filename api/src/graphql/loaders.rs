@@ -11,7 +11,6 @@ use super::loads::Loads;
 use crate::{
     domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId},
     service::{self, Connection, Operation},
-    telemetry,
 };
 use async_graphql::dataloader::{DataLoader, Loader};
 use futures_util::future::BoxFuture;
@@ -24,7 +23,7 @@ use futures_util::future::BoxFuture;
 pub(super) fn loader(op: &Operation, loads: Option<Loads>) -> DataLoader<Batch> {
     let begin = move |batch: BoxFuture<'static, ()>| match &loads {
         Some(loads) => loads.add(batch),
-        None => drop(tokio::spawn(telemetry::carry(batch))),
+        None => service::spawn(batch),
     };
     DataLoader::new(Batch(op.clone()), begin).delay(Duration::ZERO)
 }

@@ -30,6 +30,6 @@ mod user;
 mod viewer;
 mod written;
 
-pub use feed::StreamPosition;
+pub use feed::{FeedSource, StreamPosition};
 pub use loads::Loads;
 pub use schema::{Builder, Executable, Schema, attach, builder, sdl};

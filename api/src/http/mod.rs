@@ -18,6 +18,7 @@ mod process;
 mod request;
 mod socket;
 mod sse;
+mod subscription;
 mod tally;
 #[cfg(test)]
 mod tests;

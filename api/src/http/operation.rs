@@ -3,9 +3,9 @@
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 pub use async_graphql::parser::types::OperationType;
-use async_graphql::{Request, Response, ServerError, Value};
+use async_graphql::{Response, ServerError, Value};
 use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
+use futures_util::{FutureExt, future::BoxFuture};
 use poem::http::StatusCode;
 use tokio::{
     sync::OwnedSemaphorePermit,
@@ -13,12 +13,12 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{Front, journal::Following};
+use super::Front;
 use crate::{
     domain::{Client, ErrorCode, Viewer},
     graphql::{
         self, Loads, StreamPosition,
-        documents::{Call, Outline, Prepared, Refusal},
+        documents::{Call, Prepared, Refusal},
         response::{self, Finished},
     },
     service::{self, Operation, limits, metrics},
@@ -107,31 +107,12 @@ impl Front {
         self.answer(AssertUnwindSafe(operation).catch_unwind(), &client).await
     }
 
-    /// Follows a subscription; a panic ends its stream with an error.
-    pub fn subscribe(&self, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
-        let mut following = Following::new(self, &caller, prepared.field.clone());
-        let (client, position) = (Arc::clone(&caller.client), caller.position.clone());
-        let (request, outline) = self.attach(prepared, caller, None);
-        let stream = self.parts.schema.executable(false).execute_stream(request);
-        AssertUnwindSafe(stream)
-            .catch_unwind()
-            .map(move |item| match item {
-                Ok(mut response) => {
-                    outline.restore(&mut response);
-                    let cursor = position.as_ref().and_then(|position| position.take_cursor());
-                    Answer { cursor, ..Answer::new(response, &client.request_id) }
-                }
-                Err(_) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &client.request_id),
-            })
-            .inspect(move |answer| following.note(answer))
-            .boxed()
-    }
-
     /// In a box, because the future is some kilobytes that would be copied at every layer around it.
     fn operation(&self, prepared: Prepared, caller: Caller, permit: Permit) -> BoxFuture<'static, Response> {
         let schema = self.parts.schema.executable(prepared.introspects).clone();
-        let loads = Loads::default();
-        let (request, outline) = self.attach(prepared, caller, Some(loads.clone()));
+        let (loads, outline) = (Loads::default(), Arc::clone(&prepared.outline));
+        let op = Operation::new(Arc::clone(&self.parts.backend), caller.client, caller.viewer);
+        let request = graphql::attach(prepared.into_request(), op, Some(loads.clone()), &outline);
         Box::pin(async move {
             let mut response = loads.drive(pin!(schema.execute(request))).await;
             outline.restore(&mut response);
@@ -151,16 +132,6 @@ impl Front {
         };
         metrics::observe(&self.parts.backend, began.elapsed(), !answer.codes.is_empty());
         answer
-    }
-
-    fn attach(&self, prepared: Prepared, caller: Caller, loads: Option<Loads>) -> (Request, Arc<Outline>) {
-        let op = Operation::new(Arc::clone(&self.parts.backend), caller.client, caller.viewer);
-        let request = graphql::attach(prepared.request, op, loads, &prepared.outline);
-        let request = match caller.position {
-            Some(position) => request.data(position),
-            None => request,
-        };
-        (request, prepared.outline)
     }
 }
 
@@ -191,7 +162,7 @@ impl Answer {
         self.outcome == Outcome::Executed
     }
 
-    fn failure(code: ErrorCode, message: &str, request_id: &str) -> Self {
+    pub fn failure(code: ErrorCode, message: &str, request_id: &str) -> Self {
         Self::refusals(vec![Refusal::new(code, message)], request_id)
     }
 
@@ -201,7 +172,7 @@ impl Answer {
         Self { outcome, ..Self::new(Response::from_errors(errors), request_id) }
     }
 
-    fn new(response: Response, request_id: &str) -> Self {
+    pub fn new(response: Response, request_id: &str) -> Self {
         let outcome = if response::is_request_error(&response) {
             Outcome::Refused(StatusCode::BAD_REQUEST)
         } else {

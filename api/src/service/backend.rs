@@ -23,6 +23,8 @@ use crate::{
 
 /// The least time between two looks for signing keys that tokens ask for.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// How long the memory of a password's hash waits for the next.
+const MEMORY_KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// Why the server does not start: one sentence that names the setting and the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -146,6 +148,11 @@ impl Backend {
     pub fn look_again(&self) {
         self.cache.forget_own();
         self.bus.publish_here();
+    }
+
+    /// Gives up memory that was needed for a while.
+    pub fn give_back_memory(&self) {
+        self.passwords.give_back(MEMORY_KEPT_FOR);
     }
 
     /// Sends the last hints, and lets go of the database when the last request is done.

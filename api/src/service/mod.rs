@@ -32,4 +32,5 @@ pub use self::{
     error::Error,
     operation::{Admin, Operation},
     page::{Connection, Cursor, Edge},
+    reading::spawn,
 };

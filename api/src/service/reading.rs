@@ -1,6 +1,12 @@
 //! How streams read: on tasks, and again until a database that is away is back.
 
 use super::{Backend, Error};
+use crate::telemetry;
+
+/// Has something done whether or not anyone waits for it, for the request that asks for it.
+pub fn spawn(work: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(telemetry::carry(work));
+}
 
 /// Reads to the end, whether or not anyone waits for it.
 ///

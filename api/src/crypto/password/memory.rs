@@ -1,6 +1,9 @@
 //! The memory that Argon2 works in: kept from one hash to the next, so that a flood of them takes no more than a few.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use argon2::{Argon2, Block};
 use zeroize::Zeroize;
@@ -10,7 +13,12 @@ use zeroize::Zeroize;
 /// The allocator of each thread keeps what is given back to it, and hashes run on whichever thread is free: after a
 /// while each of those threads would hold as much.
 #[derive(Default)]
-pub(super) struct Memory(Mutex<Vec<Vec<Block>>>);
+pub(super) struct Memory(Mutex<Vec<Free>>);
+
+struct Free {
+    blocks: Vec<Block>,
+    since: Instant,
+}
 
 impl Memory {
     /// Hashes a password, in as much memory as its parameters ask for.
@@ -21,16 +29,21 @@ impl Memory {
         salt: &[u8],
         digest: &mut [u8],
     ) -> argon2::Result<()> {
-        let mut blocks = self.lock(Vec::pop).unwrap_or_default();
+        let mut blocks = self.lock(Vec::pop).map(|free| free.blocks).unwrap_or_default();
         blocks.resize(argon2.params().block_count(), Block::new());
         let done = argon2.hash_password_into_with_memory(password, salt, digest, &mut blocks);
         // What is left of a password is not to be found in the memory of another's.
         blocks.iter_mut().zeroize();
-        self.lock(|free| free.push(blocks));
+        self.lock(|free| free.push(Free { blocks, since: Instant::now() }));
         done
     }
 
-    fn lock<T>(&self, work: impl FnOnce(&mut Vec<Vec<Block>>) -> T) -> T {
+    /// Gives up what has not been used for so long.
+    pub(super) fn give_back(&self, unused_for: Duration) {
+        self.lock(|free| free.retain(|free| free.since.elapsed() < unused_for));
+    }
+
+    fn lock<T>(&self, work: impl FnOnce(&mut Vec<Free>) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -53,8 +66,12 @@ mod tests {
             argon2.hash_password_into(b"password", &[7; 16], &mut known).unwrap();
             assert_eq!(digest, known);
         }
-        let kept = memory.lock(std::mem::take);
-        assert_eq!(kept.iter().map(Vec::len).collect::<Vec<_>>(), [128]);
-        assert!(kept[0].iter().all(|block| block.as_ref().iter().all(|&word| word == 0)));
+        memory.give_back(Duration::from_mins(1));
+        memory.lock(|kept| {
+            assert_eq!(kept.iter().map(|free| free.blocks.len()).collect::<Vec<_>>(), [128]);
+            assert!(kept[0].blocks.iter().all(|block| block.as_ref().iter().all(|&word| word == 0)));
+        });
+        memory.give_back(Duration::ZERO);
+        assert!(memory.lock(|kept| kept.is_empty()));
     }
 }

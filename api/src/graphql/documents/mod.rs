@@ -56,8 +56,8 @@ pub struct Call {
 /// A request that may be executed.
 #[derive(Debug)]
 pub struct Prepared {
-    /// With its document parsed, so that the library does not parse again.
-    pub request: Request,
+    document: Arc<Document>,
+    variables: Variables,
     /// What kind of operation it is.
     pub kind: OperationType,
     /// The operation's name in the document.
@@ -106,6 +106,7 @@ pub struct Documents {
 }
 
 /// A text that is within the limits and fits the schema.
+#[derive(Debug)]
 struct Document {
     ast: ExecutableDocument,
     mixes_variables: bool,
@@ -138,7 +139,7 @@ impl Documents {
     /// Finds, checks and resolves what a request asks to run.
     pub fn prepare(&self, call: Call) -> Result<Prepared, Vec<Refusal>> {
         let document = self.find(&call)?;
-        let Call { operation_name, variables, extensions, .. } = call;
+        let Call { operation_name, variables, .. } = call;
         let (operation_name, operation) = document.operation(operation_name.as_deref())?;
         let outline = document.outlines[&operation_name.cloned()].clone();
         let cost = cost::of(&document.ast, operation, &variables, &self.settings);
@@ -152,12 +153,8 @@ impl Documents {
         let operation_name = operation_name.map(Name::to_string);
         let follows = operation.ty == OperationType::Subscription;
         let field = follows.then(|| document.first_field(&operation.selection_set.node)).flatten();
-        let mut request = Request::new("").variables(variables);
-        request.operation_name.clone_from(&operation_name);
-        request.extensions = extensions;
-        request.set_parsed_query(document.ast.clone());
         let (kind, introspects, field) = (operation.ty, document.introspects, field.map(str::to_owned));
-        Ok(Prepared { request, kind, operation_name, introspects, cost, field, outline })
+        Ok(Prepared { kind, operation_name, introspects, cost, field, outline, variables, document })
     }
 
     fn find(&self, call: &Call) -> Result<Arc<Document>, Vec<Refusal>> {
@@ -216,6 +213,28 @@ impl Documents {
             self.named.insert(id, document);
         }
         Ok(())
+    }
+}
+
+impl Prepared {
+    /// What the library runs, with its document parsed, so that it does not parse again.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        self.request_with(self.variables.clone())
+    }
+
+    /// The same, to be run but once.
+    #[must_use]
+    pub fn into_request(mut self) -> Request {
+        let variables = std::mem::take(&mut self.variables);
+        self.request_with(variables)
+    }
+
+    fn request_with(&self, variables: Variables) -> Request {
+        let mut request = Request::new("").variables(variables);
+        request.operation_name.clone_from(&self.operation_name);
+        request.set_parsed_query(self.document.ast.clone());
+        request
     }
 }
 

@@ -20,7 +20,7 @@ async fn answer(query: &str, variables: Value) -> Value {
     let schema = schema::builder().validation_mode(ValidationMode::Fast).finish();
     let bytes = match documents(limits(Mode::Open)).prepare(call(query, variables)) {
         Ok(prepared) => {
-            let mut response = schema.execute(prepared.request).await;
+            let mut response = schema.execute(prepared.request()).await;
             prepared.outline.restore(&mut response);
             finish(response, ID).body
         }

@@ -27,7 +27,7 @@ use crate::{
 /// The only sub-protocol; the older `graphql-ws` one is refused.
 const PROTOCOL: &str = "graphql-transport-ws";
 /// Held by every socket for as long as it is open; a message that is longer makes room for itself while it comes.
-const READ_BUFFER_BYTES: usize = 1024;
+const READ_BUFFER_BYTES: usize = 512;
 /// Past so much, messages are written before the queue is empty.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 

@@ -67,7 +67,7 @@ async fn data(query: &str) -> String {
     let builder = || Schema::build(Query, EmptyMutation, EmptySubscription);
     let documents = Documents::new(limits(Mode::Open), builder()).unwrap();
     let prepared = documents.prepare(call(query, json!({}))).unwrap();
-    let mut response = builder().validation_mode(ValidationMode::Fast).finish().execute(prepared.request).await;
+    let mut response = builder().validation_mode(ValidationMode::Fast).finish().execute(prepared.request()).await;
     prepared.outline.restore(&mut response);
     serde_json::to_string(&response.data).unwrap()
 }

@@ -58,7 +58,7 @@ async fn a_prepared_request_executes() {
         let prepared =
             documents.prepare(call(query, json!({ "input": { "login": "ada", "roles": ["ADMIN"] } }))).unwrap();
         assert_eq!((prepared.kind, prepared.operation_name.as_deref()), (OperationType::Mutation, Some("L")));
-        let response = schema.execute(prepared.request).await;
+        let response = schema.execute(prepared.request()).await;
         assert_eq!(response.data, async_graphql::value!({ "login": "ada 3 1" }), "{:?}", response.errors);
     }
     assert!(documents.cache.contains_key(&persisted::digest(query)));
@@ -70,7 +70,7 @@ async fn introspection_passes_with_all_limits_on_and_beside_other_fields() {
     let documents = documents(limits(Mode::Explore));
     let mixed = INTROSPECTION.replacen("__schema", "viewer { id } __schema", 1);
     for query in [INTROSPECTION, &mixed] {
-        let response = schema.execute(prepare(&documents, query).unwrap().request).await;
+        let response = schema.execute(prepare(&documents, query).unwrap().into_request()).await;
         assert!(response.errors.is_empty(), "{:?}", response.errors);
         assert!(matches!(&response.data, Value::Object(data) if data["__schema"] != Value::Null));
     }
