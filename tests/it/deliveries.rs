@@ -129,13 +129,13 @@ async fn a_mailbox_that_somebody_holds_holds_up_nobody_elses_sends() {
     // At once, so that they wait for turns together; then while the held ones are tried alone.
     let mut waiting = sends(0, 1, 0);
     for round in 0..2 {
-        let Either::Left((free, held)) = select(sends(2, 3, round), waiting).await else {
+        let Either::Left((free, still)) = select(sends(2, 3, round), waiting).await else {
             panic!("bob's mailbox is held")
         };
         for answer in &free {
             answer.data();
         }
-        waiting = held;
+        waiting = still;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     tx.commit().await.expect("it ends");

@@ -154,7 +154,7 @@ impl Documents {
         let follows = operation.ty == OperationType::Subscription;
         let field = follows.then(|| document.first_field(&operation.selection_set.node)).flatten();
         let (kind, introspects, field) = (operation.ty, document.introspects, field.map(str::to_owned));
-        Ok(Prepared { kind, operation_name, introspects, cost, field, outline, variables, document })
+        Ok(Prepared { document, variables, kind, operation_name, introspects, cost, field, outline })
     }
 
     fn find(&self, call: &Call) -> Result<Arc<Document>, Vec<Refusal>> {
