@@ -43,6 +43,7 @@ struct Source {
     /// What has come while nobody was there to answer it.
     next: Option<FeedItem>,
     is_waiting: bool,
+    is_caught_up: bool,
 }
 
 type FeedItem = std::result::Result<Arc<Delivery>, service::Error>;
@@ -91,7 +92,7 @@ impl StreamPosition {
 }
 
 impl FeedSource {
-    /// Whether there is a feed that had nothing to tell when it was last asked.
+    /// Whether there is a feed that has told all there was and had nothing new when it was last asked.
     pub fn is_waiting(&self) -> bool {
         self.source().is_waiting
     }
@@ -129,7 +130,10 @@ impl Source {
         }
         let Some(feed) = &mut self.feed else { return Poll::Ready(None) };
         let polled = feed.poll_next_unpin(cx);
-        self.is_waiting = polled.is_pending();
+        if let Poll::Ready(Some(Ok(delivery))) = &polled {
+            self.is_caught_up |= delivery.event.kind == domain::FeedEventKind::CaughtUp;
+        }
+        self.is_waiting = self.is_caught_up && polled.is_pending();
         polled
     }
 }

@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
+use async_graphql::dataloader::{DataLoader, Loader};
+use futures_util::future::BoxFuture;
+
 use super::loads::Loads;
 use crate::{
     domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId},
     service::{self, Connection, Operation},
 };
-use async_graphql::dataloader::{DataLoader, Loader};
-use futures_util::future::BoxFuture;
 
 /// The batches of one operation, a type of key each.
 ///

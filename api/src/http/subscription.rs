@@ -48,7 +48,7 @@ impl Front {
 }
 
 /// What the library runs for a subscription takes kilobytes, most of it the document and what is kept of it while an
-/// event is answered. While a feed waits that is dropped, and made again for the next event.
+/// event is answered. While a feed waits that is dropped, and made again for the next event, unless that takes long.
 struct Subscription {
     front: Arc<Front>,
     prepared: Prepared,
@@ -74,7 +74,7 @@ impl Subscription {
         loop {
             if let Some(responses) = &mut self.responses {
                 match responses.poll_next_unpin(cx) {
-                    Poll::Pending if self.feed.is_waiting() => self.responses = None,
+                    Poll::Pending if self.prepared.is_small() && self.feed.is_waiting() => self.responses = None,
                     polled => return polled,
                 }
             } else if ready!(self.feed.poll_ready(cx)) {

@@ -50,6 +50,7 @@ pub(super) enum List {
 #[derive(Debug, Clone)]
 pub(super) enum Key {
     Number(i64),
+    Id(Uuid),
     Text(Arc<str>),
 }
 
@@ -111,7 +112,7 @@ impl From<MetricKey> for Key {
 
 impl From<Uuid> for Key {
     fn from(id: Uuid) -> Self {
-        Self::Text(id.to_string().into())
+        Self::Id(id)
     }
 }
 
@@ -119,6 +120,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
+            Self::Id(id) => id.fmt(f),
             Self::Text(text) => f.write_str(text),
         }
     }

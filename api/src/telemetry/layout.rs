@@ -1,7 +1,7 @@
 //! How a line looks: words for people, or JSON for machines.
 //!
 //! The library's own layouts name the spans around a line, and would need one for each request to name that. Nothing that
-//! is logged can begin a line of its own or speak to a terminal: what is no plain character is escaped.
+//! is logged can begin a line of its own, speak to a terminal or turn a line around: such characters are escaped.
 
 use std::fmt::{self, Debug, Write};
 
@@ -23,7 +23,11 @@ const REQUEST: &str = "request.id";
 const MESSAGE: &str = "message";
 
 /// The layout of the settings.
-pub(super) struct Layout(pub(super) LogFormat);
+pub(super) struct Layout {
+    pub(super) format: LogFormat,
+    /// Whether the level of a line for people has a colour.
+    pub(super) is_coloured: bool,
+}
 
 impl<S: Subscriber, N: for<'a> FormatFields<'a> + 'static> FormatEvent<S, N> for Layout
 where
@@ -33,8 +37,7 @@ where
         // Where a line comes from the `log` crate, its target and level stand in fields.
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        let (level, is_json) = (metadata.level(), self.0 == LogFormat::Json);
-        let is_coloured = out.has_ansi_escapes();
+        let (level, is_json) = (metadata.level(), self.format == LogFormat::Json);
         if is_json {
             out.write_str("{\"timestamp\":\"")?;
             SystemTime.format_time(&mut out)?;
@@ -42,7 +45,7 @@ where
             quote(&mut out, metadata.target())?;
         } else {
             SystemTime.format_time(&mut out)?;
-            if is_coloured {
+            if self.is_coloured {
                 write!(out, " \x1b[{}m{level:>5}\x1b[0m", colour(*level))?;
             } else {
                 write!(out, " {level:>5}")?;
@@ -80,6 +83,10 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn put(&mut self, name: &str, write: impl FnOnce(&mut Writer<'a>) -> fmt::Result) {
+        // What the `log` crate says besides is in the metadata.
+        if name.starts_with("log.") {
+            return;
+        }
         let (out, is_json) = (&mut self.out, self.is_json);
         self.names_request |= name == REQUEST;
         self.result = self.result.and_then(|()| {
@@ -96,18 +103,15 @@ impl<'a> Fields<'a> {
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let is_bare = !self.is_json && field.name() == MESSAGE;
-        // What the `log` crate says besides is in the metadata.
-        if !field.name().starts_with("log.") {
-            self.put(field.name(), |out| {
-                if is_bare { write!(Escaped(out, false), "{value:?}") } else { quote_debug(out, value) }
-            });
-        }
+        self.put(field.name(), |out| {
+            if is_bare { write!(Escaped(out, false), "{value:?}") } else { quote_debug(out, value) }
+        });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == MESSAGE {
             self.record_debug(field, &format_args!("{value}"));
-        } else if !field.name().starts_with("log.") {
+        } else {
             self.put(field.name(), |out| quote(out, value));
         }
     }
@@ -145,6 +149,11 @@ fn quote_debug(out: &mut Writer<'_>, value: &dyn Debug) -> fmt::Result {
     out.write_char('"')
 }
 
+/// Control characters, other ends of lines, and what changes the direction of writing.
+fn is_unfit(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text as it stands in JSON; without its quotes escaped where none are around it.
 struct Escaped<'w, 'a>(&'w mut Writer<'a>, bool);
 
@@ -152,12 +161,12 @@ impl Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let is_quote = |c: char| self.1 && matches!(c, '"' | '\\');
         let mut rest = text;
-        while let Some(at) = rest.find(|c: char| c.is_control() || is_quote(c)) {
+        while let Some(at) = rest.find(|c: char| is_unfit(c) || is_quote(c)) {
             let (plain, special) = rest.split_at(at);
             self.0.write_str(plain)?;
             let mut behind = special.chars();
             match behind.next() {
-                Some(c) if c.is_control() => write!(self.0, "\\u{:04x}", u32::from(c))?,
+                Some(c) if is_unfit(c) => write!(self.0, "\\u{:04x}", u32::from(c))?,
                 Some(c) => write!(self.0, "\\{c}")?,
                 None => {}
             }
@@ -194,40 +203,60 @@ mod tests {
     }
 
     /// What is written of three lines, the first two for a request.
-    async fn written(format: LogFormat) -> String {
+    async fn written(format: LogFormat, is_coloured: bool) -> String {
         let out = Out::default();
         let writer = out.clone();
-        let layer = fmt::layer().with_writer(move || writer.clone()).with_ansi(false).event_format(Layout(format));
+        let layer = fmt::layer().with_writer(move || writer.clone()).with_ansi(false);
+        let layer = layer.event_format(Layout { format, is_coloured });
         let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
         let client = Client { request_id: "r-1".to_owned(), ip: None, user_agent: None };
         let work = async {
             let nobody = None::<&str>;
-            tracing::info!(count = 3, ratio = 0.5, is_it = true, text = "a \"b\"\n\u{1b}[31m", nobody, "it went well");
+            tracing::info!(
+                count = 3,
+                ratio = 0.5,
+                is_it = true,
+                text = "a \"b\"\n\u{1b}[31m\u{202e}",
+                nobody,
+                "it went well"
+            );
             tracing::warn!(request.id = "r-2", error = %"x\ny", "what {}", "one\ntwo");
         };
         within(&Arc::new(client), work).await;
         tracing::error!(ratio = f64::NAN, "nobody's");
+        // As the `log` crate's records come.
+        tracing::info!(log.target = "elsewhere", log.line = 7, "taken over");
         let written = out.0.lock().unwrap().clone();
         String::from_utf8(written).unwrap()
     }
 
     #[tokio::test]
     async fn a_line_for_people_has_its_fields_and_its_request_and_stays_one_line() {
-        let written = written(LogFormat::Text).await;
+        let written = written(LogFormat::Text, false).await;
         let lines: Vec<_> = written.lines().map(|line| line.split_once(' ').unwrap().1).collect();
         assert_eq!(
             lines,
             [
-                r#" INFO it went well count=3 ratio=0.5 is_it=true text="a \"b\"\u000a\u001b[31m" request.id="r-1""#,
+                r#" INFO it went well count=3 ratio=0.5 is_it=true text="a \"b\"\u000a\u001b[31m\u202e" request.id="r-1""#,
                 r#" WARN what one\u000atwo request.id="r-2" error="x\u000ay""#,
                 r#"ERROR nobody's ratio="NaN""#,
+                " INFO taken over",
             ]
         );
     }
 
     #[tokio::test]
+    async fn only_the_level_has_a_colour() {
+        let written = written(LogFormat::Text, true).await;
+        let lines: Vec<_> = written.lines().collect();
+        assert!(lines[0].contains(" \u{1b}[32m INFO\u{1b}[0m it went well"), "{written}");
+        assert!(lines[2].contains(" \u{1b}[31mERROR\u{1b}[0m nobody"), "{written}");
+        assert_eq!(written.matches('\u{1b}').count(), 2 * lines.len());
+    }
+
+    #[tokio::test]
     async fn a_line_for_machines_is_json() {
-        let written = written(LogFormat::Json).await;
+        let written = written(LogFormat::Json, false).await;
         let line = |line: &str| {
             let mut line: Value = serde_json::from_str(line).unwrap();
             let object = line.as_object_mut().unwrap();
@@ -241,9 +270,10 @@ mod tests {
             lines,
             [
                 json!({ "level": "INFO", "message": "it went well", "count": 3, "ratio": 0.5, "is_it": true,
-                    "text": "a \"b\"\n\u{1b}[31m", "request.id": "r-1" }),
+                    "text": "a \"b\"\n\u{1b}[31m\u{202e}", "request.id": "r-1" }),
                 json!({ "level": "WARN", "message": "what one\ntwo", "request.id": "r-2", "error": "x\ny" }),
                 json!({ "level": "ERROR", "message": "nobody's", "ratio": "NaN" }),
+                json!({ "level": "INFO", "message": "taken over" }),
             ]
         );
     }

@@ -50,7 +50,8 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
     let (lines, written) = lines::open().map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
     let (traces, spans) = Traces::open(traces, runtime)?.unzip();
     let is_coloured = log.format == LogFormat::Text && std::io::stderr().is_terminal();
-    let layer = fmt::layer().with_writer(lines).with_ansi(is_coloured).event_format(Layout(log.format));
+    let layout = Layout { format: log.format, is_coloured };
+    let layer = fmt::layer().with_writer(lines).with_ansi(false).event_format(layout);
     let belongs = filter_fn(move |metadata| belongs_to_a_line(metadata, names_spans));
     // The hint lets what is below every level cost nothing.
     let filter = filter.and(belongs.with_max_level_hint(LevelFilter::TRACE));

@@ -91,8 +91,10 @@ pub enum SetupError {
     Library,
 }
 
-/// What a large document takes: so that the parts of the cache, each of 32 such, hold the largest.
-const DOCUMENT_BYTES: usize = 128 * 1024;
+/// Up to so much text a document is small: more than what frontends follow their feeds with.
+const SMALL_BYTES: usize = 2 * 1024;
+/// For how many values the cache has a part of its own.
+const CACHE_PART: u64 = 32;
 
 /// Every document that is known here.
 pub struct Documents {
@@ -123,8 +125,10 @@ impl Documents {
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        let bytes = settings.document_cache_bytes;
-        let cache = Cache::with_weighter(usize::try_from(bytes).unwrap_or(usize::MAX) / DOCUMENT_BYTES, bytes, Weight);
+        // No more parts than each have room for two of the largest.
+        let parts = settings.document_cache_bytes / weight(settings.max_document_bytes).saturating_mul(2);
+        let values = usize::try_from(parts.max(1) * CACHE_PART).unwrap_or(usize::MAX);
+        let cache = Cache::with_weighter(values, settings.document_cache_bytes, Weight);
         let judge = Judge::new(schema).ok_or(SetupError::Library)?;
         let (named, listed) = (HashMap::new(), HashMap::new());
         let mut documents = Self { settings, judge, cache, named, listed };
@@ -217,6 +221,12 @@ impl Documents {
 }
 
 impl Prepared {
+    /// Whether it costs little to make its request again and again.
+    #[must_use]
+    pub fn is_small(&self) -> bool {
+        self.document.text_bytes <= SMALL_BYTES
+    }
+
     /// What the library runs, with its document parsed, so that it does not parse again.
     #[must_use]
     pub fn request(&self) -> Request {
@@ -273,14 +283,18 @@ impl Document {
     }
 }
 
-/// An estimate of the memory held: a node of the tree takes some hundred bytes for the few of its text.
 #[derive(Clone)]
 struct Weight;
 
 impl Weighter<Digest, Arc<Document>> for Weight {
     fn weight(&self, _: &Digest, document: &Arc<Document>) -> u64 {
-        1024 + 64 * document.text_bytes as u64
+        weight(document.text_bytes)
     }
+}
+
+/// An estimate of the memory that a document holds: a node of the tree takes some hundred bytes for the few of its text.
+const fn weight(text_bytes: usize) -> u64 {
+    (text_bytes as u64).saturating_mul(64).saturating_add(1024)
 }
 
 /// What the parser found, without its words: they would echo the document and name the library's grammar.

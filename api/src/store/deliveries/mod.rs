@@ -13,6 +13,7 @@ use std::{
 };
 
 use sea_orm::{ConnectionTrait, DbBackend};
+use tokio::time::sleep;
 
 pub(super) use self::queue::Queue;
 use self::queue::Turn;
@@ -43,9 +44,9 @@ pub struct Delivery {
 ///
 /// `None`, with nothing written, when the recipient takes no messages or the sender has used the client id before.
 pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(Message, Conversation)>, Error> {
-    let began = Instant::now();
+    let (began, queue) = (Instant::now(), &store.deliveries);
     let placed = loop {
-        let outcome = match store.deliveries.enter(Arc::clone(delivery)).await? {
+        let outcome = match queue.enter(Arc::clone(delivery)).await? {
             Turn::Over(outcome) => outcome,
             Turn::Ours(round) => round.run(|deliveries| write_together(store, deliveries)).await,
         };
@@ -53,7 +54,12 @@ pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(
             Outcome::Settled(answer) => break answer,
             // Most are held for a moment: whoever tried alone meanwhile would hold mailboxes that the next round wants.
             Outcome::Later if began.elapsed() < LATER => {}
-            Outcome::Later | Outcome::Alone => break write_alone(store, delivery).await,
+            Outcome::Later | Outcome::Alone => match queue.alone() {
+                Some(_turn) => break write_alone(store, delivery).await,
+                // Others wait for a mailbox, perhaps for another than this one's.
+                None if began.elapsed() < queue.patience() => sleep(LATER).await,
+                None => break Err(queue::unavailable("a mailbox is held for too long")),
+            },
         }
     };
     Ok(placed?.map(|placed| placed.of(delivery)))
@@ -102,7 +108,6 @@ async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Ou
 }
 
 async fn write_alone(store: &Store, delivery: &Arc<Delivery>) -> Answer {
-    let _turn = store.deliveries.alone().await?;
     let written = match store.db().get_database_backend() {
         DbBackend::Postgres => {
             at_once::write(store.db(), delivery).await.map(|rows| rows.first().and_then(at_once::Row::placed))

@@ -94,10 +94,14 @@ impl Queue {
         }
     }
 
-    /// Waits for a turn to try one alone: those who wait for the same mailbox must not take every connection.
-    pub(super) async fn alone(&self) -> Result<SemaphorePermit<'_>, Error> {
-        let turn = timeout(self.patience, self.alone.acquire()).await;
-        turn.ok().and_then(Result::ok).ok_or_else(|| unavailable("a mailbox is held for too long"))
+    /// A turn to try one alone, if there is one: those who wait for the same mailbox must not take every connection.
+    pub(super) fn alone(&self) -> Option<SemaphorePermit<'_>> {
+        self.alone.try_acquire().ok()
+    }
+
+    /// How long anybody waits here.
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Gives the first who waits one more turn, if there is one and it should be taken.
@@ -162,7 +166,7 @@ impl Drop for Lead {
     }
 }
 
-fn unavailable(reason: &str) -> Error {
+pub(super) fn unavailable(reason: &str) -> Error {
     Error::Unavailable(reason.to_owned())
 }
 
