@@ -21,6 +21,27 @@ async fn the_feed_tells_what_was_and_then_what_comes() {
     assert_eq!(feed.event().await["message"]["clientMessageId"], "3");
 }
 
+/// Between events a feed is put aside, but for one whose document is long.
+#[tokio::test]
+async fn a_feed_goes_on_after_each_pause_however_long_its_document() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let mut feeds = Vec::new();
+    for padding in [0, 8 * 1024] {
+        let mut feed = bob.socket().await;
+        let document = format!("subscription {{ messageFeed {{ cursor kind messageId }} }} #{}", "x".repeat(padding));
+        feed.subscribe("feed", &document, Value::Null).await;
+        assert!(feed.backlog().await.0.is_empty());
+        feeds.push(feed);
+    }
+    for n in 0..3 {
+        let sent = alice.send(&bob, "hello", &n.to_string()).await.message_id();
+        for feed in &mut feeds {
+            assert_eq!(feed.event().await["messageId"], sent);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_feed_resumes_behind_any_cursor_without_loss_or_repetition() {
     let node = World::new().await.node().await;
