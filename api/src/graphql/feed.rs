@@ -212,3 +212,47 @@ impl FeedSubscription {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    fn delivery(kind: domain::FeedEventKind, sequence: i64) -> Arc<Delivery> {
+        let event = domain::FeedEvent { sequence, kind, message_id: None, message: None };
+        Arc::new(Delivery { cursor: sequence.to_string(), event, written: OnceLock::new() })
+    }
+
+    #[test]
+    fn a_feed_waits_once_it_has_caught_up_and_keeps_what_comes_then() {
+        let (kinds, mut polls) = ([domain::FeedEventKind::Sent, domain::FeedEventKind::CaughtUp], 0);
+        // Pending before the end of the backlog and behind it.
+        let steps = poll_fn(move |_| {
+            polls += 1;
+            match polls {
+                1 => Poll::Ready(Some(Ok(delivery(kinds[0], 1)))),
+                3 => Poll::Ready(Some(Ok(delivery(kinds[1], 1)))),
+                5 => Poll::Ready(Some(Ok(delivery(kinds[0], 2)))),
+                6 => Poll::Ready(None),
+                _ => Poll::Pending,
+            }
+        });
+        let source = FeedSource::default();
+        assert!(source.begin(|| Ok(steps.boxed())).is_ok());
+        assert!(source.begin(|| Ok(stream::empty().boxed())).is_ok(), "it goes on with its own");
+        let cx = &mut task::Context::from_waker(task::Waker::noop());
+        let next =
+            |cx: &mut task::Context<'_>| source.poll_next(cx).map(|item| item.map(|item| item.unwrap().event.sequence));
+
+        assert_eq!((next(cx), source.is_waiting()), (Poll::Ready(Some(1)), false));
+        assert_eq!((next(cx), source.is_waiting()), (Poll::Pending, false), "the backlog is still being read");
+        assert_eq!((next(cx), source.is_waiting()), (Poll::Ready(Some(1)), false));
+        assert_eq!((next(cx), source.is_waiting()), (Poll::Pending, true));
+        assert_eq!((source.poll_ready(cx), source.is_waiting()), (Poll::Ready(true), false));
+        assert_eq!(next(cx), Poll::Ready(Some(2)));
+        assert_eq!(source.poll_ready(cx), Poll::Ready(false));
+    }
+}

@@ -1,39 +1,31 @@
-//! Limits counted in this process, in a map of bounded size.
+//! Limits counted in this process, in a bounded map that forgets whom it has not seen for longest.
 
-use std::time::{Duration, Instant};
-
-use quick_cache::{
-    DefaultHashBuilder, OptionsBuilder, UnitWeighter,
-    sync::{Cache, DefaultLifecycle, EntryAction, EntryResult},
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
+
+use lru::LruCache;
 
 use super::{Decision, Limit, gcra};
 
-/// The most keys counted at a time; beyond it one not seen for long is forgotten.
+/// The most keys counted at a time.
 const MAX_KEYS: usize = 100_000;
-/// Which part of them those can take that were seen more than once. The rest is for newcomers: who is not kept is not
-/// limited.
-const SEEN_AGAIN: f64 = 0.5;
 
 /// A limiter in this process.
 pub struct Local {
     origin: Instant,
     /// When all that was spent will have come back, in microseconds since `origin`.
-    cells: Cache<String, u64>,
+    ///
+    /// The least recently seen goes first: a policy that weighs how often keys are seen does not even keep a newcomer to a
+    /// busy map, and who is not kept is not limited.
+    cells: Mutex<LruCache<String, u64>>,
 }
 
 impl Default for Local {
     fn default() -> Self {
-        let mut options = OptionsBuilder::new();
-        options.estimated_items_capacity(MAX_KEYS).weight_capacity(MAX_KEYS as u64).hot_allocation(SEEN_AGAIN);
-        let cells = options.build().map_or_else(
-            |_| Cache::new(MAX_KEYS),
-            |options| {
-                let (hasher, lifecycle) = (DefaultHashBuilder::default(), DefaultLifecycle::default());
-                Cache::with_options(options, UnitWeighter, hasher, lifecycle)
-            },
-        );
-        Self { origin: Instant::now(), cells }
+        // One with a bound of its own takes all its room at once.
+        Self { origin: Instant::now(), cells: Mutex::new(LruCache::unbounded()) }
     }
 }
 
@@ -46,22 +38,20 @@ impl Local {
 
     /// The same at a time since the limiter was made.
     pub(super) fn check_at(&self, now: Duration, key: &str, limit: &Limit, cost: u32) -> Decision {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
         let decide = |full_at| gcra::decide(full_at, gcra::micros(now), limit, cost);
-        let counted = self.cells.entry(key, None, |_, full_at| {
+        if let Some(full_at) = cells.get_mut(key) {
             let (next, decision) = decide(*full_at);
             *full_at = next.unwrap_or(*full_at);
-            EntryAction::Retain(decision)
-        });
-        match counted {
-            EntryResult::Retained(decision) => decision,
-            EntryResult::Vacant(place) => {
-                let (next, decision) = decide(0);
-                // Nobody else can have taken the place.
-                let _ = next.map(|next| place.insert(next));
-                decision
-            }
-            // What is neither kept nor new is not asked for.
-            _ => Decision { allowed: false, retry_after: limit.interval, remaining: 0 },
+            return decision;
         }
+        let (next, decision) = decide(0);
+        if let Some(next) = next {
+            cells.put(key.to_owned(), next);
+            if cells.len() > MAX_KEYS {
+                cells.pop_lru();
+            }
+        }
+        decision
     }
 }

@@ -110,6 +110,21 @@ fn units_come_back_one_an_interval_up_to_the_burst() {
 }
 
 #[test]
+fn newcomers_are_counted_while_more_keys_than_fit_are_busy() {
+    let local = Local::default();
+    let at_once = |key: &str| local.check_at(Duration::ZERO, key, &MINUTE, 1);
+    for key in (0..2).flat_map(|_| 0..150_000) {
+        let _ = at_once(&key.to_string());
+    }
+    for newcomer in ["one", "two", "three"] {
+        for remaining in (0..5).rev() {
+            assert_eq!(at_once(newcomer), allowed(remaining));
+        }
+        assert!(!at_once(newcomer).allowed);
+    }
+}
+
+#[test]
 fn extreme_limits_do_not_overflow() {
     let limit = Limit { interval: Duration::MAX, burst: u32::MAX, fallback: Fallback::Open };
     let (_, decision) = gcra::decide(u64::MAX, u64::MAX, &limit, u32::MAX);
