@@ -80,8 +80,8 @@ impl Passwords {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let permits = if settings.concurrency == 0 { (cores - 1).max(1) } else { settings.concurrency };
-        // In memory that is given back: a server that nobody signs in to holds none.
-        let decoy = hash(&argon2, &Memory::default(), "", &random.bytes()).map_err(failed)?.into();
+        // No password is known to have this digest, and to compare one with it costs what any comparison does.
+        let decoy = phc(&argon2, &random.bytes(), &random.bytes::<{ Params::DEFAULT_OUTPUT_LEN }>());
         Ok(Self {
             argon2,
             random,
@@ -91,7 +91,7 @@ impl Passwords {
             memory: Arc::default(),
             waiting: Arc::default(),
             queue: settings.queue,
-            decoy,
+            decoy: decoy.map_err(failed)?.into(),
         })
     }
 
@@ -197,12 +197,17 @@ pub fn weakness(password: &str, min_characters: usize, context: &[&str]) -> Opti
 fn hash(argon2: &Argon2<'_>, memory: &Memory, password: &str, salt: &[u8; 16]) -> password_hash::Result<String> {
     let mut digest = [0; Params::DEFAULT_OUTPUT_LEN];
     memory.digest(argon2, password.as_bytes(), salt, &mut digest)?;
+    phc(argon2, salt, &digest)
+}
+
+/// A hash as it is stored, in the PHC string format.
+fn phc(argon2: &Argon2<'_>, salt: &[u8; 16], digest: &[u8]) -> password_hash::Result<String> {
     let hash = PasswordHash {
         algorithm: ARGON2ID_IDENT,
         version: Some(Version::V0x13.into()),
         params: argon2.params().try_into()?,
         salt: Some(Salt::new(salt)?),
-        hash: Some(Output::new(&digest)?),
+        hash: Some(Output::new(digest)?),
     };
     Ok(hash.to_string())
 }

@@ -1,6 +1,10 @@
 //! Typed ids: a `UUIDv7` inside, a `TypeID` such as `user_01jd…` outside.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -24,9 +28,16 @@ macro_rules! typed_ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal as $variant:ident;)+) => {
         $(
             $(#[$doc])*
-            #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
             #[serde(transparent)]
             pub struct $name(pub Uuid);
+
+            impl Hash for $name {
+                fn hash<H: Hasher>(&self, state: &mut H) {
+                    // As a number, and not as a list with its length.
+                    state.write_u128(self.0.as_u128());
+                }
+            }
 
             impl fmt::Display for $name {
                 fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod page;
 pub mod passkey;
 pub mod source;
+pub mod time;
 
 pub use account::{
     Account, Client, Email, PqcKey, PublicKeys, Role, Session, TokenPurpose, User, Username, UsernamePrefix, Viewer,
@@ -25,6 +26,4 @@ pub use metrics::{MetricBucket, MetricFilter, MetricKey, MetricName, Performance
 pub use page::{Direction, Page, PageArguments, Slice};
 pub use passkey::{CeremonyKind, DeviceName, Passkey};
 pub use source::{Clock, Random, Source};
-
-/// A point in time, in UTC, never finer than a microsecond (the finest that both databases keep).
-pub type Timestamp = chrono::DateTime<chrono::Utc>;
+pub use time::{Rfc3339, Timestamp};

@@ -40,7 +40,7 @@ pub fn finish(mut response: Response, request_id: &str) -> Finished {
     // An error of execution has a path; where none has one, nothing was executed, and `data` has no place (7.1.1).
     let is_request_error = is_request_error(&response);
     let codes = response.errors.iter_mut().take(MAX_ERRORS).map(|error| settle(error, request_id)).collect();
-    let mut out = Vec::with_capacity(1024);
+    let mut out = Vec::with_capacity(1024 + written(&response.data));
     out.push(b'{');
     if !response.errors.is_empty() {
         write_errors(&mut out, &response.errors);
@@ -147,6 +147,16 @@ fn key(out: &mut Vec<u8>, name: &str) {
     }
     write(out, &name);
     out.push(b':');
+}
+
+/// The bytes of an answer's data that are JSON already, which is most of a large one.
+fn written(value: &Value) -> usize {
+    match value {
+        Value::Binary(json) => json.len(),
+        Value::List(items) => items.iter().map(written).sum(),
+        Value::Object(fields) => fields.values().map(written).sum(),
+        _ => 0,
+    }
 }
 
 /// Data of an answer. What is binary in it is JSON already: an object that was written as a whole.

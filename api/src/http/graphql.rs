@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, future::join_all, stream::once};
 use poem::{
-    Endpoint, Request, Response,
+    Request, Response,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use serde_json::Value;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Front, call,
     intake::{self, Work},
-    journal::{self, Entry},
+    journal::Entry,
     lease::Lease,
     negotiation::{Accepted, Media, negotiate},
     operation::{Answer, Caller, OperationType, Outcome, Permit},
@@ -35,43 +35,31 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_tok
 /// The methods that the endpoint knows.
 pub const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 
-/// The endpoint of all transports.
-pub struct Graphql(pub Arc<Front>);
-
-impl Endpoint for Graphql {
-    type Output = Response;
-
-    async fn call(&self, request: Request) -> poem::Result<Response> {
-        let front = &self.0;
-        let Some(client) = request.data::<Arc<Client>>().cloned() else {
-            return Ok(StatusCode::INTERNAL_SERVER_ERROR.into());
-        };
-        // Clients offer other upgrades too, such as h2c, which may be left alone (RFC 9110, 7.8).
-        if request::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
-        {
-            return Ok(socket::upgrade(front, &request, client).await);
-        }
-        let explore = front.parts.explore && request.method() == Method::GET;
-        let Some(accepted) = negotiate(request.headers(), explore) else {
-            let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
-            return Ok(write(Answer::rejection(StatusCode::NOT_ACCEPTABLE, message, &client.request_id), Media::Json));
-        };
-        if accepted.media == Media::Html {
-            return Ok(playground::page(&request));
-        }
-        let entry = journal::of(&request);
-        let exchange = Exchange { front, client, accepted, method: request.method().clone(), entry };
-        Ok(exchange.respond(request).await.unwrap_or_else(|answer| exchange.write(answer)))
+/// What a request to the endpoint is answered with.
+pub async fn answer(front: &Arc<Front>, request: Request, client: &Arc<Client>, entry: &Entry) -> Response {
+    // Clients offer other upgrades too, such as h2c, which may be left alone (RFC 9110, 7.8).
+    if request::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket")) {
+        return socket::upgrade(front, &request, Arc::clone(client)).await;
     }
+    let explore = front.parts.explore && request.method() == Method::GET;
+    let Some(accepted) = negotiate(request.headers(), explore) else {
+        let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
+        return write(Answer::rejection(StatusCode::NOT_ACCEPTABLE, message, &client.request_id), Media::Json);
+    };
+    if accepted.media == Media::Html {
+        return playground::page(&request);
+    }
+    let exchange = Exchange { front, client, accepted, method: request.method().clone(), entry };
+    exchange.respond(request).await.unwrap_or_else(|answer| exchange.write(answer))
 }
 
 /// One request and what is known of it before it is read.
 struct Exchange<'a> {
     front: &'a Arc<Front>,
-    client: Arc<Client>,
+    client: &'a Arc<Client>,
     accepted: Accepted,
     method: Method,
-    entry: Arc<Entry>,
+    entry: &'a Entry,
 }
 
 impl Exchange<'_> {
@@ -79,7 +67,7 @@ impl Exchange<'_> {
     async fn respond(&self, mut request: Request) -> Result<Response, Answer> {
         let work = intake::read(&mut request, &self.front.parts.http).await;
         let work = work.map_err(|(status, message)| self.reject(status, message))?;
-        let permit = self.front.admit(&self.client)?;
+        let permit = self.front.admit(self.client)?;
         let viewer = match self.viewer(request.headers()).await {
             Ok(viewer) => viewer,
             Err(answer) => return self.refuse(answer),
@@ -89,7 +77,7 @@ impl Exchange<'_> {
         }
         let last_event_id = || request::text(request.headers(), LAST_EVENT_ID).map(str::to_owned);
         let position = self.accepted.events.then(|| StreamPosition::behind(last_event_id()));
-        let caller = Caller { client: Arc::clone(&self.client), viewer, position };
+        let caller = Caller { client: Arc::clone(self.client), viewer, position };
         match work {
             Work::One(call) => self.one(call, caller, permit).await,
             Work::Batch(calls) => {
@@ -148,7 +136,7 @@ impl Exchange<'_> {
             .map_err(|message| self.reject(StatusCode::BAD_REQUEST, message))
             .and_then(|call| self.front.prepare(call, &caller))
             .and_then(|prepared| self.allow(prepared))
-            .and_then(|prepared| self.front.admit(&self.client).map(|permit| (prepared, permit)));
+            .and_then(|prepared| self.front.admit(self.client).map(|permit| (prepared, permit)));
         match ready {
             Ok((prepared, permit)) => self.front.execute(prepared, caller, permit).await,
             Err(answer) => answer,

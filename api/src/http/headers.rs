@@ -1,19 +1,11 @@
 //! What every answer carries: security headers, the request's id, and CORS by an exact list.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
-
-use futures_util::FutureExt;
 use poem::{
-    Endpoint, Request, Response,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    Response,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
 };
-use tracing::Instrument;
 
-use super::{Front, graphql::METHODS, journal::Entry, request};
-use crate::{
-    domain::Client,
-    telemetry::{self, traces},
-};
+use super::{graphql::METHODS, request};
 
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -52,73 +44,8 @@ impl Origin {
     }
 }
 
-/// An endpoint whose every answer is complete, also when its handler panics.
-pub struct Dressed<E> {
-    front: Arc<Front>,
-    inner: E,
-}
-
-impl<E: Endpoint> Dressed<E> {
-    /// Dresses the answers of `inner`.
-    pub fn new(front: &Arc<Front>, inner: E) -> Self {
-        Self { front: Arc::clone(front), inner }
-    }
-}
-
-impl<E: Endpoint> Endpoint for Dressed<E> {
-    type Output = Response;
-
-    async fn call(&self, mut request: Request) -> poem::Result<Response> {
-        let settings = &self.front.parts.http;
-        let client = request::client(&request, &self.front.request_ids, &settings.trusted_proxies);
-        let client = Arc::new(client);
-        let origin = Origin::of(request.headers(), &settings.allowed_origins);
-        let entry = Arc::new(Entry::new(request.method(), request.uri().path()));
-        let mut closing =
-            Closing { front: &self.front, client: &client, entry: &entry, status: client_closed_request() };
-        let mut response = if request.method() == Method::OPTIONS {
-            preflight(&origin)
-        } else {
-            let span = tracing::info_span!(
-                "request",
-                request.id = client.request_id,
-                otel.name = entry.name(),
-                otel.kind = "server"
-            );
-            traces::adopt(&span, request.headers());
-            request.set_data(Arc::clone(&client));
-            request.set_data(Arc::clone(&entry));
-            let answer = AssertUnwindSafe(self.inner.get_response(request)).catch_unwind().instrument(span);
-            // The panic hook has logged the cause.
-            telemetry::within(&client, answer).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into())
-        };
-        dress(response.headers_mut(), origin, &client.request_id);
-        closing.status = response.status();
-        Ok(response)
-    }
-}
-
-/// Closes a request's entry when it ends, also when its client did not wait for the answer.
-struct Closing<'a> {
-    front: &'a Front,
-    client: &'a Client,
-    entry: &'a Entry,
-    status: StatusCode,
-}
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        self.entry.close(self.front, self.client, self.status);
-    }
-}
-
-/// What proxies note of a request whose client went away before the answer.
-fn client_closed_request() -> StatusCode {
-    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
-}
-
 /// Answers the question of a browser whether it may send a request from another origin.
-fn preflight(origin: &Origin) -> Response {
+pub fn preflight(origin: &Origin) -> Response {
     if *origin == Origin::Foreign {
         return StatusCode::FORBIDDEN.into();
     }
@@ -131,7 +58,8 @@ fn preflight(origin: &Origin) -> Response {
         .finish()
 }
 
-fn dress(headers: &mut HeaderMap, origin: Origin, request_id: &str) {
+/// Completes an answer.
+pub fn dress(headers: &mut HeaderMap, origin: Origin, request_id: &str) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.insert(header::REFERRER_POLICY, NO_REFERRER);
     // A static asset may say that it can be kept.

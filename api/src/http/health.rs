@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use poem::{Endpoint, Request, Response, http::StatusCode};
+use poem::{Response, http::StatusCode};
 use serde_json::{Value, json};
 
 use crate::service::{
@@ -16,17 +16,11 @@ pub fn live() -> Response {
 }
 
 /// `/health/ready`: the parts that it stands on answer.
-pub struct Ready(pub Arc<Backend>);
-
-impl Endpoint for Ready {
-    type Output = Response;
-
-    async fn call(&self, _: Request) -> poem::Result<Response> {
-        let health = health::check(&self.0).await;
-        let code = if health.status == Status::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-        let components: Vec<_> = health.components.iter().map(component).collect();
-        Ok(respond(code, &json!({ "status": name(health.status), "components": components })))
-    }
+pub async fn ready(backend: &Arc<Backend>) -> Response {
+    let health = health::check(backend).await;
+    let code = if health.status == Status::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let components: Vec<_> = health.components.iter().map(component).collect();
+    respond(code, &json!({ "status": name(health.status), "components": components }))
 }
 
 /// Without its message, which may name addresses: anybody can ask.

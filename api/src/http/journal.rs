@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -76,7 +76,7 @@ impl Entry {
     }
 
     /// Counts and logs the request, now that it is answered.
-    pub fn close(&self, front: &Front, client: &Client, status: StatusCode) {
+    fn close(&self, front: &Front, client: &Client, status: StatusCode) {
         let elapsed = self.began.elapsed();
         front.tally.request(self.route, status, elapsed);
         // Both have the same fields; the level of a line cannot be a variable.
@@ -110,6 +110,30 @@ impl Entry {
     fn codes(&self) -> Option<String> {
         let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         (!codes.is_empty()).then(|| join(&codes))
+    }
+}
+
+/// Closes a request's entry when it ends, also when its client did not wait for the answer.
+pub struct Closing<'a> {
+    front: &'a Front,
+    client: &'a Client,
+    entry: &'a Entry,
+    /// How it is answered.
+    pub status: StatusCode,
+}
+
+impl<'a> Closing<'a> {
+    /// Of a request that has no answer yet.
+    pub fn new(front: &'a Front, client: &'a Client, entry: &'a Entry) -> Self {
+        // What proxies note of a request whose client went away before the answer.
+        let status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+        Self { front, client, entry, status }
+    }
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.entry.close(self.front, self.client, self.status);
     }
 }
 
@@ -172,12 +196,6 @@ impl Drop for Following {
             "subscription ended"
         );
     }
-}
-
-/// The entry of a request that passes by.
-pub fn of(request: &poem::Request) -> Arc<Entry> {
-    let entry = request.data::<Arc<Entry>>().cloned();
-    entry.unwrap_or_else(|| Arc::new(Entry::new(request.method(), request.uri().path())))
 }
 
 fn join(codes: &[ErrorCode]) -> String {

@@ -1,9 +1,9 @@
 //! `/metrics`: what the server counts about itself, for Prometheus, read from the parts when it is asked for.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use poem::{
-    Endpoint, Request, Response,
+    Request, Response,
     http::{HeaderMap, StatusCode, header},
 };
 use secrecy::ExposeSecret;
@@ -24,45 +24,28 @@ use crate::{
 /// Headers that only a proxy adds: what comes with one of them comes from somewhere else.
 const FORWARDING: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
-/// The page of figures.
-pub struct Metrics {
-    front: Arc<Front>,
-    is_for_operators: bool,
+/// The page of figures, at the address that everybody may know or at the operators' own.
+pub fn answer(front: &Front, request: &Request, is_for_operators: bool) -> Response {
+    if let Some(status) = refusal(front, request, is_for_operators) {
+        return status.into();
+    }
+    Response::builder().header(header::CONTENT_TYPE, CONTENT_TYPE).body(page(front))
 }
 
-impl Metrics {
-    /// The page at the address that everybody may know, or at the operators' own.
-    pub fn new(front: &Arc<Front>, is_for_operators: bool) -> Self {
-        Self { front: Arc::clone(front), is_for_operators }
+/// Why the page is not shown, if it is not.
+fn refusal(front: &Front, request: &Request, is_for_operators: bool) -> Option<StatusCode> {
+    let settings = &front.parts.operations;
+    let token = settings.metrics_token.expose_secret();
+    if settings.listen.is_some() && !is_for_operators {
+        return Some(StatusCode::NOT_FOUND);
     }
-
-    /// Why the page is not shown, if it is not.
-    fn refusal(&self, request: &Request) -> Option<StatusCode> {
-        let settings = &self.front.parts.operations;
-        let token = settings.metrics_token.expose_secret();
-        if settings.listen.is_some() && !self.is_for_operators {
-            return Some(StatusCode::NOT_FOUND);
-        }
-        if !token.is_empty() {
-            let given = request::token(request.headers()).unwrap_or_default();
-            // Digests take the same time to compare whatever they are of.
-            return (digest(given) != digest(token)).then_some(StatusCode::UNAUTHORIZED);
-        }
-        let is_open = self.is_for_operators || is_from_here(request);
-        (!is_open).then_some(StatusCode::FORBIDDEN)
+    if !token.is_empty() {
+        let given = request::token(request.headers()).unwrap_or_default();
+        // Digests take the same time to compare whatever they are of.
+        return (digest(given) != digest(token)).then_some(StatusCode::UNAUTHORIZED);
     }
-}
-
-impl Endpoint for Metrics {
-    type Output = Response;
-
-    async fn call(&self, request: Request) -> poem::Result<Response> {
-        if let Some(status) = self.refusal(&request) {
-            return Ok(status.into());
-        }
-        let page = page(&self.front);
-        Ok(Response::builder().header(header::CONTENT_TYPE, CONTENT_TYPE).body(page))
-    }
+    let is_open = is_for_operators || is_from_here(request);
+    (!is_open).then_some(StatusCode::FORBIDDEN)
 }
 
 fn is_from_here(request: &Request) -> bool {

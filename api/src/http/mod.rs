@@ -16,6 +16,7 @@ mod operation;
 mod playground;
 mod process;
 mod request;
+mod site;
 mod socket;
 mod sse;
 mod subscription;
@@ -25,7 +26,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use poem::{Endpoint, Response, Route, endpoint::make_sync, http::StatusCode, http::header};
+use poem::{Endpoint, Response};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -37,7 +38,7 @@ use crate::{
 };
 
 pub use self::listener::serve;
-use self::{headers::Dressed, metrics::Metrics, request::RequestIds, socket::Seats, tally::Tally};
+use self::{request::RequestIds, site::Site, socket::Seats, tally::Tally};
 
 /// Where GraphQL is served, by every transport.
 pub const PATH: &str = "/graphql";
@@ -91,30 +92,12 @@ impl Front {
     }
 }
 
-/// The whole of HTTP: GraphQL, the way to it from `/`, the browser's pages, health, and the keys of access tokens.
+/// The whole of HTTP, as everybody sees it.
 pub fn endpoint(front: &Arc<Front>) -> impl Endpoint<Output = Response> + 'static {
-    let home = || Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, PATH).finish();
-    let backend = &front.parts.backend;
-    let mut routes = probed(front, false)
-        .at(PATH, graphql::Graphql(Arc::clone(front)))
-        .at("/", make_sync(move |_| home()))
-        .at("/.well-known/jwks.json", keys::Keys(Arc::clone(backend)));
-    if front.parts.explore {
-        routes = routes
-            .at("/graphql/explorer", make_sync(|request| playground::explorer(&request)))
-            .at("/graphql/assets/:name", make_sync(|request| playground::asset(&request)));
-    }
-    Dressed::new(front, routes)
+    Site::new(front, false)
 }
 
 /// What operators have an address of their own for, if the settings give them one.
 pub fn operations(front: &Arc<Front>) -> impl Endpoint<Output = Response> + 'static {
-    Dressed::new(front, probed(front, true))
-}
-
-fn probed(front: &Arc<Front>, is_for_operators: bool) -> Route {
-    Route::new()
-        .at("/health/live", make_sync(|_| health::live()))
-        .at("/health/ready", health::Ready(Arc::clone(&front.parts.backend)))
-        .at("/metrics", Metrics::new(front, is_for_operators))
+    Site::new(front, true)
 }

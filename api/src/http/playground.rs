@@ -41,8 +41,7 @@ pub fn explorer(request: &Request) -> Response {
 
 /// A file that one of the pages refers to.
 #[must_use]
-pub fn asset(request: &Request) -> Response {
-    let name = request.raw_path_param("name").unwrap_or_default();
+pub fn asset(request: &Request, name: &str) -> Response {
     if let Some(file) = Graphiql::get(&format!("{name}.gz")) {
         return gzipped(request, name, &file);
     }

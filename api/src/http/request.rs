@@ -21,18 +21,19 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// Names requests: a part that differs between processes, and a counter.
 pub struct RequestIds {
-    process: u64,
+    process: String,
     next: AtomicU64,
 }
 
 impl RequestIds {
     /// Names that no other process uses.
     pub fn new(source: &Source) -> Self {
-        Self { process: u64::from_le_bytes(source.random.bytes()), next: AtomicU64::new(1) }
+        let process = u64::from_le_bytes(source.random.bytes());
+        Self { process: format!("{process:016x}-"), next: AtomicU64::new(1) }
     }
 
     fn next(&self) -> String {
-        format!("{:016x}-{:x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+        [&self.process, itoa::Buffer::new().format(self.next.fetch_add(1, Ordering::Relaxed))].concat()
     }
 }
 

@@ -77,11 +77,8 @@ pub async fn list_many(
             slices.insert(*id, store::messages::list(db, viewer, *id, page).await?);
         }
     } else {
-        let mut rows: HashMap<_, Vec<_>> = ids.iter().map(|id| (*id, Vec::new())).collect();
-        for message in store::messages::list_many(db, viewer, ids, page.direction, page.rows()).await? {
-            rows.entry(message.conversation_id).or_default().push(message);
-        }
-        slices.extend(rows.into_iter().map(|(id, messages)| (id, page.slice(messages))));
+        let pages = store::messages::list_many(db, viewer, ids, page.direction, page.rows()).await?;
+        slices.extend(pages.into_iter().map(|(id, messages)| (id, page.slice(messages))));
     }
     let connection = |(id, slice)| (id, Connection::of(id, slice, |message: &Message| message.sequence));
     Ok(slices.into_iter().map(connection).collect())

@@ -6,7 +6,7 @@ use qv_entity::messages::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, DerivePartialModel, EntityTrait, ExprTrait,
-    FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement,
+    FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement, Value,
     sea_query::{Expr, SimpleExpr},
 };
 use uuid::Uuid;
@@ -159,7 +159,7 @@ pub async fn list_many(
     ids: &[ConversationId],
     direction: Direction,
     rows: u64,
-) -> Result<Vec<Message>, Error> {
+) -> Result<HashMap<ConversationId, Vec<Message>>, Error> {
     let backend = db.get_database_backend();
     let order = if direction == Direction::Forward { "DESC" } else { "ASC" };
     let end = |columns: &str, of: &str| {
@@ -168,31 +168,42 @@ pub async fn list_many(
             seen = seen_by_first(of)
         )
     };
+    let mut values: Vec<Value> = vec![viewer.0.into(), i64::try_from(rows).unwrap_or(i64::MAX).into()];
+    let uuids = ids.iter().map(|id| id.0);
     let sql = if backend == DbBackend::Postgres {
-        let ids: Vec<_> = (0..ids.len()).map(|n| format!("(${}::uuid)", n + 3)).collect();
-        format!(
-            "SELECT m.* FROM (VALUES {}) c (id) CROSS JOIN LATERAL ({} LIMIT $2) m",
-            ids.join(", "),
-            end(COLUMNS, "m")
-        )
+        values.push(uuids.collect::<Vec<_>>().into());
+        format!("SELECT m.* FROM unnest($3::uuid[]) c (id) CROSS JOIN LATERAL ({} LIMIT $2) m", end(COLUMNS, "m"))
     } else {
         // Without LATERAL: the place of the last row is looked up first, and the rows are read from there.
-        let ids: Vec<_> = (0..ids.len()).map(|n| format!("${}", n + 3)).collect();
+        values.extend(uuids.map(Value::from));
+        let places: Vec<_> = (3..=values.len()).map(|n| format!("${n}")).collect();
         let (reaches, from_end) = if direction == Direction::Forward { (">=", 0) } else { ("<=", i64::MAX) };
         format!(
             "SELECT {COLUMNS} FROM conversations c JOIN messages m ON m.conversation_id = c.id WHERE c.id IN ({}) AND {}
              AND m.sequence {reaches} coalesce(({} LIMIT 1 OFFSET $2 - 1), {from_end})",
-            ids.join(", "),
+            places.join(", "),
             seen_by_first("m"),
             end("it.sequence", "it")
         )
     };
-    let fixed = [viewer.0.into(), i64::try_from(rows).unwrap_or(i64::MAX).into()];
-    let values = fixed.into_iter().chain(ids.iter().map(|id| id.0.into()));
     let rows = Listed::find_by_statement(Statement::from_sql_and_values(backend, sql, values)).all(db).await?;
-    let mut messages: Vec<_> = rows.into_iter().map(|row| row.0).collect();
-    messages.sort_unstable_by_key(|it| if direction == Direction::Forward { -it.sequence } else { it.sequence });
-    Ok(messages)
+    let room = rows.len().div_ceil(ids.len().max(1));
+    let mut pages: HashMap<_, _> = ids.iter().map(|id| (*id, Vec::with_capacity(room))).collect();
+    // A conversation's rows mostly come one after another, and in order.
+    let mut latest = None;
+    for Listed(message) in rows {
+        let id = message.conversation_id;
+        let page = match latest.take() {
+            Some((latest, page)) if latest == id => page,
+            _ => pages.entry(id).or_default(),
+        };
+        page.push(message);
+        latest = Some((id, page));
+    }
+    for page in pages.values_mut() {
+        page.sort_by_key(|it| if direction == Direction::Forward { -it.sequence } else { it.sequence });
+    }
+    Ok(pages)
 }
 
 /// The newest message before a place that the user may see.

@@ -5,19 +5,16 @@
 
 use std::fmt::{self, Debug, Write};
 
+use chrono::Utc;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_log::NormalizeEvent;
-use tracing_subscriber::fmt::{
-    FmtContext, FormatEvent, FormatFields,
-    format::Writer,
-    time::{FormatTime, SystemTime},
-};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, format::Writer};
 
 use super::request;
-use crate::config::LogFormat;
+use crate::{config::LogFormat, domain::Rfc3339};
 
 const REQUEST: &str = "request.id";
 const MESSAGE: &str = "message";
@@ -38,17 +35,16 @@ where
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let (level, is_json) = (metadata.level(), self.format == LogFormat::Json);
+        let now = Rfc3339 { time: Utc::now(), digits: 6, zone: "Z" };
         if is_json {
-            out.write_str("{\"timestamp\":\"")?;
-            SystemTime.format_time(&mut out)?;
-            write!(out, "\",\"level\":\"{level}\",\"target\":")?;
+            write!(out, "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"target\":")?;
             quote(&mut out, metadata.target())?;
         } else {
-            SystemTime.format_time(&mut out)?;
+            let indent = if level.as_str().len() < 5 { " " } else { "" };
             if self.is_coloured {
-                write!(out, " \x1b[{}m{level:>5}\x1b[0m", colour(*level))?;
+                write!(out, "{now} \x1b[{}m{indent}{level}\x1b[0m", colour(*level))?;
             } else {
-                write!(out, " {level:>5}")?;
+                write!(out, "{now} {indent}{level}")?;
             }
         }
         let mut fields = Fields { out, is_json, names_request: false, result: Ok(()) };
@@ -90,11 +86,14 @@ impl<'a> Fields<'a> {
         let (out, is_json) = (&mut self.out, self.is_json);
         self.names_request |= name == REQUEST;
         self.result = self.result.and_then(|()| {
-            match (is_json, name) {
-                (true, _) => write!(out, ",\"{name}\":")?,
-                (false, MESSAGE) => out.write_char(' ')?,
-                (false, _) => write!(out, " {name}=")?,
-            }
+            let (before, name, behind) = match (is_json, name) {
+                (true, _) => (",\"", name, "\":"),
+                (false, MESSAGE) => (" ", "", ""),
+                (false, _) => (" ", name, "="),
+            };
+            out.write_str(before)?;
+            out.write_str(name)?;
+            out.write_str(behind)?;
             write(out)
         });
     }
@@ -117,11 +116,11 @@ impl Visit for Fields<'_> {
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field.name(), |out| write!(out, "{value}"));
+        self.put(field.name(), |out| out.write_str(itoa::Buffer::new().format(value)));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field.name(), |out| write!(out, "{value}"));
+        self.put(field.name(), |out| out.write_str(itoa::Buffer::new().format(value)));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -159,6 +158,9 @@ struct Escaped<'w, 'a>(&'w mut Writer<'a>, bool);
 
 impl Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
+            return self.0.write_str(text);
+        }
         let is_quote = |c: char| self.1 && matches!(c, '"' | '\\');
         let mut rest = text;
         while let Some(at) = rest.find(|c: char| is_unfit(c) || is_quote(c)) {

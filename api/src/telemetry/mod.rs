@@ -55,7 +55,12 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
     let belongs = filter_fn(move |metadata| belongs_to_a_line(metadata, names_spans));
     // The hint lets what is below every level cost nothing.
     let filter = filter.and(belongs.with_max_level_hint(LevelFilter::TRACE));
-    let started = tracing_subscriber::registry().with(spans).with(layer.with_filter(filter)).try_init();
+    let logging = tracing_subscriber::registry().with(layer.with_filter(filter));
+    // A layer that is none would want every span.
+    let started = match spans {
+        Some(spans) => logging.with(spans).try_init(),
+        None => logging.try_init(),
+    };
     started.map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
     watch_panics();
     Ok(Telemetry { written, traces })

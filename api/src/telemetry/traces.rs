@@ -79,7 +79,7 @@ impl Traces {
 
 /// Makes the span part of its client's trace, if the client has one (W3C Trace Context, `traceparent`).
 pub fn adopt(span: &Span, headers: &HeaderMap) {
-    if headers.contains_key(PARENT) {
+    if !span.is_disabled() && headers.contains_key(PARENT) {
         let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
         // Without a collector there is nothing to adopt it.
         let _ = span.set_parent(parent);

@@ -35,7 +35,7 @@ pub struct Figures {
     pub rate: f64,
     /// How long each answer took.
     pub times: Vec<Duration>,
-    /// The length of an answer's body.
+    /// The length of an answer's body, on average.
     pub bytes: usize,
 }
 
@@ -78,10 +78,11 @@ pub async fn run_for(time: Duration, address: SocketAddr, requests: &Arc<Vec<Req
         (0..CONNECTIONS).map(|_| tokio::spawn(keep_asking(address, Arc::clone(requests), begin + time))).collect();
     let (mut times, mut bytes) = (Vec::new(), 0);
     for task in tasks {
-        let (taken, length) = task.await.expect("every answer is right");
+        let (taken, received) = task.await.expect("every answer is right");
         times.extend(taken);
-        bytes = length;
+        bytes += received;
     }
+    let bytes = bytes / times.len().max(1);
     let elapsed = begin.elapsed();
     #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
     let rate = times.len() as f64 / elapsed.as_secs_f64();
@@ -91,7 +92,7 @@ pub async fn run_for(time: Duration, address: SocketAddr, requests: &Arc<Vec<Req
 async fn keep_asking(address: SocketAddr, requests: Arc<Vec<Request>>, end: Instant) -> (Vec<Duration>, usize) {
     let mut stream = TcpStream::connect(address).await.expect("it accepts");
     stream.set_nodelay(true).expect("an option");
-    let (mut times, mut out, mut answer) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut times, mut out, mut answer, mut received) = (Vec::new(), Vec::new(), Vec::new(), 0);
     while Instant::now() < end {
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         let request = &requests[usize::try_from(n).expect("a number") % requests.len()];
@@ -103,11 +104,13 @@ async fn keep_asking(address: SocketAddr, requests: Arc<Vec<Request>>, end: Inst
         stream.write_all(&out).await.expect("it reads");
         read(&mut stream, &mut answer).await;
         times.push(asked.elapsed());
+        received += answer.len();
         let is_right = answer.starts_with(b"HTTP/1.1 200") && contains(&answer, &request.expected);
         assert!(is_right && !contains(&answer, b"\"errors\""), "{}", String::from_utf8_lossy(&answer));
     }
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
-    (times, answer.len() - head)
+    let bodies = received.saturating_sub(head * times.len());
+    (times, bodies)
 }
 
 /// Reads one answer whole.

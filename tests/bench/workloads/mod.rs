@@ -94,15 +94,16 @@ pub async fn grow(folder: &Path, sizes: &[u32]) {
     let columns: Vec<_> = sizes.iter().map(|messages| format!("{messages} messages")).collect();
     println!("\n| work | {} | most to least |\n| --- |{} --- |", columns.join(" | "), " --- |".repeat(sizes.len()));
     for work in 0..asked[0].len() {
-        let mut rates = vec![0.0_f64; worlds.len()];
+        let mut seen: Vec<_> = worlds.iter().map(|_| Figures::default()).collect();
         for _ in 0..GROWTH_ROUNDS {
-            for ((world, works), rate) in worlds.iter().zip(&asked).zip(&mut rates) {
-                *rate = rate.max(load::run(world.server.address, &works[work].1).await.rate);
+            for ((world, works), seen) in worlds.iter().zip(&asked).zip(&mut seen) {
+                *seen = std::mem::take(seen).beside(load::run(world.server.address, &works[work].1).await);
             }
         }
-        let (least, most) =
-            rates.iter().fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
-        let cells: Vec<_> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
+        let rates = seen.iter().map(|seen| seen.rate);
+        let (least, most) = rates.fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(rate), most.max(rate)));
+        // Whoever is answered with less has less to wait for.
+        let cells: Vec<_> = seen.iter().map(|seen| format!("{:.0} ({} bytes)", seen.rate, seen.bytes)).collect();
         println!("| {} | {} | {:.2} |", asked[0][work].0, cells.join(" | "), most / least);
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_graphql::dataloader::Loader;
+use foldhash::fast::RandomState;
 
 use crate::{
     domain::{Conversation, ConversationId, Message, MessageId, PublicKeys, User, UserId},
@@ -29,11 +30,14 @@ pub(in crate::graphql) trait Key: Clone + Hash + Eq + Send + Sync + 'static {
     fn shelf(loaded: &Loaded) -> &Shelf<Self>;
 
     /// Where what is lacking is noted.
-    fn list(wanted: &mut Wanted) -> &mut HashSet<Self>;
+    fn list(wanted: &mut Wanted) -> &mut Keys<Self>;
 }
 
 /// Values by their keys, or why they could not be read.
-pub(in crate::graphql) type Shelf<K> = HashMap<K, Result<Option<<K as Key>::Value>>>;
+pub(in crate::graphql) type Shelf<K> = HashMap<K, Result<Option<<K as Key>::Value>>, RandomState>;
+
+/// Keys of one kind.
+pub(in crate::graphql) type Keys<K> = HashSet<K, RandomState>;
 
 macro_rules! shelves {
     ($($name:ident: $key:ident => $value:ty, $what:literal;)+) => {
@@ -46,7 +50,7 @@ macro_rules! shelves {
         /// The keys of what is lacking.
         #[derive(Default)]
         pub(in crate::graphql) struct Wanted {
-            $($name: HashSet<$key>,)+
+            $($name: Keys<$key>,)+
         }
 
         $(
@@ -58,13 +62,18 @@ macro_rules! shelves {
                     &loaded.$name
                 }
 
-                fn list(wanted: &mut Wanted) -> &mut HashSet<Self> {
+                fn list(wanted: &mut Wanted) -> &mut Keys<Self> {
                     &mut wanted.$name
                 }
             }
         )+
 
         impl Loaded {
+            /// How much of everything there is.
+            pub(super) fn len(&self) -> usize {
+                0 $(+ self.$name.len())+
+            }
+
             /// Reads what is lacking, each kind of it together.
             pub(super) async fn load(&mut self, scope: &Scope, mut wanted: Wanted) {
                 self.take_near(scope, &mut wanted);
@@ -92,7 +101,7 @@ impl Loaded {
     }
 }
 
-async fn fill<K: Key>(shelf: &mut Shelf<K>, scope: &Scope, wanted: HashSet<K>)
+async fn fill<K: Key>(shelf: &mut Shelf<K>, scope: &Scope, wanted: Keys<K>)
 where
     Batch: Loader<K, Value = K::Value, Error = Arc<service::Error>>,
 {

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write as _};
 
 use async_graphql::{PathSegment, Pos, QueryPathNode, QueryPathSegment, ServerError, resolver_utils::EnumType};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use base64::Engine;
 use serde::Serialize;
 
 use super::{
@@ -12,10 +12,13 @@ use super::{
     plan::{Entry, Plan},
 };
 use crate::{
-    domain::Timestamp,
-    graphql::{error::Error, scope::Scope},
+    domain::{Rfc3339, Timestamp},
+    graphql::{error::Error, scalars::BASE64, scope::Scope},
     service::{self, Cursor},
 };
+
+/// Room for each value that was loaded, of which most are objects of some hundred bytes.
+const ROOM: usize = 512;
 
 /// Whether a value was written; the error makes the nearest nullable place around it null.
 pub(in crate::graphql) type Outcome = Result<(), Box<ServerError>>;
@@ -36,7 +39,7 @@ pub(in crate::graphql) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(super) fn new(scope: &'a Scope, loaded: &'a Loaded, above: Option<&'a QueryPathNode<'a>>) -> Self {
-        let (out, wanted) = (Vec::with_capacity(512), Wanted::default());
+        let (out, wanted) = (Vec::with_capacity(ROOM * (1 + loaded.len())), Wanted::default());
         Self { scope, out, loaded, wanted, is_lacking: false, above, path: Vec::new(), errors: Vec::new() }
     }
 
@@ -205,9 +208,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(in crate::graphql) fn time(&mut self, time: Timestamp) {
-        if !self.is_lacking {
-            self.plain(time.to_rfc3339());
-        }
+        self.plain(Rfc3339::exact(time));
     }
 
     /// Bytes in base 64 with padding.
@@ -219,7 +220,7 @@ impl<'a> Writer<'a> {
         let start = self.out.len();
         self.out.resize(start + bytes.len().div_ceil(3) * 4, 0);
         // Four characters for each three bytes begun is what padded base 64 takes.
-        let _ = BASE64_STANDARD.encode_slice(bytes, &mut self.out[start..]);
+        let _ = BASE64.encode_slice(bytes, &mut self.out[start..]);
         self.out.push(b'"');
     }
 
