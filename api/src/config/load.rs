@@ -22,6 +22,8 @@ const MAY_BE_ZERO: [&str; 6] = [
     "cache.session_ttl_seconds",
     "metrics.sample_seconds",
 ];
+/// The most memory of a password's hash, a GiB: what no machine has would end the server at the first sign-in.
+const HASH_MAX_KIB: u32 = 1024 * 1024;
 /// Names the file; not a setting itself.
 const FILE_VARIABLE: &str = "QUANTUMVAULT__CONFIG";
 
@@ -155,6 +157,9 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.accounts.password_min_length < 8 {
         return refuse("accounts.password_min_length", "must be at least 8");
     }
+    if config.passwords.memory_kib > HASH_MAX_KIB {
+        return refuse("passwords.memory_kib", &format!("must be at most {HASH_MAX_KIB}"));
+    }
     if config.accounts.access_token_ttl_seconds >= config.accounts.refresh_token_ttl_seconds {
         return refuse(
             "accounts.access_token_ttl_seconds",
@@ -247,6 +252,7 @@ mod tests {
             (&[("QUANTUMVAULT__REDIS__URL", "redis://127.0.0.1")], "QUANTUMVAULT__REDIS__URL needs a database"),
             (&[("QUANTUMVAULT__CONFIG", "/nowhere.toml")], "QUANTUMVAULT__CONFIG names /nowhere.toml"),
             (&[("QUANTUMVAULT__LOG__FORMAT", "xml")], "log.format"),
+            (&[("QUANTUMVAULT__PASSWORDS__MEMORY_KIB", "16777216")], "PASSWORDS__MEMORY_KIB must be at most 1048576"),
             (&[("QUANTUMVAULT__FEED__POLL_SECONDS", "0")], "QUANTUMVAULT__FEED__POLL_SECONDS must be between 1 and"),
             (&[("QUANTUMVAULT__HTTP__MAX_CONNECTIONS", "9223372036854775807")], "MAX_CONNECTIONS must be between 1"),
             (&[("QUANTUMVAULT__GRAPHQL__DEFAULT_PAGE_SIZE", "500")], "DEFAULT_PAGE_SIZE must be at most"),

@@ -10,25 +10,30 @@ pub type Timestamp = DateTime<Utc>;
 /// A time as RFC 3339 has it. The library's own way to such a text takes longer than all else of a message but its
 /// ciphertext.
 pub struct Rfc3339 {
-    /// The time.
-    pub time: Timestamp,
-    /// How many digits of its second follow the point, up to nine; with none there is no point.
-    pub digits: usize,
-    /// How its zone is called.
-    pub zone: &'static str,
+    time: Timestamp,
+    /// Where its text ends, had its second nine digits behind the point.
+    end: usize,
+    /// What its zone is called.
+    zone: &'static str,
 }
 
 impl Rfc3339 {
     /// A time to all of its digits, in groups of three.
     #[must_use]
     pub fn exact(time: Timestamp) -> Self {
-        let digits = match time.nanosecond() {
-            0 => 0,
-            nanos if nanos % 1_000_000 == 0 => 3,
-            nanos if nanos % 1_000 == 0 => 6,
-            _ => 9,
+        let end = match time.nanosecond() {
+            0 => 19,
+            nanos if nanos % 1_000_000 == 0 => 23,
+            nanos if nanos % 1_000 == 0 => 26,
+            _ => 29,
         };
-        Self { time, digits, zone: "+00:00" }
+        Self { time, end, zone: "+00:00" }
+    }
+
+    /// A time to the microsecond, as lines of a log have it.
+    #[must_use]
+    pub fn of_a_line(time: Timestamp) -> Self {
+        Self { time, end: 26, zone: "Z" }
     }
 }
 
@@ -55,8 +60,7 @@ impl fmt::Display for Rfc3339 {
                 number /= 10;
             }
         }
-        let end = if self.digits == 0 { 19 } else { 20 + self.digits };
-        f.write_str(str::from_utf8(&text[..end]).unwrap_or_default())?;
+        f.write_str(str::from_utf8(&text[..self.end]).unwrap_or_default())?;
         f.write_str(self.zone)
     }
 }
@@ -89,9 +93,9 @@ mod tests {
     }
 
     #[test]
-    fn a_time_has_as_many_digits_as_it_is_to_have() {
-        let time = DateTime::from_timestamp(1_795_863_599, 1_234_567).unwrap();
-        let spelled = |digits| Rfc3339 { time, digits, zone: "Z" }.to_string();
-        assert_eq!([spelled(6), spelled(0)], ["2026-11-28T10:59:59.001234Z", "2026-11-28T10:59:59Z"]);
+    fn a_line_has_microseconds_always() {
+        let spelled = |nanos| Rfc3339::of_a_line(DateTime::from_timestamp(1_795_863_599, nanos).unwrap()).to_string();
+        assert_eq!(spelled(1_234_567), "2026-11-28T10:59:59.001234Z");
+        assert_eq!(spelled(0), "2026-11-28T10:59:59.000000Z");
     }
 }

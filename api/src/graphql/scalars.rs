@@ -3,16 +3,17 @@
 use std::{str::FromStr, sync::LazyLock};
 
 use async_graphql::{ID, InputValueError, InputValueResult, Scalar, ScalarType, Value};
-use base64::{
-    Engine,
-    engine::{Simd, general_purpose::PAD},
-};
+use base64::{Engine, engine};
 
 use super::error::Result;
 use crate::{domain::IdError, service::Error};
 
 /// Base 64 with padding, by the widest instructions that the processor has: ciphertext is most of what is read.
-pub(super) static BASE64: LazyLock<Simd> = LazyLock::new(|| Simd::standard(PAD));
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) static BASE64: LazyLock<engine::Simd> =
+    LazyLock::new(|| engine::Simd::standard(engine::general_purpose::PAD));
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(super) static BASE64: LazyLock<engine::GeneralPurpose> = LazyLock::new(|| engine::general_purpose::STANDARD);
 
 /// Bytes that travel as text.
 pub(super) struct Base64(pub Vec<u8>);

@@ -24,8 +24,7 @@ use crate::{
 /// Everything at one address: GraphQL, the way to it from `/`, the browser's pages, health, figures, and the keys of
 /// access tokens; or, at the operators' own, what only they have to do with.
 ///
-/// These are few and have no parameters. The library's router would compile an expression for each, and put a map into
-/// each request.
+/// These are few. The library's router would compile an expression for each, and put a map into each request.
 pub struct Site {
     front: Arc<Front>,
     is_for_operators: bool,
@@ -77,18 +76,14 @@ impl Site {
             "/health/live" => health::live(),
             "/health/ready" => health::ready(&parts.backend).await,
             "/metrics" => metrics::answer(front, &request, self.is_for_operators),
-            _ if self.is_for_operators => missing(),
+            _ if self.is_for_operators => StatusCode::NOT_FOUND.into(),
             "/" => Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, PATH).finish(),
             "/.well-known/jwks.json" => keys::answer(&parts.backend).await,
             "/graphql/explorer" if parts.explore => playground::explorer(&request),
             path => match path.strip_prefix("/graphql/assets/") {
                 Some(name) if parts.explore => playground::asset(&request, name),
-                _ => missing(),
+                _ => StatusCode::NOT_FOUND.into(),
             },
         }
     }
-}
-
-fn missing() -> Response {
-    StatusCode::NOT_FOUND.into()
 }

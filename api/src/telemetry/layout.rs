@@ -5,7 +5,6 @@
 
 use std::fmt::{self, Debug, Write};
 
-use chrono::Utc;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
@@ -14,7 +13,10 @@ use tracing_log::NormalizeEvent;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, format::Writer};
 
 use super::request;
-use crate::{config::LogFormat, domain::Rfc3339};
+use crate::{
+    config::LogFormat,
+    domain::{Clock, Rfc3339},
+};
 
 const REQUEST: &str = "request.id";
 const MESSAGE: &str = "message";
@@ -35,7 +37,7 @@ where
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let (level, is_json) = (metadata.level(), self.format == LogFormat::Json);
-        let now = Rfc3339 { time: Utc::now(), digits: 6, zone: "Z" };
+        let now = Rfc3339::of_a_line(Clock::System.now());
         if is_json {
             write!(out, "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"target\":")?;
             quote(&mut out, metadata.target())?;
