@@ -1,6 +1,7 @@
 //! Holds the guard against the parser: nothing that passes may overflow the stack or take longer than 10 ms.
 //!
-//! `cargo +nightly fuzz run guard -- -max_len=16384`; a stack overflow ends the process, which libFuzzer reports.
+//! `cargo +nightly fuzz run guard -- -max_len=16384`; a stack overflow ends the process, which libFuzzer reports. Without a
+//! nightly compiler, from `api`: `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none guard -- -max_len=16384`.
 #![no_main]
 
 use std::{
@@ -40,8 +41,12 @@ static LIMITS: LazyLock<Graphql> = LazyLock::new(|| Graphql {
 
 fuzz_target!(|text: &str| {
     if guard(text, &LIMITS).is_ok() {
-        let begin = Instant::now();
-        drop(parse_query(text));
-        assert!(begin.elapsed() < Duration::from_millis(10), "the parser took {:?}", begin.elapsed());
+        let is_quick = |_| {
+            let begin = Instant::now();
+            drop(parse_query(text));
+            begin.elapsed() < Duration::from_millis(10)
+        };
+        // A busy machine may interrupt it, but hardly three times.
+        assert!((0..3).any(is_quick), "the parser takes 10 ms or more");
     }
 });

@@ -188,17 +188,9 @@ pub async fn list_many(
     };
     let rows = Listed::find_by_statement(Statement::from_sql_and_values(backend, sql, values)).all(db).await?;
     let room = rows.len().div_ceil(ids.len().max(1));
-    let mut pages: HashMap<_, _> = ids.iter().map(|id| (*id, Vec::with_capacity(room))).collect();
-    // A conversation's rows mostly come one after another, and in order.
-    let mut latest = None;
+    let mut pages: HashMap<_, Vec<_>> = ids.iter().map(|id| (*id, Vec::with_capacity(room))).collect();
     for Listed(message) in rows {
-        let id = message.conversation_id;
-        let page = match latest.take() {
-            Some((latest, page)) if latest == id => page,
-            _ => pages.entry(id).or_default(),
-        };
-        page.push(message);
-        latest = Some((id, page));
+        pages.entry(message.conversation_id).or_default().push(message);
     }
     for page in pages.values_mut() {
         page.sort_by_key(|it| if direction == Direction::Forward { -it.sequence } else { it.sequence });
