@@ -203,10 +203,12 @@ impl AsyncWrite for Guarded {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    #[cfg(target_os = "linux")]
     use super::*;
 
+    #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn the_kernel_is_told_when_to_give_a_peer_up() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
