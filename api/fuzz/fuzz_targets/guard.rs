@@ -46,7 +46,7 @@ fuzz_target!(|text: &str| {
             drop(parse_query(text));
             begin.elapsed() < Duration::from_millis(10)
         };
-        // A busy machine may interrupt it, but hardly three times.
-        assert!((0..3).any(is_quick), "the parser takes 10 ms or more");
+        // A busy machine may interrupt it, but not each time.
+        assert!((0..20).any(is_quick), "the parser takes 10 ms or more");
     }
 });
