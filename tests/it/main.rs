@@ -20,6 +20,7 @@ mod judge;
 mod lanes;
 mod log;
 mod mail;
+mod mail_delivery;
 mod mail_servers;
 mod mark_read;
 mod messages;

@@ -26,7 +26,8 @@ use crate::{
 pub struct Entry {
     began: Instant,
     method: &'static str,
-    route: Route,
+    /// Where it goes.
+    pub route: Route,
     user_id: OnceLock<UserId>,
     kind: OnceLock<OperationType>,
     codes: Mutex<Vec<ErrorCode>>,

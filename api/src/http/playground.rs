@@ -32,16 +32,21 @@ pub fn page(request: &Request) -> Response {
     }
 }
 
-/// The small explorer.
+/// The small explorer, or a file that one of the pages refers to.
 #[must_use]
-pub fn explorer(request: &Request) -> Response {
+pub fn answer(request: &Request) -> Response {
+    match request.uri().path() {
+        "/graphql/explorer" => explorer(request),
+        path => path.strip_prefix("/graphql/assets/").map_or_else(missing, |name| asset(request, name)),
+    }
+}
+
+fn explorer(request: &Request) -> Response {
     let file = Explorer::get("explorer.html");
     file.map_or_else(missing, |file| with_policy(plain(request, "explorer.html", &file), EXPLORER_POLICY))
 }
 
-/// A file that one of the pages refers to.
-#[must_use]
-pub fn asset(request: &Request, name: &str) -> Response {
+fn asset(request: &Request, name: &str) -> Response {
     // A debug build reads them from their folder, which no name may lead out of.
     if name.contains(['/', '\\']) {
         return missing();

@@ -15,6 +15,7 @@ use super::{
     health,
     journal::{Closing, Entry},
     keys, metrics, playground, request,
+    tally::Route,
 };
 use crate::{
     domain::Client,
@@ -70,20 +71,19 @@ impl Endpoint for Site {
 impl Site {
     async fn answer(&self, request: Request, client: &Arc<Client>, entry: &Entry) -> Response {
         let (front, parts) = (&self.front, &self.front.parts);
-        match request.uri().path() {
-            // In a box: it is most of a future that would be copied at every layer around it.
-            PATH if !self.is_for_operators => Box::pin(graphql::answer(front, request, client, entry)).await,
-            "/health/live" => health::live(),
-            "/health/ready" => health::ready(&parts.backend).await,
-            "/metrics" => metrics::answer(front, &request, self.is_for_operators),
+        match entry.route {
+            Route::Live => health::live(),
+            Route::Ready => health::ready(&parts.backend).await,
+            Route::Metrics => metrics::answer(front, &request, self.is_for_operators),
             _ if self.is_for_operators => StatusCode::NOT_FOUND.into(),
-            "/" => Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, PATH).finish(),
-            "/.well-known/jwks.json" => keys::answer(&parts.backend).await,
-            "/graphql/explorer" if parts.explore => playground::explorer(&request),
-            path => match path.strip_prefix("/graphql/assets/") {
-                Some(name) if parts.explore => playground::asset(&request, name),
-                _ => StatusCode::NOT_FOUND.into(),
-            },
+            // In a box: it is most of a future that would be copied at every layer around it.
+            Route::Graphql => Box::pin(graphql::answer(front, request, client, entry)).await,
+            Route::Home => {
+                Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, PATH).finish()
+            }
+            Route::Keys => keys::answer(&parts.backend).await,
+            Route::Page if parts.explore => playground::answer(&request),
+            Route::Page | Route::Other => StatusCode::NOT_FOUND.into(),
         }
     }
 }

@@ -5,19 +5,44 @@ use std::time::Duration;
 use async_graphql::parser::types::OperationType;
 use poem::http::StatusCode;
 
-use super::operation::Answer;
+use super::{PATH, operation::Answer};
 use crate::{
     domain::ErrorCode,
     telemetry::counters::{Counter, Counts, Durations},
 };
 
-/// Where requests go, as they are counted and logged: never as a client wrote it.
-const ROUTES: [&str; 8] =
-    ["/graphql", "/", "/health/live", "/health/ready", "/metrics", "/.well-known/jwks.json", "/graphql/*", "other"];
-
-/// One of the places where requests go.
+/// Where requests go, as they are served, counted and logged: never as a client wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Route(usize);
+pub enum Route {
+    /// Operations, by every transport.
+    Graphql,
+    /// The way there.
+    Home,
+    /// Whether the process lives.
+    Live,
+    /// Whether it should get requests.
+    Ready,
+    /// What it counts.
+    Metrics,
+    /// The keys of access tokens.
+    Keys,
+    /// A browser's page or a part of one.
+    Page,
+    /// Nowhere.
+    Other,
+}
+
+/// Routes with their names, which are their paths where they have one, in their order.
+const ROUTES: [(Route, &str); 8] = [
+    (Route::Graphql, PATH),
+    (Route::Home, "/"),
+    (Route::Live, "/health/live"),
+    (Route::Ready, "/health/ready"),
+    (Route::Metrics, "/metrics"),
+    (Route::Keys, "/.well-known/jwks.json"),
+    (Route::Page, "/graphql/*"),
+    (Route::Other, "other"),
+];
 
 /// The classes of statuses, from 100 on.
 pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -41,23 +66,24 @@ pub struct Tally {
 impl Route {
     /// Where a path leads.
     pub fn of(path: &str) -> Self {
-        let known = ROUTES[..6].iter().position(|route| *route == path);
-        Self(known.unwrap_or(if path.starts_with("/graphql/") { 6 } else { 7 }))
+        // The names of the last two are no paths.
+        let known = ROUTES.iter().find(|(route, name)| *name == path && !matches!(route, Self::Page | Self::Other));
+        known.map_or(if path.starts_with("/graphql/") { Self::Page } else { Self::Other }, |(route, _)| *route)
     }
 
     /// What it is called.
     pub const fn name(self) -> &'static str {
-        ROUTES[self.0]
+        ROUTES[self as usize].1
     }
 
     /// Whether only machines go there, again and again.
     pub const fn is_probed(self) -> bool {
-        matches!(self.0, 2..=4)
+        matches!(self, Self::Live | Self::Ready | Self::Metrics)
     }
 
     /// All there are.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..ROUTES.len()).map(Self)
+        ROUTES.into_iter().map(|(route, _)| route)
     }
 }
 
@@ -65,8 +91,8 @@ impl Tally {
     /// A request has been answered; a stream has begun to be.
     pub fn request(&self, route: Route, status: StatusCode, elapsed: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
-        self.requests[route.0][class].add();
-        self.durations[route.0].observe(elapsed);
+        self.requests[route as usize][class].add();
+        self.durations[route as usize].observe(elapsed);
     }
 
     /// An operation is about to run.
@@ -83,12 +109,12 @@ impl Tally {
 
     /// How many requests went there and were answered with a status of that class.
     pub fn requests(&self, route: Route, class: usize) -> u64 {
-        self.requests[route.0][class].read()
+        self.requests[route as usize][class].read()
     }
 
     /// How long requests that went there took.
     pub fn durations(&self, route: Route) -> &Durations {
-        &self.durations[route.0]
+        &self.durations[route as usize]
     }
 
     /// How many operations of a kind there have been.
@@ -125,12 +151,14 @@ mod tests {
             ("/graphql", "/graphql"),
             ("/health/ready", "/health/ready"),
             ("/graphql/assets/a.js", "/graphql/*"),
+            ("/graphql/*", "/graphql/*"),
             ("/graphql2", "other"),
             ("/other", "other"),
             ("", "other"),
         ] {
             assert_eq!(Route::of(path).name(), name, "{path}");
         }
+        assert!(Route::all().enumerate().all(|(place, route)| route as usize == place));
         assert!(Route::of("/metrics").is_probed() && !Route::of("/graphql").is_probed());
     }
 

@@ -103,6 +103,14 @@ fn belongs_to_a_line(metadata: &Metadata<'_>, names_spans: bool) -> bool {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn without_a_collector_and_a_filter_by_spans_there_are_none() {
+        let config = config::load([]).unwrap();
+        let _telemetry = start(&config.log, &config.traces, &Handle::current()).unwrap();
+        assert!(tracing::info_span!("request").is_disabled());
+        assert!(tracing::enabled!(Level::INFO));
+    }
+
     #[test]
     fn what_is_more_than_targets_is_left_to_the_filter_that_knows_it() {
         for filter in ["info,[request]=debug", "[{user.id}]=debug", "info,sqlx=warn,", "", "sqlx=loud"] {
