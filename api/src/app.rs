@@ -62,7 +62,7 @@ impl Server {
         let backend = Backend::open(config, source.clone(), signing).await?;
         let config = &backend.config;
         let parts = Parts {
-            schema: graphql::Schema::new(config.traces.is_on()),
+            schema: graphql::Schema::new(documents.types(), config.traces.is_on()),
             documents,
             backend: Arc::clone(&backend),
             source,

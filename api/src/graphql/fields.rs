@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    ServerResult, Value,
+    ContextBase, ServerResult, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo},
 };
 use async_trait::async_trait;
@@ -14,6 +14,11 @@ use tracing::{Instrument, field::Empty};
 
 /// Makes the spans.
 pub(super) struct Fields;
+
+/// Whether each field has to be resolved by the library, which shows it to whoever watches.
+pub(super) fn are_watched<T>(ctx: &ContextBase<'_, T>) -> bool {
+    ctx.data_opt::<Fields>().is_some()
+}
 
 impl ExtensionFactory for Fields {
     fn create(&self) -> Arc<dyn Extension> {

@@ -8,6 +8,7 @@ mod connection;
 mod conversation;
 pub mod documents;
 mod error;
+mod executor;
 mod feed;
 mod fields;
 mod health;
@@ -32,4 +33,4 @@ mod written;
 
 pub use feed::{FeedSource, StreamPosition};
 pub use loads::Loads;
-pub use schema::{Builder, Executable, Schema, attach, builder, sdl};
+pub use schema::{Builder, Executable, Schema, builder, sdl};

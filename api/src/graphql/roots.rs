@@ -21,8 +21,10 @@ use super::{
 };
 
 /// Reads.
+//
+// A field is looked for from the last of them on.
 #[derive(MergedObject, Default)]
-pub struct Query(ViewerQuery, AdminQuery, NodeQuery, UserQuery, ServiceConfigQuery);
+pub struct Query(ServiceConfigQuery, AdminQuery, NodeQuery, UserQuery, ViewerQuery);
 
 /// Changes: each takes one input and returns what it changed.
 #[derive(MergedObject, Default)]

@@ -1,11 +1,14 @@
 //! Putting the schema together, printing it, and giving each request what its resolvers need.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
-use async_graphql::{Request, SDLExportOptions, ValidationMode};
+use async_graphql::{Data, Response, SDLExportOptions, SchemaEnv, ValidationMode};
+use futures_util::stream::BoxStream;
 
 use super::{
-    documents::Outline,
+    documents::Prepared,
+    executor::Executor,
+    feed::{FeedSource, StreamPosition},
     fields::Fields,
     loads::Loads,
     roots::{Mutation, Query, Subscription},
@@ -27,38 +30,57 @@ pub fn builder() -> Builder {
 
 /// What answers. It does not validate: `documents` has done so, once for each text.
 pub struct Schema {
-    data: Executable,
-    /// Answers questions about the schema, and is made when the first is asked.
-    about: OnceLock<Executable>,
-    traces_fields: bool,
+    library: Executable,
+    executor: Option<Executor<Query, Mutation>>,
 }
 
 impl Schema {
-    /// One that shows every field to a collector of traces, or does not.
+    /// One of the types that documents are judged by; it shows every field to a collector of traces, or does not.
     #[must_use]
-    pub fn new(traces_fields: bool) -> Self {
-        // For every field of the root of queries the library looks through all types for some of a federation, 7 % of what a small
-        // answer takes; told that there are some, it does not. It would show them then, so whatever asks about types is
-        // answered elsewhere, and documents are judged by the types without them.
-        Self { data: executable(builder().enable_federation(), traces_fields), about: OnceLock::new(), traces_fields }
+    pub fn new(types: &SchemaEnv, traces_fields: bool) -> Self {
+        let schema = builder().validation_mode(ValidationMode::Fast);
+        if traces_fields {
+            // Only the library runs extensions.
+            return Self::of(schema.extension(Fields).data(Fields).finish());
+        }
+        Self { library: schema.finish(), executor: Executor::new(types) }
     }
 
-    /// The same of a schema that is there.
-    #[cfg(test)]
-    pub(crate) fn of(data: Executable) -> Self {
-        Self { data, about: OnceLock::new(), traces_fields: false }
-    }
-
-    /// What executes documents, of those that ask about the schema or of all others.
+    /// The library's way of all operations.
     #[must_use]
-    pub fn executable(&self, introspects: bool) -> &Executable {
-        if introspects { self.about.get_or_init(|| executable(builder(), self.traces_fields)) } else { &self.data }
+    pub fn of(library: Executable) -> Self {
+        Self { library, executor: None }
     }
-}
 
-fn executable(schema: Builder, traces_fields: bool) -> Executable {
-    let schema = schema.validation_mode(ValidationMode::Fast);
-    if traces_fields { schema.extension(Fields).data(Fields).finish() } else { schema.finish() }
+    /// Runs a query or a mutation.
+    pub async fn execute(&self, prepared: Prepared, op: Operation, loads: Loads) -> Response {
+        let scope = Scope::new(op, Some(loads), prepared.outline.repeats());
+        let Some(executor) = &self.executor else { return self.library.execute(prepared.request().data(scope)).await };
+        match prepared.into_runnable() {
+            Ok(runnable) => {
+                let mut data = Data::default();
+                data.insert(scope);
+                executor.run(runnable, data).await
+            }
+            Err(prepared) => self.library.execute(prepared.request().data(scope)).await,
+        }
+    }
+
+    /// The answers of a subscription, from where its feed is; an event stream's position is noted.
+    pub fn follow(
+        &self,
+        prepared: &Prepared,
+        op: Operation,
+        feed: &Arc<FeedSource>,
+        position: Option<Arc<StreamPosition>>,
+    ) -> BoxStream<'static, Response> {
+        let scope = Scope::new(op, None, prepared.outline.repeats());
+        let mut request = prepared.request().data(scope).data(Arc::clone(feed));
+        if let Some(position) = position {
+            request = request.data(position);
+        }
+        self.library.execute_stream(request)
+    }
 }
 
 /// The schema in the schema definition language, in a stable order.
@@ -71,10 +93,4 @@ pub fn sdl() -> String {
         .include_specified_by()
         .prefer_single_line_descriptions();
     builder().finish().sdl_with_options(options)
-}
-
-/// Gives a request who asks of which backend, and where its loads go.
-#[must_use]
-pub fn attach(request: Request, op: Operation, loads: Option<Loads>, outline: &Outline) -> Request {
-    request.data(Scope::new(op, loads, outline.repeats()))
 }

@@ -6,6 +6,7 @@ use super::{
     connection::{Connection, arguments},
     conversation::Conversation,
     error::Result,
+    executor::Lean,
     feed::MessageFeedPage,
     loaders::Own,
     passkey::Passkey,
@@ -161,8 +162,8 @@ pub struct ViewerQuery;
 #[Object]
 impl ViewerQuery {
     /// The signed-in caller; null when no access token was sent.
-    async fn viewer(&self, ctx: &Context<'_>) -> Option<Viewer> {
+    async fn viewer(&self, ctx: &Context<'_>) -> Option<Lean<Viewer>> {
         let scope = Scope::of(ctx).clone();
-        scope.op.caller().is_some().then_some(Viewer { scope })
+        scope.op.caller().is_some().then_some(Lean(Viewer { scope }))
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use poem::{
     Addr, Endpoint, Response,
     http::uri::Scheme,
@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Front;
+use super::{Front, timer::Timer};
 use crate::config::Http;
 
 /// Room for the longest request target that HTTP libraries send, 64 KiB, and the other headers. A longer target is
@@ -34,6 +34,8 @@ const HEAD_MAX_BYTES: usize = 80 * 1024;
 /// How long to wait when no descriptor is left; meanwhile others are closed.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
+/// Up to so many bytes, the pieces of an answer are written as one: the kernel takes one piece by a shorter way.
+const TOGETHER: usize = 2048;
 
 /// Serves until the front is stopped: then accepts no more, lets requests finish, tells sockets to come back, and
 /// returns when all have ended or the time for draining is over.
@@ -74,7 +76,6 @@ struct Server<E> {
 fn builder(settings: &Http) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        .timer(TokioTimer::new())
         // Also runs before the first byte and between requests.
         .header_read_timeout(Duration::from_secs(settings.header_timeout_seconds))
         .max_buf_size(HEAD_MAX_BYTES);
@@ -127,7 +128,9 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                 Ok::<hyper::Response<_>, Infallible>(response.into())
             }
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        let mut http = self.http.clone();
+        http.timer(Timer::default());
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         tokio::pin!(connection);
         tokio::select! {
             _ = &mut connection => return,
@@ -186,7 +189,17 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let result = if length <= TOGETHER {
+            let (mut bytes, mut end) = ([0; TOGETHER], 0);
+            for slice in slices {
+                bytes[end..end + slice.len()].copy_from_slice(slice);
+                end += slice.len();
+            }
+            Pin::new(&mut self.stream).poll_write(cx, &bytes[..end])
+        } else {
+            Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        };
         self.watch(cx, result)
     }
 

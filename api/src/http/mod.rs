@@ -23,6 +23,7 @@ mod subscription;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod timer;
 
 use std::sync::Arc;
 

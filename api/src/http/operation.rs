@@ -17,7 +17,7 @@ use super::Front;
 use crate::{
     domain::{Client, ErrorCode, Viewer},
     graphql::{
-        self, Loads, StreamPosition,
+        Loads, StreamPosition,
         documents::{Call, Prepared, Refusal},
         response::{self, Finished},
     },
@@ -101,20 +101,20 @@ impl Front {
     }
 
     /// Runs a query on its caller's own task, which is cheaper: it goes on for as long as the client waits for it.
-    pub async fn read(&self, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
+    pub async fn read(self: &Arc<Self>, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
         let client = Arc::clone(&caller.client);
         let operation = self.operation(prepared, caller, permit);
         self.answer(AssertUnwindSafe(operation).catch_unwind(), &client).await
     }
 
     /// In a box, because the future is some kilobytes that would be copied at every layer around it.
-    fn operation(&self, prepared: Prepared, caller: Caller, permit: Permit) -> BoxFuture<'static, Response> {
-        let schema = self.parts.schema.executable(prepared.introspects).clone();
-        let (loads, outline) = (Loads::default(), Arc::clone(&prepared.outline));
-        let op = Operation::new(Arc::clone(&self.parts.backend), caller.client, caller.viewer);
-        let request = graphql::attach(prepared.into_request(), op, Some(loads.clone()), &outline);
+    fn operation(self: &Arc<Self>, prepared: Prepared, caller: Caller, permit: Permit) -> BoxFuture<'static, Response> {
+        let front = Arc::clone(self);
         Box::pin(async move {
-            let mut response = loads.drive(pin!(schema.execute(request))).await;
+            let (loads, outline) = (Loads::default(), Arc::clone(&prepared.outline));
+            let op = Operation::new(Arc::clone(&front.parts.backend), caller.client, caller.viewer);
+            let answering = pin!(front.parts.schema.execute(prepared, op, loads.clone()));
+            let mut response = loads.drive(answering).await;
             outline.restore(&mut response);
             drop(permit);
             response

@@ -71,17 +71,17 @@ impl Endpoint for Site {
 impl Site {
     async fn answer(&self, request: Request, client: &Arc<Client>, entry: &Entry) -> Response {
         let (front, parts) = (&self.front, &self.front.parts);
+        // In boxes: each connection has room for the largest of these futures, and every layer around them moves it.
         match entry.route {
             Route::Live => health::live(),
-            Route::Ready => health::ready(&parts.backend).await,
+            Route::Ready => Box::pin(health::ready(&parts.backend)).await,
             Route::Metrics => metrics::answer(front, &request, self.is_for_operators),
             _ if self.is_for_operators => StatusCode::NOT_FOUND.into(),
-            // In a box: it is most of a future that would be copied at every layer around it.
             Route::Graphql => Box::pin(graphql::answer(front, request, client, entry)).await,
             Route::Home => {
                 Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, PATH).finish()
             }
-            Route::Keys => keys::answer(&parts.backend).await,
+            Route::Keys => Box::pin(keys::answer(&parts.backend)).await,
             Route::Page if parts.explore => playground::answer(&request),
             Route::Page | Route::Other => StatusCode::NOT_FOUND.into(),
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     domain::ErrorCode,
-    graphql::{self, FeedSource, documents::Prepared},
+    graphql::{FeedSource, documents::Prepared},
     service::Operation,
 };
 
@@ -62,12 +62,7 @@ impl Subscription {
         let Caller { client, viewer, position } = self.caller.clone();
         let parts = &self.front.parts;
         let op = Operation::new(Arc::clone(&parts.backend), client, viewer);
-        let request = graphql::attach(self.prepared.request(), op, None, &self.prepared.outline);
-        let mut request = request.data(Arc::clone(&self.feed));
-        if let Some(position) = position {
-            request = request.data(position);
-        }
-        self.responses = Some(parts.schema.executable(false).execute_stream(request));
+        self.responses = Some(parts.schema.follow(&self.prepared, op, &self.feed, position));
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Response>> {

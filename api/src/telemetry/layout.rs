@@ -20,6 +20,8 @@ use crate::{
 
 const REQUEST: &str = "request.id";
 const MESSAGE: &str = "message";
+/// Room for most lines.
+const ROOM: usize = 512;
 
 /// The layout of the settings.
 pub(super) struct Layout {
@@ -38,27 +40,28 @@ where
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let (level, is_json) = (metadata.level(), self.format == LogFormat::Json);
         let now = Rfc3339::of_a_line(Clock::System.now());
+        // Put together here: the library takes each piece of text through two calls by pointers.
+        let mut line = String::with_capacity(ROOM);
         if is_json {
-            write!(out, "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"target\":")?;
-            quote(&mut out, metadata.target())?;
+            write!(line, "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"target\":")?;
+            quote(&mut line, metadata.target());
         } else {
             let indent = if level.as_str().len() < 5 { " " } else { "" };
             if self.is_coloured {
-                write!(out, "{now} \x1b[{}m{indent}{level}\x1b[0m", colour(*level))?;
+                write!(line, "{now} \x1b[{}m{indent}{level}\x1b[0m", colour(*level))?;
             } else {
-                write!(out, "{now} {indent}{level}")?;
+                write!(line, "{now} {indent}{level}")?;
             }
         }
-        let mut fields = Fields { out, is_json, names_request: false, result: Ok(()) };
+        let mut fields = Fields { line, is_json, names_request: false };
         event.record(&mut fields);
         if !fields.names_request
             && let Some(client) = request::current()
         {
-            fields.put(REQUEST, |out| quote(out, &client.request_id));
+            fields.put(REQUEST, |line| quote(line, &client.request_id));
         }
-        let Fields { mut out, result, .. } = fields;
-        result?;
-        out.write_str(if is_json { "}\n" } else { "\n" })
+        fields.line.push_str(if is_json { "}\n" } else { "\n" });
+        out.write_str(&fields.line)
     }
 }
 
@@ -72,40 +75,44 @@ fn colour(level: Level) -> u8 {
 }
 
 /// Writes fields behind one another.
-struct Fields<'a> {
-    out: Writer<'a>,
+struct Fields {
+    line: String,
     is_json: bool,
     names_request: bool,
-    result: fmt::Result,
 }
 
-impl<'a> Fields<'a> {
-    fn put(&mut self, name: &str, write: impl FnOnce(&mut Writer<'a>) -> fmt::Result) {
+impl Fields {
+    fn put(&mut self, name: &str, write: impl FnOnce(&mut String)) {
         // What the `log` crate says besides is in the metadata.
         if name.starts_with("log.") {
             return;
         }
-        let (out, is_json) = (&mut self.out, self.is_json);
         self.names_request |= name == REQUEST;
-        self.result = self.result.and_then(|()| {
-            let (before, name, behind) = match (is_json, name) {
-                (true, _) => (",\"", name, "\":"),
-                (false, MESSAGE) => (" ", "", ""),
-                (false, _) => (" ", name, "="),
-            };
-            out.write_str(before)?;
-            out.write_str(name)?;
-            out.write_str(behind)?;
-            write(out)
-        });
+        let (before, name, behind) = match (self.is_json, name) {
+            (true, _) => (",\"", name, "\":"),
+            (false, MESSAGE) => (" ", "", ""),
+            (false, _) => (" ", name, "="),
+        };
+        for part in [before, name, behind] {
+            self.line.push_str(part);
+        }
+        write(&mut self.line);
+    }
+
+    fn put_number(&mut self, field: &Field, number: impl itoa::Integer) {
+        self.put(field.name(), |line| line.push_str(itoa::Buffer::new().format(number)));
     }
 }
 
-impl Visit for Fields<'_> {
+impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let is_bare = !self.is_json && field.name() == MESSAGE;
-        self.put(field.name(), |out| {
-            if is_bare { write!(Escaped(out, false), "{value:?}") } else { quote_debug(out, value) }
+        self.put(field.name(), |line| {
+            let quote = if is_bare { "" } else { "\"" };
+            line.push_str(quote);
+            // A value that cannot be written leaves its place empty.
+            let _ = write!(Escaped(line, !is_bare), "{value:?}");
+            line.push_str(quote);
         });
     }
 
@@ -113,41 +120,53 @@ impl Visit for Fields<'_> {
         if field.name() == MESSAGE {
             self.record_debug(field, &format_args!("{value}"));
         } else {
-            self.put(field.name(), |out| quote(out, value));
+            self.put(field.name(), |line| quote(line, value));
         }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field.name(), |out| out.write_str(itoa::Buffer::new().format(value)));
+        self.put_number(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field.name(), |out| out.write_str(itoa::Buffer::new().format(value)));
+        self.put_number(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field.name(), |out| write!(out, "{value}"));
+        self.put(field.name(), |line| line.push_str(if value { "true" } else { "false" }));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         if value.is_finite() {
-            self.put(field.name(), |out| write!(out, "{value}"));
+            self.put(field.name(), |line| write_decimal(line, value));
         } else {
             self.record_debug(field, &value);
         }
     }
 }
 
-fn quote(out: &mut Writer<'_>, text: &str) -> fmt::Result {
-    out.write_char('"')?;
-    Escaped(out, true).write_str(text)?;
-    out.write_char('"')
+/// The shortest text that reads as this number; of what is exact to the thousandth, such as times, without a search for it.
+fn write_decimal(line: &mut String, number: f64) {
+    let thousandths = (number * 1e3).round();
+    if number.is_sign_negative() || thousandths > 1e12 || (thousandths / 1e3).to_bits() != number.to_bits() {
+        let _ = write!(line, "{number}");
+        return;
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and within these bounds")]
+    let thousandths = thousandths as u64;
+    line.push_str(itoa::Buffer::new().format(thousandths / 1_000));
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(1_000 + thousandths % 1_000)[1..].trim_end_matches('0');
+    if !digits.is_empty() {
+        line.push('.');
+        line.push_str(digits);
+    }
 }
 
-fn quote_debug(out: &mut Writer<'_>, value: &dyn Debug) -> fmt::Result {
-    out.write_char('"')?;
-    write!(Escaped(out, true), "{value:?}")?;
-    out.write_char('"')
+fn quote(line: &mut String, text: &str) {
+    line.push('"');
+    escape(line, text, true);
+    line.push('"');
 }
 
 /// Control characters, other ends of lines, and what changes the direction of writing.
@@ -156,27 +175,28 @@ fn is_unfit(c: char) -> bool {
 }
 
 /// Text as it stands in JSON; without its quotes escaped where none are around it.
-struct Escaped<'w, 'a>(&'w mut Writer<'a>, bool);
+struct Escaped<'a>(&'a mut String, bool);
 
-impl Write for Escaped<'_, '_> {
+impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
-            return self.0.write_str(text);
-        }
-        let is_quote = |c: char| self.1 && matches!(c, '"' | '\\');
-        let mut rest = text;
-        while let Some(at) = rest.find(|c: char| is_unfit(c) || is_quote(c)) {
-            let (plain, special) = rest.split_at(at);
-            self.0.write_str(plain)?;
-            let mut behind = special.chars();
-            match behind.next() {
-                Some(c) if is_unfit(c) => write!(self.0, "\\u{:04x}", u32::from(c))?,
-                Some(c) => write!(self.0, "\\{c}")?,
-                None => {}
+        escape(self.0, text, self.1);
+        Ok(())
+    }
+}
+
+fn escape(line: &mut String, text: &str, is_quoted: bool) {
+    let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if text.bytes().all(is_plain) {
+        return line.push_str(text);
+    }
+    for c in text.chars() {
+        match c {
+            _ if is_unfit(c) => {
+                let _ = write!(line, "\\u{:04x}", u32::from(c));
             }
-            rest = behind.as_str();
+            '"' | '\\' if is_quoted => line.extend(['\\', c]),
+            _ => line.push(c),
         }
-        self.0.write_str(rest)
     }
 }
 
@@ -247,6 +267,17 @@ mod tests {
                 " INFO taken over",
             ]
         );
+    }
+
+    #[test]
+    fn decimals_look_as_the_library_writes_them() {
+        let thousandths = (0..5_000).map(|it| f64::from(it) / 1e3);
+        let others = [-0.0, -1.5, 0.0005, 1.0 / 3.0, 123_456_789.001, 1e9, 1e15, 1e300, 5e-324];
+        for number in thousandths.chain(others) {
+            let mut line = String::new();
+            write_decimal(&mut line, number);
+            assert_eq!(line, number.to_string());
+        }
     }
 
     #[tokio::test]

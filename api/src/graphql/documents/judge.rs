@@ -44,6 +44,11 @@ impl Judge {
         Some(Self { validate: Box::new(validate), env: seen.get()?.clone() })
     }
 
+    /// The schema's environment, with its types.
+    pub(super) fn env(&self) -> &SchemaEnv {
+        &self.env
+    }
+
     /// The types of the schema.
     pub(super) fn registry(&self) -> &Registry {
         &self.env.registry

@@ -1,5 +1,6 @@
 //! From a request to a document that may run: guarded, parsed, measured and validated, once for each text.
 
+mod conditions;
 mod cost;
 mod guard;
 mod judge;
@@ -15,10 +16,13 @@ pub(crate) mod tests;
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use async_graphql::{
-    Extensions, Name, ObjectType, Pos, Request, SchemaBuilder, SubscriptionType, Variables,
+    Extensions, Name, ObjectType, Pos, Positioned, Request, SchemaBuilder, SchemaEnv, SubscriptionType, Variables,
     parser::{
         self,
-        types::{DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
+        types::{
+            DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType, Selection,
+            SelectionSet,
+        },
     },
 };
 use quick_cache::{Weighter, sync::Cache};
@@ -27,6 +31,7 @@ use serde::Deserialize;
 use self::{
     judge::Judge,
     persisted::{Digest, Wanted},
+    walk::Shape,
 };
 use crate::{
     config::graphql::{Graphql, Mode},
@@ -72,6 +77,19 @@ pub struct Prepared {
     pub outline: Arc<Outline>,
 }
 
+/// An operation with nothing left in it to be decided.
+#[derive(Debug)]
+pub struct Runnable {
+    /// What it asks for.
+    pub operation: Positioned<OperationDefinition>,
+    /// The fragments of its document.
+    pub fragments: HashMap<Name, Positioned<FragmentDefinition>>,
+    /// Its name.
+    pub operation_name: Option<String>,
+    /// Its variables.
+    pub variables: Variables,
+}
+
 /// Why documents cannot be served: the start stops with it.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -112,6 +130,7 @@ pub struct Documents {
 struct Document {
     ast: ExecutableDocument,
     mixes_variables: bool,
+    has_directives: bool,
     introspects: bool,
     outlines: HashMap<Option<Name>, Arc<Outline>>,
     text_bytes: usize,
@@ -140,17 +159,25 @@ impl Documents {
         Ok(documents)
     }
 
+    /// The types that documents are judged by.
+    #[must_use]
+    pub fn types(&self) -> &SchemaEnv {
+        self.judge.env()
+    }
+
     /// Finds, checks and resolves what a request asks to run.
     pub fn prepare(&self, call: Call) -> Result<Prepared, Vec<Refusal>> {
         let document = self.find(&call)?;
-        let Call { operation_name, variables, .. } = call;
+        let Call { operation_name, mut variables, .. } = call;
         let (operation_name, operation) = document.operation(operation_name.as_deref())?;
+        let operation = &operation.node;
         let outline = document.outlines[&operation_name.cloned()].clone();
         let cost = cost::of(&document.ast, operation, &variables, &self.settings);
         if cost > self.settings.max_complexity {
             return Err(Refusal::over("units of cost", cost, self.settings.max_complexity).into());
         }
         variables::check(self.judge.registry(), operation, &variables)?;
+        variables::complete(operation, &mut variables);
         if document.mixes_variables {
             self.judge.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
         }
@@ -200,8 +227,8 @@ impl Documents {
         let outline = |operation| Outline::of(self.judge.registry(), &ast, operation).map(Arc::new);
         let outlines = ast.operations.iter().map(|(name, it)| Ok((name.cloned(), outline(&it.node)?)));
         let outlines = outlines.collect::<Result<_, Refusal>>()?;
-        let (mixes_variables, introspects) = (shape.mixes_variables, shape.introspects);
-        Ok(Document { ast, mixes_variables, introspects, outlines, text_bytes: text.len() })
+        let Shape { introspects, mixes_variables, has_directives } = shape;
+        Ok(Document { ast, mixes_variables, has_directives, introspects, outlines, text_bytes: text.len() })
     }
 
     fn read_manifest(&mut self) -> Result<(), SetupError> {
@@ -230,26 +257,32 @@ impl Prepared {
     /// What the library runs, with its document parsed, so that it does not parse again.
     #[must_use]
     pub fn request(&self) -> Request {
-        self.request_with(self.variables.clone())
-    }
-
-    /// The same, to be run but once.
-    #[must_use]
-    pub fn into_request(mut self) -> Request {
-        let variables = std::mem::take(&mut self.variables);
-        self.request_with(variables)
-    }
-
-    fn request_with(&self, variables: Variables) -> Request {
-        let mut request = Request::new("").variables(variables);
+        let mut request = Request::new("").variables(self.variables.clone());
         request.operation_name.clone_from(&self.operation_name);
         request.set_parsed_query(self.document.ast.clone());
         request
     }
+
+    /// What its resolvers need, without a walk of the library's; itself again where the library has to answer.
+    pub fn into_runnable(self) -> Result<Runnable, Self> {
+        let found = self.document.operation(self.operation_name.as_deref());
+        let Some(operation) = found.ok().filter(|_| !self.introspects).map(|(_, operation)| operation.clone()) else {
+            return Err(self);
+        };
+        let Self { document, variables, operation_name, .. } = self;
+        let mut runnable = Runnable { operation, fragments: document.ast.fragments.clone(), operation_name, variables };
+        if document.has_directives {
+            conditions::apply(&mut runnable.operation.node.selection_set.node, &runnable.variables);
+            for fragment in runnable.fragments.values_mut() {
+                conditions::apply(&mut fragment.node.selection_set.node, &runnable.variables);
+            }
+        }
+        Ok(runnable)
+    }
 }
 
 impl Document {
-    fn operation(&self, name: Option<&str>) -> Result<(Option<&Name>, &OperationDefinition), Refusal> {
+    fn operation(&self, name: Option<&str>) -> Result<(Option<&Name>, &Positioned<OperationDefinition>), Refusal> {
         let found = match (&self.ast.operations, name) {
             (DocumentOperations::Single(operation), None) => Some((None, operation)),
             (DocumentOperations::Single(_), Some(_)) => None,
@@ -267,7 +300,7 @@ impl Document {
         let (name, operation) = found.ok_or_else(|| {
             Refusal::new(ErrorCode::OperationResolutionFailure, "The document has no operation of that name.")
         })?;
-        Ok((name, &operation.node))
+        Ok((name, operation))
     }
 
     /// The first field of a selection, which for a subscription is the only one.

@@ -38,6 +38,19 @@ pub(super) fn check(
     if refusals.is_empty() { Ok(()) } else { Err(refusals) }
 }
 
+/// Gives variables that were left out the values that the operation has for them: the library does so for arguments of
+/// fields, and forgets it for those of directives.
+pub(super) fn complete(operation: &OperationDefinition, variables: &mut Variables) {
+    for definition in &operation.variable_definitions {
+        let name = &definition.node.name.node;
+        if let Some(default) = &definition.node.default_value
+            && !variables.contains_key(name)
+        {
+            variables.insert(name.clone(), default.node.clone());
+        }
+    }
+}
+
 /// Why a value does not fit, and where in it.
 struct Misfit {
     path: String,

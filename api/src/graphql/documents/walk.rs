@@ -34,6 +34,8 @@ pub(super) struct Shape {
     pub introspects: bool,
     /// Whether a variable stands inside of a list or an object: such a literal can be checked only with its variables.
     pub mixes_variables: bool,
+    /// Whether parts of it may be left out.
+    pub has_directives: bool,
 }
 
 /// Measures a document against the limits.
@@ -73,7 +75,8 @@ pub(super) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<S
     within("fields of introspection", whole.introspection.nodes, limits.max_nodes)?;
     within("levels of introspection", whole.introspection.depth, limits.max_introspection_depth)?;
     within("nested lists of introspection", whole.introspection.lists, limits.max_introspection_lists)?;
-    Ok(Shape { introspects: whole.introspection.nodes > 0, mixes_variables: walk.mixes_variables })
+    let (introspects, mixes_variables) = (whole.introspection.nodes > 0, walk.mixes_variables);
+    Ok(Shape { introspects, mixes_variables, has_directives: walk.directives > 0 })
 }
 
 fn within(what: &str, seen: usize, limit: usize) -> Result<(), Refusal> {

@@ -22,7 +22,7 @@ pub(super) use self::{
     plan::{Entry, Plan},
     writer::{Outcome, Writer},
 };
-use super::{fields::Fields, scope::Scope};
+use super::{fields, scope::Scope};
 
 /// A type of object that is written as a whole.
 pub(super) trait Written: Sized + Send + Sync + 'static {
@@ -184,8 +184,7 @@ impl<T: Written> OutputType for Shown<T> {
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, _: &Positioned<Asked>) -> ServerResult<Value> {
-        // Whoever watches fields, such as a collector of traces, is shown each of them.
-        if ctx.data_opt::<Fields>().is_some() {
+        if fields::are_watched(ctx) {
             return resolve_container(ctx, self).await;
         }
         let plan = plan::plan::<T>(ctx, &[&ctx.item.node]);

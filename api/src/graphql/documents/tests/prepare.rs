@@ -70,7 +70,7 @@ async fn introspection_passes_with_all_limits_on_and_beside_other_fields() {
     let documents = documents(limits(Mode::Explore));
     let mixed = INTROSPECTION.replacen("__schema", "viewer { id } __schema", 1);
     for query in [INTROSPECTION, &mixed] {
-        let response = schema.execute(prepare(&documents, query).unwrap().into_request()).await;
+        let response = schema.execute(prepare(&documents, query).unwrap().request()).await;
         assert!(response.errors.is_empty(), "{:?}", response.errors);
         assert!(matches!(&response.data, Value::Object(data) if data["__schema"] != Value::Null));
     }

@@ -7,7 +7,9 @@ use async_graphql::{
     futures_util::{Stream, stream},
 };
 
+#[derive(Default)]
 pub(crate) struct Query;
+#[derive(Default)]
 pub(crate) struct Mutation;
 pub(crate) struct Feed;
 
