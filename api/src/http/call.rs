@@ -6,6 +6,10 @@ use serde_json::Value;
 
 use crate::graphql::documents::Call;
 
+/// Why bytes are no JSON; `serde_json` goes 128 levels deep and no further, so nothing after it can run out of stack.
+pub const NO_JSON: &str = "The body must be JSON in UTF-8, at most 128 levels deep.";
+const NO_OBJECT: &str = "The request must be a JSON object with each field once.";
+
 /// What a query string may hold; anything else in it is ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,18 +21,38 @@ pub struct QueryString {
     extensions: Option<String>,
 }
 
+/// What a JSON object may hold; anything else in it is ignored.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Fields {
+    query: Value,
+    document_id: Value,
+    operation_name: Value,
+    variables: Value,
+    extensions: Value,
+}
+
+/// The call that a body describes, other than an array; the error is a sentence for the client.
+pub fn from_slice(body: &[u8]) -> Result<Call, &'static str> {
+    let fields = serde_json::from_slice::<Fields>(body);
+    from_fields(fields.map_err(|error| if error.is_data() { NO_OBJECT } else { NO_JSON })?)
+}
+
 /// The call that a JSON value describes; the error is a sentence for the client.
 pub fn from_json(value: Value) -> Result<Call, &'static str> {
-    let Value::Object(mut fields) = value else {
-        return Err("The request must be a JSON object.");
-    };
-    let mut take = |name| fields.remove(name).unwrap_or_default();
+    if !value.is_object() {
+        return Err(NO_OBJECT);
+    }
+    from_fields(serde_json::from_value(value).map_err(|_| NO_OBJECT)?)
+}
+
+fn from_fields(fields: Fields) -> Result<Call, &'static str> {
     Ok(Call {
-        query: text(take("query"), "`query` must be a string.")?,
-        document_id: text(take("documentId"), "`documentId` must be a string or null.")?,
-        operation_name: text(take("operationName"), "`operationName` must be a string or null.")?,
-        variables: variables(take("variables"), "`variables` must be an object or null.")?,
-        extensions: extensions(take("extensions"), "`extensions` must be an object or null.")?,
+        query: text(fields.query, "`query` must be a string.")?,
+        document_id: text(fields.document_id, "`documentId` must be a string or null.")?,
+        operation_name: text(fields.operation_name, "`operationName` must be a string or null.")?,
+        variables: variables(fields.variables, "`variables` must be an object or null.")?,
+        extensions: extensions(fields.extensions, "`extensions` must be an object or null.")?,
     })
 }
 

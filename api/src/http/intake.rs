@@ -57,14 +57,14 @@ async fn read_body(request: &mut Request, settings: &Http) -> Result<Work, Refus
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding."));
     }
     let body = collect(request, settings).await?;
-    // serde_json goes 128 levels deep and no further, so nothing after it can run out of stack.
-    let value = serde_json::from_slice(&body)
-        .map_err(|_| bad_request("The body must be JSON in UTF-8, at most 128 levels deep."))?;
-    match value {
-        Value::Array(calls) if (1..=settings.batch_limit).contains(&calls.len()) => Ok(Work::Batch(calls)),
-        Value::Array(_) if settings.batch_limit > 0 => Err(bad_request("The batch is empty or too large.")),
-        Value::Array(_) => Err(bad_request("Send one operation at a time.")),
-        value => call::from_json(value).map(Work::One).map_err(bad_request),
+    if !body.trim_ascii_start().starts_with(b"[") {
+        return call::from_slice(&body).map(Work::One).map_err(bad_request);
+    }
+    let calls: Vec<Value> = serde_json::from_slice(&body).map_err(|_| bad_request(call::NO_JSON))?;
+    match calls.len() {
+        _ if settings.batch_limit == 0 => Err(bad_request("Send one operation at a time.")),
+        length if (1..=settings.batch_limit).contains(&length) => Ok(Work::Batch(calls)),
+        _ => Err(bad_request("The batch is empty or too large.")),
     }
 }
 

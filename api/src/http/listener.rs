@@ -120,11 +120,11 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         }
         let remote = RemoteAddr(Addr::socket(peer));
         let local = LocalAddr(stream.stream.local_addr().map(Addr::socket).unwrap_or_default());
-        let server = Arc::clone(&self);
+        let endpoint = &self.endpoint;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let (server, request) = (Arc::clone(&server), (request, local.clone(), remote.clone(), Scheme::HTTP));
+            let request = (request, local.clone(), remote.clone(), Scheme::HTTP);
             async move {
-                let response = server.endpoint.get_response(request.into()).await;
+                let response = endpoint.get_response(request.into()).await;
                 Ok::<hyper::Response<_>, Infallible>(response.into())
             }
         });

@@ -95,25 +95,25 @@ impl Front {
         permit: Permit,
     ) -> impl Future<Output = Answer> + use<> {
         let (front, client) = (Arc::clone(self), Arc::clone(&caller.client));
-        let work = telemetry::within(&client, self.operation(prepared, caller, permit).in_current_span());
-        let task = self.tasks.spawn(work);
+        let runner = Arc::clone(self);
+        let work = async move { runner.operation(prepared, caller, permit).await }.in_current_span();
+        let task = self.tasks.spawn(telemetry::within(&client, work));
         async move { front.answer(task, &client).await }
     }
 
     /// Runs a query on its caller's own task, which is cheaper: it goes on for as long as the client waits for it.
-    pub async fn read(self: &Arc<Self>, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
+    pub async fn read(&self, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
         let client = Arc::clone(&caller.client);
         let operation = self.operation(prepared, caller, permit);
         self.answer(AssertUnwindSafe(operation).catch_unwind(), &client).await
     }
 
     /// In a box, because the future is some kilobytes that would be copied at every layer around it.
-    fn operation(self: &Arc<Self>, prepared: Prepared, caller: Caller, permit: Permit) -> BoxFuture<'static, Response> {
-        let front = Arc::clone(self);
+    fn operation(&self, prepared: Prepared, caller: Caller, permit: Permit) -> BoxFuture<'_, Response> {
         Box::pin(async move {
             let (loads, outline) = (Loads::default(), Arc::clone(&prepared.outline));
-            let op = Operation::new(Arc::clone(&front.parts.backend), caller.client, caller.viewer);
-            let answering = pin!(front.parts.schema.execute(prepared, op, loads.clone()));
+            let op = Operation::new(Arc::clone(&self.parts.backend), caller.client, caller.viewer);
+            let answering = pin!(self.parts.schema.execute(prepared, op, loads.clone()));
             let mut response = loads.drive(answering).await;
             outline.restore(&mut response);
             drop(permit);
