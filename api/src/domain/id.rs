@@ -12,6 +12,7 @@ use uuid::Uuid;
 /// Crockford's base 32 in lower case, the alphabet of the `TypeID` specification 0.3.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SUFFIX_LENGTH: usize = 26;
+const REGISTER: u128 = u64::MAX as u128;
 
 /// Why a text is not the id that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -116,11 +117,15 @@ impl FromStr for CeremonyId {
 }
 
 fn write_type_id(f: &mut fmt::Formatter<'_>, prefix: &str, uuid: Uuid) -> fmt::Result {
-    let mut bits = uuid.as_u128();
+    let bits = uuid.as_u128();
     let mut suffix = [0_u8; SUFFIX_LENGTH];
-    for character in suffix.iter_mut().rev() {
-        *character = ALPHABET[(bits & 31) as usize];
-        bits >>= 5;
+    // Twelve characters at a time: their bits fit into a register.
+    for (place, bits) in [(14..26, bits), (2..14, bits >> 60), (0..2, bits >> 120)] {
+        let mut bits = u64::try_from(bits & REGISTER).unwrap_or_default();
+        for character in suffix[place].iter_mut().rev() {
+            *character = ALPHABET[(bits & 31) as usize];
+            bits >>= 5;
+        }
     }
     // Without the machinery of `write!`: a page of answers is full of ids.
     f.write_str(prefix)?;

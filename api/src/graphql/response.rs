@@ -18,6 +18,9 @@ const MAX_ERROR_BYTES: usize = 16 * 1024;
 /// The most bytes of one error's message.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
+/// Room for a small answer, or for what is around a large one.
+const ROOM: usize = 512;
+
 /// What a client hears of a fault of ours.
 const INTERNAL_MESSAGE: &str = "Something went wrong here; the request's id leads to it in the server's log.";
 
@@ -40,7 +43,7 @@ pub fn finish(mut response: Response, request_id: &str) -> Finished {
     // An error of execution has a path; where none has one, nothing was executed, and `data` has no place (7.1.1).
     let is_request_error = is_request_error(&response);
     let codes = response.errors.iter_mut().take(MAX_ERRORS).map(|error| settle(error, request_id)).collect();
-    let mut out = Vec::with_capacity(1024 + written(&response.data));
+    let mut out = Vec::with_capacity(ROOM + written(&response.data));
     out.push(b'{');
     if !response.errors.is_empty() {
         write_errors(&mut out, &response.errors);

@@ -6,11 +6,11 @@ use poem::{
     http::{HeaderMap, Method, StatusCode, header},
 };
 use serde_json::Value;
-use tokio::time::timeout;
 
 use super::{
     call::{self, QueryString},
     request,
+    timer::in_time,
 };
 use crate::{config::Http, graphql::documents::Call};
 
@@ -90,8 +90,8 @@ async fn collect(request: &mut Request, settings: &Http) -> Result<Vec<u8>, Refu
         return Err(TOO_LARGE);
     }
     let body = receive(request.take_body(), settings.body_max_bytes);
-    let in_time = timeout(settings.body_timeout(), body).await;
-    in_time.unwrap_or(Err((StatusCode::REQUEST_TIMEOUT, "The body took too long.")))
+    let received = in_time(settings.body_timeout(), body).await;
+    received.unwrap_or(Err((StatusCode::REQUEST_TIMEOUT, "The body took too long.")))
 }
 
 /// The framework's own way goes through a buffer inside the future, which every layer would carry around.

@@ -7,13 +7,10 @@ use async_graphql::{Response, ServerError, Value};
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 use poem::http::StatusCode;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Instant, timeout},
-};
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tracing::Instrument;
 
-use super::Front;
+use super::{Front, timer::in_time};
 use crate::{
     domain::{Client, ErrorCode, Viewer},
     graphql::{
@@ -125,7 +122,7 @@ impl Front {
     async fn answer<E>(&self, operation: impl Future<Output = Result<Response, E>>, client: &Client) -> Answer {
         let request_id = &client.request_id;
         let began = Instant::now();
-        let answer = match timeout(self.parts.http.request_timeout(), operation).await {
+        let answer = match in_time(self.parts.http.request_timeout(), operation).await {
             Ok(Ok(response)) => Answer::new(response, request_id),
             Ok(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", request_id),
             Err(_) => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", request_id),

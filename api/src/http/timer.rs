@@ -1,14 +1,24 @@
-//! The clock of a connection's deadlines, wound seldom.
+//! Deadlines that cost little where nothing has to be waited for.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
+use futures_util::poll;
 use hyper::rt;
-use tokio::time::{self, Sleep};
+use tokio::time::{self, Sleep, error::Elapsed};
+
+/// What comes of work in time; the clock is looked at only if it has to wait.
+pub async fn in_time<F: Future>(patience: Duration, work: F) -> Result<F::Output, Elapsed> {
+    let mut work = pin!(work);
+    match poll!(work.as_mut()) {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => time::timeout(patience, work).await,
+    }
+}
 
 /// The timer of one connection, which has one deadline at a time.
 ///
@@ -67,10 +77,10 @@ mod tests {
         for milliseconds in [[30, 60], [60, 30], [0, 30]] {
             let [given_up, wanted] = milliseconds.map(Duration::from_millis);
             let mut before = timer.sleep(given_up);
-            let _ = futures_util::poll!(&mut before);
+            let _ = poll!(&mut before);
             drop(before);
             let (began, mut deadline) = (Instant::now(), timer.sleep(wanted));
-            assert!(futures_util::poll!(&mut deadline).is_pending());
+            assert!(poll!(&mut deadline).is_pending());
             deadline.await;
             let passed = began.elapsed();
             assert!((wanted..wanted + Duration::from_secs(2)).contains(&passed), "{passed:?} instead of {wanted:?}");

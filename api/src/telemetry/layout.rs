@@ -42,15 +42,20 @@ where
         let now = Rfc3339::of_a_line(Clock::System.now());
         // Put together here: the library takes each piece of text through two calls by pointers.
         let mut line = String::with_capacity(ROOM);
+        line.push_str(if is_json { "{\"timestamp\":\"" } else { "" });
+        write!(line, "{now}")?;
         if is_json {
-            write!(line, "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"target\":")?;
+            for part in ["\",\"level\":\"", level.as_str(), "\",\"target\":"] {
+                line.push_str(part);
+            }
             quote(&mut line, metadata.target());
         } else {
-            let indent = if level.as_str().len() < 5 { " " } else { "" };
+            let indent = if level.as_str().len() < 5 { "  " } else { " " };
             if self.is_coloured {
-                write!(line, "{now} \x1b[{}m{indent}{level}\x1b[0m", colour(*level))?;
+                write!(line, " \x1b[{}m{}{level}\x1b[0m", colour(*level), &indent[1..])?;
             } else {
-                write!(line, "{now} {indent}{level}")?;
+                line.push_str(indent);
+                line.push_str(level.as_str());
             }
         }
         let mut fields = Fields { line, is_json, names_request: false };
@@ -88,15 +93,19 @@ impl Fields {
             return;
         }
         self.names_request |= name == REQUEST;
-        let (before, name, behind) = match (self.is_json, name) {
-            (true, _) => (",\"", name, "\":"),
-            (false, MESSAGE) => (" ", "", ""),
-            (false, _) => (" ", name, "="),
-        };
-        for part in [before, name, behind] {
-            self.line.push_str(part);
+        let line = &mut self.line;
+        if self.is_json {
+            line.push_str(",\"");
+            line.push_str(name);
+            line.push_str("\":");
+        } else {
+            line.push(' ');
+            if name != MESSAGE {
+                line.push_str(name);
+                line.push('=');
+            }
         }
-        write(&mut self.line);
+        write(line);
     }
 
     fn put_number(&mut self, field: &Field, number: impl itoa::Integer) {
@@ -185,8 +194,9 @@ impl Write for Escaped<'_> {
 }
 
 fn escape(line: &mut String, text: &str, is_quoted: bool) {
+    // To the end in any case, so that many bytes are looked at together.
     let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-    if text.bytes().all(is_plain) {
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
         return line.push_str(text);
     }
     for c in text.chars() {
