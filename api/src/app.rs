@@ -50,6 +50,8 @@ impl Server {
         let signing = data_dir::signing_key(&config.data_dir, &source.random)?;
         let documents = Documents::new(config.graphql.clone(), graphql::builder());
         let documents = documents.map_err(|error| StartError(error.to_string()))?;
+        let schema = graphql::Schema::new(&documents, config.traces.is_on());
+        let schema = schema.map_err(|error| StartError(error.to_string()))?;
         // Bound before the database is opened: of two servers on one address the second must not touch anything.
         let (listener, address) = bind("HTTP", config.http.listen).await?;
         let operators = match config.operations.listen {
@@ -62,7 +64,7 @@ impl Server {
         let backend = Backend::open(config, source.clone(), signing).await?;
         let config = &backend.config;
         let parts = Parts {
-            schema: graphql::Schema::new(documents.types(), config.traces.is_on()),
+            schema,
             documents,
             backend: Arc::clone(&backend),
             source,

@@ -45,7 +45,7 @@ impl<Q: ObjectType + Default, M: ObjectType + Default> Executor<Q, M> {
         let env = QueryEnv::new(QueryEnvInner {
             extensions: self.extensions.clone(),
             variables: runnable.variables,
-            operation_name: runnable.operation_name,
+            operation_name: None,
             operation: runnable.operation,
             fragments: runnable.fragments,
             uploads: Vec::new(),
@@ -158,6 +158,10 @@ mod tests {
                 json!({ "yes": true }),
             ),
             ("{ viewer { id ... @skip(if: false) { username } } }", json!({})),
+            (
+                "query ($no: Boolean = true) { viewer { id @skip(if: $no) username @include(if: $no) } }",
+                json!({ "no": null }),
+            ),
             (
                 "query ($ids: [ID!]!) { nodes(ids: $ids) { id friends(first: 2) { nodes { id } } } }",
                 json!({ "ids": ["a", "b"] }),

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Data, Response, SDLExportOptions, SchemaEnv, ValidationMode};
+use async_graphql::{Data, Response, SDLExportOptions, ValidationMode};
 use futures_util::stream::BoxStream;
 
 use super::{
-    documents::Prepared,
+    documents::{Documents, Prepared, SetupError},
     executor::Executor,
     feed::{FeedSource, StreamPosition},
     fields::Fields,
@@ -35,15 +35,15 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// One of the types that documents are judged by; it shows every field to a collector of traces, or does not.
-    #[must_use]
-    pub fn new(types: &SchemaEnv, traces_fields: bool) -> Self {
+    /// One for these documents; it shows every field to a collector of traces, or does not.
+    pub fn new(documents: &Documents, traces_fields: bool) -> Result<Self, SetupError> {
         let schema = builder().validation_mode(ValidationMode::Fast);
         if traces_fields {
             // Only the library runs extensions.
-            return Self::of(schema.extension(Fields).data(Fields).finish());
+            return Ok(Self::of(schema.extension(Fields).data(Fields).finish()));
         }
-        Self { library: schema.finish(), executor: Executor::new(types) }
+        let executor = Executor::new(documents.types()).ok_or(SetupError::Library)?;
+        Ok(Self { library: schema.finish(), executor: Some(executor) })
     }
 
     /// The library's way of all operations.

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::graphql::documents::Call;
 
-/// Why bytes are no JSON; `serde_json` goes 128 levels deep and no further, so nothing after it can run out of stack.
+/// Why bytes are no JSON. What is kept of them is bounded in depth, so that nothing after it runs out of stack; what is
+/// ignored is passed over without a stack.
 pub const NO_JSON: &str = "The body must be JSON in UTF-8, at most 128 levels deep.";
 const NO_OBJECT: &str = "The request must be a JSON object with each field once.";
 
@@ -34,16 +35,20 @@ struct Fields {
 
 /// The call that a body describes, other than an array; the error is a sentence for the client.
 pub fn from_slice(body: &[u8]) -> Result<Call, &'static str> {
-    let fields = serde_json::from_slice::<Fields>(body);
-    from_fields(fields.map_err(|error| if error.is_data() { NO_OBJECT } else { NO_JSON })?)
+    from_fields(serde_json::from_slice(body).map_err(|error| if error.is_data() { NO_OBJECT } else { NO_JSON })?)
 }
 
 /// The call that a JSON value describes; the error is a sentence for the client.
 pub fn from_json(value: Value) -> Result<Call, &'static str> {
-    if !value.is_object() {
-        return Err(NO_OBJECT);
-    }
-    from_fields(serde_json::from_value(value).map_err(|_| NO_OBJECT)?)
+    let Value::Object(mut fields) = value else { return Err(NO_OBJECT) };
+    let mut take = |name| fields.remove(name).unwrap_or_default();
+    from_fields(Fields {
+        query: take("query"),
+        document_id: take("documentId"),
+        operation_name: take("operationName"),
+        variables: take("variables"),
+        extensions: take("extensions"),
+    })
 }
 
 fn from_fields(fields: Fields) -> Result<Call, &'static str> {
@@ -89,5 +94,35 @@ fn extensions(value: Value, refusal: &'static str) -> Result<Extensions, &'stati
     match value {
         Value::Null => Ok(Extensions::default()),
         value => serde_json::from_value(value).map_err(|_| refusal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_one_object_that_says_everything_once() {
+        let query = |body: &str| from_slice(body.as_bytes()).map(|call| call.query);
+        assert_eq!(query(r#" {"query": "{ a }", "more": [{}]} "#), Ok(Some("{ a }".to_owned())));
+        assert_eq!(query("{}"), Ok(None));
+        let deep = format!(r#"{{"variables":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        for (body, refusal) in [
+            ("\"{ a }\"", NO_OBJECT),
+            ("1", NO_OBJECT),
+            ("null", NO_OBJECT),
+            (r#"{"query":"{ a }","query":"{ b }"}"#, NO_OBJECT),
+            (r#"{"query":"{ a }""#, NO_JSON),
+            (r#"{"query":"{ a }"} {}"#, NO_JSON),
+            ("", NO_JSON),
+            (&deep, NO_JSON),
+            (r#"{"query":1}"#, "`query` must be a string."),
+            (r#"{"variables":[]}"#, "`variables` must be an object or null."),
+        ] {
+            assert_eq!(query(body), Err(refusal), "{body}");
+        }
+        for value in [Value::Null, Value::Array(Vec::new()), Value::from("a")] {
+            assert_eq!(from_json(value).map(|call| call.query), Err(NO_OBJECT));
+        }
     }
 }

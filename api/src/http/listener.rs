@@ -190,7 +190,7 @@ impl AsyncWrite for Guarded {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        let result = if length <= TOGETHER {
+        let result = if slices.len() > 1 && length <= TOGETHER {
             let (mut bytes, mut end) = ([0; TOGETHER], 0);
             for slice in slices {
                 bytes[end..end + slice.len()].copy_from_slice(slice);

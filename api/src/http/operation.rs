@@ -123,9 +123,9 @@ impl Front {
         let request_id = &client.request_id;
         let began = Instant::now();
         let answer = match in_time(self.parts.http.request_timeout(), operation).await {
-            Ok(Ok(response)) => Answer::new(response, request_id),
-            Ok(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", request_id),
-            Err(_) => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", request_id),
+            Some(Ok(response)) => Answer::new(response, request_id),
+            Some(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", request_id),
+            None => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", request_id),
         };
         metrics::observe(&self.parts.backend, began.elapsed(), !answer.codes.is_empty());
         answer

@@ -1,23 +1,33 @@
 //! Deadlines that cost little where nothing has to be waited for.
 
 use std::{
+    future::poll_fn,
     pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use futures_util::poll;
 use hyper::rt;
-use tokio::time::{self, Sleep, error::Elapsed};
+use tokio::{
+    task::coop::unconstrained,
+    time::{self, Sleep},
+};
 
 /// What comes of work in time; the clock is looked at only if it has to wait.
-pub async fn in_time<F: Future>(patience: Duration, work: F) -> Result<F::Output, Elapsed> {
-    let mut work = pin!(work);
-    match poll!(work.as_mut()) {
-        Poll::Ready(done) => Ok(done),
-        Poll::Pending => time::timeout(patience, work).await,
-    }
+pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output> {
+    let (mut work, mut end) = (pin!(work), pin!(None));
+    poll_fn(|cx| {
+        if let Poll::Ready(done) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(done));
+        }
+        if end.is_none() {
+            // Also for work that has used up its task's turn.
+            end.set(Some(unconstrained(time::sleep(patience))));
+        }
+        end.as_mut().as_pin_mut().map_or(Poll::Pending, |end| end.poll(cx)).map(|()| None)
+    })
+    .await
 }
 
 /// The timer of one connection, which has one deadline at a time.
@@ -67,9 +77,18 @@ impl rt::Sleep for Deadline {}
 
 #[cfg(test)]
 mod tests {
+    use futures_util::poll;
     use hyper::rt::Timer as _;
 
     use super::*;
+
+    #[tokio::test]
+    async fn work_has_its_time_and_no_more() {
+        let patience = Duration::from_millis(50);
+        assert_eq!(in_time(patience, async { 1 }).await, Some(1));
+        assert_eq!(in_time(Duration::from_mins(1), time::sleep(patience)).await, Some(()));
+        assert_eq!(in_time(patience, std::future::pending::<()>()).await, None);
+    }
 
     #[tokio::test]
     async fn a_deadline_is_met_whatever_the_one_before_it_was() {

@@ -119,7 +119,7 @@ impl Visit for Fields {
         self.put(field.name(), |line| {
             let quote = if is_bare { "" } else { "\"" };
             line.push_str(quote);
-            // A value that cannot be written leaves its place empty.
+            // A value that cannot be written is left as far as it came.
             let _ = write!(Escaped(line, !is_bare), "{value:?}");
             line.push_str(quote);
         });

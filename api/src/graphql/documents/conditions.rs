@@ -23,7 +23,7 @@ fn is_asked(directives: &[Positioned<Directive>], variables: &Variables) -> bool
         let condition = directive.node.get_argument("if").map(|value| value.node.clone());
         let value =
             condition.and_then(|value| value.into_const_with(|name| variables.get(&name).cloned().ok_or(())).ok());
-        // Validation has found a Boolean, or a variable of that type, which then has a value.
-        value == Some(Value::Boolean(directive.node.name.node == "include"))
+        // A Boolean, unless null was sent for a variable that has a default: that is nobody's wish.
+        (value == Some(Value::Boolean(true))) == (directive.node.name.node == "include")
     })
 }

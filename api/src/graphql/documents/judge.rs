@@ -1,8 +1,8 @@
 //! Validation apart from execution: the library's strict rules, run once a document.
 //!
 //! The library validates inside of every execution, and an extension that would skip it there costs every field of
-//! every answer a boxed future. So a second schema, which never executes anything, holds the strict rules, and the
-//! schema that answers runs in `ValidationMode::Fast` without extensions.
+//! every answer a boxed future. So a second schema, which never executes anything, holds the strict rules. What answers
+//! validates no more, or in `ValidationMode::Fast` where the library has to answer.
 
 use std::sync::{Arc, OnceLock};
 

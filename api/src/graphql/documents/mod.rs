@@ -67,8 +67,6 @@ pub struct Prepared {
     pub kind: OperationType,
     /// The operation's name in the document.
     pub operation_name: Option<String>,
-    /// Whether it asks about the schema.
-    pub introspects: bool,
     /// What it may cost, in the unit of `max_complexity`.
     pub cost: usize,
     /// The field of the schema that a subscription follows.
@@ -84,8 +82,6 @@ pub struct Runnable {
     pub operation: Positioned<OperationDefinition>,
     /// The fragments of its document.
     pub fragments: HashMap<Name, Positioned<FragmentDefinition>>,
-    /// Its name.
-    pub operation_name: Option<String>,
     /// Its variables.
     pub variables: Variables,
 }
@@ -104,8 +100,8 @@ pub enum SetupError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The GraphQL library did not do what this module builds upon.
-    #[error("the GraphQL library does not validate on its own")]
+    /// The GraphQL library did not do what this server builds upon.
+    #[error("the GraphQL library validates or executes in another way than this server builds upon")]
     Library,
 }
 
@@ -184,8 +180,8 @@ impl Documents {
         let operation_name = operation_name.map(Name::to_string);
         let follows = operation.ty == OperationType::Subscription;
         let field = follows.then(|| document.first_field(&operation.selection_set.node)).flatten();
-        let (kind, introspects, field) = (operation.ty, document.introspects, field.map(str::to_owned));
-        Ok(Prepared { document, variables, kind, operation_name, introspects, cost, field, outline })
+        let (kind, field) = (operation.ty, field.map(str::to_owned));
+        Ok(Prepared { document, variables, kind, operation_name, cost, field, outline })
     }
 
     fn find(&self, call: &Call) -> Result<Arc<Document>, Vec<Refusal>> {
@@ -265,12 +261,11 @@ impl Prepared {
 
     /// What its resolvers need, without a walk of the library's; itself again where the library has to answer.
     pub fn into_runnable(self) -> Result<Runnable, Self> {
-        let found = self.document.operation(self.operation_name.as_deref());
-        let Some(operation) = found.ok().filter(|_| !self.introspects).map(|(_, operation)| operation.clone()) else {
-            return Err(self);
-        };
-        let Self { document, variables, operation_name, .. } = self;
-        let mut runnable = Runnable { operation, fragments: document.ast.fragments.clone(), operation_name, variables };
+        let is_for_resolvers = !self.document.introspects && self.kind != OperationType::Subscription;
+        let found = self.document.operation(self.operation_name.as_deref()).ok().filter(|_| is_for_resolvers);
+        let Some(operation) = found.map(|(_, operation)| operation.clone()) else { return Err(self) };
+        let Self { document, variables, .. } = self;
+        let mut runnable = Runnable { operation, fragments: document.ast.fragments.clone(), variables };
         if document.has_directives {
             conditions::apply(&mut runnable.operation.node.selection_set.node, &runnable.variables);
             for fragment in runnable.fragments.values_mut() {
