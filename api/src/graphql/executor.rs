@@ -9,8 +9,9 @@ use std::{
 };
 
 use async_graphql::{
-    ContainerType, Context, ContextSelectionSet, Data, EmptyMutation, EmptySubscription, IntrospectionMode, Object,
-    ObjectType, OutputType, Positioned, QueryEnv, QueryEnvInner, Response, Schema, SchemaEnv, ServerResult, Value,
+    ContainerType, Context, ContextSelectionSet, Data, EmptyMutation, EmptySubscription, IntrospectionMode, Name,
+    Object, ObjectType, OutputType, Positioned, QueryEnv, QueryEnvInner, Response, Schema, SchemaEnv, ServerResult,
+    Value,
     extensions::Extensions,
     futures_util::FutureExt,
     indexmap::IndexMap,
@@ -20,6 +21,9 @@ use async_graphql::{
 };
 
 use super::{documents::Runnable, fields};
+
+/// Up to so many bytes, JSON is copied sooner than a map is made to hold it.
+const SMALL: usize = 2048;
 
 /// Runs queries and mutations that do not ask about the schema and that no extension watches.
 pub(super) struct Executor<Q, M> {
@@ -90,10 +94,7 @@ pub(super) async fn resolve<T: ContainerType + Sync>(
         && !fields::are_watched(ctx)
     {
         return Ok(match object.resolve_field(&ctx.with_field(field)).await {
-            Ok(value) => {
-                let name = field.node.response_key().node.clone();
-                Value::Object(IndexMap::from_iter([(name, value.unwrap_or_default())]))
-            }
+            Ok(value) => alone(&field.node.response_key().node, value.unwrap_or_default()),
             Err(error) => {
                 ctx.add_error(error);
                 Value::Null
@@ -101,6 +102,16 @@ pub(super) async fn resolve<T: ContainerType + Sync>(
         });
     }
     if is_serial { resolve_container_serial(ctx, object).await } else { resolve_container(ctx, object).await }
+}
+
+/// An object of one field. What is small and JSON already, as `response` knows it, stays JSON.
+fn alone(name: &Name, value: Value) -> Value {
+    match value {
+        Value::Binary(json) if json.len() <= SMALL => {
+            Value::Binary([b"{\"", name.as_bytes(), b"\":", &json, b"}"].concat().into())
+        }
+        value => Value::Object(IndexMap::from_iter([(name.clone(), value)])),
+    }
 }
 
 /// An object of the library of which mostly one field is asked for.
