@@ -12,6 +12,8 @@ use uuid::Uuid;
 /// Crockford's base 32 in lower case, the alphabet of the `TypeID` specification 0.3.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SUFFIX_LENGTH: usize = 26;
+/// Room for the longest prefix, `conversation`, as well.
+const LONGEST: usize = 40;
 const REGISTER: u128 = u64::MAX as u128;
 
 /// Why a text is not the id that was asked for.
@@ -118,19 +120,19 @@ impl FromStr for CeremonyId {
 
 fn write_type_id(f: &mut fmt::Formatter<'_>, prefix: &str, uuid: Uuid) -> fmt::Result {
     let bits = uuid.as_u128();
-    let mut suffix = [0_u8; SUFFIX_LENGTH];
+    let mut text = [b'_'; LONGEST];
+    let start = prefix.len() + 1;
+    text[..prefix.len()].copy_from_slice(prefix.as_bytes());
     // Twelve characters at a time: their bits fit into a register.
     for (place, bits) in [(14..26, bits), (2..14, bits >> 60), (0..2, bits >> 120)] {
         let mut bits = u64::try_from(bits & REGISTER).unwrap_or_default();
-        for character in suffix[place].iter_mut().rev() {
+        for character in text[start..][place].iter_mut().rev() {
             *character = ALPHABET[(bits & 31) as usize];
             bits >>= 5;
         }
     }
-    // Without the machinery of `write!`: a page of answers is full of ids.
-    f.write_str(prefix)?;
-    f.write_str("_")?;
-    f.write_str(str::from_utf8(&suffix).map_err(|_| fmt::Error)?)
+    // At once, and without the machinery of `write!`: a page of answers is full of ids.
+    f.write_str(str::from_utf8(&text[..start + SUFFIX_LENGTH]).map_err(|_| fmt::Error)?)
 }
 
 fn parse_suffix(suffix: &str) -> Option<Uuid> {
@@ -164,6 +166,19 @@ mod tests {
             assert_eq!(id.to_string(), format!("user_{suffix}"));
             assert_eq!(id.to_string().parse::<UserId>().unwrap(), id);
         }
+    }
+
+    #[test]
+    fn every_type_has_its_prefix() {
+        let uuid = Uuid::from_u128(7);
+        let texts = [
+            ConversationId(uuid).to_string(),
+            AdminUserId(uuid).to_string(),
+            AuditLogId(uuid).to_string(),
+            CeremonyId(uuid).to_string(),
+        ];
+        let prefixes = texts.each_ref().map(|text| text.strip_suffix("_00000000000000000000000007"));
+        assert_eq!(prefixes, ["conversation", "admin_user", "audit_log", "ceremony"].map(Some));
     }
 
     #[test]
