@@ -55,9 +55,12 @@ impl Schema {
     /// Runs a query or a mutation.
     pub async fn execute(&self, prepared: Prepared, op: Operation, loads: Loads) -> Response {
         let scope = Scope::new(op, Some(loads), prepared.outline.repeats());
-        let Some(executor) = &self.executor else { return self.library.execute(prepared.request().data(scope)).await };
-        match prepared.into_runnable() {
-            Ok(runnable) => {
+        let runnable = match &self.executor {
+            Some(executor) => prepared.into_runnable().map(|runnable| (executor, runnable)),
+            None => Err(prepared),
+        };
+        match runnable {
+            Ok((executor, runnable)) => {
                 let mut data = Data::default();
                 data.insert(scope);
                 executor.run(runnable, data).await
