@@ -5,7 +5,7 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use async_graphql::{
@@ -66,8 +66,7 @@ impl<Q: ObjectType + Default, M: ObjectType + Default> Executor<Q, M> {
             OperationType::Query | OperationType::Subscription => resolve(&root, &self.query, false).await,
         };
         let mut response = data.map_or_else(|error| Response::from_errors(vec![error]), Response::new);
-        let errors = env.errors.lock().map(|mut errors| std::mem::take(&mut *errors));
-        response.errors.extend(errors.unwrap_or_else(|errors| std::mem::take(&mut *errors.into_inner())));
+        response.errors.append(&mut env.errors.lock().unwrap_or_else(PoisonError::into_inner));
         response
     }
 }
