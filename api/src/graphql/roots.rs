@@ -24,7 +24,7 @@ use super::{
 //
 // A field is looked for from the last of them on.
 #[derive(MergedObject, Default)]
-pub struct Query(ServiceConfigQuery, AdminQuery, NodeQuery, UserQuery, ViewerQuery);
+pub struct Query(UserQuery, NodeQuery, ServiceConfigQuery, AdminQuery, ViewerQuery);
 
 /// Changes: each takes one input and returns what it changed.
 #[derive(MergedObject, Default)]
