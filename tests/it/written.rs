@@ -42,6 +42,8 @@ async fn what_is_asked_for_in_several_places_is_one_answer_in_the_documents_orde
         id = alice.id
     );
     assert_eq!(text(&bob, query, &json!({ "with": alice.id })).await, expected);
+    let alone = text(&bob, "{ me: viewer { it: user { name: username } } }", &Value::Null).await;
+    assert_eq!(alone, r#"{"data":{"me":{"it":{"name":"bob"}}}}"#);
 }
 
 #[tokio::test]

@@ -14,7 +14,6 @@ const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SUFFIX_LENGTH: usize = 26;
 /// Room for the longest prefix, `conversation`, as well.
 const LONGEST: usize = 40;
-const REGISTER: u128 = u64::MAX as u128;
 
 /// Why a text is not the id that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -119,20 +118,16 @@ impl FromStr for CeremonyId {
 }
 
 fn write_type_id(f: &mut fmt::Formatter<'_>, prefix: &str, uuid: Uuid) -> fmt::Result {
-    let bits = uuid.as_u128();
+    let mut bits = uuid.as_u128();
     let mut text = [b'_'; LONGEST];
-    let start = prefix.len() + 1;
+    let (start, end) = (prefix.len() + 1, prefix.len() + 1 + SUFFIX_LENGTH);
     text[..prefix.len()].copy_from_slice(prefix.as_bytes());
-    // Twelve characters at a time: their bits fit into a register.
-    for (place, bits) in [(14..26, bits), (2..14, bits >> 60), (0..2, bits >> 120)] {
-        let mut bits = u64::try_from(bits & REGISTER).unwrap_or_default();
-        for character in text[start..][place].iter_mut().rev() {
-            *character = ALPHABET[(bits & 31) as usize];
-            bits >>= 5;
-        }
+    for character in text[start..end].iter_mut().rev() {
+        *character = ALPHABET[(bits & 31) as usize];
+        bits >>= 5;
     }
     // At once, and without the machinery of `write!`: a page of answers is full of ids.
-    f.write_str(str::from_utf8(&text[..start + SUFFIX_LENGTH]).map_err(|_| fmt::Error)?)
+    f.write_str(str::from_utf8(&text[..end]).map_err(|_| fmt::Error)?)
 }
 
 fn parse_suffix(suffix: &str) -> Option<Uuid> {

@@ -45,19 +45,20 @@ impl fmt::Display for Rfc3339 {
             return f.write_str(&time.to_rfc3339());
         };
         let mut text = *b"0000-00-00T00:00:00.000000000";
-        let digit = |digit: u32| b"0123456789"[(digit % 10) as usize];
-        let year = year.unsigned_abs();
-        let (month, day) = (time.month(), time.day());
-        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-        for (at, pair) in [(0, year / 100), (2, year), (5, month), (8, day), (11, hour), (14, minute), (17, second)] {
-            text[at] = digit(pair / 10);
-            text[at + 1] = digit(pair);
-        }
-        let (millis, micros) = (nanos / 1_000_000, nanos / 1_000);
-        for (at, three) in [(20, millis), (23, micros), (26, nanos)] {
-            text[at] = digit(three / 100);
-            text[at + 1] = digit(three / 10);
-            text[at + 2] = digit(three);
+        let numbers = [
+            (0..4, year.unsigned_abs()),
+            (5..7, time.month()),
+            (8..10, time.day()),
+            (11..13, time.hour()),
+            (14..16, time.minute()),
+            (17..19, time.second()),
+            (20..29, nanos),
+        ];
+        for (place, mut number) in numbers {
+            for digit in text[place].iter_mut().rev() {
+                *digit = b"0123456789"[(number % 10) as usize];
+                number /= 10;
+            }
         }
         f.write_str(str::from_utf8(&text[..self.end]).unwrap_or_default())?;
         f.write_str(self.zone)

@@ -150,6 +150,7 @@ mod tests {
             ("{ viewer { id } }", json!({})),
             ("{ viewer { __typename } }", json!({})),
             ("{ __typename }", json!({})),
+            ("{ me: viewer { it: id } }", json!({})),
             ("{ me: viewer { a: id b: username } viewer { id } }", json!({})),
             (
                 "query A { viewer { id } } query B { users { nodes { username } edges { cursor node { id } } } }",

@@ -33,4 +33,4 @@ mod written;
 
 pub use feed::{FeedSource, StreamPosition};
 pub use loads::Loads;
-pub use schema::{Builder, Executable, Schema, builder, sdl};
+pub use schema::{Builder, Schema, builder, sdl};

@@ -17,7 +17,7 @@ use super::{
 use crate::service::Operation;
 
 /// A schema as the library executes it.
-pub type Executable = async_graphql::Schema<Query, Mutation, Subscription>;
+type Executable = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// The schema before it is finished.
 pub type Builder = async_graphql::SchemaBuilder<Query, Mutation, Subscription>;
@@ -47,8 +47,7 @@ impl Schema {
     }
 
     /// The library's way of all operations.
-    #[must_use]
-    pub fn of(library: Executable) -> Self {
+    pub(crate) fn of(library: Executable) -> Self {
         Self { library, executor: None }
     }
 

@@ -79,6 +79,7 @@ impl rt::Sleep for Deadline {}
 mod tests {
     use futures_util::poll;
     use hyper::rt::Timer as _;
+    use tokio::task::coop::consume_budget;
 
     use super::*;
 
@@ -88,12 +89,19 @@ mod tests {
         assert_eq!(in_time(patience, async { 1 }).await, Some(1));
         assert_eq!(in_time(Duration::from_mins(1), time::sleep(patience)).await, Some(()));
         assert_eq!(in_time(patience, std::future::pending::<()>()).await, None);
+        // Whose turns are always used up.
+        let busy = async {
+            loop {
+                consume_budget().await;
+            }
+        };
+        assert_eq!(in_time(patience, busy).await, None::<()>);
     }
 
     #[tokio::test]
     async fn a_deadline_is_met_whatever_the_one_before_it_was() {
         let timer = Timer::default();
-        for milliseconds in [[30, 60], [60, 30], [0, 30]] {
+        for milliseconds in [[30, 60], [60_000, 30], [0, 30]] {
             let [given_up, wanted] = milliseconds.map(Duration::from_millis);
             let mut before = timer.sleep(given_up);
             let _ = poll!(&mut before);

@@ -18,14 +18,14 @@ use crate::config::graphql::Graphql;
 /// Fields that hold the items of a page.
 const ITEMS: [&str; 3] = ["edges", "nodes", "events"];
 
-/// What an operation costs with these variables.
+/// What an operation costs with these variables, defaults among them.
 pub(super) fn of(
     document: &ExecutableDocument,
     operation: &OperationDefinition,
     variables: &Variables,
     limits: &Graphql,
 ) -> usize {
-    let mut costs = Costs { document, operation, variables, limits, fragments: HashMap::new() };
+    let mut costs = Costs { document, variables, limits, fragments: HashMap::new() };
     let root = costs.set(&operation.selection_set.node, true);
     root.once.saturating_add(root.per_item)
 }
@@ -39,7 +39,6 @@ struct Cost {
 
 struct Costs<'a> {
     document: &'a ExecutableDocument,
-    operation: &'a OperationDefinition,
     variables: &'a Variables,
     limits: &'a Graphql,
     fragments: HashMap<(&'a str, bool), Cost>,
@@ -92,7 +91,7 @@ impl<'a> Costs<'a> {
     /// The number that an argument means: of items asked for, or of ids given.
     fn length(&self, field: &Field, argument: &str) -> Option<usize> {
         let value = field.get_argument(argument)?.node.clone();
-        let value = value.into_const_with(|name| self.variable(&name).cloned().ok_or(())).ok()?;
+        let value = value.into_const_with(|name| self.variables.get(&name).cloned().ok_or(())).ok()?;
         match value {
             Value::Number(number) => {
                 let asked = usize::try_from(number.as_i64()?.max(0)).unwrap_or(usize::MAX);
@@ -101,12 +100,5 @@ impl<'a> Costs<'a> {
             Value::List(items) => Some(items.len()),
             _ => None,
         }
-    }
-
-    fn variable(&self, name: &str) -> Option<&Value> {
-        self.variables.get(name).or_else(|| {
-            let definition = self.operation.variable_definitions.iter().find(|it| it.node.name.node == name)?;
-            definition.node.default_value()
-        })
     }
 }

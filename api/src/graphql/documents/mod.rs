@@ -168,12 +168,12 @@ impl Documents {
         let (operation_name, operation) = document.operation(operation_name.as_deref())?;
         let operation = &operation.node;
         let outline = document.outlines[&operation_name.cloned()].clone();
+        variables::complete(operation, &mut variables);
         let cost = cost::of(&document.ast, operation, &variables, &self.settings);
         if cost > self.settings.max_complexity {
             return Err(Refusal::over("units of cost", cost, self.settings.max_complexity).into());
         }
         variables::check(self.judge.registry(), operation, &variables)?;
-        variables::complete(operation, &mut variables);
         if document.mixes_variables {
             self.judge.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
         }
