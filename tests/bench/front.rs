@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::Path, process::Command};
 
 use poem::{Route, Server as Poem, endpoint::make_sync, listener::TcpListener};
-use qv_tests::client::Client;
+use qv_tests::{client::Client, node_process::free_address};
 
-use super::server::{Server, free_address};
+use super::server::Server;
 
 const ROUNDS: usize = 3;
 const QUERY: &str = "{ viewer { user { username } } }";

@@ -1,15 +1,17 @@
-//! Figures of the release binary, each kind taken in one run on one machine.
+//! Figures of the `dist` binary, each kind taken in one run on one machine. Nothing here fails a build.
 //!
-//! - `cargo build --release && cargo bench -p qv_tests`: documents, start, sockets, sign-ins, the front;
-//!   `... -- front` measures that alone.
-//! - `... -- sockets 10000`: what so many open sockets hold; raise `ulimit -n` first.
-//! - `... -- workloads`: what frontends ask all day, on a PostgreSQL with a million messages, beside a floor without GraphQL;
-//!   `... -- workloads W2 W5` measures these alone.
-//! - `... -- growth`: the same with more and more messages.
+//! Build the server first: `cargo build --profile dist`. Then `cargo bench --profile dist -p qv_tests`, with one of
+//! these after `--`:
 //!
-//! The last two need `QV_TEST_DATABASE_URL` (and take Redis from `QV_TEST_REDIS_URL`). Speeds are the fastest of many
-//! runs or ratios to a floor measured beside them; the machine's own speed is no business of theirs. Nothing here fails
-//! a build.
+//! - nothing: documents, start, sockets, sign-ins, the front;
+//! - `front`: the share of poem's own speed that is left with all guards on;
+//! - `sockets 10000`: the memory of so many open sockets; raise `ulimit -n` first;
+//! - `workloads`: what frontends ask all day, beside a floor without GraphQL. `workloads W2 W5` measures these alone;
+//! - `compare OLD NEW`: the same works by two binaries in one run. Names after them measure these works alone;
+//! - `growth`: the same works on more and more messages.
+//!
+//! The last three start a PostgreSQL and a Redis of their own. With `--embedded` they measure the embedded shape. The
+//! first two fill a million messages, or as many as `--messages=N` says.
 
 mod documents;
 mod front;
@@ -23,17 +25,36 @@ use std::{env, path::Path};
 
 use tokio::runtime::Runtime;
 
+use self::workloads::Trial;
+
 fn main() {
     let runtime = Runtime::new().expect("a runtime");
     let folder = qv_tests::world::private_folder();
-    let arguments: Vec<String> = env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => figures(&runtime, folder.path()),
-        ["front"] => runtime.block_on(front::measure(folder.path())),
-        ["sockets", count] => runtime.block_on(sockets::measure(folder.path(), count.parse().expect("a number"))),
-        ["workloads", ref only @ ..] => runtime.block_on(workloads::measure(folder.path(), 1_000_000, only)),
-        ["growth"] => runtime.block_on(workloads::grow(folder.path(), &[10_000, 1_000_000, 5_000_000])),
-        ["thin", address, url] => runtime.block_on(workloads::thin::serve(address.parse().expect("an address"), url)),
+    let (flags, arguments): (Vec<_>, Vec<_>) = env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let folder = folder.path();
+    let mut trial = Trial { folder, is_embedded: false, messages: 1_000_000 };
+    for flag in &flags {
+        match flag.split_once('=') {
+            // Cargo's own.
+            None if flag == "--bench" => {}
+            None if flag == "--embedded" => trial.is_embedded = true,
+            Some(("--messages", count)) => trial.messages = count.parse().expect("a number"),
+            _ => panic!("what is {flag}?"),
+        }
+    }
+    match arguments[..] {
+        [] => figures(&runtime, folder),
+        ["front"] => runtime.block_on(front::measure(folder)),
+        ["sockets", count] => runtime.block_on(sockets::measure(folder, count.parse().expect("a number"))),
+        ["workloads", ref only @ ..] => runtime.block_on(workloads::measure(&trial, only)),
+        ["compare", old, new, ref only @ ..] => {
+            runtime.block_on(workloads::compare(&trial, Path::new(old), Path::new(new), only));
+        }
+        ["growth"] => runtime.block_on(workloads::grow(&trial, &[10_000, 1_000_000, 5_000_000])),
+        ["floor", address, database, redis] => {
+            runtime.block_on(workloads::floor::serve(address.parse().expect("an address"), database, redis));
+        }
         _ => panic!("what is {arguments:?}?"),
     }
 }

@@ -1,14 +1,18 @@
-//! The release binary as a process that is measured from outside.
+//! A server's binary as a process that is measured from outside.
 
 use std::{
-    fs,
+    env, fs,
+    fs::File,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use qv_tests::{client::Client, process};
+use qv_tests::{client::Client, node_process::free_address, process};
+
+/// How long a start may take. A migration of a large database takes its time.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A running server with the data folder of this run.
 pub struct Server {
@@ -19,64 +23,68 @@ pub struct Server {
     pub ready_in: Duration,
 }
 
-/// The binary beside this one.
+/// Returns the binary that was built beside this one.
 pub fn binary() -> PathBuf {
-    let mut path = std::env::current_exe().expect("a path");
+    let mut path = env::current_exe().expect("a path");
     path.pop();
     path.pop();
     path.join("quantumvault")
 }
 
 impl Server {
-    /// Starts the server and waits until it is ready.
+    /// Starts the binary beside this one and waits until it is ready.
     pub async fn start(folder: &Path) -> Self {
-        Self::start_with(folder, &[]).await
+        Self::start_with(&binary(), folder, &[]).await
     }
 
-    /// The same with settings of the measurement's own.
-    pub async fn start_with(folder: &Path, environment: &[(&str, &str)]) -> Self {
+    /// Starts a binary with settings of the measurement's own. It writes its log to a file, as a service does.
+    pub async fn start_with(binary: &Path, folder: &Path, environment: &[(&str, &str)]) -> Self {
         let address = free_address();
         let begin = Instant::now();
         fs::create_dir_all(folder).expect("a folder");
-        let child = Command::new(binary())
+        let log = File::options().create(true).append(true).open(folder.join("log")).expect("a log");
+        let child = Command::new(binary)
             .env("QUANTUMVAULT__HTTP__LISTEN", address.to_string())
             .env("QUANTUMVAULT__DATA_DIR", folder.join("data"))
             .env("QUANTUMVAULT__RATE_LIMITS__ENABLED", "false")
             .env("QUANTUMVAULT__SOCKETS__MAX_PER_USER", "100000")
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
+            .stderr(log)
             .spawn()
-            .expect("build the binary first: cargo build --release");
+            .unwrap_or_else(|error| panic!("{}: {error}: build the binary first", binary.display()));
+        let mut server = Self { child, address, ready_in: Duration::ZERO };
         let url = Client::new(address).url("/health/ready");
         while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
-            assert!(begin.elapsed() < Duration::from_secs(20), "it does not get ready");
+            let ended = server.child.try_wait().expect("a child");
+            assert!(ended.is_none() && begin.elapsed() < PATIENCE, "it does not start: see {}/log", folder.display());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Self { child, address, ready_in: begin.elapsed() }
+        server.ready_in = begin.elapsed();
+        server
     }
 
-    /// Resident memory in KiB.
+    /// Returns the resident memory in KiB.
     pub fn resident_kib(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
         line.split_whitespace().next().and_then(|number| number.parse().ok()).expect("a number")
     }
 
-    /// The processor time used so far.
+    /// Returns the processor time used so far.
     pub fn cpu(&self) -> Duration {
         process::cpu(self.child.id())
+    }
+
+    /// Kills the process and waits for its end.
+    pub fn stop(&mut self) {
+        // Fails only where the process has ended already.
+        drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
+        self.stop();
     }
-}
-
-/// An address that nobody else listens on.
-pub fn free_address() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address")
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use qv_tests::client::Client;
 
-use super::server::Server;
+use super::server::{Server, binary};
 
 pub async fn measure(folder: &Path, count: u64) {
     let environment = [("QUANTUMVAULT__HTTP__MAX_CONNECTIONS", "100000")];
-    let server = Server::start_with(folder, &environment).await;
+    let server = Server::start_with(&binary(), folder, &environment).await;
     let name = format!("user{}", std::process::id());
     let user = Client::new(server.address).register(&name).await;
     let before = server.resident_kib();

@@ -65,13 +65,13 @@ impl Process {
     }
 }
 
-/// The processor time that all threads of a process, as far as they still run, have used.
+/// Returns the processor time that the threads of a process have used, of those that still run.
 ///
 /// To the nanosecond, unlike the times in `stat`, which are counted by ticks that whatever is periodic can hide from.
 #[must_use]
 pub fn cpu(id: u32) -> Duration {
-    let threads = fs::read_dir(format!("/proc/{id}/task")).expect("a process");
-    // A thread may end while it is looked at.
+    // A process or a thread may end while this reads.
+    let threads = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
     let spent = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("schedstat")).ok());
     let nanos = spent.map(|stat| stat.split(' ').next().expect("a field").parse::<u64>().expect("a number"));
     Duration::from_nanos(nanos.sum())

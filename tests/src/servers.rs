@@ -22,6 +22,7 @@ use tokio::{
 use crate::{
     node_process::{free_address, signal},
     patience::until,
+    process,
 };
 
 /// A server's process, which may be away for a while.
@@ -51,6 +52,16 @@ impl Backing {
 
     /// The same with its data in a folder of the test's own, which ends no sooner than `place`.
     pub async fn postgres_in(folder: PathBuf, place: TempDir) -> Self {
+        Self::postgres_with(&["max_connections=60", "fsync=off"], folder, place).await
+    }
+
+    /// Makes and starts a PostgreSQL cluster whose commits survive a power cut, with settings of the caller's own.
+    pub async fn durable_postgres(settings: &[&str]) -> Self {
+        let place = open_folder();
+        Self::postgres_with(settings, place.path().join("data"), place).await
+    }
+
+    async fn postgres_with(settings: &[&str], folder: PathBuf, place: TempDir) -> Self {
         let (address, programs) = (free_address(), postgres_programs());
         fs::create_dir_all(&folder).expect("a folder");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).expect("a mode");
@@ -64,14 +75,9 @@ impl Backing {
 
         let mut command = as_postgres(&programs.join("postgres"));
         command.arg("-D").arg(&folder).args(["-p", &address.port().to_string()]);
-        for setting in [
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "max_connections=60",
-            "fsync=off",
-            "wal_level=minimal",
-            "max_wal_senders=0",
-        ] {
+        let common =
+            ["listen_addresses=127.0.0.1", "unix_socket_directories=", "wal_level=minimal", "max_wal_senders=0"];
+        for setting in common.iter().chain(settings) {
             command.args(["-c", setting]);
         }
         Self::started(Self { address, folder, kind: Kind::Postgres, command, child: None, _removed_on_drop: place })
@@ -150,15 +156,25 @@ impl Backing {
         command_redis(self.address, command).await.expect("Redis answers")
     }
 
+    /// Returns the processor time of the process and those of its children that still run.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        self.processes().into_iter().map(process::cpu).sum()
+    }
+
     fn signal_all(&self, name: &str) {
-        let pid = self.child.as_ref().expect("it runs").id();
-        // The parent first, which would start new ones.
-        signal(pid, name);
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a process");
-        for child in children.split_whitespace() {
-            // One may have ended meanwhile.
-            signal(child.parse().expect("a number"), name);
+        for pid in self.processes() {
+            // A child may have ended meanwhile.
+            signal(pid, name);
         }
+    }
+
+    /// Returns the ids of the process and its children. The parent comes first: it would start new children.
+    fn processes(&self) -> Vec<u32> {
+        let pid = self.child.as_ref().expect("it runs").id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a process");
+        let children = children.split_whitespace().map(|child| child.parse().expect("a number"));
+        [pid].into_iter().chain(children).collect()
     }
 }
 

@@ -1,158 +1,232 @@
-//! W5: how soon a message arrives, how many can be delivered, and how soon what was missed is caught up.
+//! W5 and W5x: how soon a message arrives, and how many deliveries a second the server makes.
+//!
+//! A delivery is an event of an arriving message on a socket of its recipient. Senders have no sockets.
 
 use std::{
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use qv_tests::{client::Client, socket::Socket};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use futures_util::{StreamExt, stream};
+use qv_tests::{client::Client, dice::Dice, socket::Socket};
 use serde_json::{Value, json};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
 
-use super::{super::server::Server, load, seed::username};
+use super::{
+    figures::{Round, Rounds, percentile},
+    load::{self, Answers, Request},
+    works,
+    world::{Shape, World},
+};
 
-pub const SOCKETS: u32 = 1_000;
-const SENDS_A_SECOND: u32 = 200;
-const PACED_SENDS: usize = 2_000;
-const CROWD: u32 = 20;
-/// For how long they write.
-const CROWDED: Duration = Duration::from_secs(6);
+const SOCKETS: usize = 1_000;
+const SENDS_PER_SECOND: u32 = 200;
+const PACED_SENDS: usize = 1_000;
+/// Users who share the sockets of W5x.
+const CROWD: usize = 20;
+const CROWD_SENDS: Duration = Duration::from_secs(5);
+const ROUNDS: usize = 3;
+/// Sockets that are opened at a time.
+const OPENING: usize = 16;
 const MISSED: usize = 10_000;
-const FEED: &str = "subscription { messageFeed { cursor kind message { id encryptedContent } } }";
+const END: &str = "subscription { messageFeed { cursor kind } }";
+const FEED: &str = "subscription F($after: String) { messageFeed(after: $after) { cursor kind
+    message { id encryptedContent sender { id } } } }";
 
-/// On users who have no messages yet.
-pub async fn measure(server: &Server, users_with_messages: u32) {
-    let nobody = Client::new(server.address);
-    let mut users = Vec::new();
-    for n in 1..=SOCKETS {
-        users.push(nobody.login(&username(users_with_messages + n)).await);
-    }
-    paced(&users).await;
-    crowded(server, &users[..CROWD as usize]).await;
-    catch_up(&nobody).await;
+/// Users with histories who follow their feeds, and for each another user who writes to it.
+pub struct Audience {
+    listeners: Vec<Listener>,
 }
 
-/// 1,000 sockets of as many users, 200 sends a second among them.
-async fn paced(users: &[Client]) {
-    let sent: Arc<Mutex<Vec<Instant>>> = Arc::default();
-    let times: Arc<Mutex<Vec<Duration>>> = Arc::default();
-    let mut readers = Vec::new();
-    for user in users {
-        let (mut socket, sent, times) = (live_feed(user).await, Arc::clone(&sent), Arc::clone(&times));
-        let own = user.id.clone();
-        readers.push(tokio::spawn(async move {
-            loop {
-                let content = socket.event().await["message"]["encryptedContent"].clone();
-                let Some((sender, n)) = parse(&content) else { continue };
-                if sender != own {
-                    let at = sent.lock().unwrap_or_else(PoisonError::into_inner)[n];
-                    times.lock().unwrap_or_else(PoisonError::into_inner).push(at.elapsed());
+struct Listener {
+    client: Client,
+    /// Where its feed ended when it was first read.
+    cursor: String,
+    sender: Client,
+}
+
+impl Audience {
+    /// Signs the users in, and reads each listener's feed to its end.
+    pub async fn gather(world: &mut World) -> Self {
+        let seed = Arc::clone(&world.seed);
+        let step = usize::try_from(seed.size.users).expect("few") / SOCKETS;
+        let listening: BTreeSet<_> = (1..=seed.size.users).step_by(step.max(2)).collect();
+        let pairs: Vec<_> = listening
+            .iter()
+            .filter_map(|user| {
+                let sender = seed.peers.get(user)?.iter().find(|peer| !listening.contains(peer))?;
+                Some((*user, *sender))
+            })
+            .collect();
+        let clients = world.sign_in(pairs.iter().map(|(user, _)| *user)).await;
+        let senders = world.sign_in(pairs.iter().map(|(_, sender)| *sender)).await;
+        let reading = clients.into_iter().zip(senders).map(|(client, sender)| async move {
+            let mut socket = client.socket().await;
+            socket.subscribe("end", END, Value::Null).await;
+            let (_, cursor) = socket.backlog().await;
+            Listener { client, cursor, sender }
+        });
+        Self { listeners: stream::iter(reading).buffered(OPENING).collect().await }
+    }
+
+    /// Opens a thousand sockets with feeds that have caught up, of the first so many listeners.
+    async fn open(&self, world: &World, listeners: usize) -> Vec<(usize, Socket)> {
+        let listeners = listeners.min(self.listeners.len());
+        let opening = (0..SOCKETS).map(|n| async move {
+            let Listener { client, cursor, .. } = &self.listeners[n % listeners];
+            let mut socket = client.at(world.server.address).socket().await;
+            socket.subscribe("feed", FEED, json!({ "after": cursor })).await;
+            socket.backlog().await;
+            (n % listeners, socket)
+        });
+        stream::iter(opening).buffer_unordered(OPENING).collect().await
+    }
+
+    /// Opens the sockets and drops what arrives, until the returned tasks are dropped.
+    pub async fn listen(&self, world: &World) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for (_, mut socket) in self.open(world, SOCKETS).await {
+            tasks.spawn(async move {
+                loop {
+                    socket.text().await;
                 }
-            }
-        }));
+            });
+        }
+        tasks
     }
-    let mut tick = interval(Duration::from_secs(1) / SENDS_A_SECOND);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut sends = Vec::new();
-    for n in 0..PACED_SENDS {
-        tick.tick().await;
-        let (from, to) = (users[n % users.len()].clone(), users[(n * 7 + 13) % users.len()].clone());
-        sent.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
-        sends.push(tokio::spawn(async move {
-            from.send(&to, &format!("{} {n}", from.id), &format!("paced-{n}")).await.data();
-        }));
+
+    /// A message to each listener.
+    pub fn messages(&self) -> Vec<Request> {
+        self.messages_to(SOCKETS)
     }
-    for send in sends {
-        send.await.expect("it is sent");
+
+    fn messages_to(&self, listeners: usize) -> Vec<Request> {
+        self.listeners.iter().take(listeners).map(|to| works::message(&to.sender, &to.client.id)).collect()
     }
-    let begin = Instant::now();
-    while times.lock().unwrap_or_else(PoisonError::into_inner).len() < PACED_SENDS {
-        assert!(begin.elapsed() < Duration::from_secs(20), "messages are missing");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+}
+
+/// Prints W5: the median of the rounds.
+pub async fn paced_rounds(shape: &Shape, world: &World, audience: &Audience) {
+    let mut rounds = Rounds::default();
+    for _ in 0..ROUNDS {
+        rounds.push(paced(shape, world, audience).await);
     }
-    readers.iter().for_each(tokio::task::JoinHandle::abort);
-    let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
-    times.sort_unstable();
     println!(
-        "W5: {} sockets, {SENDS_A_SECOND} sends a second: delivered in {:.1?} median, {:.1?} p99",
-        users.len(),
-        times[times.len() / 2],
-        times[times.len() * 99 / 100]
+        "W5: {SOCKETS} sockets, {SENDS_PER_SECOND} sends/s of others: delivered in {:.1} ms median, {:.1} ms p99",
+        rounds.median(|round| round.percentile(50)),
+        rounds.median(|round| round.percentile(99)),
     );
 }
 
-/// Who sent a message, and which it was.
-fn parse(content: &Value) -> Option<(String, usize)> {
-    use base64::{Engine, prelude::BASE64_STANDARD};
-
-    let bytes = BASE64_STANDARD.decode(content.as_str()?).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    let (sender, n) = text.split_once(' ')?;
-    Some((sender.to_owned(), n.parse().ok()?))
+/// Prints W5x: the median and the fastest of the rounds.
+pub async fn crowded_rounds(shape: &Shape, world: &World, audience: &Audience) {
+    let mut rounds = Rounds::default();
+    for _ in 0..ROUNDS {
+        rounds.push(crowded(shape, world, audience).await);
+    }
+    println!(
+        "W5x: {SOCKETS} sockets of {CROWD} users: {:.0} deliveries/s in the median round, {:.0} in the fastest, \
+         {:.4} ms of server CPU each; {} MiB resident",
+        rounds.median(Round::rate),
+        rounds.fastest(),
+        rounds.median(Round::server_ms),
+        world.server.resident_kib() / 1024
+    );
 }
 
-/// 1,000 sockets of twenty users, who write to each other as fast as the server takes it.
-async fn crowded(server: &Server, users: &[Client]) {
-    let delivered = Arc::new(AtomicU64::new(0));
-    let mut readers = Vec::new();
-    for n in 0..SOCKETS as usize {
-        let (mut socket, delivered) = (live_feed(&users[n % users.len()]).await, Arc::clone(&delivered));
-        readers.push(tokio::spawn(async move {
+/// A thousand sockets of as many users, and 200 sends a second of others. Times are from send to delivery.
+pub async fn paced(shape: &Shape, world: &World, audience: &Audience) -> Round {
+    let sent: Arc<Mutex<HashMap<usize, Instant>>> = Arc::default();
+    let times: Arc<Mutex<Vec<Duration>>> = Arc::default();
+    let mut readers = JoinSet::new();
+    for (_, mut socket) in audience.open(world, SOCKETS).await {
+        let (sent, times) = (Arc::clone(&sent), Arc::clone(&times));
+        readers.spawn(async move {
+            loop {
+                let content = socket.event().await["message"]["encryptedContent"].clone();
+                let at = sent.lock().unwrap_or_else(PoisonError::into_inner)[&number(&content)];
+                times.lock().unwrap_or_else(PoisonError::into_inner).push(at.elapsed());
+            }
+        });
+    }
+    let sending = async {
+        let begin = Instant::now();
+        let mut tick = interval(Duration::from_secs(1) / SENDS_PER_SECOND);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut sends, run) = (JoinSet::new(), Dice::new(u64::from(std::process::id())).fork().below(usize::MAX));
+        for n in 0..PACED_SENDS {
+            tick.tick().await;
+            let Listener { client, sender, .. } = &audience.listeners[(n * 7 + 13) % audience.listeners.len()];
+            let (from, to) = (sender.at(world.server.address), client.clone());
+            sent.lock().unwrap_or_else(PoisonError::into_inner).insert(n, Instant::now());
+            let id = format!("paced-{run}-{n}-{}", begin.elapsed().as_nanos());
+            sends.spawn(async move {
+                from.send(&to, &n.to_string(), &id).await.data();
+            });
+        }
+        sends.join_all().await;
+        let waiting = Instant::now();
+        while times.lock().unwrap_or_else(PoisonError::into_inner).len() < PACED_SENDS {
+            assert!(waiting.elapsed() < Duration::from_secs(20), "messages are missing");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let times = std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner));
+        Answers { elapsed: begin.elapsed(), count: times.len(), times, ..Answers::default() }
+    };
+    world.measure(shape, sending).await
+}
+
+/// Which message of a round this is.
+fn number(content: &Value) -> usize {
+    let bytes = BASE64_STANDARD.decode(content.as_str().expect("text")).expect("base 64");
+    String::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).expect("a number")
+}
+
+/// A thousand sockets of twenty users, to whom others write as fast as the server takes it.
+pub async fn crowded(shape: &Shape, world: &World, audience: &Audience) -> Round {
+    let delivered = Arc::new(AtomicUsize::new(0));
+    let mut readers = JoinSet::new();
+    for (_, mut socket) in audience.open(world, CROWD).await {
+        let delivered = Arc::clone(&delivered);
+        readers.spawn(async move {
             loop {
                 assert!(socket.text().await.contains("SENT"));
                 delivered.fetch_add(1, Ordering::Relaxed);
             }
-        }));
+        });
     }
-    let requests: Vec<_> = (0..CROWD as usize)
-        .map(|n| {
-            let (from, to) = (&users[n], &users[(n + 7) % users.len()]);
-            let input = json!({ "recipientId": to.id, "encryptedContent": "A".repeat(400), "iv": "AAAAAAAAAAAAAAAA",
-                "clientMessageId": load::NUMBER });
-            super::ask(from, super::SEND, &json!({ "input": input }), "createdAt")
-        })
-        .collect();
-    let (cpu, begin) = (server.cpu(), Instant::now());
-    let figures = load::run_for(CROWDED, server.address, &requests.into()).await;
-    let (elapsed, count, cpu) = (begin.elapsed(), delivered.load(Ordering::Relaxed), server.cpu().saturating_sub(cpu));
-    #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
-    let rate = count as f64 / elapsed.as_secs_f64();
-    println!(
-        "W5x: {SOCKETS} sockets of {CROWD} users: {rate:.0} deliveries/s of {:.0} sends/s, {:.1?} of server CPU in {elapsed:.1?}; \
-         {} MiB resident",
-        figures.rate,
-        cpu,
-        server.resident_kib() / 1024
-    );
-    readers.iter().for_each(tokio::task::JoinHandle::abort);
+    let requests = Arc::new(audience.messages_to(CROWD));
+    let sending = async {
+        let begin = Instant::now();
+        load::ask_for(CROWD_SENDS, world.server.address, &requests).await;
+        let (elapsed, count) = (begin.elapsed(), delivered.load(Ordering::Relaxed));
+        Answers { elapsed, count, ..Answers::default() }
+    };
+    world.measure(shape, sending).await
 }
 
-/// What a device reads that was away for ten thousand messages.
-async fn catch_up(nobody: &Client) {
+/// Prints how long a device takes to read what it has missed.
+pub async fn catch_up(world: &World) {
+    let nobody = Client::new(world.server.address);
     let (from, to) = (nobody.register("busy").await, nobody.register("away").await);
-    let (mut count, mut round) = (0, 0);
+    let (request, mut count) = (Arc::new(vec![works::message(&from, &to.id)]), 0);
     while count < MISSED {
-        round += 1;
-        let input = json!({ "recipientId": to.id, "encryptedContent": "A".repeat(400), "iv": "AAAAAAAAAAAAAAAA",
-            "clientMessageId": format!("{round}-{}", load::NUMBER) });
-        let request = super::ask(&from, super::SEND, &json!({ "input": input }), "createdAt");
-        count += load::run(nobody.address, &vec![request].into()).await.times.len();
+        count += load::ask_for(Duration::from_secs(1), nobody.address, &request).await.count;
     }
-    let (mut socket, mut events, begin) = (to.socket().await, 0, Instant::now());
-    socket.subscribe("feed", FEED, Value::Null).await;
-    while !socket.text().await.contains("CAUGHT_UP") {
-        events += 1;
+    let mut times = Vec::new();
+    for _ in 0..ROUNDS {
+        let (mut socket, begin) = (to.socket().await, Instant::now());
+        socket.subscribe("feed", FEED, Value::Null).await;
+        while !socket.text().await.contains("CAUGHT_UP") {}
+        times.push(begin.elapsed());
     }
-    println!("catching up with {events} missed events: {:.0?}", begin.elapsed());
-}
-
-/// A feed that has caught up.
-async fn live_feed(user: &Client) -> Socket {
-    let mut socket = user.socket().await;
-    socket.subscribe("feed", FEED, Value::Null).await;
-    socket.backlog().await;
-    socket
+    println!("catching up with {count} missed events: {:.0} ms", percentile(times, 50));
 }

@@ -1,10 +1,10 @@
-//! A load generator that does little: requests are made beforehand, answers are looked at and thrown away.
+//! A load generator that does little itself: requests are made beforehand, answers are checked and dropped.
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -12,15 +12,18 @@ use std::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::Semaphore,
+    task::JoinSet,
 };
 
+/// Connections that a closed loop asks on, each with one request under way.
 const CONNECTIONS: usize = 32;
-/// How long anything is asked.
-pub const TIME: Duration = Duration::from_secs(2);
-/// Stands where every request has a number of its own.
+/// Connections at most of an open loop. Requests that find none wait, and the wait counts.
+const OPEN_CONNECTIONS: usize = 128;
+/// Stands in a request for a number that no other request has.
 pub const NUMBER: &str = "#number#########";
 
-static NEXT: AtomicU64 = AtomicU64::new(0);
+static NUMBERS: AtomicUsize = AtomicUsize::new(0);
 
 /// A request as it goes over the wire, and what its answer must contain.
 pub struct Request {
@@ -29,29 +32,19 @@ pub struct Request {
     expected: Vec<u8>,
 }
 
-/// What was seen.
+/// What some requests took.
 #[derive(Default)]
-pub struct Figures {
-    pub rate: f64,
-    /// How long each answer took.
+pub struct Answers {
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// Answers, or deliveries, as far as they were as expected.
+    pub count: usize,
+    /// How long each took.
     pub times: Vec<Duration>,
-    /// The length of an answer's body, on average.
+    /// Requests that were not answered as expected.
+    pub failed: usize,
+    /// Bytes of all answers, heads included.
     pub bytes: usize,
-}
-
-impl Figures {
-    /// The better rate of two rounds, and the times of both.
-    pub fn beside(mut self, mut other: Self) -> Self {
-        self.rate = self.rate.max(other.rate);
-        self.times.append(&mut other.times);
-        Self { bytes: other.bytes, ..self }
-    }
-
-    /// What so many of a hundred answers took at most.
-    pub fn percentile(&mut self, percent: usize) -> Duration {
-        self.times.sort_unstable();
-        self.times[(self.times.len() * percent / 100).min(self.times.len() - 1)]
-    }
 }
 
 impl Request {
@@ -64,67 +57,131 @@ impl Request {
         );
         Self { number_at: text.find(NUMBER), bytes: text.into_bytes(), expected: expected.as_bytes().to_vec() }
     }
+
+    /// Whether an answer is 200, holds what is expected, and names no errors.
+    fn is_answered_by(&self, answer: &[u8]) -> bool {
+        answer.starts_with(b"HTTP/1.1 200") && contains(answer, &self.expected) && !contains(answer, b"\"errors\"")
+    }
 }
 
-/// Sends the requests in turn over all connections until the time is over; every answer must be 200 and as expected.
-pub async fn run(address: SocketAddr, requests: &Arc<Vec<Request>>) -> Figures {
-    run_for(TIME, address, requests).await
+/// Sends the requests in turn until the time is over. Panics at the first answer that is not as expected.
+pub async fn ask_for(time: Duration, address: SocketAddr, requests: &Arc<Vec<Request>>) -> Answers {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let end = Instant::now() + time;
+    let next = move || (Instant::now() < end).then(|| NEXT.fetch_add(1, Ordering::Relaxed));
+    closed_loop(address, requests, next).await
 }
 
-/// The same for some other time.
-pub async fn run_for(time: Duration, address: SocketAddr, requests: &Arc<Vec<Request>>) -> Figures {
+/// Sends each request once. Panics at the first answer that is not as expected.
+pub async fn ask_each(address: SocketAddr, requests: &Arc<Vec<Request>>) -> Answers {
+    let (taken, count) = (Arc::new(AtomicUsize::new(0)), requests.len());
+    let next = move || Some(taken.fetch_add(1, Ordering::Relaxed)).filter(|n| *n < count);
+    closed_loop(address, requests, next).await
+}
+
+async fn closed_loop(
+    address: SocketAddr,
+    requests: &Arc<Vec<Request>>,
+    next: impl Fn() -> Option<usize> + Clone + Send + 'static,
+) -> Answers {
     let begin = Instant::now();
-    let tasks: Vec<_> =
-        (0..CONNECTIONS).map(|_| tokio::spawn(keep_asking(address, Arc::clone(requests), begin + time))).collect();
-    let (mut times, mut bytes) = (Vec::new(), 0);
-    for task in tasks {
-        let (taken, received) = task.await.expect("every answer is right");
-        times.extend(taken);
-        bytes += received;
+    let mut tasks = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let (requests, next) = (Arc::clone(requests), next.clone());
+        tasks.spawn(async move {
+            let (mut connection, mut answers) = (Connection::open(address).await, Answers::default());
+            while let Some(n) = next() {
+                let (request, asked) = (&requests[n % requests.len()], Instant::now());
+                let answer = connection.ask(request).await;
+                answers.times.push(asked.elapsed());
+                answers.bytes += answer.len();
+                assert!(request.is_answered_by(answer), "{}", String::from_utf8_lossy(answer));
+            }
+            answers
+        });
     }
-    let bytes = bytes / times.len().max(1);
-    let elapsed = begin.elapsed();
-    #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
-    let rate = times.len() as f64 / elapsed.as_secs_f64();
-    Figures { rate, times, bytes }
+    let mut all = Answers::default();
+    for answers in tasks.join_all().await {
+        all.times.extend(answers.times);
+        all.bytes += answers.bytes;
+    }
+    Answers { elapsed: begin.elapsed(), count: all.times.len(), ..all }
 }
 
-async fn keep_asking(address: SocketAddr, requests: Arc<Vec<Request>>, end: Instant) -> (Vec<Duration>, usize) {
-    let mut stream = TcpStream::connect(address).await.expect("it accepts");
-    stream.set_nodelay(true).expect("an option");
-    let (mut times, mut out, mut answer, mut received) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    while Instant::now() < end {
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let request = &requests[usize::try_from(n).expect("a number") % requests.len()];
-        out.clone_from(&request.bytes);
+/// Requests that come by the clock, whether earlier ones are answered or not. A time counts from when a request was due.
+pub struct OpenLoop {
+    address: SocketAddr,
+    requests: Arc<Vec<Request>>,
+    idle: Mutex<Vec<Connection>>,
+    turns: Semaphore,
+    answers: Mutex<Answers>,
+}
+
+impl OpenLoop {
+    pub fn new(address: SocketAddr, requests: Arc<Vec<Request>>) -> Arc<Self> {
+        let (idle, turns) = (Mutex::default(), Semaphore::new(OPEN_CONNECTIONS));
+        Arc::new(Self { address, requests, idle, turns, answers: Mutex::default() })
+    }
+
+    /// Sends the nth request, and notes how its answer came.
+    pub async fn ask(self: Arc<Self>, n: usize, due: Instant) {
+        let turn = self.turns.acquire().await.expect("never closed");
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => Connection::open(self.address).await,
+        };
+        let request = &self.requests[n % self.requests.len()];
+        let is_right = request.is_answered_by(connection.ask(request).await);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        drop(turn);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.times.push(due.elapsed());
+        answers.count += usize::from(is_right);
+        answers.failed += usize::from(!is_right);
+    }
+
+    /// Returns what was noted so far, and begins anew.
+    pub fn take(&self) -> Answers {
+        std::mem::take(&mut self.answers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A connection, and the buffers that it uses for every request.
+struct Connection {
+    stream: TcpStream,
+    out: Vec<u8>,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("it accepts");
+        stream.set_nodelay(true).expect("an option");
+        Self { stream, out: Vec::new(), answer: Vec::new() }
+    }
+
+    /// Sends a request and reads its answer whole.
+    async fn ask(&mut self, request: &Request) -> &[u8] {
+        self.out.clone_from(&request.bytes);
         if let Some(at) = request.number_at {
-            out[at..at + NUMBER.len()].copy_from_slice(format!("{n:016x}").as_bytes());
+            let number = format!("{:016x}", NUMBERS.fetch_add(1, Ordering::Relaxed));
+            self.out[at..at + NUMBER.len()].copy_from_slice(number.as_bytes());
         }
-        let asked = Instant::now();
-        stream.write_all(&out).await.expect("it reads");
-        read(&mut stream, &mut answer).await;
-        times.push(asked.elapsed());
-        received += answer.len();
-        let is_right = answer.starts_with(b"HTTP/1.1 200") && contains(&answer, &request.expected);
-        assert!(is_right && !contains(&answer, b"\"errors\""), "{}", String::from_utf8_lossy(&answer));
-    }
-    let head = answer.windows(4).position(|four| four == b"\r\n\r\n").map_or(0, |at| at + 4);
-    let bodies = received.saturating_sub(head * times.len());
-    (times, bodies)
-}
-
-/// Reads one answer whole.
-async fn read(stream: &mut TcpStream, answer: &mut Vec<u8>) {
-    answer.clear();
-    let mut whole = None;
-    while whole.is_none_or(|whole| answer.len() < whole) {
-        answer.reserve(16 << 10);
-        assert!(stream.read_buf(answer).await.expect("it answers") > 0, "the connection was closed");
-        whole = whole.or_else(|| length(answer));
+        self.stream.write_all(&self.out).await.expect("it reads");
+        self.answer.clear();
+        let mut whole = None;
+        while whole.is_none_or(|whole| self.answer.len() < whole) {
+            self.answer.reserve(16 << 10);
+            let read = self.stream.read_buf(&mut self.answer).await.expect("it answers");
+            assert!(read > 0, "the connection was closed");
+            whole = whole.or_else(|| length(&self.answer));
+        }
+        &self.answer
     }
 }
 
-/// The length of head and body, once the head is there.
+/// Returns the length of head and body, once the head is there.
 fn length(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&answer[..head]).expect("a head").to_ascii_lowercase();

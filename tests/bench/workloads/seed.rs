@@ -1,134 +1,252 @@
-//! The database that the workloads run on: skewed as people are, and the same every time.
+//! The people, conversations and messages that the workloads run on: skewed as in life, in the order of time, equal in every run.
 
-use std::time::Instant;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
 
-use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Row};
+use chrono::{DateTime, TimeDelta, Utc};
+use quantumvault::domain::{Clock, UserId};
+use qv_tests::dice::Dice;
 use uuid::Uuid;
 
-use super::fan_out::SOCKETS;
+use super::fill::{Cell, Database};
 
-/// How much of everything.
+/// Seed of all chance in the data.
+const SEED: u64 = 42;
+/// Conversations that an average user has.
+const CONVERSATIONS_PER_USER: u32 = 5;
+/// The fewest pairs that are drawn, so that a small database has somebody with a page of conversations.
+const FEWEST_PAIRS: u32 = 1_500;
+
+/// The size of a database.
 #[derive(Clone, Copy)]
 pub struct Size {
     pub users: u32,
     pub messages: u32,
 }
 
-/// A conversation that has at least fifty messages.
+/// Two users with a conversation of at least fifty messages.
+#[derive(Clone, Copy)]
 pub struct Pair {
-    pub one: String,
-    pub conversation_id: Uuid,
-    pub one_id: Uuid,
-    pub other_id: Uuid,
+    pub conversation: u32,
+    pub one: u32,
+    pub other: u32,
 }
 
-/// A seeded database.
+/// What a filled database holds.
 pub struct Seed {
     pub size: Size,
+    /// Pairs with a page of messages, in an order that says nothing about their sizes.
     pub pairs: Vec<Pair>,
-    /// Users, by their numbers, who have more than fifty conversations of several messages: as much as any answer holds.
-    pub readers: Vec<u32>,
+    /// The users that each user has a conversation with.
+    pub peers: HashMap<u32, Vec<u32>>,
 }
 
-/// The nth user; those of low numbers write and read the most.
+/// A message in its places: in its conversation, and in both mailboxes.
+struct Note {
+    conversation: u32,
+    sender: u32,
+    recipient: u32,
+    sequence: i64,
+    sender_place: i64,
+    recipient_place: i64,
+}
+
+/// One side of a conversation.
+#[derive(Default)]
+struct Line {
+    last_note: u32,
+    last_place: i64,
+    unread: i64,
+}
+
+#[derive(Default)]
+struct Mailbox {
+    last_place: i64,
+    unread: i64,
+}
+
+/// Returns the name of the nth user. Users with low numbers write and read the most.
 pub fn username(n: u32) -> String {
     format!("user{n:06}")
 }
 
-/// The nth user's id.
+/// Returns the id of the nth user.
 pub fn user_id(n: u32) -> Uuid {
-    Uuid::parse_str(&format!("01970000-0000-7000-8000-{n:012x}")).expect("a UUID")
+    id(0x0197, n)
 }
 
-/// Fills a database whose schema is there and that has one user, whose password all others get.
-pub async fn fill(url: &str, size: Size) -> Seed {
-    let begin = Instant::now();
-    let mut db = PgConnection::connect(url).await.expect("the database answers");
-    let (users, messages) = (size.users, size.messages);
-    let statements = [
-        ids("person", "01970000"),
-        ids("message", "01980000"),
-        ids("conversation", "01990000"),
-        "SELECT setseed(0.42)".to_owned(),
-        format!(
-            "INSERT INTO users (id, username, email, password_hash, public_key_ecc, public_key_pqc, keys_changed_at,
-               created_at, updated_at, is_active, is_verified, role)
-             SELECT person(n), 'user' || lpad(n::text, 6, '0'),
-               'user' || n || '@example.org', hash, decode(repeat(md5(n::text), 2), 'hex'),
-               decode(repeat(md5(n::text), 74), 'hex'), at, at, at, true, true, 'USER'
-             FROM generate_series(1, {users} + {SOCKETS}) n, (SELECT password_hash AS hash, created_at AS at FROM users LIMIT 1) it"
-        ),
-        format!(
-            "CREATE TEMP TABLE pair AS SELECT row_number() OVER (ORDER BY md5(a || ':' || b)) AS c, a, b FROM (
-               SELECT DISTINCT least(a, b) AS a, greatest(a, b) AS b FROM (
-                 SELECT 1 + floor({users} * random() ^ 2)::int AS a, 1 + floor({users} * random() ^ 2)::int AS b
-                 FROM generate_series(1, greatest(5 * {users}, 1500))) drawn WHERE a <> b) distinct_pairs"
-        ),
-        format!(
-            "CREATE TEMP TABLE note AS SELECT n, c, a, b, forth, row_number() OVER (PARTITION BY c ORDER BY n) AS place
-             FROM (SELECT n, 1 + floor((SELECT count(*) FROM pair) * random() ^ 3)::int AS c, random() < 0.5 AS forth
-               FROM generate_series(1, {messages}) n) drawn JOIN pair USING (c)"
-        ),
-        "CREATE TEMP TABLE event AS SELECT n, c, who, row_number() OVER (PARTITION BY who ORDER BY n) AS place
-             FROM (SELECT n, c, a AS who FROM note UNION ALL SELECT n, c, b FROM note) both_sides"
-            .to_owned(),
-        "INSERT INTO conversations (id, first_user_id, second_user_id, created_at, last_sequence)
-             SELECT conversation(c), person(a), person(b), now(), max(place) FROM note GROUP BY c, a, b"
-            .to_owned(),
-        "INSERT INTO messages (id, conversation_id, sequence, sender_id, recipient_id, client_message_id, encrypted_content, iv,
-               created_at, deleted_by_sender, deleted_by_recipient)
-             SELECT message(n), conversation(c), place, person(CASE WHEN forth THEN a ELSE b END),
-               person(CASE WHEN forth THEN b ELSE a END), 'seed-' || n, decode(repeat(md5(n::text), 19), 'hex'),
-               decode(left(md5(n::text), 24), 'hex'), now() - (8e6 - n) * interval '1 ms', false, false FROM note"
-            .to_owned(),
-        "INSERT INTO mailbox_events (user_id, sequence, kind, message_id, created_at)
-             SELECT person(who), place, 'SENT', message(n), now() - (8e6 - n) * interval '1 ms' FROM event"
-            .to_owned(),
-        "INSERT INTO conversation_members (conversation_id, user_id, peer_id, last_message_id, last_event, unread_count,
-               read_sequence)
-             SELECT conversation(c), person(who), person(CASE WHEN who = a THEN b ELSE a END), message(max(n)),
-               max(event.place), count(*) FILTER (WHERE forth <> (who = a)), 0
-             FROM event JOIN note USING (n, c) GROUP BY c, who, a, b"
-            .to_owned(),
-        "INSERT INTO mailboxes (user_id, last_sequence, oldest_sequence, unread_count)
-         SELECT id, coalesce(max(last_event), 0), 1, coalesce(sum(unread_count), 0)
-         FROM users LEFT JOIN conversation_members ON user_id = id
-         WHERE id NOT IN (SELECT user_id FROM mailboxes) GROUP BY id"
-            .to_owned(),
-        "CREATE SEQUENCE thin_places".to_owned(),
-        "VACUUM ANALYZE".to_owned(),
-        // What the filling has left for later would be done while something is measured.
-        "CHECKPOINT".to_owned(),
-    ];
-    for statement in statements {
-        db.execute(AssertSqlSafe(statement.clone())).await.unwrap_or_else(|error| panic!("{error}: {statement}"));
+/// Returns the id of the nth user as the API writes it.
+pub fn global_id(n: u32) -> String {
+    UserId(user_id(n)).to_string()
+}
+
+/// Returns the id of the nth conversation.
+pub fn conversation_id(n: u32) -> Uuid {
+    id(0x0199, n)
+}
+
+fn message_id(n: u32) -> Uuid {
+    id(0x0198, n)
+}
+
+fn id(kind: u128, n: u32) -> Uuid {
+    Uuid::from_u128(kind << 112 | 0x7000_8000 << 48 | u128::from(n))
+}
+
+impl Seed {
+    /// Users with at least so many conversations, those with the most first.
+    pub fn users_with(&self, conversations: usize) -> Vec<u32> {
+        let mut found: Vec<_> = self.peers.iter().filter(|(_, peers)| peers.len() >= conversations).collect();
+        found.sort_by_key(|(user, peers)| (Reverse(peers.len()), **user));
+        found.into_iter().map(|(user, _)| *user).collect()
     }
-    println!("seed: {users} users and {messages} messages in {:.0?}", begin.elapsed());
-    Seed { size, pairs: pairs(&mut db).await, readers: readers(&mut db).await }
 }
 
-/// A function that makes ids of one kind out of numbers.
-fn ids(kind: &str, prefix: &str) -> String {
-    format!(
-        "CREATE FUNCTION {kind}(n bigint) RETURNS uuid IMMUTABLE LANGUAGE sql
-         AS $$ SELECT ('{prefix}-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid $$"
-    )
+/// Fills a database whose schema exists. All users get the password of the one user that is there.
+pub async fn fill(database: &mut Database, size: Size) -> Seed {
+    let mut dice = Dice::new(SEED);
+    let pairs = draw_pairs(&mut dice, size.users);
+    let (mut sizes, mut lines) = (vec![0_i64; pairs.len()], HashMap::<(u32, u32), Line>::new());
+    let mut mailboxes: Vec<_> = (0..=size.users).map(|_| Mailbox::default()).collect();
+    let mut notes = Vec::with_capacity(size.messages as usize);
+    for n in 0..size.messages {
+        let conversation = skewed(&mut dice, pairs.len(), 3);
+        let (one, other) = pairs[conversation];
+        let (sender, recipient) = if dice.once_in(2) { (one, other) } else { (other, one) };
+        sizes[conversation] += 1;
+        let conversation = u32::try_from(conversation).expect("few conversations");
+        let mut arrive = |user: u32, unread: i64| {
+            let mailbox = &mut mailboxes[user as usize];
+            let line = lines.entry((conversation, user)).or_default();
+            mailbox.last_place += 1;
+            mailbox.unread += unread;
+            *line = Line { last_note: n, last_place: mailbox.last_place, unread: line.unread + unread };
+            mailbox.last_place
+        };
+        let (sender_place, recipient_place) = (arrive(sender, 0), arrive(recipient, 1));
+        let sequence = sizes[conversation as usize];
+        notes.push(Note { conversation, sender, recipient, sequence, sender_place, recipient_place });
+    }
+    let mut peers = HashMap::<u32, Vec<u32>>::new();
+    for (&(one, other), _) in pairs.iter().zip(&sizes).filter(|(_, size)| **size > 0) {
+        peers.entry(one).or_default().push(other);
+        peers.entry(other).or_default().push(one);
+    }
+    write(database, size, &pairs, &sizes, &notes, &lines, &mailboxes).await;
+    let long = (0..).zip(&pairs).zip(&sizes).filter(|(_, size)| **size >= 50);
+    let pairs = long.map(|((conversation, &(one, other)), _)| Pair { conversation, one, other }).collect();
+    Seed { size, pairs, peers }
 }
 
-async fn pairs(db: &mut PgConnection) -> Vec<Pair> {
-    let sql = "SELECT username, c.id, first_user_id, second_user_id FROM conversations c
-        JOIN users u ON u.id = first_user_id WHERE last_sequence >= 50 ORDER BY md5(c.id::text) LIMIT 256";
-    let rows = sqlx::query(sql).fetch_all(db).await.expect("readable");
-    rows.iter()
-        .map(|row| Pair { one: row.get(0), conversation_id: row.get(1), one_id: row.get(2), other_id: row.get(3) })
-        .collect()
+/// Draws who talks with whom, in an order that says nothing about them.
+fn draw_pairs(dice: &mut Dice, users: u32) -> Vec<(u32, u32)> {
+    let mut user = || 1 + u32::try_from(skewed(dice, users as usize, 2)).expect("a user");
+    let drawn = (0..(CONVERSATIONS_PER_USER * users).max(FEWEST_PAIRS)).map(|_| (user(), user()));
+    let distinct: BTreeSet<_> = drawn.filter(|(a, b)| a != b).map(|(a, b)| (a.min(b), a.max(b))).collect();
+    let mut pairs: Vec<_> = distinct.into_iter().collect();
+    for last in (1..pairs.len()).rev() {
+        pairs.swap(last, dice.below(last + 1));
+    }
+    pairs
 }
 
-async fn readers(db: &mut PgConnection) -> Vec<u32> {
-    let sql = "SELECT right(username, 6)::bigint FROM conversation_members m
-        JOIN conversations c ON c.id = conversation_id JOIN users u ON u.id = m.user_id
-        WHERE last_sequence >= 2 GROUP BY username HAVING count(*) > 50 ORDER BY username LIMIT 64";
-    let rows = sqlx::query(sql).fetch_all(db).await.expect("readable");
-    assert!(!rows.is_empty(), "somebody has a page of conversations");
-    rows.iter().map(|row| u32::try_from(row.get::<i64, _>(0)).expect("a number")).collect()
+/// A number below `bound`; the higher the power, the more often a low one.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
+fn skewed(dice: &mut Dice, bound: usize, power: i32) -> usize {
+    const GRAIN: usize = 1 << 52;
+    let uniform = dice.below(GRAIN) as f64 / GRAIN as f64;
+    (bound as f64 * uniform.powi(power)) as usize
+}
+
+async fn write(
+    database: &mut Database,
+    size: Size,
+    pairs: &[(u32, u32)],
+    sizes: &[i64],
+    notes: &[Note],
+    lines: &HashMap<(u32, u32), Line>,
+    mailboxes: &[Mailbox],
+) {
+    let now = Clock::System.now();
+    let at = |n: u32| Cell::Time(sent_at(now, size, n));
+    let hash = database.password_hash().await;
+    let users = (1..=size.users).map(|n| {
+        let email = Cell::Text(format!("user{n}@example.org"));
+        let (ecc, pqc) = (Cell::Bytes(noise(n, 32)), Cell::Bytes(noise(n, 1184)));
+        let (hash, made) = (Cell::Text(hash.clone()), || Cell::Time(now - TimeDelta::days(30)));
+        let (yes, role) = (|| Cell::Flag(true), Cell::Text("USER".to_owned()));
+        let name = Cell::Text(username(n));
+        vec![Cell::Id(user_id(n)), name, email, hash, ecc, pqc, made(), made(), made(), yes(), yes(), role]
+    });
+    let columns = "id, username, email, password_hash, public_key_ecc, public_key_pqc, keys_changed_at, created_at, \
+        updated_at, is_active, is_verified, role";
+    database.insert("users", columns, users).await;
+
+    let rows = (0..).zip(pairs).zip(sizes).filter(|(_, size)| **size > 0).map(|((n, &(one, other)), &size)| {
+        let members = [Cell::Id(user_id(one)), Cell::Id(user_id(other))];
+        [vec![Cell::Id(conversation_id(n))], members.into(), vec![at(0), Cell::Number(size)]].concat()
+    });
+    let columns = "id, first_user_id, second_user_id, created_at, last_sequence";
+    database.insert("conversations", columns, rows).await;
+
+    let rows = (0..).zip(notes).map(|(n, note)| {
+        let members = [Cell::Id(user_id(note.sender)), Cell::Id(user_id(note.recipient))];
+        let place =
+            vec![Cell::Id(message_id(n)), Cell::Id(conversation_id(note.conversation)), Cell::Number(note.sequence)];
+        let content = [Cell::Text(format!("seed-{n}")), Cell::Bytes(noise(n, 304)), Cell::Bytes(noise(n, 12))];
+        [place, members.into(), content.into(), vec![at(n), Cell::Flag(false), Cell::Flag(false)]].concat()
+    });
+    let columns = "id, conversation_id, sequence, sender_id, recipient_id, client_message_id, encrypted_content, iv, \
+        created_at, deleted_by_sender, deleted_by_recipient";
+    database.insert("messages", columns, rows).await;
+
+    let rows = (0..).zip(notes).flat_map(|(n, note)| {
+        [(note.sender, note.sender_place), (note.recipient, note.recipient_place)].map(|(user, place)| {
+            let kind = Cell::Text("SENT".to_owned());
+            vec![Cell::Id(user_id(user)), Cell::Number(place), kind, Cell::Id(message_id(n)), at(n)]
+        })
+    });
+    database.insert("mailbox_events", "user_id, sequence, kind, message_id, created_at", rows).await;
+
+    // In the order of their last messages, as rows that were rewritten since stand.
+    let mut lines: Vec<_> = lines.iter().collect();
+    lines.sort_by_key(|((_, user), line)| (line.last_note, *user));
+    let rows = lines.into_iter().map(|(&(conversation, user), line)| {
+        let (one, other) = pairs[conversation as usize];
+        let peer = if user == one { other } else { one };
+        let ids = [Cell::Id(conversation_id(conversation)), Cell::Id(user_id(user)), Cell::Id(user_id(peer))];
+        let last = [Cell::Id(message_id(line.last_note)), Cell::Number(line.last_place)];
+        [&ids[..], &last[..], &[Cell::Number(line.unread), Cell::Number(0)]].concat()
+    });
+    let columns = "conversation_id, user_id, peer_id, last_message_id, last_event, unread_count, read_sequence";
+    database.insert("conversation_members", columns, rows).await;
+
+    let rows = (0..).zip(mailboxes).skip(1).map(|(n, mailbox)| {
+        vec![Cell::Id(user_id(n)), Cell::Number(mailbox.last_place), Cell::Number(1), Cell::Number(mailbox.unread)]
+    });
+    database.insert("mailboxes", "user_id, last_sequence, oldest_sequence, unread_count", rows).await;
+    database.settle().await;
+}
+
+/// The nth message's time: the last one is a second old, and each is a millisecond younger than the one before.
+fn sent_at(now: DateTime<Utc>, size: Size, n: u32) -> DateTime<Utc> {
+    now - TimeDelta::milliseconds(i64::from(size.messages - n) + 1_000)
+}
+
+/// Bytes that no compression makes shorter.
+fn noise(n: u32, length: usize) -> Vec<u8> {
+    let mut dice = Dice::new(u64::from(n));
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        bytes.extend(dice.below(usize::MAX).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
 }

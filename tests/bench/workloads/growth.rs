@@ -1,0 +1,86 @@
+//! The same works on more and more messages, to see which costs grow.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{
+    super::server::binary,
+    Trial,
+    figures::{Round, Rounds},
+    load::Request,
+    seed::username,
+    works::{Mode, Work, query},
+    world::{Shape, World},
+};
+
+const ROUNDS: usize = 3;
+/// Messages that a device has missed when it resumes its feed.
+const MISSED: u32 = 20;
+const UNREAD: &str = "{ viewer { unreadCount } }";
+const FEED_END: &str = "subscription { messageFeed { cursor kind } }";
+const RESUME: &str = "query R($after: String!, $first: Int!) { viewer { messageFeed(after: $after, first: $first) {
+    events { cursor kind message { id encryptedContent createdAt sender { username } } } endCursor hasMore } } }";
+
+/// Measures at several sizes. All databases are there from the beginning and are asked in turn.
+pub async fn grow(trial: &Trial<'_>, sizes: &[u32]) {
+    let shape = Shape::start(trial.is_embedded).await;
+    let (mut worlds, mut works) = (Vec::new(), Vec::new());
+    for &messages in sizes {
+        worlds.push(World::fill(&shape, &binary(), &trial.folder.join(messages.to_string()), messages).await);
+    }
+    // The number of users who ask at once decides what can be shared and who waits.
+    let readers = worlds.iter().map(|world| world.seed.users_with(50).len()).min().unwrap_or_default();
+    println!("{readers} users ask at each size");
+    for world in &mut worlds {
+        let mut of_this = Vec::new();
+        for name in ["W1", "W2", "W3", "W6c"] {
+            of_this.push(Work::new(world, name).await.of_first(readers));
+        }
+        of_this.extend(small_works(world, readers).await);
+        // Sends come last: they make a small database a larger one.
+        of_this.push(Work::new(world, "W4").await.of_first(readers));
+        works.push(of_this);
+    }
+    let columns: Vec<_> = sizes.iter().map(|messages| format!("{messages} messages")).collect();
+    println!("\n| work | {} | most to least |\n| --- |{} --- |", columns.join(" | "), " --- |".repeat(sizes.len()));
+    for n in 0..works[0].len() {
+        let mut seen: Vec<_> = sizes.iter().map(|_| Rounds::default()).collect();
+        for _ in 0..ROUNDS {
+            for ((world, works), seen) in worlds.iter_mut().zip(&works).zip(&mut seen) {
+                seen.push(world.round(&shape, &works[n]).await);
+            }
+        }
+        let rates: Vec<_> = seen.iter().map(|rounds| rounds.median(Round::rate)).collect();
+        // A shorter answer takes less time, whatever the size of the database.
+        let cells: Vec<_> =
+            rates.iter().zip(&seen).map(|(rate, seen)| format!("{rate:.0} ({} bytes)", seen.bytes())).collect();
+        let (least, most) =
+            rates.iter().fold((f64::MAX, 0.0_f64), |(least, most), rate| (least.min(*rate), most.max(*rate)));
+        println!("| {} | {} | {:.2} |", works[0][n].title, cells.join(" | "), most / least);
+    }
+}
+
+/// Works with answers so small that a floor says nothing: counts, and a feed that resumes.
+async fn small_works(world: &mut World, readers: usize) -> [Work; 2] {
+    let (mut counts, mut resumes) = (Vec::new(), Vec::new());
+    let users: Vec<_> = world.seed.users_with(50).into_iter().take(readers).collect();
+    let last = world.seed.size.users;
+    let sender = world.sign_in([last]).await.remove(0);
+    assert_eq!(sender.username, username(last));
+    for user in world.sign_in(users).await {
+        let mut socket = user.socket().await;
+        socket.subscribe("feed", FEED_END, Value::Null).await;
+        let (_, end) = socket.backlog().await;
+        for n in 0..MISSED {
+            sender.send(&user, "missed", &format!("{}-{n}", user.username)).await.data();
+        }
+        counts.push(query(&user, UNREAD, &Value::Null, "unreadCount"));
+        resumes.push(query(&user, RESUME, &json!({ "after": end, "first": MISSED }), "\"hasMore\":false"));
+    }
+    [work("unread counts", counts), work("a feed that resumes, 20 events missed", resumes)]
+}
+
+fn work(title: &'static str, ours: Vec<Request>) -> Work {
+    Work { title, mode: Mode::Loop, ours: Arc::new(ours), floor: Arc::default() }
+}

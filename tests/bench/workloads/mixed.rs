@@ -1,0 +1,75 @@
+//! The mixed load: reads and sends that come by the clock, beside a thousand open feeds.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+
+use super::{
+    fan_out::Audience,
+    figures::{ms, percentile},
+    load::OpenLoop,
+    works::Work,
+    world::{Shape, World},
+};
+
+/// Requests a second that are offered.
+const RATES: [u32; 3] = [750, 2_000, 3_750];
+const OFFERED: Duration = Duration::from_secs(10);
+/// One request of so many is a send; the others are W1, W2 and W3 alike.
+const SEND_OF: usize = 5;
+
+/// Offers the mix at each rate and prints what it took. A time counts from when a request was due.
+pub async fn measure(shape: &Shape, world: &mut World, audience: &Audience) {
+    let mut reads = Vec::new();
+    for name in ["W1", "W2", "W3"] {
+        reads.push(Work::new(world, name).await.ours);
+    }
+    let address = world.server.address;
+    let reads: Vec<_> = reads.into_iter().map(|requests| OpenLoop::new(address, requests)).collect();
+    let sends = OpenLoop::new(address, Arc::new(audience.messages()));
+    let listening = audience.listen(world).await;
+    println!(
+        "\n| mixed, offered/s | answered/s | reads p50 ms | p99 | sends p50 ms | p99 | failed | server CPU s/s | \
+         database CPU s/s |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    );
+    for rate in RATES {
+        let (server, database, begin) = (world.server.cpu(), shape.cpu(), Instant::now());
+        offer(rate, begin, &reads, &sends).await;
+        let elapsed = begin.elapsed();
+        let share = |used: Duration| ms(used) / ms(elapsed);
+        let (server, database) = (share(world.server.cpu() - server), share(shape.cpu().saturating_sub(database)));
+        let read: Vec<_> = reads.iter().map(|open_loop| open_loop.take()).collect();
+        let sent = sends.take();
+        let times: Vec<_> = read.iter().flat_map(|answers| answers.times.iter().copied()).collect();
+        let count = sent.count + read.iter().map(|answers| answers.count).sum::<usize>();
+        let failed = sent.failed + read.iter().map(|answers| answers.failed).sum::<usize>();
+        println!(
+            "| {rate} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {failed} | {server:.2} | {database:.2} |",
+            super::figures::count(count) / elapsed.as_secs_f64(),
+            percentile(times.clone(), 50),
+            percentile(times, 99),
+            percentile(sent.times.clone(), 50),
+            percentile(sent.times, 99),
+        );
+    }
+    drop(listening);
+}
+
+/// Asks each request when it is due, and waits for all answers.
+async fn offer(rate: u32, begin: Instant, reads: &[Arc<OpenLoop>], sends: &Arc<OpenLoop>) {
+    let mut tasks = JoinSet::new();
+    let mut n = 0_u32;
+    while begin.elapsed() < OFFERED {
+        let due = begin + Duration::from_secs(1) * n / rate;
+        // The clock of the runtime has milliseconds, so some requests come together.
+        tokio::time::sleep_until(due.into()).await;
+        let place = n as usize;
+        let open_loop = if place % SEND_OF == 0 { sends } else { &reads[(place - place / SEND_OF) % reads.len()] };
+        tasks.spawn(Arc::clone(open_loop).ask(place / SEND_OF, due));
+        n += 1;
+    }
+    tasks.join_all().await;
+}

@@ -1,0 +1,202 @@
+//! A filled database with a server in front of it, and the servers behind both.
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{StreamExt, stream};
+use qv_tests::{client::Client, servers::Backing};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use super::{
+    super::server::Server,
+    figures::Round,
+    fill::Database,
+    load::{self, Answers, Request},
+    seed::{self, Seed, Size, username},
+    works::{Mode, Work},
+};
+
+/// How long one round of a closed loop asks.
+const ROUND: Duration = Duration::from_secs(2);
+/// Sign-ins that are under way at a time.
+const SIGN_INS: usize = 16;
+/// Settings of the PostgreSQL that is measured. Commits are durable, as by default.
+const POSTGRES: [&str; 3] = ["shared_buffers=4GB", "max_connections=120", "max_wal_size=8GB"];
+
+/// PostgreSQL and Redis of the benchmark's own, or SQLite.
+pub enum Shape {
+    Clustered { postgres: Backing, redis: Backing },
+    Embedded,
+}
+
+/// A server of one binary over a filled database.
+pub struct World {
+    pub server: Server,
+    pub seed: Arc<Seed>,
+    place: Place,
+    starts: usize,
+    clients: HashMap<u32, Client>,
+}
+
+/// What a server is started with.
+struct Place {
+    binary: PathBuf,
+    folder: PathBuf,
+    database: String,
+    redis: String,
+}
+
+impl Shape {
+    pub async fn start(is_embedded: bool) -> Self {
+        if is_embedded {
+            return Self::Embedded;
+        }
+        let (postgres, redis) = tokio::join!(Backing::durable_postgres(&POSTGRES), Backing::redis());
+        Self::Clustered { postgres, redis }
+    }
+
+    /// Returns the processor time that the database and Redis have used.
+    pub fn cpu(&self) -> Duration {
+        match self {
+            Self::Clustered { postgres, redis } => postgres.cpu() + redis.cpu(),
+            Self::Embedded => Duration::ZERO,
+        }
+    }
+
+    /// Returns the URL of Redis, or an empty text.
+    pub fn redis(&self) -> String {
+        match self {
+            Self::Clustered { redis, .. } => redis.url(redis.address),
+            Self::Embedded => String::new(),
+        }
+    }
+
+    /// Makes an empty database, or a copy of one that nobody is connected to. Returns its URL.
+    async fn make_database(&self, folder: &Path, original: Option<&str>) -> String {
+        let Self::Clustered { postgres, .. } = self else {
+            fs::create_dir_all(folder).expect("a folder");
+            let file = folder.join("messages.db");
+            if let Some(original) = original {
+                // The bytes of a stopped server's log belong to the database.
+                for end in ["", "-wal"] {
+                    let from = format!("{}{end}", original.trim_start_matches("sqlite://"));
+                    if Path::new(&from).exists() {
+                        fs::copy(from, format!("{}{end}", file.display())).expect("room for a copy");
+                    }
+                }
+            }
+            return format!("sqlite://{}", file.display());
+        };
+        let url = postgres.url(postgres.address);
+        let name = format!("bench_{}", name_of(folder));
+        let original = original.map_or("template0", |url| url.rsplit(['/', '?']).nth(1).expect("a name"));
+        let mut db = PgConnection::connect(&url).await.expect("the database answers");
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {original}");
+        db.execute(AssertSqlSafe(sql)).await.expect("a new database");
+        url.replace("/postgres?", &format!("/{name}?"))
+    }
+}
+
+impl World {
+    /// Fills a database for a binary, which makes the schema and then serves the rows.
+    pub async fn fill(shape: &Shape, binary: &Path, folder: &Path, messages: u32) -> Self {
+        let begin = Instant::now();
+        let database = shape.make_database(folder, None).await;
+        let place = Place { binary: binary.to_owned(), folder: folder.to_owned(), database, redis: shape.redis() };
+        let server = place.start(0).await;
+        Client::new(server.address).register("somebody").await;
+        drop(server);
+        let size = Size { users: 10_000.min(messages / 100), messages };
+        let mut database = Database::connect(&place.database).await;
+        let seed = Arc::new(seed::fill(&mut database, size).await);
+        drop(database);
+        eprintln!("filled with {} users and {messages} messages in {:.0?}", size.users, begin.elapsed());
+        Self { server: place.start(1).await, seed, place, starts: 2, clients: HashMap::new() }
+    }
+
+    /// Copies the database for another binary, which brings the copy to its own schema.
+    pub async fn copy(self, shape: &Shape, binary: &Path, folder: &Path) -> (Self, Self) {
+        let Self { server, seed, place, .. } = self;
+        drop(server);
+        let database = shape.make_database(folder, Some(&place.database)).await;
+        let copy = Place { binary: binary.to_owned(), folder: folder.to_owned(), database, redis: shape.redis() };
+        let serve = async |place: Place| {
+            let (server, seed) = (place.start(0).await, Arc::clone(&seed));
+            Self { server, seed, place, starts: 1, clients: HashMap::new() }
+        };
+        (serve(place).await, serve(copy).await)
+    }
+
+    /// The URL of the database.
+    pub fn database(&self) -> &str {
+        &self.place.database
+    }
+
+    /// Signs in the users who are not signed in yet, and returns all of them in the order asked for.
+    pub async fn sign_in(&mut self, users: impl IntoIterator<Item = u32>) -> Vec<Client> {
+        let users: Vec<_> = users.into_iter().collect();
+        let nobody = Client::new(self.server.address);
+        let missing: Vec<_> = users.iter().copied().filter(|user| !self.clients.contains_key(user)).collect();
+        let signing_in = missing.into_iter().map(|user| {
+            let nobody = nobody.clone();
+            async move { (user, nobody.login(&username(user)).await) }
+        });
+        self.clients.extend(stream::iter(signing_in).buffer_unordered(SIGN_INS).collect::<Vec<_>>().await);
+        users.iter().map(|user| self.clients[user].at(self.server.address)).collect()
+    }
+
+    /// Runs one round of a work.
+    pub async fn round(&mut self, shape: &Shape, work: &Work) -> Round {
+        if work.mode == Mode::Once {
+            self.restart().await;
+        }
+        self.measure(shape, ask(self.server.address, work.mode, &work.ours)).await
+    }
+
+    /// Takes the processor time that the server and the database use while something is done.
+    pub async fn measure(&self, shape: &Shape, work: impl Future<Output = Answers>) -> Round {
+        let (server, database) = (self.server.cpu(), shape.cpu());
+        let answers = work.await;
+        let (server, database) = (self.server.cpu() - server, shape.cpu().saturating_sub(database));
+        Round { answers, server, database }
+    }
+
+    /// Starts the server anew. It remembers nothing, and finds nothing of its own in Redis.
+    async fn restart(&mut self) {
+        self.server.stop();
+        self.server = self.place.start(self.starts).await;
+        self.starts += 1;
+    }
+}
+
+impl Place {
+    async fn start(&self, starts: usize) -> Server {
+        let environment = [
+            ("QUANTUMVAULT__DATABASE__URL", self.database.as_str()),
+            ("QUANTUMVAULT__REDIS__URL", &self.redis),
+            ("QUANTUMVAULT__REDIS__PREFIX", &format!("{}-{starts}:", name_of(&self.folder))),
+            ("QUANTUMVAULT__ACCOUNTS__ACCESS_TOKEN_TTL_SECONDS", "43200"),
+            // Signing in is not what is measured.
+            ("QUANTUMVAULT__PASSWORDS__MEMORY_KIB", "64"),
+            ("QUANTUMVAULT__PASSWORDS__PASSES", "1"),
+        ];
+        Server::start_with(&self.binary, &self.folder, &environment).await
+    }
+}
+
+/// Runs one round of requests.
+pub async fn ask(address: std::net::SocketAddr, mode: Mode, requests: &Arc<Vec<Request>>) -> Answers {
+    match mode {
+        Mode::Loop => load::ask_for(ROUND, address, requests).await,
+        Mode::Once => load::ask_each(address, requests).await,
+    }
+}
+
+fn name_of(folder: &Path) -> &str {
+    folder.file_name().and_then(|name| name.to_str()).expect("a name")
+}
