@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 
 use super::{
     fan_out::Audience,
-    figures::{ms, percentile},
-    load::OpenLoop,
+    figures::{count, percentile},
+    load::{Answers, OpenLoop},
     works::Work,
     world::{Shape, World},
 };
@@ -36,23 +36,27 @@ pub async fn measure(shape: &Shape, world: &mut World, audience: &Audience) {
          database CPU s/s |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     for rate in RATES {
-        let (server, database, begin) = (world.server.cpu(), shape.cpu(), Instant::now());
-        offer(rate, begin, &reads, &sends).await;
-        let elapsed = begin.elapsed();
-        let share = |used: Duration| ms(used) / ms(elapsed);
-        let (server, database) = (share(world.server.cpu() - server), share(shape.cpu().saturating_sub(database)));
+        let offering = async {
+            let begin = Instant::now();
+            offer(rate, begin, &reads, &sends).await;
+            Answers { elapsed: begin.elapsed(), ..Answers::default() }
+        };
+        let round = world.measure(shape, offering).await;
         let read: Vec<_> = reads.iter().map(|open_loop| open_loop.take()).collect();
         let sent = sends.take();
         let times: Vec<_> = read.iter().flat_map(|answers| answers.times.iter().copied()).collect();
-        let count = sent.count + read.iter().map(|answers| answers.count).sum::<usize>();
+        let answered = sent.count + read.iter().map(|answers| answers.count).sum::<usize>();
         let failed = sent.failed + read.iter().map(|answers| answers.failed).sum::<usize>();
+        let seconds = round.answers.elapsed.as_secs_f64();
         println!(
-            "| {rate} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {failed} | {server:.2} | {database:.2} |",
-            super::figures::count(count) / elapsed.as_secs_f64(),
+            "| {rate} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {failed} | {:.2} | {:.2} |",
+            count(answered) / seconds,
             percentile(times.clone(), 50),
             percentile(times, 99),
             percentile(sent.times.clone(), 50),
             percentile(sent.times, 99),
+            round.server.as_secs_f64() / seconds,
+            round.database.as_secs_f64() / seconds,
         );
     }
     drop(listening);
@@ -67,7 +71,8 @@ async fn offer(rate: u32, begin: Instant, reads: &[Arc<OpenLoop>], sends: &Arc<O
         // The clock of the runtime has milliseconds, so some requests come together.
         tokio::time::sleep_until(due.into()).await;
         let place = n as usize;
-        let open_loop = if place % SEND_OF == 0 { sends } else { &reads[(place - place / SEND_OF) % reads.len()] };
+        let open_loop =
+            if place.is_multiple_of(SEND_OF) { sends } else { &reads[(place - place / SEND_OF) % reads.len()] };
         tasks.spawn(Arc::clone(open_loop).ask(place / SEND_OF, due));
         n += 1;
     }

@@ -30,8 +30,14 @@ const POSTGRES: [&str; 3] = ["shared_buffers=4GB", "max_connections=120", "max_w
 
 /// PostgreSQL and Redis of the benchmark's own, or SQLite.
 pub enum Shape {
-    Clustered { postgres: Backing, redis: Backing },
+    Clustered(Box<Services>),
     Embedded,
+}
+
+/// The servers of the clustered shape.
+pub struct Services {
+    postgres: Backing,
+    redis: Backing,
 }
 
 /// A server of one binary over a filled database.
@@ -57,13 +63,13 @@ impl Shape {
             return Self::Embedded;
         }
         let (postgres, redis) = tokio::join!(Backing::durable_postgres(&POSTGRES), Backing::redis());
-        Self::Clustered { postgres, redis }
+        Self::Clustered(Box::new(Services { postgres, redis }))
     }
 
     /// Returns the processor time that the database and Redis have used.
     pub fn cpu(&self) -> Duration {
         match self {
-            Self::Clustered { postgres, redis } => postgres.cpu() + redis.cpu(),
+            Self::Clustered(services) => services.postgres.cpu() + services.redis.cpu(),
             Self::Embedded => Duration::ZERO,
         }
     }
@@ -71,14 +77,14 @@ impl Shape {
     /// Returns the URL of Redis, or an empty text.
     pub fn redis(&self) -> String {
         match self {
-            Self::Clustered { redis, .. } => redis.url(redis.address),
+            Self::Clustered(services) => services.redis.url(services.redis.address),
             Self::Embedded => String::new(),
         }
     }
 
     /// Makes an empty database, or a copy of one that nobody is connected to. Returns its URL.
     async fn make_database(&self, folder: &Path, original: Option<&str>) -> String {
-        let Self::Clustered { postgres, .. } = self else {
+        let Self::Clustered(services) = self else {
             fs::create_dir_all(folder).expect("a folder");
             let file = folder.join("messages.db");
             if let Some(original) = original {
@@ -92,7 +98,7 @@ impl Shape {
             }
             return format!("sqlite://{}", file.display());
         };
-        let url = postgres.url(postgres.address);
+        let url = services.postgres.url(services.postgres.address);
         let name = format!("bench_{}", name_of(folder));
         let original = original.map_or("template0", |url| url.rsplit(['/', '?']).nth(1).expect("a name"));
         let mut db = PgConnection::connect(&url).await.expect("the database answers");
@@ -160,10 +166,7 @@ impl World {
 
     /// Takes the processor time that the server and the database use while something is done.
     pub async fn measure(&self, shape: &Shape, work: impl Future<Output = Answers>) -> Round {
-        let (server, database) = (self.server.cpu(), shape.cpu());
-        let answers = work.await;
-        let (server, database) = (self.server.cpu() - server, shape.cpu().saturating_sub(database));
-        Round { answers, server, database }
+        measure(shape, || self.server.cpu(), work).await
     }
 
     /// Starts the server anew. It remembers nothing, and finds nothing of its own in Redis.
@@ -187,6 +190,13 @@ impl Place {
         ];
         Server::start_with(&self.binary, &self.folder, &environment).await
     }
+}
+
+/// Takes the processor time that a server, which `cpu` tells of, and the database use while something is done.
+pub async fn measure(shape: &Shape, cpu: impl Fn() -> Duration, work: impl Future<Output = Answers>) -> Round {
+    let (server, database) = (cpu(), shape.cpu());
+    let answers = work.await;
+    Round { answers, server: cpu().saturating_sub(server), database: shape.cpu().saturating_sub(database) }
 }
 
 /// Runs one round of requests.

@@ -26,7 +26,7 @@ use self::{postgres::Postgres, sqlite::Sqlite};
 use super::{
     figures::Round,
     works::Work,
-    world::{Shape, World, ask},
+    world::{Shape, World, ask, measure},
 };
 
 const OWN_RECORD: &str = "SELECT username, email, created_at FROM users WHERE id = $1";
@@ -211,13 +211,7 @@ impl Floor {
 
     /// Runs one round of a work.
     pub async fn round(&self, shape: &Shape, work: &Work) -> Round {
-        let (server, database) = (self.cpu(), shape.cpu());
-        let answers = ask(self.address, work.mode, &work.floor).await;
-        Round { answers, server: self.cpu() - server, database: shape.cpu().saturating_sub(database) }
-    }
-
-    fn cpu(&self) -> Duration {
-        process::cpu(self.child.id())
+        measure(shape, || process::cpu(self.child.id()), ask(self.address, work.mode, &work.floor)).await
     }
 }
 
