@@ -4,7 +4,7 @@
 # GraphiQL, which the binary embeds.
 FROM node:24-bookworm-slim AS graphiql
 WORKDIR /graphiql
-COPY api/graphiql/ ./
+COPY api/web/graphiql/ ./
 RUN --mount=type=cache,target=/npm npm_config_cache=/npm npm run setup
 
 # The binary. Debian 12 here and below, so that both have the same C library.
@@ -13,7 +13,7 @@ FROM rust:1.95.0-bookworm AS build
 ENV RUSTUP_TOOLCHAIN=1.95.0
 WORKDIR /build
 COPY . ./
-COPY --from=graphiql /graphiql/dist/ api/graphiql/dist/
+COPY --from=graphiql /graphiql/dist/ api/web/graphiql/dist/
 # What is cached is not part of the image, so the binary is taken out in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \

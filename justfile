@@ -22,7 +22,7 @@ schema:
 
 # Build GraphiQL, which the next build of the server embeds.
 graphiql:
-    npm --prefix api/graphiql run setup
+    npm --prefix api/web/graphiql run setup
 
 # The figures of the release binary; needs wrk.
 bench:

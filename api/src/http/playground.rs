@@ -7,13 +7,13 @@ use poem::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-/// What `npm --prefix api/graphiql run setup` has built, each file compressed; nothing on a fresh clone.
+/// What `npm --prefix api/web/graphiql run setup` has built, each file compressed; nothing on a fresh clone.
 #[derive(RustEmbed)]
-#[folder = "graphiql/dist"]
+#[folder = "web/graphiql/dist"]
 struct Graphiql;
 
 #[derive(RustEmbed)]
-#[folder = "explorer"]
+#[folder = "web/explorer"]
 struct Explorer;
 
 /// Nothing from elsewhere. `GraphiQL`'s editor writes style attributes; scripts come from files only.
