@@ -1,11 +1,11 @@
 # syntax=docker/dockerfile:1
 # An image with the binary, the C library and the certificates of well-known authorities, and no shell.
 
-# GraphiQL, which the binary embeds.
+# GraphiQL, which shares the explorer's steps.
 FROM node:24-bookworm-slim AS graphiql
-WORKDIR /graphiql
-COPY api/web/graphiql/ ./
-RUN --mount=type=cache,target=/npm npm_config_cache=/npm npm run setup
+WORKDIR /web
+COPY api/web/ ./
+RUN --mount=type=cache,target=/npm npm_config_cache=/npm npm --prefix graphiql run setup
 
 # The binary. Debian 12 here and below, so that both have the same C library.
 FROM rust:1.95.0-bookworm AS build
@@ -13,7 +13,6 @@ FROM rust:1.95.0-bookworm AS build
 ENV RUSTUP_TOOLCHAIN=1.95.0
 WORKDIR /build
 COPY . ./
-COPY --from=graphiql /graphiql/dist/ api/web/graphiql/dist/
 # What is cached is not part of the image, so the binary is taken out in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
@@ -26,10 +25,12 @@ LABEL org.opencontainers.image.title="QuantumVault" \
       org.opencontainers.image.description="The GraphQL backend of an end-to-end encrypted messenger" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /out/quantumvault /usr/local/bin/quantumvault
+COPY --from=graphiql /web/graphiql/dist/ /usr/local/share/quantumvault/graphiql/
 # A new volume takes its owner from here, the image's user.
 COPY --from=build --chown=65532:65532 /out/data/ /var/lib/quantumvault/
 # The server makes the folder below the volume itself, for its owner only: volumes often come with rights for a group.
 ENV QUANTUMVAULT__DATA_DIR=/var/lib/quantumvault/node \
+    QUANTUMVAULT__GRAPHQL__GRAPHIQL_DIR=/usr/local/share/quantumvault/graphiql \
     QUANTUMVAULT__HTTP__LISTEN=0.0.0.0:8000 \
     QUANTUMVAULT__LOG__FORMAT=json
 USER 65532:65532

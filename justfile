@@ -20,7 +20,7 @@ schema:
     cargo build --locked
     cargo run --quiet --locked -- schema > schema.graphql
 
-# Build GraphiQL, which the next build of the server embeds.
+# Build GraphiQL. A server that runs serves it from then on: reload the page.
 graphiql:
     npm --prefix api/web/graphiql run setup
 

@@ -10,11 +10,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, Mode},
+    config::Config,
     data_dir,
     domain::{Random, Source},
     graphql::{self, documents::Documents},
-    http::{self, Front, Parts},
+    http::{self, Front, Pages, Parts},
     service::{self, Backend, StartError, keys, metrics, purge},
 };
 
@@ -71,7 +71,7 @@ impl Server {
             http: config.http.clone(),
             sockets: config.sockets.clone(),
             operations: config.operations.clone(),
-            explore: config.graphql.mode == Mode::Explore,
+            pages: Pages::of(&config.graphql),
         };
         let stop = CancellationToken::new();
         let front = Front::new(parts, stop.clone());

@@ -21,7 +21,7 @@ use crate::{
     config::{self, Config},
     data_dir,
     domain::Source,
-    graphql, store, telemetry,
+    graphql, http, store, telemetry,
 };
 
 /// The GraphQL backend of an end-to-end encrypted messenger.
@@ -142,9 +142,15 @@ async fn serve(config: Config) -> Outcome {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(text)?;
     let shape = if config.redis.is_set() { "PostgreSQL and Redis" } else { "in-process cache and bus" };
     let data = config.data_dir.display().to_string();
+    let pages = http::Pages::of(&config.graphql);
     let server = Server::start(config, Source::default()).await.map_err(text)?;
+    let page = match pages {
+        Some(pages) if pages.has_graphiql().await => "GraphQL, GraphiQL",
+        Some(_) => "GraphQL, explorer",
+        None => "GraphQL",
+    };
     print(format!(
-        "QuantumVault {} is ready\n  GraphQL, GraphiQL  http://{address}/graphql\n  subscriptions      \
+        "QuantumVault {} is ready\n  {page:<17}  http://{address}/graphql\n  subscriptions      \
          ws://{address}/graphql\n  data               {data} ({shape})\n",
         env!("CARGO_PKG_VERSION"),
         address = server.address,

@@ -54,6 +54,7 @@ mod wire_errors;
 mod wire_faults;
 mod wire_http;
 mod wire_limits;
+mod wire_pages;
 mod wire_sockets;
 mod wire_streams;
 mod written;

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP as bytes on a wire: media types, statuses, limits, headers, and the pages beside the API.
+//! GraphQL over HTTP as bytes on a wire: media types, statuses, limits and headers.
 
 use std::fs;
 
@@ -267,30 +267,6 @@ async fn a_document_sent_once_is_asked_for_by_its_digest() {
     for query in [Some("{__typename}"), None] {
         assert_eq!(ask(query, DIGEST).await.json()["data"]["__typename"], "Query");
     }
-}
-
-#[tokio::test]
-async fn the_explorer_comes_whole_and_is_kept() {
-    let node = World::new().await.node().await;
-    for (target, accept, kind, guarded) in [
-        ("/graphql", "text/html,*/*;q=0.8", "text/html", true),
-        ("/graphql/explorer", "*/*", "text/html", true),
-        ("/graphql/assets/explorer.js", "*/*", "text/javascript", false),
-        ("/graphql/assets/explorer.css", "*/*", "text/css", false),
-    ] {
-        let page = get(&node, target, &[("accept", accept)]).await;
-        assert_eq!(page.status, 200, "{target}");
-        assert!(page.header("content-type").is_some_and(|found| found.starts_with(kind)), "{target}");
-        let policy = page.header("content-security-policy");
-        assert_eq!(policy.is_some_and(|policy| policy.starts_with("default-src 'none'")), guarded, "{target}");
-        let tag = page.header("etag").expect("a tag");
-        let again = get(&node, target, &[("accept", accept), ("if-none-match", &tag)]).await;
-        assert_eq!((again.status, again.body.len()), (304, 0), "{target}");
-    }
-    for name in ["nothing.js", "../explorer/explorer.js", "..%2Fexplorer%2Fexplorer.js", "..\\explorer\\explorer.js"] {
-        assert_eq!(get(&node, &format!("/graphql/assets/{name}"), &[]).await.status, 404, "{name}");
-    }
-    assert_eq!(get(&node, "/", &[]).await.header("location").as_deref(), Some("/graphql"));
 }
 
 #[tokio::test]

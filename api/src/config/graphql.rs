@@ -9,6 +9,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Graphql {
     pub mode: Mode,
+    pub graphiql_dir: PathBuf,
     pub manifest: PathBuf,
     pub document_cache_bytes: u64,
     pub max_document_bytes: usize,

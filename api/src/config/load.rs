@@ -26,6 +26,8 @@ const MAY_BE_ZERO: [&str; 6] = [
 const HASH_MAX_KIB: u32 = 1024 * 1024;
 /// Names the file; not a setting itself.
 const FILE_VARIABLE: &str = "QUANTUMVAULT__CONFIG";
+/// The folder `api`. Cargo sets it for `cargo run`, which may be called anywhere in the repository.
+const PACKAGE_VARIABLE: &str = "CARGO_MANIFEST_DIR";
 
 /// How a setting is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,7 @@ pub struct ConfigError(pub String);
 pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, ConfigError> {
     let mut environment: config::Map<String, String> = environment.into_iter().collect();
     let file = environment.remove(FILE_VARIABLE);
+    let package = environment.remove(PACKAGE_VARIABLE);
     let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
     let known = flatten(&defaults).map_err(|error| ConfigError(error.to_string()))?;
 
@@ -64,9 +67,16 @@ pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<C
     }
     let unusable = |error| ConfigError(format!("the settings cannot be used: {error}"));
     let settings = builder.build().map_err(unusable)?;
-    let config: Config = settings.clone().try_deserialize().map_err(unusable)?;
+    let mut config: Config = settings.clone().try_deserialize().map_err(unusable)?;
     known.keys().try_for_each(|key| check_number(&settings, key))?;
     check(&config)?;
+    let graphiql = &mut config.graphql.graphiql_dir;
+    if let Some(repository) = package.as_deref().and_then(|package| Path::new(package).parent())
+        && !graphiql.as_os_str().is_empty()
+    {
+        // An absolute path stays as it is.
+        *graphiql = repository.join(&*graphiql);
+    }
     Ok(config)
 }
 
@@ -233,6 +243,23 @@ mod tests {
         assert_eq!(load_with(&[file]).unwrap().database.pool_size, 7);
         let config = load_with(&[file, ("QUANTUMVAULT__DATABASE__POOL_SIZE", "9")]).unwrap();
         assert_eq!((config.database.pool_size, config.data_dir.to_str()), (9, Some("elsewhere")));
+    }
+
+    #[test]
+    fn graphiql_is_found_from_any_folder_under_cargo() {
+        let package = ("CARGO_MANIFEST_DIR", "/repository/api");
+        for (setting, alone, under_cargo) in [
+            (None, "api/web/graphiql/dist", "/repository/api/web/graphiql/dist"),
+            (Some("built"), "built", "/repository/built"),
+            (Some("/usr/share/graphiql"), "/usr/share/graphiql", "/usr/share/graphiql"),
+            (Some(""), "", ""),
+        ] {
+            let setting = setting.map(|value| ("QUANTUMVAULT__GRAPHQL__GRAPHIQL_DIR", value));
+            let folder = |pairs: &[_]| load_with(pairs).unwrap().graphql.graphiql_dir;
+            assert_eq!(folder(setting.as_slice()).to_str(), Some(alone));
+            let pairs: Vec<_> = setting.into_iter().chain([package]).collect();
+            assert_eq!(folder(&pairs).to_str(), Some(under_cargo));
+        }
     }
 
     #[test]

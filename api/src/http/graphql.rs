@@ -16,7 +16,7 @@ use super::{
     lease::Lease,
     negotiation::{Accepted, Media, negotiate},
     operation::{Answer, Caller, OperationType, Outcome, Permit},
-    playground, request,
+    request,
     socket::{self, Seat},
     sse,
 };
@@ -41,13 +41,13 @@ pub async fn answer(front: &Arc<Front>, request: Request, client: &Arc<Client>, 
     if request::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket")) {
         return socket::upgrade(front, &request, Arc::clone(client)).await;
     }
-    let explore = front.parts.explore && request.method() == Method::GET;
-    let Some(accepted) = negotiate(request.headers(), explore) else {
+    let pages = front.parts.pages.as_ref().filter(|_| request.method() == Method::GET);
+    let Some(accepted) = negotiate(request.headers(), pages.is_some()) else {
         let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
         return write(Answer::rejection(StatusCode::NOT_ACCEPTABLE, message, &client.request_id), Media::Json);
     };
-    if accepted.media == Media::Html {
-        return playground::page(&request);
+    if let (Media::Html, Some(pages)) = (accepted.media, pages) {
+        return Box::pin(pages.home(request.headers())).await;
     }
     let exchange = Exchange { front, client, accepted, method: request.method().clone(), entry };
     exchange.respond(request).await.unwrap_or_else(|answer| exchange.write(answer))

@@ -13,7 +13,7 @@ mod listener;
 mod metrics;
 mod negotiation;
 mod operation;
-mod playground;
+mod pages;
 mod process;
 mod request;
 mod site;
@@ -38,7 +38,7 @@ use crate::{
     service::Backend,
 };
 
-pub use self::listener::serve;
+pub use self::{listener::serve, pages::Pages};
 use self::{request::RequestIds, site::Site, socket::Seats, tally::Tally};
 
 /// Where GraphQL is served, by every transport.
@@ -60,8 +60,8 @@ pub struct Parts {
     pub sockets: Sockets,
     /// Who may see the figures, and where.
     pub operations: Operations,
-    /// Whether a browser is shown the explorer.
-    pub explore: bool,
+    /// What a browser is shown, in the mode that shows it anything.
+    pub pages: Option<Pages>,
 }
 
 /// The state that all connections share.

@@ -14,7 +14,7 @@ use super::{
     headers::{self, Origin},
     health,
     journal::{Closing, Entry},
-    keys, metrics, playground, request,
+    keys, metrics, request,
     tally::Route,
 };
 use crate::{
@@ -82,8 +82,11 @@ impl Site {
                 Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, PATH).finish()
             }
             Route::Keys => Box::pin(keys::answer(&parts.backend)).await,
-            Route::Page if parts.explore => playground::answer(&request),
-            Route::Page | Route::Other => StatusCode::NOT_FOUND.into(),
+            Route::Page => match &parts.pages {
+                Some(pages) => Box::pin(pages.answer(request.uri().path(), request.headers())).await,
+                None => StatusCode::NOT_FOUND.into(),
+            },
+            Route::Other => StatusCode::NOT_FOUND.into(),
         }
     }
 }

@@ -61,7 +61,7 @@ async fn front(field: &'static str, folder: &TempDir) -> Arc<Front> {
         operations: config.operations.clone(),
         backend: Backend::open(config, source.clone(), SigningKey::from_pkcs8(&pair).unwrap()).await.unwrap(),
         source,
-        explore: false,
+        pages: None,
     };
     Front::new(parts, CancellationToken::new())
 }

@@ -1,6 +1,6 @@
-// Bundles GraphiQL into dist/, each file gzipped as the server embeds and sends it.
+// Bundles GraphiQL into dist/, each file gzipped as the server reads and sends it.
 
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { gzipSync } from "node:zlib";
 
@@ -30,17 +30,21 @@ const { outputFiles, metafile } = await build({
 });
 
 const files = new Map(outputFiles.map(({ path: file, contents }) => [path.basename(file), contents]));
-files.set("index.html", readFileSync("src/index.html"));
 files.set("licenses.txt", licences(Object.keys(metafile.inputs)));
+// The page comes last: a server that serves meanwhile finds all that the page refers to.
+files.set("index.html", readFileSync("src/index.html"));
 
-// The folder itself stays: the server's build watches it.
-for (const old of readdirSync("dist")) if (old.endsWith(".gz")) rmSync(`dist/${old}`);
 let total = 0;
 for (const [name, contents] of files) {
   // Node writes no name and no time into the header: equal input, equal bytes.
   const packed = gzipSync(contents, { level: 9 });
-  writeFileSync(`dist/${name}.gz`, packed);
+  // Under another name first: the server reads each file whole or not at all.
+  writeFileSync(`dist/${name}.new`, packed);
+  renameSync(`dist/${name}.new`, `dist/${name}.gz`);
   total += packed.length;
+}
+for (const found of readdirSync("dist")) {
+  if (/\.(gz|new)$/.test(found) && !files.has(found.replace(/\.gz$/, ""))) rmSync(`dist/${found}`);
 }
 console.log(`dist: ${files.size} files, ${Math.ceil(total / 1024)} KiB`);
 

@@ -18,6 +18,7 @@ use crate::config::graphql::{Graphql, Mode};
 pub(crate) fn limits(mode: Mode) -> Graphql {
     Graphql {
         mode,
+        graphiql_dir: PathBuf::new(),
         manifest: PathBuf::new(),
         document_cache_bytes: 1 << 24,
         max_document_bytes: 16_384,
