@@ -1,18 +1,15 @@
 //! Sends that arrive together, are written together, and are answered each for itself.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use futures_util::future::{Either, FutureExt, join_all, select};
+use futures_util::future::join_all;
 use qv_tests::{
     client::{Answer, Client},
     world::{Node, World},
 };
-use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::Value;
 
 const ROUNDS: usize = 30;
-/// More than a node has connections.
-const SENDS: usize = 24;
 
 /// Everybody writes to everybody, themselves included.
 fn drafts(people: &[Client]) -> impl Iterator<Item = (&Client, &Client, String)> + Clone {
@@ -24,7 +21,8 @@ async fn send_all(people: &[Client]) -> Vec<Answer> {
     join_all(drafts(people).map(async |(from, to, id)| from.send(to, "hello", &id).await)).await
 }
 
-async fn four(node: &Node) -> Vec<Client> {
+/// Four people at a node.
+pub async fn four(node: &Node) -> Vec<Client> {
     let nobody = node.client();
     let mut people = Vec::new();
     for name in ["alice", "bob", "carol", "dave"] {
@@ -105,44 +103,4 @@ async fn what_cannot_be_sent_spoils_nothing_that_is_sent_with_it() {
         assert_eq!(answer.message_id(), answers[n % 2 * people.len()].message_id());
     }
     agree(&people, &answers).await;
-}
-
-/// On PostgreSQL: SQLite has one writer at a time, whatever it writes.
-#[tokio::test]
-async fn a_mailbox_that_somebody_holds_holds_up_nobody_elses_sends() {
-    let world = World::new().await;
-    if !world.is_clustered() {
-        return;
-    }
-    let node = world.node().await;
-    let people = four(&node).await;
-    let tx = world.database.connect().await.begin().await.expect("a transaction");
-    let hold = "SELECT 1 FROM mailboxes WHERE user_id = (SELECT id FROM users WHERE username = 'bob') FOR UPDATE";
-    tx.execute_unprepared(hold).await.expect("it is held");
-    let sends = |from: usize, to: usize, round: usize| {
-        let (from, to) = (people[from].clone(), people[to].clone());
-        join_all((0..SENDS).map(move |n| {
-            let (from, to) = (from.clone(), to.clone());
-            async move { from.send(&to, "hello", &format!("{round}-{n}")).await }.boxed()
-        }))
-    };
-    // At once, so that they wait for turns together; then while the held ones are tried alone.
-    let mut waiting = sends(0, 1, 0);
-    for round in 0..2 {
-        let Either::Left((free, still)) = select(sends(2, 3, round), waiting).await else {
-            panic!("bob's mailbox is held")
-        };
-        for answer in &free {
-            answer.data();
-        }
-        waiting = still;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    tx.commit().await.expect("it ends");
-    for answer in &waiting.await {
-        answer.data();
-    }
-    for (who, rounds) in people.iter().zip([1, 1, 2, 2]) {
-        assert_eq!(who.feed(None).await.backlog().await.0.len(), rounds * SENDS);
-    }
 }

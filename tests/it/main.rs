@@ -3,7 +3,7 @@
 mod access;
 mod accounts;
 mod admin;
-mod cluster;
+mod clustered;
 mod contention;
 mod contract;
 mod delete_messages;
@@ -17,7 +17,6 @@ mod figures;
 mod health;
 mod inbox;
 mod judge;
-mod lanes;
 mod log;
 mod mail;
 mod mail_delivery;

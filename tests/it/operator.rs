@@ -3,16 +3,13 @@
 use std::{io::Write, process::Stdio, time::Duration};
 
 use chrono::TimeDelta;
-use quantumvault::service::purge;
 use qv_entity::{audit_logs, one_time_tokens, performance_metrics, sessions, signing_keys};
 use qv_tests::{
     client::{Client, PASSWORD},
     operation,
     world::World,
 };
-use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, Set, TransactionTrait,
-};
+use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
 use serde_json::{Value, json};
 
 use crate::start::{binary, run};
@@ -216,20 +213,6 @@ async fn a_purge_removes_what_has_ended_and_nothing_else() {
     // One of these, and the one that registering mailed.
     assert_eq!(one_time_tokens::Entity::find().count(&db).await.expect("readable"), 2);
     assert_eq!((alice.refusal().await, ended.refresh().await.error().0), (None, "UNAUTHENTICATED"));
-}
-
-#[tokio::test]
-async fn one_node_purges_at_a_time() {
-    let world = World::new().await;
-    let node = world.node().await;
-    if world.is_clustered() {
-        let other = world.database.connect().await.begin().await.expect("a transaction");
-        let lock = "SELECT pg_advisory_xact_lock(hashtext('quantumvault.purge'))";
-        other.execute_unprepared(lock).await.expect("the lock");
-        assert!(purge::run(&node.server.backend).await.expect("a purge").is_none());
-        assert_eq!(said(&world, &["purge"]), "another node is purging\n");
-    }
-    assert!(purge::run(&node.server.backend).await.expect("a purge").is_some());
 }
 
 #[tokio::test]

@@ -2,8 +2,6 @@
 
 mod disk;
 mod nodes;
-mod postgres;
-mod redis;
 
 use std::time::Duration;
 
@@ -22,9 +20,9 @@ const ANSWER: Duration = Duration::from_millis(6_500);
 const DELIVERY: Duration = Duration::from_secs(5);
 
 /// Alice, who writes to Bob, and Bob, whose socket stays open through it all.
-struct Pair {
-    alice: Client,
-    bob: Client,
+pub struct Pair {
+    pub alice: Client,
+    pub bob: Client,
     feed: Socket,
     /// What was acknowledged, in order.
     acknowledged: Vec<String>,
@@ -33,7 +31,7 @@ struct Pair {
 
 impl Pair {
     /// Alice at one node and Bob at another, or at the same.
-    async fn at(one: &NodeProcess, two: &NodeProcess) -> Self {
+    pub async fn at(one: &NodeProcess, two: &NodeProcess) -> Self {
         let (alice, bob) = (one.client().register("alice").await, two.client().register("bob").await);
         let mut feed = bob.feed(None).await;
         feed.backlog().await;
@@ -43,7 +41,7 @@ impl Pair {
     }
 
     /// Sends the next message once, and does not wait for its delivery.
-    async fn try_send(&mut self) -> Answer {
+    pub async fn try_send(&mut self) -> Answer {
         self.attempts += 1;
         let (content, id) = (format!("message {}", self.attempts), self.attempts.to_string());
         let sending = self.alice.send(&self.bob, &content, &id);
@@ -55,7 +53,7 @@ impl Pair {
     }
 
     /// A message is sent and arrives on the open socket.
-    async fn passes(&mut self) {
+    pub async fn passes(&mut self) {
         self.try_send().await.data();
         let latest = self.acknowledged.last().expect("the latest").clone();
         let arriving = async { while self.feed.event().await["message"]["encryptedContent"] != latest {} };
@@ -63,7 +61,7 @@ impl Pair {
     }
 
     /// As many requests at once as it takes to open every connection of the pool.
-    async fn crowds(&mut self) {
+    pub async fn crowds(&mut self) {
         let crowd = (0..40).map(|n| {
             let alice = &self.alice;
             let variables = draft(&self.bob, "of a crowd", &format!("crowd-{}-{n}", self.attempts));
@@ -76,7 +74,7 @@ impl Pair {
     }
 
     /// A message is refused, in time and in words that a client understands.
-    async fn is_told_to_wait(&mut self) {
+    pub async fn is_told_to_wait(&mut self) {
         let answer = self.try_send().await;
         let (code, extensions) = answer.error();
         assert_eq!(code, "UNAVAILABLE", "{answer:?}");
@@ -84,7 +82,7 @@ impl Pair {
     }
 
     /// The same of more requests at once than there are connections in the pool.
-    async fn crowd_is_told_to_wait(&self) {
+    pub async fn crowd_is_told_to_wait(&self) {
         let crowd = (0..40).map(|n| {
             let variables = draft(&self.bob, "of a crowd", &format!("refused-{}-{n}", self.attempts));
             async move {
@@ -100,7 +98,7 @@ impl Pair {
     }
 
     /// The same request is taken before long, the open socket hears of it, and all that was acknowledged is there once.
-    async fn heals(&mut self) {
+    pub async fn heals(&mut self) {
         let began = Instant::now();
         self.attempts += 1;
         let (content, id) = (format!("message {}", self.attempts), self.attempts.to_string());
@@ -112,7 +110,7 @@ impl Pair {
     }
 
     /// A new device is told of everything that was acknowledged, once.
-    async fn lost_nothing(&self) {
+    pub async fn lost_nothing(&self) {
         let (events, _) =
             timeout(PATIENCE, async { self.bob.feed(None).await.backlog().await }).await.expect("a backlog");
         let found: Vec<_> = events.iter().filter_map(|event| event["message"]["encryptedContent"].as_str()).collect();

@@ -4,7 +4,6 @@ use std::task::Poll;
 
 use quantumvault::store::{Store, users};
 use qv_tests::world::World;
-use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 #[tokio::test]
 async fn a_transaction_that_is_dropped_at_any_moment_harms_nobody_after_it() {
@@ -31,18 +30,4 @@ async fn a_transaction_that_is_dropped_at_any_moment_harms_nobody_after_it() {
     let kept = quantumvault::store::installation::signing_keys(other.db(), world.source.now()).await.expect("readable");
     assert_eq!(kept.len(), 40, "an acknowledged write was lost");
     assert!(users::find_many(other.db(), &[]).await.expect("readable").is_empty());
-}
-
-#[tokio::test]
-async fn a_transaction_whose_node_has_vanished_keeps_its_locks_for_seconds() {
-    let world = World::new().await;
-    if !world.is_clustered() {
-        return;
-    }
-    let config = world.config("one");
-    let store = Store::open(&config.database_url(), &config.database).await.expect("the database opens");
-    let sql = "SELECT current_setting('idle_in_transaction_session_timeout') AS kept";
-    let row = store.db().query_one_raw(Statement::from_string(DbBackend::Postgres, sql)).await.expect("an answer");
-    let kept: String = row.expect("a row").try_get("", "kept").expect("a text");
-    assert_eq!(kept, "10s");
 }

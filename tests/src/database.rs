@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 /// Names the server to test on, such as `postgres://postgres@127.0.0.1:5432/postgres`, whose user
 /// may create databases. Without it the tests run on SQLite.
-const SERVER: &str = "QV_TEST_DATABASE_URL";
+pub const SERVER: &str = "QV_TEST_DATABASE_URL";
 
 /// An empty database on the server of `QV_TEST_DATABASE_URL`, or in a temporary SQLite file.
 #[derive(Debug)]
@@ -35,17 +35,24 @@ impl TestDatabase {
     /// # Panics
     /// When the server cannot be reached or refuses, since no test could go on.
     pub async fn create() -> Self {
-        let Ok(server) = env::var(SERVER) else {
-            let folder = TempDir::new().expect("a temporary folder");
-            let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
-            return Self { url, place: Place::Folder { _removed_on_drop: folder } };
-        };
+        let Ok(server) = env::var(SERVER) else { return Self::embedded() };
         let name = format!("qv_test_{:016x}", RandomState::new().build_hasher().finish());
         // template0 has no users, whose connections would make the server refuse to copy it.
         execute(&server, format!("CREATE DATABASE {name} TEMPLATE template0")).await.expect("a new database");
         let options = PgConnectOptions::from_str(&server).expect("a postgres:// URL");
         let url = options.database(&name).to_url_lossy().to_string();
         Self { url, place: Place::Server { server, name } }
+    }
+
+    /// Names an SQLite file that does not exist yet, whatever the environment says.
+    ///
+    /// # Panics
+    /// When there can be no temporary folder.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("test.db").display());
+        Self { url, place: Place::Folder { _removed_on_drop: folder } }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The shape comes from the environment. Without it a world is the embedded one: SQLite in a file, cache and bus in
 //! the process. With `QV_TEST_DATABASE_URL` and `QV_TEST_REDIS_URL` it is the clustered one: a PostgreSQL database of
-//! its own and a key prefix of its own. `tests/run` runs every test on both.
+//! its own and a key prefix of its own. Tests in modules called `clustered` need it. `tests/run` runs both rounds.
 #![expect(clippy::missing_panics_doc, reason = "a harness panics wherever a test must fail")]
 #![expect(clippy::must_use_candidate, reason = "asking for an answer's data asserts that it has no errors")]
 
@@ -20,6 +20,7 @@ pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod servers;
+pub mod small_disk;
 pub mod socket;
 pub mod world;
 

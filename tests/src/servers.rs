@@ -209,9 +209,15 @@ fn postgres_programs() -> PathBuf {
     found.expect("PostgreSQL is installed")
 }
 
+/// Whether the tests run as root.
+#[must_use]
+pub fn is_root() -> bool {
+    fs::metadata("/proc/self").expect("a process").uid() == 0
+}
+
 /// Whom PostgreSQL runs as where the tests run as root, which it refuses.
 fn postgres_user() -> Option<(u32, u32)> {
-    if fs::metadata("/proc/self").expect("a process").uid() != 0 {
+    if !is_root() {
         return None;
     }
     let users = fs::read_to_string("/etc/passwd").expect("the users");

@@ -1,6 +1,7 @@
 //! A database, a Redis prefix and a folder that one test has for itself, and the nodes that serve them.
 
 use std::{
+    env,
     os::unix::fs::PermissionsExt,
     sync::{Arc, atomic::AtomicI64},
 };
@@ -14,7 +15,13 @@ use quantumvault::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{client::Client, database::TestDatabase};
+use crate::{
+    client::Client,
+    database::{SERVER, TestDatabase},
+};
+
+/// Names the Redis to test on, such as `redis://127.0.0.1:6379`; set exactly where `QV_TEST_DATABASE_URL` is.
+const REDIS: &str = "QV_TEST_REDIS_URL";
 
 /// What the nodes of one test share.
 pub struct World {
@@ -39,17 +46,41 @@ pub struct Node {
 }
 
 impl World {
-    /// An empty one.
+    /// An empty one of the shape that the environment names.
     pub async fn new() -> Arc<Self> {
         Self::with_clock(Clock::System).await
     }
 
     /// An empty one whose nodes go by this clock.
     pub async fn with_clock(clock: Clock) -> Arc<Self> {
+        let redis_url = env::var(REDIS).ok();
+        let has_server = env::var_os(SERVER).is_some();
+        assert_eq!(has_server, redis_url.is_some(), "set both {SERVER} and {REDIS}, or neither");
+        Self::over(TestDatabase::create().await, redis_url, clock)
+    }
+
+    /// An empty one over SQLite, whatever the environment says.
+    pub fn embedded() -> Arc<Self> {
+        Self::over(TestDatabase::embedded(), None, Clock::System)
+    }
+
+    /// An empty one over PostgreSQL and Redis.
+    ///
+    /// # Panics
+    /// When the environment does not name both.
+    pub async fn clustered() -> Arc<Self> {
+        for name in [SERVER, REDIS] {
+            let is_set = env::var_os(name).is_some();
+            assert!(is_set, "{name} is not set: this test needs PostgreSQL and Redis, see CONTRIBUTING.md");
+        }
+        Self::new().await
+    }
+
+    fn over(database: TestDatabase, redis_url: Option<String>, clock: Clock) -> Arc<Self> {
         Arc::new(Self {
-            database: TestDatabase::create().await,
+            database,
             source: Source::with_clock(clock),
-            redis_url: std::env::var("QV_TEST_REDIS_URL").ok(),
+            redis_url,
             redis_prefix: format!("test-{}:", Uuid::from_bytes(Source::default().random.bytes())),
             folder: private_folder(),
         })

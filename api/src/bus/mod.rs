@@ -134,7 +134,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), future).await.expect("no hint came")
     }
 
-    /// What every variant does alike, between two nodes that may be the same. `QV_TEST_REDIS_URL` names a Redis.
+    /// What every variant does alike, between two nodes that may be the same.
     async fn conforms(here: Bus, there: Bus) {
         let [alice, bob] = [1, 2].map(|n| Topic::Mailbox(UserId(Uuid::from_u128(n))));
         let (mut first, mut second, mut other) = (here.subscribe(alice), there.subscribe(alice), here.subscribe(bob));
@@ -175,13 +175,16 @@ mod tests {
         assert!(topics.channels().is_empty(), "a topic that nobody hears is forgotten");
     }
 
-    #[tokio::test]
-    async fn the_shared_bus_conforms() {
-        // The embedded run has no Redis; `tests/run` makes the clustered one with it.
-        let Ok(url) = std::env::var("QV_TEST_REDIS_URL") else { return };
-        let prefix = format!("test-{}:", std::process::id());
-        let settings = config::Redis { url: url.into(), prefix: prefix.clone(), command_timeout_ms: 2000 };
-        let node = || Bus::shared(&settings, Hearing::new(&prefix, &Random::System, |_| {})).unwrap();
-        conforms(node(), node()).await;
+    mod clustered {
+        use super::*;
+        use crate::link::redis_url;
+
+        #[tokio::test]
+        async fn the_shared_bus_conforms() {
+            let prefix = format!("test-{}:", std::process::id());
+            let settings = config::Redis { url: redis_url().into(), prefix: prefix.clone(), command_timeout_ms: 2000 };
+            let node = || Bus::shared(&settings, Hearing::new(&prefix, &Random::System, |_| {})).unwrap();
+            conforms(node(), node()).await;
+        }
     }
 }

@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(cache.get(&of_group).await, None);
     }
 
-    /// What every variant does alike. `QV_TEST_REDIS_URL` names a Redis to run it on as well.
+    /// What every variant does alike.
     async fn conforms(cache: Cache) {
         let [one, two] = [1, 2].map(key::<Vec<u32>>);
         let long = Duration::from_mins(1);
@@ -325,21 +325,6 @@ mod tests {
         (cache, hearing, link)
     }
 
-    /// Holds the lease of a node that need not listen to others.
-    async fn hold(url: &str, hearing: &Arc<Hearing>) {
-        let client = ::redis::Client::open(url).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-        hearing.begin();
-        hearing.renew(&mut connection).await.unwrap();
-        let hearing = Arc::clone(hearing);
-        tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_millis(50));
-            while hearing.renew(&mut connection).await.is_ok() {
-                ticks.tick().await;
-            }
-        });
-    }
-
     #[tokio::test]
     async fn the_local_cache_conforms() {
         let cache = Cache::local();
@@ -350,48 +335,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_shared_cache_conforms() {
-        // The embedded run has no Redis; `tests/run` makes the clustered one with it.
-        let Ok(url) = std::env::var("QV_TEST_REDIS_URL") else { return };
-        let (cache, ..) = at(&url, "shared", 2000);
-        conforms(cache).await;
-    }
-
-    #[tokio::test]
-    async fn the_shared_cache_with_a_copy_near_at_hand_conforms() {
-        let Ok(url) = std::env::var("QV_TEST_REDIS_URL") else { return };
-        let (cache, hearing, _) = at(&url, "near", 2000);
-        hold(&url, &hearing).await;
-        conforms(cache).await;
-    }
-
-    #[tokio::test]
-    async fn what_was_read_in_redis_is_near_until_the_lease_is_lost_or_another_node_says_so() {
-        let Ok(url) = std::env::var("QV_TEST_REDIS_URL") else { return };
-        let ((here, hearing, link), (there, ..)) = (at(&url, "read", 2000), at(&url, "read", 2000));
-        hold(&url, &hearing).await;
-        let (one, long) = (key::<u32>(1), Duration::from_mins(1));
-        put(&there, &one, &1, long).await;
-        assert_eq!((here.get_own(&one), there.get_own(&one)), (None, None), "without a lease nothing is near");
-        assert_eq!(here.get(&one).await, Some(1));
-        let asked = link.command_count();
-        assert_eq!((here.get(&one).await, here.get_own(&one)), (Some(1), Some(1)));
-        assert_eq!(link.command_count(), asked);
-
-        let said = hearing.hear(&hearing.channels()[0], &format!("7 3 {}", Forgotten::One(one.name())));
-        let said = said.expect("a confirmation");
-        assert_eq!((said.channel.ends_with("bus:forgotten:7"), here.get_own(&one)), (true, None));
-        assert_eq!(*said.text, format!("{} 3", hearing.node()));
-
-        assert_eq!(here.get(&one).await, Some(1));
-        hearing.hear(&hearing.channels()[0], "7 4 something-unknown").expect("a confirmation");
-        assert_eq!(here.get_own(&one), None, "what is not understood means all");
-        assert_eq!(here.get(&one).await, Some(1));
-        hearing.begin();
-        assert_eq!(here.get_own(&one), None);
-    }
-
-    #[tokio::test]
     async fn an_absent_redis_is_a_miss() {
         let (cache, ..) = at("redis://127.0.0.1:1", "absent", 50);
         let key = key::<u32>(1);
@@ -399,5 +342,66 @@ mod tests {
         cache.extend(&key, Duration::from_secs(1)).await;
         assert_eq!(cache.get_many(&[key, key]).await, [None, None]);
         assert!(cache.ping().await.is_err());
+    }
+
+    mod clustered {
+        use super::*;
+        use crate::link::redis_url;
+
+        /// Holds the lease of a node that need not listen to others.
+        async fn hold(url: &str, hearing: &Arc<Hearing>) {
+            let client = ::redis::Client::open(url).unwrap();
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            hearing.begin();
+            hearing.renew(&mut connection).await.unwrap();
+            let hearing = Arc::clone(hearing);
+            tokio::spawn(async move {
+                let mut ticks = tokio::time::interval(Duration::from_millis(50));
+                while hearing.renew(&mut connection).await.is_ok() {
+                    ticks.tick().await;
+                }
+            });
+        }
+
+        #[tokio::test]
+        async fn the_shared_cache_conforms() {
+            let url = redis_url();
+            let (cache, ..) = at(&url, "shared", 2000);
+            conforms(cache).await;
+        }
+
+        #[tokio::test]
+        async fn the_shared_cache_with_a_copy_near_at_hand_conforms() {
+            let url = redis_url();
+            let (cache, hearing, _) = at(&url, "near", 2000);
+            hold(&url, &hearing).await;
+            conforms(cache).await;
+        }
+
+        #[tokio::test]
+        async fn what_was_read_in_redis_is_near_until_the_lease_is_lost_or_another_node_says_so() {
+            let url = redis_url();
+            let ((here, hearing, link), (there, ..)) = (at(&url, "read", 2000), at(&url, "read", 2000));
+            hold(&url, &hearing).await;
+            let (one, long) = (key::<u32>(1), Duration::from_mins(1));
+            put(&there, &one, &1, long).await;
+            assert_eq!((here.get_own(&one), there.get_own(&one)), (None, None), "without a lease nothing is near");
+            assert_eq!(here.get(&one).await, Some(1));
+            let asked = link.command_count();
+            assert_eq!((here.get(&one).await, here.get_own(&one)), (Some(1), Some(1)));
+            assert_eq!(link.command_count(), asked);
+
+            let said = hearing.hear(&hearing.channels()[0], &format!("7 3 {}", Forgotten::One(one.name())));
+            let said = said.expect("a confirmation");
+            assert_eq!((said.channel.ends_with("bus:forgotten:7"), here.get_own(&one)), (true, None));
+            assert_eq!(*said.text, format!("{} 3", hearing.node()));
+
+            assert_eq!(here.get(&one).await, Some(1));
+            hearing.hear(&hearing.channels()[0], "7 4 something-unknown").expect("a confirmation");
+            assert_eq!(here.get_own(&one), None, "what is not understood means all");
+            assert_eq!(here.get(&one).await, Some(1));
+            hearing.begin();
+            assert_eq!(here.get_own(&one), None);
+        }
     }
 }

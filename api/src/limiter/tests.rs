@@ -1,6 +1,6 @@
 //! One suite for both variants, and what each has of its own.
 
-use std::{env, process, time::Duration};
+use std::{process, time::Duration};
 
 use super::{Decision, Fallback, Limit, Limiter, Local, Shared, gcra};
 use crate::{config, link::Link};
@@ -16,84 +16,171 @@ fn shared(url: &str, nodes: u32) -> Shared {
     Shared::new(Link::open(&settings).unwrap(), "test:", nodes)
 }
 
-/// Both variants, Redis as far as one is there; keys are the process's own.
-fn limiters() -> Vec<(Limiter, String)> {
-    let mut limiters = vec![Limiter::Local(Local::default())];
-    if let Ok(url) = env::var("QV_TEST_REDIS_URL") {
-        limiters.push(Limiter::Redis(shared(&url, 2).into()));
-    }
-    let name = |limiter| (limiter, format!("{}-{:?}", process::id(), std::thread::current().id()));
-    limiters.into_iter().map(name).collect()
+/// A key that no other test and no other process uses.
+fn key() -> String {
+    format!("{}-{:?}", process::id(), std::thread::current().id())
 }
 
-#[tokio::test]
-async fn a_burst_is_spent_and_then_refused_until_one_comes_back() {
-    for (limiter, key) in limiters() {
-        for remaining in (0..5).rev() {
-            assert_eq!(limiter.check(&key, &MINUTE, 1).await, allowed(remaining));
-        }
-        let refused = limiter.check(&key, &MINUTE, 1).await;
-        assert!(!refused.allowed && refused.remaining == 0, "{refused:?}");
-        assert!(refused.retry_after > Duration::from_secs(58) && refused.retry_after <= MINUTE.interval, "{refused:?}");
+async fn a_burst_is_spent_and_then_refused_until_one_comes_back(limiter: Limiter) {
+    let key = key();
+    for remaining in (0..5).rev() {
+        assert_eq!(limiter.check(&key, &MINUTE, 1).await, allowed(remaining));
     }
+    let refused = limiter.check(&key, &MINUTE, 1).await;
+    assert!(!refused.allowed && refused.remaining == 0, "{refused:?}");
+    assert!(refused.retry_after > Duration::from_secs(58) && refused.retry_after <= MINUTE.interval, "{refused:?}");
 }
 
-#[tokio::test]
-async fn a_refusal_spends_nothing_and_a_cost_spends_as_many() {
-    for (limiter, key) in limiters() {
-        assert_eq!(limiter.check(&key, &MINUTE, 3).await, allowed(2));
-        let refused = limiter.check(&key, &MINUTE, 3).await;
-        assert!(!refused.allowed && refused.remaining == 2, "{refused:?}");
-        assert_eq!(limiter.check(&key, &MINUTE, 2).await, allowed(0));
-    }
+async fn a_refusal_spends_nothing_and_a_cost_spends_as_many(limiter: Limiter) {
+    let key = key();
+    assert_eq!(limiter.check(&key, &MINUTE, 3).await, allowed(2));
+    let refused = limiter.check(&key, &MINUTE, 3).await;
+    assert!(!refused.allowed && refused.remaining == 2, "{refused:?}");
+    assert_eq!(limiter.check(&key, &MINUTE, 2).await, allowed(0));
 }
 
-#[tokio::test]
-async fn a_cost_above_the_burst_is_never_allowed() {
-    for (limiter, key) in limiters() {
-        assert!(!limiter.check(&key, &MINUTE, 6).await.allowed);
-        assert_eq!(limiter.check(&key, &MINUTE, 5).await, allowed(0));
-    }
+async fn a_cost_above_the_burst_is_never_allowed(limiter: Limiter) {
+    let key = key();
+    assert!(!limiter.check(&key, &MINUTE, 6).await.allowed);
+    assert_eq!(limiter.check(&key, &MINUTE, 5).await, allowed(0));
 }
 
-#[tokio::test]
-async fn keys_do_not_share() {
-    for (limiter, key) in limiters() {
-        assert_eq!(limiter.check(&key, &MINUTE, 5).await, allowed(0));
-        assert_eq!(limiter.check(&format!("{key}-other"), &MINUTE, 5).await, allowed(0));
-    }
+async fn keys_do_not_share(limiter: Limiter) {
+    let key = key();
+    assert_eq!(limiter.check(&key, &MINUTE, 5).await, allowed(0));
+    assert_eq!(limiter.check(&format!("{key}-other"), &MINUTE, 5).await, allowed(0));
 }
 
-#[tokio::test]
-async fn what_was_spent_comes_back() {
+async fn what_was_spent_comes_back(limiter: Limiter) {
     let quick = Limit { interval: Duration::from_millis(30), burst: 1, fallback: Fallback::Local };
-    for (limiter, key) in limiters() {
-        assert!(limiter.check(&key, &quick, 1).await.allowed);
-        let again = async {
-            while !limiter.check(&key, &quick, 1).await.allowed {
+    let key = key();
+    assert!(limiter.check(&key, &quick, 1).await.allowed);
+    let again = async {
+        while !limiter.check(&key, &quick, 1).await.allowed {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), again).await.unwrap();
+}
+
+async fn parallel_callers_get_no_more_than_the_burst(limiter: Limiter) {
+    let burst = Limit { burst: 50, ..MINUTE };
+    let key = key();
+    let limiter = std::sync::Arc::new(limiter);
+    let calls: Vec<_> = (0..200)
+        .map(|_| {
+            let (limiter, key) = (limiter.clone(), key.clone());
+            tokio::spawn(async move { limiter.check(&key, &burst, 1).await.allowed })
+        })
+        .collect();
+    let mut count = 0;
+    for call in calls {
+        count += usize::from(call.await.unwrap());
+    }
+    assert_eq!(count, 50);
+}
+
+mod local {
+    use super::*;
+
+    fn limiter() -> Limiter {
+        Limiter::Local(Local::default())
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_spent_and_then_refused_until_one_comes_back() {
+        super::a_burst_is_spent_and_then_refused_until_one_comes_back(limiter()).await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_spends_nothing_and_a_cost_spends_as_many() {
+        super::a_refusal_spends_nothing_and_a_cost_spends_as_many(limiter()).await;
+    }
+
+    #[tokio::test]
+    async fn a_cost_above_the_burst_is_never_allowed() {
+        super::a_cost_above_the_burst_is_never_allowed(limiter()).await;
+    }
+
+    #[tokio::test]
+    async fn keys_do_not_share() {
+        super::keys_do_not_share(limiter()).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_spent_comes_back() {
+        super::what_was_spent_comes_back(limiter()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn parallel_callers_get_no_more_than_the_burst() {
+        super::parallel_callers_get_no_more_than_the_burst(limiter()).await;
+    }
+}
+
+mod clustered {
+    use super::*;
+    use crate::link::redis_url;
+
+    fn limiter() -> Limiter {
+        Limiter::Redis(shared(&redis_url(), 2).into())
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_spent_and_then_refused_until_one_comes_back() {
+        super::a_burst_is_spent_and_then_refused_until_one_comes_back(limiter()).await;
+    }
+
+    #[tokio::test]
+    async fn a_refusal_spends_nothing_and_a_cost_spends_as_many() {
+        super::a_refusal_spends_nothing_and_a_cost_spends_as_many(limiter()).await;
+    }
+
+    #[tokio::test]
+    async fn a_cost_above_the_burst_is_never_allowed() {
+        super::a_cost_above_the_burst_is_never_allowed(limiter()).await;
+    }
+
+    #[tokio::test]
+    async fn keys_do_not_share() {
+        super::keys_do_not_share(limiter()).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_spent_comes_back() {
+        super::what_was_spent_comes_back(limiter()).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn parallel_callers_get_no_more_than_the_burst() {
+        super::parallel_callers_get_no_more_than_the_burst(limiter()).await;
+    }
+
+    #[tokio::test]
+    async fn a_redis_that_went_silent_is_found_again_at_another_connection() {
+        let redis = redis_url().trim_start_matches("redis://").to_owned();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("redis://{}", listener.local_addr().unwrap());
+        // The first connection is swallowed and stays open; those after it reach Redis.
+        let proxy = tokio::spawn(async move {
+            let _silent = listener.accept().await.unwrap();
+            loop {
+                let (mut client, _) = listener.accept().await.unwrap();
+                let mut server = tokio::net::TcpStream::connect(&redis).await.unwrap();
+                tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+            }
+        });
+        let limiter = shared(&address, 1);
+        let open = Limit { burst: 1_000, fallback: Fallback::Open, ..MINUTE };
+        let key = format!("{}-silent", process::id());
+        // An open fallback answers with the whole burst; less of it remains where it is counted.
+        let counted = async {
+            while limiter.check(&key, &open, 1).await.remaining == open.burst {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(2), again).await.unwrap();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn parallel_callers_get_no_more_than_the_burst() {
-    let burst = Limit { burst: 50, ..MINUTE };
-    for (limiter, key) in limiters() {
-        let limiter = std::sync::Arc::new(limiter);
-        let calls: Vec<_> = (0..200)
-            .map(|_| {
-                let (limiter, key) = (limiter.clone(), key.clone());
-                tokio::spawn(async move { limiter.check(&key, &burst, 1).await.allowed })
-            })
-            .collect();
-        let mut count = 0;
-        for call in calls {
-            count += usize::from(call.await.unwrap());
-        }
-        assert_eq!(count, 50);
+        tokio::time::timeout(Duration::from_secs(5), counted).await.unwrap();
+        proxy.abort();
     }
 }
 
@@ -154,32 +241,4 @@ async fn a_silent_redis_costs_a_bounded_time_and_then_none() {
     assert!(begin.elapsed() < Duration::from_millis(900), "{:?}", begin.elapsed());
     let open = Limit { fallback: Fallback::Open, ..MINUTE };
     assert!(limiter.check("key", &open, 1).await.allowed);
-}
-
-#[tokio::test]
-async fn a_redis_that_went_silent_is_found_again_at_another_connection() {
-    let Ok(redis) = env::var("QV_TEST_REDIS_URL") else { return };
-    let redis = redis.trim_start_matches("redis://").to_owned();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("redis://{}", listener.local_addr().unwrap());
-    // The first connection is swallowed and stays open; those after it reach Redis.
-    let proxy = tokio::spawn(async move {
-        let _silent = listener.accept().await.unwrap();
-        loop {
-            let (mut client, _) = listener.accept().await.unwrap();
-            let mut server = tokio::net::TcpStream::connect(&redis).await.unwrap();
-            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
-        }
-    });
-    let limiter = shared(&address, 1);
-    let open = Limit { burst: 1_000, fallback: Fallback::Open, ..MINUTE };
-    let key = format!("{}-silent", process::id());
-    // An open fallback answers with the whole burst; less of it remains where it is counted.
-    let counted = async {
-        while limiter.check(&key, &open, 1).await.remaining == open.burst {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), counted).await.unwrap();
-    proxy.abort();
 }

@@ -111,3 +111,9 @@ fn connect(client: &Client, patience: Duration) -> RedisResult<ConnectionManager
         .set_number_of_retries(1);
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
+
+/// The Redis of tests that need one, which are in modules called `clustered`.
+#[cfg(test)]
+pub fn redis_url() -> String {
+    std::env::var("QV_TEST_REDIS_URL").expect("QV_TEST_REDIS_URL names a Redis, see CONTRIBUTING.md")
+}

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use qv_tests::{node_process::NodeProcess, operation, patience::until, proxy::Proxy, servers::Backing, world::World};
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection, TransactionTrait};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 use serde_json::json;
 
-use super::Pair;
+use crate::survival::Pair;
 
 /// A node over a PostgreSQL of its own.
 struct Trial {
@@ -18,18 +18,14 @@ struct Trial {
 }
 
 impl Trial {
-    /// The embedded shape has no PostgreSQL to be away.
-    async fn begin() -> Option<Self> {
-        let world = World::new().await;
-        if !world.is_clustered() {
-            return None;
-        }
+    async fn begin() -> Self {
+        let world = World::clustered().await;
         let postgres = Backing::postgres().await;
         let path = Proxy::to(postgres.address).await;
         let node = NodeProcess::start(&world, "one", &[("DATABASE__URL", &postgres.url(path.address))]).await;
         let mut pair = Pair::at(&node, &node).await;
         pair.crowds().await;
-        Some(Self { postgres, path, node, pair, _world: world })
+        Self { postgres, path, node, pair, _world: world }
     }
 
     /// Nothing can be written or read, and the node says so.
@@ -53,7 +49,7 @@ impl Trial {
 
 #[tokio::test]
 async fn postgres_may_be_restarted_or_killed() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     for how in ["INT", "QUIT", "KILL"] {
         trial.postgres.stop(how).await;
         trial.is_away().await;
@@ -64,7 +60,7 @@ async fn postgres_may_be_restarted_or_killed() {
 
 #[tokio::test]
 async fn postgres_may_stand_still() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     trial.postgres.pause();
     trial.is_away().await;
     trial.postgres.resume();
@@ -73,7 +69,7 @@ async fn postgres_may_stand_still() {
 
 #[tokio::test]
 async fn the_path_to_postgres_may_go_silent() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     trial.path.silence();
     trial.is_away().await;
     trial.path.heal();
@@ -82,14 +78,14 @@ async fn the_path_to_postgres_may_go_silent() {
 
 #[tokio::test]
 async fn connections_may_go_silent_while_new_ones_work() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     trial.path.silence_old();
     trial.heals().await;
 }
 
 #[tokio::test]
 async fn postgres_may_take_no_writes() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     let db = trial.connect().await;
     db.execute_unprepared("ALTER SYSTEM SET default_transaction_read_only = on").await.expect("it is set");
     db.execute_unprepared("SELECT pg_reload_conf()").await.expect("it is read");
@@ -105,20 +101,23 @@ async fn postgres_may_take_no_writes() {
 
 #[tokio::test]
 async fn all_backends_may_be_ended_at_once() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     let db = trial.connect().await;
+    let mut ended = 0;
     for _ in 0..20 {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
             WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
-        db.execute_unprepared(sql).await.expect("they are ended");
+        let ending = Statement::from_string(DbBackend::Postgres, sql);
+        ended += db.query_all_raw(ending).await.expect("they are ended").len();
         trial.pair.try_send().await;
     }
+    assert!(ended >= 20, "{ended}");
     trial.heals().await;
 }
 
 #[tokio::test]
 async fn a_table_may_be_locked() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     let lock = trial.connect().await.begin().await.expect("a transaction");
     lock.execute_unprepared("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
     trial.pair.is_told_to_wait().await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qv_tests::{node_process::NodeProcess, operation, patience::until, proxy::Proxy, servers::Backing, world::World};
 use serde_json::Value;
 
-use super::Pair;
+use crate::survival::Pair;
 
 /// Two nodes over a Redis of their own.
 struct Trial {
@@ -17,12 +17,8 @@ struct Trial {
 }
 
 impl Trial {
-    /// Where there is no cluster there is no Redis to be away.
-    async fn begin() -> Option<Self> {
-        let world = World::new().await;
-        if !world.is_clustered() {
-            return None;
-        }
+    async fn begin() -> Self {
+        let world = World::clustered().await;
         let redis = Backing::redis().await;
         let path = Proxy::to(redis.address).await;
         let url = redis.url(path.address);
@@ -39,7 +35,7 @@ impl Trial {
         let pair = Pair::at(&nodes[0], &nodes[1]).await;
         let trial = Self { redis, path, nodes, pair, _world: world };
         trial.is_subscribed().await;
-        Some(trial)
+        trial
     }
 
     /// A session that was just used at one node ends at the other, and is refused at the first in the next request.
@@ -74,7 +70,7 @@ impl Trial {
 
 #[tokio::test]
 async fn redis_may_be_killed_and_come_back_empty() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     trial.redis.stop("KILL").await;
     trial.goes_on().await;
     trial.redis.start().await;
@@ -83,7 +79,7 @@ async fn redis_may_be_killed_and_come_back_empty() {
 
 #[tokio::test]
 async fn redis_may_stand_still() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     trial.redis.pause();
     trial.goes_on().await;
     trial.redis.resume();
@@ -92,7 +88,7 @@ async fn redis_may_stand_still() {
 
 #[tokio::test]
 async fn the_path_to_redis_may_go_silent() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     trial.path.silence();
     trial.goes_on().await;
     trial.path.heal();
@@ -105,7 +101,7 @@ async fn the_path_to_redis_may_go_silent() {
 
 #[tokio::test]
 async fn redis_may_take_no_writes() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     for (harm, heal) in
         [("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"), ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0")]
     {
@@ -118,7 +114,7 @@ async fn redis_may_take_no_writes() {
 
 #[tokio::test]
 async fn only_the_listening_connections_may_drop() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     for _ in 0..5 {
         assert_ne!(trial.redis.run("CLIENT KILL TYPE pubsub").await, ":0");
         trial.pair.passes().await;
@@ -129,12 +125,13 @@ async fn only_the_listening_connections_may_drop() {
 
 #[tokio::test]
 async fn a_revocation_holds_at_once_whatever_becomes_of_redis() {
-    let Some(mut trial) = Trial::begin().await else { return };
+    let mut trial = Trial::begin().await;
     for _ in 0..10 {
-        trial.revokes(async |trial| drop(trial.redis.run("CLIENT KILL TYPE pubsub").await)).await;
+        trial.is_subscribed().await;
+        trial.revokes(async |trial| assert_ne!(trial.redis.run("CLIENT KILL TYPE pubsub").await, ":0")).await;
     }
     trial.is_subscribed().await;
-    trial.revokes(async |trial| drop(trial.redis.run("FLUSHALL").await)).await;
+    trial.revokes(async |trial| assert_eq!(trial.redis.run("FLUSHALL").await, "+OK")).await;
     trial.revokes(async |trial| trial.path.silence_old()).await;
     trial.is_subscribed().await;
     trial.revokes(async |trial| trial.redis.pause()).await;

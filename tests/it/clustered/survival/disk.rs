@@ -1,0 +1,49 @@
+//! The disk of PostgreSQL is full: what finds no room is refused, and room is all that it takes to heal.
+
+use std::fs;
+
+use qv_tests::{
+    client::draft,
+    node_process::NodeProcess,
+    operation,
+    patience::until,
+    servers::{Backing, open_folder},
+    small_disk::SmallDisk,
+    world::World,
+};
+
+use crate::survival::Pair;
+
+#[tokio::test]
+async fn the_disk_of_postgres_may_be_full() {
+    let world = World::clustered().await;
+    let disk = SmallDisk::new();
+    let postgres = Backing::postgres_in(disk.path().join("data"), open_folder()).await;
+    let node = NodeProcess::start(&world, "one", &[("DATABASE__URL", &postgres.url(postgres.address))]).await;
+    let mut pair = Pair::at(&node, &node).await;
+    let filling = disk.path().join("filling");
+    // As much as there is room for.
+    let full = fs::write(&filling, vec![0; SmallDisk::BYTES]).expect_err("the disk is small");
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
+    // What PostgreSQL has reserved runs out before long.
+    let (alice, bob) = (pair.alice.clone(), pair.bob.clone());
+    let (large, mut number) = ("x".repeat(60_000), 0);
+    let mut taken = Vec::new();
+    until("a message that finds no room", async || {
+        number += 1;
+        let id = format!("large-{number}");
+        let answer = alice.run(operation!("send_message"), draft(&bob, &format!("{id} {large}"), &id)).await;
+        let is_refused = answer.is_away();
+        if !is_refused {
+            taken.push(answer.data()["sendMessage"]["message"]["id"].clone());
+        }
+        is_refused
+    })
+    .await;
+    fs::remove_file(filling).expect("there is room again");
+    pair.heals().await;
+    let (events, _) = pair.bob.feed(None).await.backlog().await;
+    for id in taken {
+        assert_eq!(events.iter().filter(|event| event["messageId"] == id).count(), 1);
+    }
+}

@@ -1,0 +1,100 @@
+//! A disk that a test can fill, wherever the test may mount one.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::servers::{is_root, open_folder};
+
+/// A file system in memory, gone with this.
+///
+/// Root mounts it for everybody. Others do so by `sudo` where it asks for no password, or in a mount namespace of their
+/// own, which is reached through the process that keeps it.
+pub struct SmallDisk {
+    path: PathBuf,
+    mount: Mount,
+    folder: TempDir,
+}
+
+enum Mount {
+    /// Seen by everybody, made and undone by a command that begins like this.
+    Open(&'static [&'static str]),
+    /// Seen only in the namespace of a process.
+    Namespace(Child),
+}
+
+impl SmallDisk {
+    /// How much fits on it.
+    pub const BYTES: usize = 128 << 20;
+
+    /// Mounts an empty one.
+    ///
+    /// # Panics
+    /// When no way to mount one is allowed, with the right that is missing.
+    #[expect(clippy::new_without_default, reason = "mounting is no default")]
+    pub fn new() -> Self {
+        let folder = open_folder();
+        let open: &[&str] = if is_root() { &[] } else { &["sudo", "-n"] };
+        let mut mount = command(open, "mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", &options(), "tmpfs"]).arg(folder.path()).output();
+        let refused = match mounted {
+            Ok(output) if output.status.success() => {
+                return Self { path: folder.path().to_owned(), mount: Mount::Open(open), folder };
+            }
+            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let Some((path, keeper)) = in_namespace(folder.path()) else {
+            panic!(
+                "this test mounts a small disk, which takes one of: root with CAP_SYS_ADMIN, `sudo -n mount`, or \
+                user namespaces (`unshare --user --map-root-user --mount`); mount says: {refused}"
+            )
+        };
+        Self { path, mount: Mount::Namespace(keeper), folder }
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        match &mut self.mount {
+            // Lazily: PostgreSQL may need a moment to let go of it.
+            Mount::Open(by) => drop(command(by, "umount").arg("--lazy").arg(self.folder.path()).status()),
+            // The namespace ends with its last process.
+            Mount::Namespace(keeper) => drop(keeper.kill().and_then(|()| keeper.wait())),
+        }
+    }
+}
+
+/// Mounts it where only a process that lives as long as its input sees it.
+fn in_namespace(folder: &Path) -> Option<(PathBuf, Child)> {
+    let script = "mount -t tmpfs -o \"$0\" tmpfs \"$1\" && echo mounted && exec cat";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, &options()]).arg(folder);
+    let mut keeper = unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let mut said = String::new();
+    BufReader::new(keeper.stdout.take()?).read_line(&mut said).ok()?;
+    let inside = folder.strip_prefix("/").ok()?;
+    let path = Path::new("/proc").join(keeper.id().to_string()).join("root").join(inside);
+    (said == "mounted\n" && fs::metadata(&path).is_ok()).then_some((path, keeper))
+}
+
+fn options() -> String {
+    format!("size={},mode=1777", SmallDisk::BYTES)
+}
+
+fn command(before: &[&str], program: &str) -> Command {
+    let mut words = before.iter().chain([&program]);
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words);
+    command
+}
