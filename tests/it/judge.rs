@@ -65,12 +65,12 @@ async fn nothing_is_lost_doubled_or_out_of_order_whatever_breaks() {
     let mut charges = Vec::new();
     let acquitted = until_in(PATIENCE, async || {
         case.devices = people.iter().map(|person| person.logs.iter().map(Log::read).collect()).collect();
-        if !case.may_be_complete() {
-            charges = vec!["a device is behind".to_owned()];
-            return false;
-        }
-        case.truths = join_all(people.iter().map(|person| truth(&person.client, addresses[0]))).await;
-        charges = case.charges();
+        charges = if case.may_be_complete() {
+            case.truths = join_all(people.iter().map(|person| truth(&person.client, addresses[0]))).await;
+            case.charges()
+        } else {
+            vec!["a device is behind".to_owned()]
+        };
         charges.is_empty()
     })
     .await;

@@ -5,8 +5,8 @@ mod source;
 use std::{fs, path::Path};
 
 use self::source::{
-    Module, files, has_extension, ignored, is_ignored, named_paths, paths, root, rust_files, server_files, tokens,
-    untested,
+    Module, files, has_extension, ignored, is_ignored, named_paths, paths, root, rust_files, server_files,
+    tests_that_return, tokens, untested,
 };
 
 /// The layers of `api/src`, lowest first. The last row ties the others together, and its files may name each other.
@@ -117,6 +117,15 @@ fn nothing_is_unwrapped_outside_tests() {
 }
 
 #[test]
+fn a_test_never_returns_early() {
+    judge("no `return` in the body of a test: what does not apply belongs into another module", |broken| {
+        for (file, text) in rust_files() {
+            broken.extend(tests_that_return(&text).into_iter().map(|test| format!("{file}: `{test}`")));
+        }
+    });
+}
+
+#[test]
 fn nothing_is_left_for_later() {
     // Put together here, so that this file does not break its own rule.
     let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
@@ -194,6 +203,30 @@ fn no_file_names_a_place_on_one_machine() {
             }
         }
     });
+}
+
+#[test]
+fn a_test_that_returns_is_told_from_others() {
+    let code = r#"
+        #[test]
+        fn plain() { if is_absent() { return; } assert!(true); }
+        #[tokio::test]
+        async fn asynchronous() { let Some(url) = url() else { return }; ask(url).await; }
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        #[should_panic = "return"]
+        pub async fn with_attributes() { until(async || { return true; }).await; }
+        #[should_panic(expected = "x")]
+        #[test]
+        fn nested<'a>() -> Result<(), String> { fn inner() -> u8 { return 1; } Ok(()) }
+        #[test]
+        fn honest() { /* return */ assert_eq!(returned('}'), "return }"); }
+        fn helper() { return; }
+        #[tokio::main]
+        async fn main() { return; }
+        #[test]
+        fn last() { { let one = || 1; } return }
+    "#;
+    assert_eq!(tests_that_return(code), ["plain", "asynchronous", "with_attributes", "nested", "last"]);
 }
 
 #[test]

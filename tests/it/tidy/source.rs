@@ -57,6 +57,7 @@ pub fn files() -> Vec<(String, String)> {
             }
         }
     }
+    assert!(found.len() > 100, "the rules read {} files", found.len());
     found.sort();
     found
 }
@@ -137,6 +138,25 @@ fn read_tree<'a>(tokens: &[&'a str], at: usize, before: &[&'a str], found: &mut 
     }
     found.push(path);
     at + 1
+}
+
+/// The tests whose body has a `return`, in a closure or a nested function as well.
+pub fn tests_that_return(code: &str) -> Vec<&str> {
+    let tokens = tokens(code);
+    let is_test = |at: &usize| {
+        matches!(tokens[*at..], ["#", "[", "test", "]", ..] | ["#", "[", "tokio", "::", "test", "]" | "(", ..])
+    };
+    let returns = |at: usize| {
+        let mut rest = tokens[at..].iter().copied().skip_while(|token| *token != "fn").skip(1);
+        let name = rest.next()?;
+        let mut depth = 0;
+        let body = rest.skip_while(|token| *token != "{").take_while(|token| {
+            depth += i32::from(*token == "{") - i32::from(*token == "}");
+            depth > 0
+        });
+        body.into_iter().any(|token| token == "return").then_some(name)
+    };
+    (0..tokens.len()).filter(is_test).filter_map(returns).collect()
 }
 
 fn is_name(token: &str) -> bool {
