@@ -28,7 +28,8 @@ async fn a_node_describes_all_of_its_schema_and_says_when_a_field_is_null() {
     let node = World::new().await.node().await;
     let answer = node.client().run(operation!("introspection"), Value::Null).await;
     let mut gaps = Vec::new();
-    for described in list(&answer.data()["__schema"]["types"]).iter().filter(|described| !is_built_in(described)) {
+    let types = answer.data()["__schema"]["types"].as_array().expect("types");
+    for described in types.iter().filter(|described| !is_built_in(described)) {
         look(described, "", &mut gaps);
         for field in list(&described["fields"]) {
             let is_nullable = field["type"]["kind"] != "NON_NULL";
@@ -37,14 +38,15 @@ async fn a_node_describes_all_of_its_schema_and_says_when_a_field_is_null() {
             }
         }
     }
-    assert!(gaps.is_empty(), "{gaps:#?}");
+    assert!(types.len() > 50 && gaps.is_empty(), "{} types: {gaps:#?}", types.len());
 }
 
 #[tokio::test]
 async fn a_node_has_no_type_beside_its_schema() {
     let node = World::new().await.node().await;
     let answer = node.client().run("{ __schema { types { name } } serviceConfig { __typename } }", Value::Null).await;
-    for described in list(&answer.data()["__schema"]["types"]).iter().filter(|described| !is_built_in(described)) {
+    let types = answer.data()["__schema"]["types"].as_array().expect("types");
+    for described in types.iter().filter(|described| !is_built_in(described)) {
         let name = described["name"].as_str().expect("a name");
         let is_declared = |line: &str| {
             let mut words = line.split_whitespace();

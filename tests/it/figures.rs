@@ -70,7 +70,8 @@ async fn requests_operations_and_errors_are_counted() {
     }
     assert!(grew("quantumvault_database_statement_duration_seconds_count") >= 3.0);
     assert!(grew("quantumvault_database_begin_duration_seconds_count") >= 1.0);
-    assert!(grew(r#"quantumvault_cache_lookups_total{cache="session",result="hit"}"#) >= 0.0);
+    let lookups = |result| grew(&format!(r#"quantumvault_cache_lookups_total{{cache="session",result="{result}"}}"#));
+    assert!(lookups("hit") + lookups("miss") >= 1.0);
     let connections = |state| after[&format!("quantumvault_database_connections{{state=\"{state}\"}}")];
     assert!(connections("used") + connections("idle") >= 1.0);
     for name in [
@@ -134,10 +135,19 @@ async fn nothing_that_clients_write_becomes_a_label() {
     let node = World::new().await.node().await;
     let address = node.server.address;
     let canary = "canaryLabel";
-    post(address, &[("user-agent", canary)], &json!({ "query": format!("query {canary} {{ {canary}: __typename }}") }))
-        .await;
-    request(address, &format!("{canary} /{canary}?{canary}={canary}"), &[("x-request-id", canary)], "").await;
-    assert!(!figures(address).await.keys().any(|name| name.contains(canary)));
+    let body = json!({ "query": format!("query {canary} {{ {canary}: __typename }}") });
+    let answer = post(address, &[("user-agent", canary)], &body).await;
+    assert_eq!(answer.json(), json!({ "data": { canary: "Query" } }));
+    let line = format!("{canary} /{canary}?{canary}={canary}");
+    assert_eq!(request(address, &line, &[("x-request-id", canary)], "").await.status, 404);
+    let figures = figures(address).await;
+    for (name, least) in [
+        (r#"quantumvault_http_requests_total{route="/graphql",status="2xx"}"#, 1.0),
+        (r#"quantumvault_http_requests_total{route="other",status="4xx"}"#, 1.0),
+    ] {
+        assert!(figures[name] >= least, "{name}");
+    }
+    assert!(!figures.keys().any(|name| name.contains(canary)));
 }
 
 #[tokio::test]

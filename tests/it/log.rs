@@ -124,7 +124,9 @@ async fn no_secret_is_logged_however_much_is() {
     }
     let data_dir =
         world.environment("one").into_iter().find(|(name, _)| name.ends_with("DATA_DIR")).expect("a folder").1;
-    for mail in std::fs::read_dir(format!("{data_dir}/mails")).expect("mails") {
+    let mails: Vec<_> = std::fs::read_dir(format!("{data_dir}/mails")).expect("mails").collect();
+    assert_eq!(mails.len(), 3, "two confirmations and a reset");
+    for mail in mails {
         let text = std::fs::read_to_string(mail.expect("a mail").path()).expect("text");
         let token = text.split("token=3D").nth(1).or_else(|| text.split("token=").nth(1)).expect("a link");
         secrets.push(token.chars().take(16).collect());

@@ -124,7 +124,8 @@ async fn after_too_many_failures_the_password_is_locked_and_open_sessions_go_on(
     // A success in between counts from the start again.
     for password in ["wrong", "wrong", PASSWORD, "wrong", "wrong", "wrong"] {
         let answer = login(&node.client(), password).await;
-        assert_eq!(answer.0.get("errors").is_none(), password == PASSWORD);
+        let code = answer.0["errors"][0]["extensions"]["code"].as_str();
+        assert_eq!(code, (password != PASSWORD).then_some("INVALID_CREDENTIALS"), "{answer:?}");
     }
     assert_eq!(login(&node.client(), PASSWORD).await.error().0, "INVALID_CREDENTIALS");
     assert_eq!(alice.refreshed().await.refusal().await, None);

@@ -44,6 +44,7 @@ async fn every_change_is_reversed_exactly() {
         Migrator::up(&db, Some(1)).await.unwrap();
         shapes.push(shape(&db).await);
     }
+    assert!(shapes.windows(2).all(|two| two[0] != two[1]), "a change changes nothing that is looked at");
     for expected in shapes.iter().rev().skip(1) {
         qv_migration::down(&db, 1).await.unwrap();
         assert_eq!(*expected, shape(&db).await);
@@ -140,7 +141,7 @@ async fn the_entities_describe_every_table() {
 
     let (declared, migrated) = (columns(&declared).await, columns(&migrated).await);
     let differences: Vec<_> = declared.symmetric_difference(&migrated).collect();
-    assert!(differences.is_empty(), "{differences:#?}");
+    assert!(migrated.len() > 100 && differences.is_empty(), "{} columns: {differences:#?}", migrated.len());
 }
 
 #[tokio::test]

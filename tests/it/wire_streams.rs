@@ -8,6 +8,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
+use quantumvault::config::Config;
 use qv_tests::{
     client::{Client, base64},
     events::Events,
@@ -177,12 +178,18 @@ async fn a_reader_that_stops_holds_up_none_of_its_users_other_devices() {
             assert_eq!(device.event().await["message"]["encryptedContent"], base64(&content));
         }
     }
-    stuck.send(json!({ "type": "ping" })).await;
+    // Nobody has let it go yet.
+    stuck.answers_pings().await;
 }
 
 #[tokio::test]
 async fn a_reader_that_stops_while_its_sessions_change_keeps_no_connection_from_others() {
-    let node = World::new().await.node_with(|config| config.database.pool_size = 2).await;
+    let change = |config: &mut Config| {
+        config.database.pool_size = 2;
+        // The sign-ins below must not end the session of the stuck socket.
+        config.accounts.max_sessions = 30;
+    };
+    let node = World::new().await.node_with(change).await;
     let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
     for n in 0..20 {
         alice.send(&bob, &format!("{n:02}").repeat(20_000), &n.to_string()).await.data();
@@ -197,7 +204,7 @@ async fn a_reader_that_stops_while_its_sessions_change_keeps_no_connection_from_
         node.client().login("bob").await;
     }
     // Nobody has let it go yet.
-    stuck.send(json!({ "type": "ping" })).await;
+    stuck.answers_pings().await;
 }
 
 #[tokio::test]

@@ -102,6 +102,13 @@ impl Socket {
         self.send(json!({ "type": "ping", "payload": payload })).await;
     }
 
+    /// Sends a ping and reads until it is answered, which a socket that is closed does not.
+    pub async fn answers_pings(&mut self) {
+        let payload = json!({ "from": "a test" });
+        self.send(json!({ "type": "ping", "payload": payload })).await;
+        while self.receive().await != json!({ "type": "pong", "payload": payload }) {}
+    }
+
     /// Begins an operation.
     pub async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
         let payload = json!({ "query": query, "variables": variables });
