@@ -6,14 +6,26 @@ default:
 run:
     cargo run --locked
 
+# Format, lints and unit tests; starts no server.
+check:
+    cargo fmt --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    cargo nextest run --workspace --lib --bins --locked
+
+# Tests of the whole system on SQLite: those whose name contains one of these, or all.
+it *names:
+    cargo build --workspace --all-targets --locked
+    env --unset=QV_TEST_DATABASE_URL --unset=QV_TEST_REDIS_URL cargo nextest run -p qv_tests --locked {{ names }}
+
+# All tests on PostgreSQL and Redis, or those whose name contains one of these; CONTRIBUTING.md says how to start both.
+clustered *names:
+    @: "${QV_TEST_DATABASE_URL:?see CONTRIBUTING.md}" "${QV_TEST_REDIS_URL:?see CONTRIBUTING.md}"
+    cargo build --workspace --all-targets --locked
+    cargo nextest run --workspace --profile clustered --locked {{ names }}
+
 # Everything that CI runs, on both shapes and in a browser.
 test:
     ./tests/run
-
-# Format and lints, without a test.
-lint:
-    cargo fmt --check
-    cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # Print the schema from the code into schema.graphql.
 schema:

@@ -118,7 +118,7 @@ fn nothing_is_unwrapped_outside_tests() {
 
 #[test]
 fn a_test_never_returns_early() {
-    judge("no `return` in the body of a test: what does not apply belongs into another module", |broken| {
+    judge("no `return` in the body of a test: what needs a cluster goes in a module `clustered`", |broken| {
         for (file, text) in rust_files() {
             broken.extend(tests_that_return(&text).into_iter().map(|test| format!("{file}: `{test}`")));
         }
