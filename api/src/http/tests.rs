@@ -114,6 +114,7 @@ async fn an_operation_whose_answer_nobody_waits_for_gives_its_place_back() {
     let call = call::from_json(serde_json::json!({ "query": "{ serviceConfig { maxMessageBytes } }" })).unwrap();
     let prepared = front.prepare(call, &caller).map_err(|answer| answer.body).unwrap();
     let permit = front.admit(&caller.client).map_err(|answer| answer.body).unwrap();
+    assert_eq!(front.permits.available_permits(), places - 1);
     let _answer = front.execute(prepared, caller, permit);
     let ran = async {
         while front.permits.available_permits() < places {

@@ -114,6 +114,6 @@ fn connect(client: &Client, patience: Duration) -> RedisResult<ConnectionManager
 
 /// The Redis of tests that need one, which are in modules called `clustered`.
 #[cfg(test)]
-pub fn redis_url() -> String {
+pub(crate) fn redis_url() -> String {
     std::env::var("QV_TEST_REDIS_URL").expect("QV_TEST_REDIS_URL names a Redis, see CONTRIBUTING.md")
 }

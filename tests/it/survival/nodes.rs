@@ -59,17 +59,14 @@ async fn a_node_may_be_told_to_stop_under_load() {
 /// The database is whole, and nobody is left inside a transaction.
 async fn is_at_rest(world: &World) {
     let db = world.database.connect().await;
-    let (sql, rest) = match db.get_database_backend() {
-        DbBackend::Postgres => {
-            let busy = "SELECT count(*)::text FROM pg_stat_activity \
-                WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
-            (busy, "0")
-        }
-        _ => {
-            // It waits for the write lock, which whoever is left in a transaction would keep.
-            db.execute_unprepared("BEGIN IMMEDIATE; ROLLBACK").await.expect("the write lock is free");
-            ("PRAGMA integrity_check", "ok")
-        }
+    let (sql, rest) = if db.get_database_backend() == DbBackend::Postgres {
+        let busy = "SELECT count(*)::text FROM pg_stat_activity \
+            WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
+        (busy, "0")
+    } else {
+        // Waits for the write lock, which an open transaction would keep.
+        db.execute_unprepared("BEGIN IMMEDIATE; ROLLBACK").await.expect("the write lock is free");
+        ("PRAGMA integrity_check", "ok")
     };
     until("a database at rest", async || {
         let said = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await;
