@@ -1,6 +1,7 @@
 //! What stays true while a part of the service is away, and that all of it heals by itself.
 
 mod disk;
+mod disk_sqlite;
 mod nodes;
 
 use std::time::Duration;

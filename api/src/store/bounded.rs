@@ -13,7 +13,8 @@ use std::{
 };
 
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement, prelude::async_trait,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    prelude::async_trait,
 };
 use sqlx::PgPool;
 
@@ -23,7 +24,19 @@ use super::trust::Trust;
 pub struct Bounded<C> {
     inner: C,
     limit: Option<Limit>,
+    trust: Arc<Trust>,
+    kind: Kind,
     has_given_up: AtomicBool,
+}
+
+/// What statements run on.
+enum Kind {
+    Pool,
+    /// An error ends a transaction, whatever comes after it. PostgreSQL would answer its `COMMIT` with success and roll
+    /// back. SQLite may have rolled back already, and would commit each later statement by itself.
+    Transaction {
+        has_failed: AtomicBool,
+    },
 }
 
 /// For how long an answer is waited for, and who hears that it was given up.
@@ -49,8 +62,8 @@ impl Limit {
 }
 
 impl<C> Bounded<C> {
-    pub(super) fn new(inner: C, limit: Option<Limit>) -> Self {
-        Self { inner, limit, has_given_up: AtomicBool::new(false) }
+    pub(super) fn pool(inner: C, limit: Option<Limit>, trust: Arc<Trust>) -> Self {
+        Self { inner, limit, trust, kind: Kind::Pool, has_given_up: AtomicBool::new(false) }
     }
 
     pub(super) fn inner(&self) -> &C {
@@ -61,20 +74,73 @@ impl<C> Bounded<C> {
         self.limit.as_ref()
     }
 
-    /// Whether an answer has been given up.
-    pub(super) fn has_given_up(&self) -> bool {
-        self.has_given_up.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn into_parts(self) -> (C, Option<Limit>) {
-        (self.inner, self.limit)
-    }
-
     async fn within<T>(&self, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        within(self.limit(), answer).await.unwrap_or_else(|silent| {
+        self.refuse_what_cannot_be_kept()?;
+        let answer = within(self.limit(), answer).await.unwrap_or_else(|silent| {
             self.has_given_up.store(true, Ordering::Relaxed);
             Err(silent)
-        })
+        });
+        if let Err(error) = &answer {
+            self.trust.notice(error);
+            if let Kind::Transaction { has_failed } = &self.kind {
+                has_failed.store(true, Ordering::Relaxed);
+                self.trust.doubt_after(error);
+            }
+        }
+        answer
+    }
+
+    fn refuse_what_cannot_be_kept(&self) -> Result<(), DbErr> {
+        if self.trust.disk_failed().is_cancelled() {
+            return Err(disk_failed());
+        }
+        match &self.kind {
+            Kind::Transaction { has_failed } if has_failed.load(Ordering::Relaxed) => {
+                Err(DbErr::Custom("a statement of this transaction has failed before".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Bounded<DatabaseTransaction> {
+    pub(super) fn transaction(inner: DatabaseTransaction, limit: Option<Limit>, trust: Arc<Trust>) -> Self {
+        let kind = Kind::Transaction { has_failed: AtomicBool::new(false) };
+        Self { inner, limit, trust, kind, has_given_up: AtomicBool::new(false) }
+    }
+
+    /// Commits; refuses to after an error, and rolls back then.
+    pub(super) async fn commit(self) -> Result<(), DbErr> {
+        self.refuse_what_cannot_be_kept()?;
+        let Self { inner, limit, trust, .. } = self;
+        Self::end(inner.commit(), limit.as_ref(), &trust).await
+    }
+
+    /// Rolls back and waits for that.
+    pub(super) async fn rollback(self) -> Result<(), DbErr> {
+        let Self { inner, limit, trust, has_given_up, .. } = self;
+        // A connection that says nothing is dropped, and the transaction with it.
+        if has_given_up.into_inner() {
+            return Ok(());
+        }
+        Self::end(inner.rollback(), limit.as_ref(), &trust).await
+    }
+
+    async fn end(
+        end: impl Future<Output = Result<(), DbErr>>,
+        limit: Option<&Limit>,
+        trust: &Trust,
+    ) -> Result<(), DbErr> {
+        // Within, so that the connection is doubted before it is given back.
+        let doubting = async {
+            let ended = end.await;
+            if let Err(error) = &ended {
+                trust.doubt();
+                trust.notice(error);
+            }
+            ended
+        };
+        within(limit, doubting).await.flatten()
     }
 }
 
@@ -110,11 +176,16 @@ pub(super) async fn within<T>(
     // Trust is lost before the future is dropped, which gives its connection back.
     let (mut answer, runs_at_once) = (pin!(answer), limit.runs_at_once());
     tokio::time::timeout(limit.patience, answer.as_mut()).await.map_err(|_| {
+        limit.trust.doubt();
         if runs_at_once {
             limit.trust.lose();
         }
         no_answer()
     })
+}
+
+pub(super) fn disk_failed() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal("the disk did not keep what was written".to_owned()))
 }
 
 pub(super) fn no_answer() -> DbErr {

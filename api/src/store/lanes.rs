@@ -14,7 +14,7 @@ use std::{
 use futures_util::future::BoxFuture;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, Statement};
 use sqlx::{
-    Executor, PgConnection, PgPool, Postgres, Row,
+    PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgDatabaseError, PgSeverity},
 };
@@ -28,13 +28,11 @@ use super::{
     Statements,
     bounded::{Limit, no_answer},
     open::LAST_WORD,
-    trust::{IDLE_BEFORE_TEST, Trust, ping, ping_within},
+    trust::{IDLE_BEFORE_TEST, Trust, is_outside, ping, ping_within},
 };
 
 /// For how long a lane is believed to live before a statement that writes, which cannot be tried again.
 const IDLE_BEFORE_WRITE: Duration = Duration::from_secs(1);
-/// Whether a connection is outside of a transaction: time stands still within one.
-const IS_OUTSIDE: &str = "SELECT now() = statement_timestamp()";
 
 /// Sends a statement and reads its answer to the end.
 pub(super) type Ask<T> = for<'c> fn(&'c mut PgConnection, Statement) -> BoxFuture<'c, Result<T, sqlx::Error>>;
@@ -189,8 +187,7 @@ impl Lanes {
         loop {
             let since = Instant::now();
             let mut connection = self.pool.acquire().await?;
-            let row = connection.fetch_one(IS_OUTSIDE).await;
-            match row.and_then(|row| row.try_get(0)) {
+            match is_outside(&mut connection).await {
                 Ok(true) => return Ok(Lane { connection, since, idle_since: since }),
                 Err(error) if !is_of_the_connection(&error) => return Err(error),
                 _ => connection.close_on_drop(),

@@ -37,7 +37,6 @@ use std::sync::Arc;
 use qv_migration as migration;
 use tokio::sync::Mutex;
 
-use self::bounded::within;
 pub use self::{
     bounded::Bounded,
     error::{Error, Unique},
@@ -45,6 +44,7 @@ pub use self::{
     single::Single,
     transaction::Transaction,
 };
+use self::{bounded::within, open::Anchor, trust::Trust};
 use crate::telemetry::counters::{Counter, Durations};
 
 /// The pool of connections to one database.
@@ -53,8 +53,10 @@ pub struct Store {
     db: Arc<Single>,
     /// SQLite has one writer at a time: waiting here is fair and costs nothing, waiting there is neither.
     writer: Option<Arc<Mutex<()>>>,
+    anchor: Arc<Mutex<Option<Anchor>>>,
     deliveries: Arc<deliveries::Queue>,
     statements: Arc<Statements>,
+    trust: Arc<Trust>,
 }
 
 /// What is counted of statements.
@@ -129,6 +131,17 @@ impl Store {
         if let Some(lanes) = self.db.lanes() {
             lanes.close();
         }
-        Ok(self.db.pool().inner().close_by_ref().await?)
+        self.db.pool().inner().close_by_ref().await?;
+        let anchor = self.anchor.lock().await.take();
+        match anchor {
+            Some(anchor) => Ok(anchor.weigh().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the disk has failed to keep what was written. Nothing is written after that, and the process has to
+    /// end: only a start that reads the files again finds out what they hold.
+    pub async fn disk_failed(&self) {
+        self.trust.disk_failed().cancelled().await;
     }
 }

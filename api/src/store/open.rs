@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use qv_migration as migration;
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sqlx::{
+    ConnectOptions as _, Connection, Executor, SqliteConnection,
+    sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
 use tokio::sync::Mutex;
 
 use super::{
@@ -45,6 +48,10 @@ pub enum OpenError {
     #[error("the database of QUANTUMVAULT__DATABASE__URL cannot be brought up to date ({0}): see `migrate status`")]
     Migration(DbErr),
 }
+
+/// A connection that nobody uses, beside the pool. The last connection to close a file removes its write-ahead log, and
+/// the next could not make it anew on a full disk: what is stored could not even be read.
+pub(super) struct Anchor(SqliteConnection);
 
 /// The schema of a database, for whoever looks after it by hand.
 pub struct Schema(DatabaseConnection, Arc<Trust>);
@@ -107,6 +114,7 @@ impl Store {
         let schema = Schema::open_or_create(url, settings).await?;
         schema.up().await?;
         let Schema(mut db, trust) = schema;
+        let anchor = if is_file(url) { Some(Anchor::drop_on(&db).await?) } else { None };
         let statements = Arc::new(Statements::default());
         let count = Arc::clone(&statements);
         db.set_metric_callback(move |statement| {
@@ -120,17 +128,17 @@ impl Store {
         let patience = Duration::from_secs(settings.statement_timeout_seconds) + LAST_WORD;
         let limit = writer.is_none().then(|| {
             let pool = Some(db.get_postgres_connection_pool().clone());
-            Limit { patience, trust, pool }
+            Limit { patience, trust: Arc::clone(&trust), pool }
         });
         let lanes = limit.as_ref().and_then(|limit| {
             let pool = limit.pool.clone()?;
             Some(Lanes::new(pool, limit, Arc::clone(&statements)))
         });
-        let db = Single::new(Bounded::new(db, limit), lanes);
+        let db = Single::new(Bounded::pool(db, limit, Arc::clone(&trust)), lanes);
         let acquire_timeout = Duration::from_secs(settings.acquire_timeout_seconds);
         let (turns, wait) = if writer.is_some() { (1, TURN_TIMEOUT) } else { (DELIVERING, acquire_timeout) };
         let deliveries = deliveries::Queue::new(turns, wait);
-        Ok(Self { db: Arc::new(db), writer, deliveries, statements })
+        Ok(Self { db: Arc::new(db), writer, anchor: Arc::new(Mutex::new(anchor)), deliveries, statements, trust })
     }
 }
 
@@ -142,8 +150,8 @@ async fn connect(
     trust: &Arc<Trust>,
 ) -> Result<DatabaseConnection, OpenError> {
     let url = url.expose_secret();
-    let is_in_memory = url.contains(":memory:");
-    let (going_out, coming_back) = (Arc::clone(trust), Arc::clone(trust));
+    let is_in_memory = is_in_memory(url);
+    let (going_out, coming_back, of_a_file) = (Arc::clone(trust), Arc::clone(trust), Arc::clone(trust));
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(if is_in_memory { 1 } else { settings.pool_size })
@@ -173,6 +181,10 @@ async fn connect(
             let may_have_died = meta.idle_for >= IDLE_BEFORE_TEST;
             Box::pin(async move { Ok(trust.admits(connection, meta.age, may_have_died).await) })
         })
+        .map_sqlx_sqlite_before_acquire(move |connection, meta| {
+            let may_be_used = of_a_file.admits_file(connection, meta.age);
+            Box::pin(async move { Ok(may_be_used) })
+        })
         .map_sqlx_sqlite_opts(move |sqlite| {
             sqlite
                 .create_if_missing(may_create)
@@ -186,6 +198,31 @@ async fn connect(
         options.idle_timeout(None).max_lifetime(None);
     }
     sea_orm::Database::connect(options).await.map_err(OpenError::Unreachable)
+}
+
+impl Anchor {
+    async fn drop_on(db: &DatabaseConnection) -> Result<Self, OpenError> {
+        let failed = |error| OpenError::Unreachable(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))));
+        let options = db.get_sqlite_connection_pool().connect_options();
+        let mut connection = options.connect().await.map_err(failed)?;
+        // From its first read on it holds the log.
+        connection.fetch_optional("SELECT 1 FROM sqlite_schema").await.map_err(failed)?;
+        Ok(Self(connection))
+    }
+
+    /// Lets go of the files. The last to do so moves the write-ahead log into the database and removes it.
+    pub(super) async fn weigh(self) -> Result<(), DbErr> {
+        self.0.close().await.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
+    }
+}
+
+/// Whether the database outlives its connections.
+fn is_file(url: &SecretString) -> bool {
+    is_sqlite(url) && !is_in_memory(url.expose_secret())
+}
+
+fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:")
 }
 
 fn is_sqlite(url: &SecretString) -> bool {

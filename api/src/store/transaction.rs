@@ -1,13 +1,16 @@
 //! Transactions that write.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 
 use super::{
     Error, Store,
-    bounded::{Bounded, Limit, within},
+    bounded::{Bounded, Limit, disk_failed, within},
 };
 use crate::telemetry;
 
@@ -27,6 +30,9 @@ impl Store {
     /// On SQLite it takes the write lock at once: a transaction that reads first and asks for the lock later is
     /// refused when another has written in between.
     pub async fn begin(&self) -> Result<Transaction, Error> {
+        if self.trust.disk_failed().is_cancelled() {
+            return Err(disk_failed().into());
+        }
         let asked = Instant::now();
         let turn = match &self.writer {
             Some(writer) => Some(timeout(TURN_TIMEOUT, writer.clone().lock_owned()).await.map_err(|_| busy())?),
@@ -40,11 +46,13 @@ impl Store {
             ..TransactionOptions::default()
         };
         let (db, limit) = (self.db.pool().inner().clone(), self.db.pool().limit().cloned());
+        let trust = Arc::clone(&self.trust);
         // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
         // driver does not know of: whoever got the connection next would lose its writes.
         let work = async move {
             let tx = within(limit.as_ref(), db.begin_with_options(options)).await??;
-            Ok(Transaction { tx: Bounded::new(tx, limit.as_ref().map(Limit::of_connection)), _turn: turn })
+            let limit = limit.as_ref().map(Limit::of_connection);
+            Ok(Transaction { tx: Bounded::transaction(tx, limit, trust), _turn: turn })
         };
         let begun = tokio::spawn(telemetry::carry(work));
         let begun = begun.await.map_err(|error| DbErr::Custom(error.to_string()))?;
@@ -60,20 +68,14 @@ impl Transaction {
         &self.tx
     }
 
-    /// Makes it durable.
+    /// Makes it durable; refuses to if one of its statements failed.
     pub async fn commit(self) -> Result<(), Error> {
-        let (tx, limit) = self.tx.into_parts();
-        Ok(within(limit.as_ref(), tx.commit()).await??)
+        Ok(self.tx.commit().await?)
     }
 
     /// Undoes it, and waits for that.
     pub async fn rollback(self) -> Result<(), Error> {
-        // A connection that says nothing is dropped, and the transaction with it.
-        if self.tx.has_given_up() {
-            return Ok(());
-        }
-        let (tx, limit) = self.tx.into_parts();
-        Ok(within(limit.as_ref(), tx.rollback()).await??)
+        Ok(self.tx.rollback().await?)
     }
 }
 
