@@ -66,11 +66,54 @@ fn classify(error: &dyn sqlx::error::DatabaseError) -> Option<Error> {
         });
         return unique.map(|(unique, ..)| Error::Taken(*unique));
     }
-    let code = error.code().unwrap_or_default();
-    // PostgreSQL (appendix A): class 08 connection, 53 resources, 57 operator and time-out, 58 system,
-    // 40 rolled back, 25006 read-only. SQLite: 5 busy, 6 locked, 8 read-only, 10 I/O, 13 full.
-    let is_passing = ["08", "53", "57", "58", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class))
-        || code == "25006"
-        || code.parse().is_ok_and(|code: u32| code.to_string().len() < 5 && [5, 6, 8, 10, 13].contains(&(code & 0xff)));
-    is_passing.then(|| Error::Unavailable(error.to_string()))
+    is_passing(&error.code().unwrap_or_default()).then(|| Error::Unavailable(error.to_string()))
+}
+
+/// Whole classes of PostgreSQL's codes (appendix A of its manual): connection, rolled back, out of resources, operator and
+/// time-out, system.
+const PASSING_CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
+/// Single codes: a server that only reads, an idle and a long transaction that it ended, a row and an object that others
+/// hold.
+const PASSING: [&str; 5] = ["25006", "25P03", "25P04", "55P03", "55006"];
+/// SQLite's primary codes: busy, locked, out of memory, read-only, input or output, full, cannot be opened.
+const PASSING_SQLITE: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
+
+/// Whether trying again may help. PostgreSQL's codes have five characters, SQLite's are numbers with fewer digits.
+fn is_passing(code: &str) -> bool {
+    if code.len() == 5 {
+        return PASSING.contains(&code) || PASSING_CLASSES.iter().any(|class| code.starts_with(class));
+    }
+    code.parse().is_ok_and(|code: u32| PASSING_SQLITE.contains(&(code & 0xff)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_told_from_what_is_a_fault() {
+        for code in [
+            // PostgreSQL: the connection.
+            "08000", "08003", "08006", "08001", "08004", "08P01", // A transaction that it ended.
+            "25006", "25P03", "25P04", "40000", "40001", "40002", "40003", "40P01",
+            // Resources, and what others hold.
+            "53000", "53100", "53200", "53300", "53400", "55006", "55P03",
+            // An operator, a time-out, the system.
+            "57000", "57014", "57P01", "57P02", "57P03", "57P04", "57P05", "58000", "58030", "58P01",
+            // SQLite: busy, a snapshot that is too old, locked, memory, read-only, reading, syncing, full, opening.
+            "5", "517", "6", "7", "8", "10", "266", "1034", "13", "14",
+        ] {
+            assert!(is_passing(code), "{code}");
+        }
+        for code in [
+            // A text that is no number, a column or a table that is not there, a syntax error, a division by 0.
+            "22P02", "42703", "42P01", "42601", "22012",
+            // A table's rule, an aborted transaction, a damaged page, a wrong state, a setting, an enumeration.
+            "23502", "25P02", "XX001", "55000", "55P02", "55P04",
+            // SQLite: an error, damage, a rule, the wrong type, misuse.
+            "1", "11", "19", "2067", "20", "21", "",
+        ] {
+            assert!(!is_passing(code), "{code}");
+        }
+    }
 }
