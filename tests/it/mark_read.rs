@@ -61,9 +61,18 @@ async fn marking_again_or_what_is_older_or_ones_own_changes_nothing() {
 async fn marking_one_that_is_ones_own_marks_those_before_it() {
     let node = World::new().await.node().await;
     let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
-    alice.send(&bob, "question", "1").await.data();
+    let question = alice.send(&bob, "question", "1").await;
     let own = bob.send(&alice, "answer", "2").await;
+    let mut feeds = [alice.feed(None).await, bob.feed(None).await];
+    for feed in &mut feeds {
+        feed.backlog().await;
+    }
     assert_eq!(bob.mark_read(&own).await.data()["markRead"]["readCount"], 1);
+    // Nobody has read the answer: what both are told of is the question.
+    for feed in &mut feeds {
+        let event = feed.event().await;
+        assert_eq!((&event["kind"], &event["messageId"]), (&json!("READ"), &question.message_id()));
+    }
     // What one has sent is for the other to mark.
     assert_eq!(is_read(&bob, &alice).await, [false, true]);
     assert_eq!(unread(&alice, &bob).await, (1, 1));

@@ -247,6 +247,23 @@ pub async fn mark_read(
     Ok(i64::try_from(update.exec(db).await?.rows_affected).unwrap_or(i64::MAX))
 }
 
+/// The newest message to the reader in a conversation, up to the end of a stretch.
+pub async fn newest_to(
+    db: &impl ConnectionTrait,
+    reader: UserId,
+    stretch: &Stretch,
+) -> Result<Option<MessageId>, Error> {
+    let newest = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::ConversationId.eq(stretch.conversation_id.0))
+        .filter(Column::Sequence.lte(stretch.up_to))
+        .filter(Column::SenderId.ne(reader.0))
+        .order_by_desc(Column::Sequence)
+        .limit(1);
+    Ok(newest.into_tuple::<Uuid>().one(db).await?.map(MessageId))
+}
+
 /// Deletes the user's copies of these messages, and with the second copy the ciphertext.
 ///
 /// The row stays, so that the sender's own id of it stays taken.

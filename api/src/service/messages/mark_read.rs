@@ -30,12 +30,18 @@ pub async fn mark_read(op: &Operation, id: ConversationId, up_to_id: MessageId) 
         // What the reader deleted unread is passed as well, so that one event tells the sender all.
         store::messages::mark_read(tx.db(), reader_id, &stretch, true, now).await?;
         conversation.unread_count = store::conversations::mark_read(tx.db(), reader_id, &stretch, count).await?;
+        // The sender is told of what they sent: what the reader has written since is not read by anybody.
+        let newest_id = if up_to.sender_id == reader_id {
+            store::messages::newest_to(tx.db(), reader_id, &stretch).await?.unwrap_or(up_to_id)
+        } else {
+            up_to_id
+        };
         // One event in both mailboxes: for the reader's other devices, and for the sender as a receipt.
         for mut mailbox in mailboxes {
             if mailbox.user_id == reader_id {
                 mailbox.unread_count -= count;
             }
-            store::mailboxes::append(tx.db(), mailbox, FeedEventKind::Read, &[up_to_id], now).await?;
+            store::mailboxes::append(tx.db(), mailbox, FeedEventKind::Read, &[newest_id], now).await?;
         }
         tx.commit().await?;
         op.backend.bus.publish(Topic::Mailbox(conversation.peer_id));
