@@ -1,6 +1,7 @@
 //! The command line: `serve`, and what operators need besides.
 //!
-//! Exit codes: 0 done, 1 failed with one sentence that says why, 2 the command line is not understood.
+//! Exit codes: 0 done, 1 failed with one sentence that says why, 2 the command line is not understood, 3 the disk did not
+//! keep what a server wrote.
 
 mod doctor;
 mod operator;
@@ -11,6 +12,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{Parser, Subcommand};
@@ -26,7 +28,11 @@ use crate::{
 
 /// The GraphQL backend of an end-to-end encrypted messenger.
 #[derive(Parser)]
-#[command(name = "quantumvault", version, after_help = "Exit codes: 0 done, 1 failed, 2 not understood.")]
+#[command(
+    name = "quantumvault",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 not understood, 3 the disk failed."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -91,6 +97,9 @@ enum Migrate {
     Status,
 }
 
+/// How a server ends after a failed `fsync`.
+const DISK_FAILED: u8 = 3;
+
 /// What stopped a command: one sentence.
 type Outcome = Result<(), String>;
 
@@ -99,7 +108,7 @@ type Outcome = Result<(), String>;
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => with_settings(serve),
+        Command::Serve => return with_settings(serve).unwrap_or_else(|sentence| failed(&sentence)),
         Command::Migrate { direction } => with_settings(|config| migrate(config, direction)),
         Command::User { action } => with_settings(|config| operator::user(config, action)),
         Command::Session { action } => with_settings(|config| operator::session(config, action)),
@@ -113,14 +122,19 @@ pub fn run() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("quantumvault: {sentence}");
-            ExitCode::FAILURE
-        }
+        Err(sentence) => failed(&sentence),
     }
 }
 
-fn with_settings<F: Future<Output = Outcome>>(command: impl FnOnce(Config) -> F) -> Outcome {
+fn failed(sentence: &str) -> ExitCode {
+    eprintln!("quantumvault: {sentence}");
+    ExitCode::FAILURE
+}
+
+fn with_settings<T, F>(command: impl FnOnce(Config) -> F) -> Result<T, String>
+where
+    F: Future<Output = Result<T, String>>,
+{
     let config = config::load(std::env::vars()).map_err(text)?;
     // Documents are kept shallow, but the stack is a second net below them.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build();
@@ -137,7 +151,7 @@ fn examine(as_json: bool) -> Outcome {
     runtime.block_on(doctor::run(config::load(std::env::vars()), as_json))
 }
 
-async fn serve(config: Config) -> Outcome {
+async fn serve(config: Config) -> Result<ExitCode, String> {
     let mut terminate = signal(SignalKind::terminate()).map_err(text)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(text)?;
     let shape = if config.redis.is_set() { "PostgreSQL and Redis" } else { "in-process cache and bus" };
@@ -155,13 +169,24 @@ async fn serve(config: Config) -> Outcome {
         env!("CARGO_PKG_VERSION"),
         address = server.address,
     ))?;
+    let backend = Arc::clone(&server.backend);
+    let serving = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        server.stop().await;
+    };
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        biased;
+        // At once, as in a power cut, which loses nothing: an orderly stop would write on.
+        () = backend.disk_failed() => {
+            eprintln!("quantumvault: the disk did not keep what was written (fsync failed): see to the disk, and start again");
+            Ok(ExitCode::from(DISK_FAILED))
+        }
+        () = serving => Ok(ExitCode::SUCCESS),
     }
-    tracing::info!("stopping");
-    server.stop().await;
-    Ok(())
 }
 
 async fn migrate(config: Config, direction: Migrate) -> Outcome {

@@ -11,6 +11,7 @@ pub mod client;
 pub mod database;
 pub mod dice;
 pub mod events;
+pub mod failing_disk;
 pub mod follower;
 pub mod keyring;
 pub mod mail;

@@ -55,15 +55,26 @@ impl NodeProcess {
         process
     }
 
+    /// Starts a node with more in its environment than settings, and waits until it is ready.
+    pub async fn start_under(world: &World, node: &str, environment: &[(String, String)]) -> Self {
+        let mut process = Self::begin_under(world, node, &[], environment);
+        process.until_ready().await;
+        process
+    }
+
     /// Starts a node and does not wait.
     pub fn begin(world: &World, node: &str, settings: &[(&str, &str)]) -> Self {
+        Self::begin_under(world, node, settings, &[])
+    }
+
+    fn begin_under(world: &World, node: &str, settings: &[(&str, &str)], environment: &[(String, String)]) -> Self {
         let address = free_address();
         // What exceeds a limit of the test's own is to be an error of the system call, as on a full disk.
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\""]).arg(binary().get_program());
         command.env_clear().envs(world.environment(node)).env("QUANTUMVAULT__HTTP__LISTEN", address.to_string());
         command.envs(settings.iter().map(|(name, value)| (format!("QUANTUMVAULT__{name}"), value)));
-        command.stdout(Stdio::null());
+        command.envs(environment.iter().cloned()).stdout(Stdio::null());
         let child = command.spawn().expect("it runs");
         Self { address, command, child }
     }
@@ -77,6 +88,20 @@ impl NodeProcess {
     /// Sends a signal by its name, such as `STOP`.
     pub fn signal(&self, name: &str) {
         assert!(signal(self.child.id(), name), "it is gone");
+    }
+
+    /// Stops all of its threads where they are, and waits until they stand.
+    pub async fn freeze(&self) {
+        self.signal("STOP");
+        until("a process that stands", async || {
+            let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("a process");
+            threads.flatten().all(|thread| {
+                let state = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                // After the name, which is in parentheses; a thread that has just ended has no state.
+                state.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" T"))
+            })
+        })
+        .await;
     }
 
     /// The process's id.

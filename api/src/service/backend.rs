@@ -138,6 +138,11 @@ impl Backend {
         self.bus.listener_count()
     }
 
+    /// Waits until the disk has failed to keep what was written, after which the process has to end.
+    pub async fn disk_failed(&self) {
+        self.store.disk_failed().await;
+    }
+
     /// Waits for the mails under way, until the deadline.
     pub async fn finish_mails(&self, deadline: Instant) {
         self.outbox.close(deadline).await;

@@ -1,14 +1,34 @@
 //! The disk of an embedded node fails: whatever was acknowledged is there after a restart, once.
 
-use std::process::Command;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex},
+};
 
-use qv_tests::{client::draft, node_process::NodeProcess, operation, world::World};
+use qv_tests::{
+    client::{Client, base64, draft},
+    failing_disk::{FailingDisk, Leftover},
+    node_process::NodeProcess,
+    operation,
+    patience::until,
+    servers::open_folder,
+    world::World,
+};
+use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
+use tempfile::TempDir;
 
 use super::Pair;
 
 /// Sends at once, so that several connections of the pool meet the full disk.
 const CROWD: usize = 8;
 const AFTERWARDS: usize = 20;
+const SENDERS: usize = 4;
+const POWER_CUTS: usize = 5;
+/// Acknowledged messages between two cuts: together enough for the log to be moved into the database several times.
+const BETWEEN_CUTS: usize = 50;
 
 #[tokio::test]
 async fn what_is_acknowledged_after_a_full_disk_is_there_after_a_restart() {
@@ -24,12 +44,138 @@ async fn what_is_acknowledged_after_a_full_disk_is_there_after_a_restart() {
     }
     refused_crowd(&pair).await;
     limit_files(node.id(), "unlimited:");
-    send_and_repeat(&mut pair).await;
+    let refused = send_and_repeat(&mut pair).await;
 
     node.kill();
     node.restart().await;
 
     pair.lost_nothing().await;
+    assert_eq!(refused, 0, "room is all that it takes to heal");
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_after_a_small_disk_was_full_is_there_after_a_restart() {
+    let world = World::new().await;
+    // Making a small disk takes the rights of root.
+    let Some(disk) = (if world.is_clustered() { None } else { SmallDisk::mount() }) else { return };
+    let url = format!("sqlite://{}?mode=rwc", disk.0.join("test.db").display());
+    let mut node = NodeProcess::start(&world, "one", &[("DATABASE__URL", &url)]).await;
+    let mut pair = Pair::at(&node, &node).await;
+    let filling = disk.0.join("filling");
+    // As much as there is room for.
+    assert!(fs::write(&filling, vec![0; SmallDisk::BYTES]).is_err());
+    for n in 0.. {
+        let variables = draft(&pair.bob, &"x".repeat(60_000), &format!("large-{n}"));
+        if pair.alice.run(operation!("send_message"), variables).await.is_away() {
+            break;
+        }
+    }
+    refused_crowd(&pair).await;
+    pair.lost_nothing().await;
+    fs::remove_file(filling).expect("there is room again");
+    let refused = send_and_repeat(&mut pair).await;
+
+    node.kill();
+    node.restart().await;
+
+    pair.lost_nothing().await;
+    assert_eq!(refused, 0, "room is all that it takes to heal");
+}
+
+#[tokio::test]
+async fn a_node_whose_disk_keeps_nothing_ends_and_has_lost_nothing() {
+    let world = World::new().await;
+    if world.is_clustered() {
+        return;
+    }
+    let disk = FailingDisk::under(&file(&world));
+    let mut node = NodeProcess::start_under(&world, "one", &disk.environment()).await;
+    let mut pair = Pair::at(&node, &node).await;
+    assert_eq!(send_and_repeat(&mut pair).await, 0);
+    disk.fail();
+    // It may be answered, or find that the node is gone.
+    let refused = pair.alice.try_run(operation!("send_message"), draft(&pair.bob, "refused", "refused")).await;
+    assert!(refused.is_err() || refused.is_ok_and(|answer| answer.is_away()));
+
+    assert_eq!(node.ended().await.code(), Some(3));
+
+    disk.heal();
+    node.restart().await;
+    pair.lost_nothing().await;
+    pair.feed = pair.bob.feed(None).await;
+    pair.passes().await;
+}
+
+#[tokio::test]
+async fn a_power_cut_takes_nothing_that_was_acknowledged() {
+    let world = World::new().await;
+    if world.is_clustered() {
+        return;
+    }
+    let disk = FailingDisk::under(&file(&world));
+    let mut node = NodeProcess::start_under(&world, "one", &disk.environment()).await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let acknowledged = Arc::<Mutex<Vec<String>>>::default();
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|n| tokio::spawn(send_without_end(alice.clone(), bob.clone(), n, Arc::clone(&acknowledged))))
+        .collect();
+    let mut images = Vec::new();
+    for cut in 1..=POWER_CUTS {
+        let count = || acknowledged.lock().expect("a list").len();
+        until("enough that is acknowledged", async || count() >= cut * BETWEEN_CUTS).await;
+        node.freeze().await;
+        let owed = acknowledged.lock().expect("a list").clone();
+        for leftover in [Leftover::Nothing, Leftover::Garbage, Leftover::Checkpoint] {
+            images.push((disk.after_power_cut(leftover), leftover, owed.clone()));
+        }
+        node.signal("CONT");
+    }
+    for sender in senders {
+        sender.abort();
+    }
+    node.kill();
+    assert!(disk.synced_bytes() > 4 << 20, "the log was never moved into the database");
+
+    for (image, leftover, owed) in images {
+        let found = restart_on(&world, image.path()).await;
+        for id in &owed {
+            assert_eq!(found.get(id), Some(&2), "{id} of {} after a cut that left {leftover:?}", owed.len());
+        }
+    }
+}
+
+/// The file of an embedded world.
+fn file(world: &World) -> PathBuf {
+    let url = &world.database.url;
+    let path = url.strip_prefix("sqlite://").and_then(|path| path.split('?').next());
+    path.expect("the address of a file").into()
+}
+
+async fn send_without_end(from: Client, to: Client, sender: usize, acknowledged: Arc<Mutex<Vec<String>>>) {
+    let large = "x".repeat(30_000);
+    for n in 0.. {
+        let id = format!("{sender}-{n}");
+        from.send(&to, &large, &id).await.data();
+        acknowledged.lock().expect("a list").push(id);
+    }
+}
+
+/// Starts a node on a database, and returns in how many mailboxes each message is.
+async fn restart_on(world: &World, folder: &Path) -> BTreeMap<String, i64> {
+    let url = format!("sqlite://{}?mode=rwc", folder.join("test.db").display());
+    NodeProcess::start(world, "one", &[("DATABASE__URL", &url)]).await.kill();
+    let db = Database::connect(&url).await.expect("the database opens");
+    let rows = async |sql: &str| {
+        db.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await.expect("the database answers")
+    };
+    let checked: String = rows("PRAGMA integrity_check").await[0].try_get_by_index(0).expect("a text");
+    assert_eq!(checked, "ok");
+    let found = rows(
+        "SELECT client_message_id AS id, count(*) AS copies FROM messages \
+         JOIN mailbox_events ON message_id = messages.id GROUP BY messages.id",
+    );
+    let found = found.await.into_iter();
+    found.map(|row| (row.try_get("", "id").expect("a text"), row.try_get("", "copies").expect("a number"))).collect()
 }
 
 /// Sends that all fail. Statements that wait share a transaction, so these are written by more than one.
@@ -43,18 +189,48 @@ async fn refused_crowd(pair: &Pair) {
     }
 }
 
-/// Sends messages, each of them twice: the second time ends in a roll-back.
-async fn send_and_repeat(pair: &mut Pair) {
+/// Sends messages, each of them twice: the second time ends in a roll-back. Says how many were not acknowledged.
+async fn send_and_repeat(pair: &mut Pair) -> usize {
+    let mut refused = 0;
     for _ in 0..AFTERWARDS {
-        pair.try_send().await.data();
+        pair.attempts += 1;
         let id = pair.attempts.to_string();
         let content = format!("message {id}");
-        pair.alice.send(&pair.bob, &content, &id).await.data();
+        for _ in 0..2 {
+            let answer = pair.alice.send(&pair.bob, &content, &id).await;
+            let content = base64(content.clone());
+            if answer.0.get("errors").is_some() {
+                refused += 1;
+            } else if pair.acknowledged.last() != Some(&content) {
+                pair.acknowledged.push(content);
+            }
+        }
     }
+    refused
 }
 
 /// How large a process may make a file.
 fn limit_files(pid: u32, bytes: &str) {
     let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}")]).status();
     assert!(status.expect("prlimit runs").success());
+}
+
+/// A file system in memory, gone with this.
+struct SmallDisk(PathBuf, #[expect(dead_code, reason = "the folder is removed when the disk is gone")] TempDir);
+
+impl SmallDisk {
+    const BYTES: usize = 4 << 20;
+
+    fn mount() -> Option<Self> {
+        let folder = open_folder();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={}", Self::BYTES), "tmpfs"]).arg(folder.path());
+        mount.status().is_ok_and(|status| status.success()).then(|| Self(folder.path().to_owned(), folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+    }
 }

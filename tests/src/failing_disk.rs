@@ -1,0 +1,100 @@
+//! A disk that fails or loses its power under an embedded node, by a library that stands before the C library.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+/// The disk under one node's database.
+pub struct FailingDisk {
+    database: PathBuf,
+    folder: TempDir,
+}
+
+/// What a power cut may have left of what was never synced.
+#[derive(Debug, Clone, Copy)]
+pub enum Leftover {
+    /// Nothing.
+    Nothing,
+    /// Bytes without a meaning after the end of the write-ahead log.
+    Garbage,
+    /// All that a checkpoint has written into the database so far.
+    Checkpoint,
+}
+
+impl FailingDisk {
+    /// Builds the library with the C compiler that building the product takes as well.
+    #[must_use]
+    pub fn under(database: &Path) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        fs::create_dir(folder.path().join("synced")).expect("a folder");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/failing_disk.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-pthread", "-o"]);
+        let made = compiler.arg(folder.path().join("disk.so")).arg(source).arg("-ldl").status();
+        assert!(made.expect("a C compiler").success());
+        Self { database: database.to_owned(), folder }
+    }
+
+    /// What a node on this disk has in its environment.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let variables = [
+            ("LD_PRELOAD", self.folder.path().join("disk.so")),
+            ("QV_DISK_DATABASE", self.database.clone()),
+            ("QV_DISK_FAILS", self.fails()),
+            ("QV_DISK_SYNCED", self.synced()),
+        ];
+        variables.map(|(name, path)| (name.to_owned(), path.display().to_string())).into()
+    }
+
+    /// Lets every `fsync` fail from now on.
+    pub fn fail(&self) {
+        fs::write(self.fails(), "").expect("a file");
+    }
+
+    /// Lets it succeed again.
+    pub fn heal(&self) {
+        fs::remove_file(self.fails()).expect("a file");
+    }
+
+    /// The database as a power cut at this moment could leave it; nothing may write meanwhile.
+    #[must_use]
+    pub fn after_power_cut(&self, leftover: Leftover) -> TempDir {
+        let image = TempDir::new().expect("a temporary folder");
+        let database =
+            if matches!(leftover, Leftover::Checkpoint) { self.database.clone() } else { self.synced_database() };
+        fs::copy(database, image.path().join("test.db")).expect("a database");
+        let mut log = fs::read(self.synced().join(log_of(&self.database))).expect("a log");
+        if matches!(leftover, Leftover::Garbage) {
+            log.extend([0xa5; 10_000]);
+        }
+        fs::write(image.path().join("test.db-wal"), log).expect("a log");
+        image
+    }
+
+    /// How much of the database itself is on the disk.
+    #[must_use]
+    pub fn synced_bytes(&self) -> u64 {
+        fs::metadata(self.synced_database()).expect("a database").len()
+    }
+
+    fn fails(&self) -> PathBuf {
+        self.folder.path().join("fails")
+    }
+
+    fn synced(&self) -> PathBuf {
+        self.folder.path().join("synced")
+    }
+
+    fn synced_database(&self) -> PathBuf {
+        self.synced().join(self.database.file_name().expect("a file"))
+    }
+}
+
+fn log_of(database: &Path) -> String {
+    format!("{}-wal", database.file_name().expect("a file").display())
+}
