@@ -1,6 +1,6 @@
 //! The wiring: settings become a backend, a schema and routes that serve until they are told to stop.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::TcpListener,
@@ -38,6 +38,8 @@ pub struct Server {
     upkeep: JoinHandle<()>,
     hearing: JoinHandle<()>,
     sampling: JoinHandle<()>,
+    /// Dropped last, when the database is closed.
+    _held: File,
 }
 
 impl Server {
@@ -58,6 +60,7 @@ impl Server {
             Some(address) => Some(bind("OPERATIONS", address).await?),
             None => None,
         };
+        let held = data_dir::hold(&config.data_dir)?;
         // Port 0 has become one that pages are served at.
         config.http.listen = address;
         let random = source.random.clone();
@@ -85,7 +88,7 @@ impl Server {
         tokio::spawn(give_back(Arc::clone(&backend), stop.clone()));
         let hearing = tokio::spawn(hear_commands(Arc::clone(&backend), stop.clone()));
         let sampling = tokio::spawn(sample(Arc::clone(&backend), stop.clone()));
-        Ok(Self { address, operations, backend, stop, serving, upkeep, hearing, sampling })
+        Ok(Self { address, operations, backend, stop, serving, upkeep, hearing, sampling, _held: held })
     }
 
     /// Stops accepting, lets requests finish, tells sockets to come back, and lets go of the database.
@@ -93,6 +96,7 @@ impl Server {
         // For requests, sockets and mails together.
         let deadline = Instant::now() + Duration::from_secs(self.backend.config.http.drain_seconds);
         self.stop.cancel();
+        let _held = self._held;
         for task in self.serving.into_iter().chain([self.upkeep, self.hearing, self.sampling]) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the server did not stop in order");

@@ -1,7 +1,7 @@
 //! The folder of what a node keeps for itself: the embedded database and its signing key, for its owner only.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -16,6 +16,8 @@ const SETTING: &str = "QUANTUMVAULT__DATA_DIR";
 const OTHERS: u32 = 0o077;
 /// An empty file; its time is what counts.
 const CHANGED: &str = "changed";
+/// An empty file; who has locked it is what counts.
+const HELD: &str = "held";
 
 /// Makes the folder if it is not there, and refuses one that others can look into.
 pub fn prepare(folder: &Path) -> Result<(), StartError> {
@@ -32,6 +34,26 @@ pub fn private(setting: &str, folder: &Path) -> Result<(), StartError> {
         ))
     })?;
     refuse_readable(setting, folder, &metadata.permissions())
+}
+
+/// Holds the folder for one server, until the file is dropped or the process ends.
+///
+/// Two servers on one folder would not hear of each other's messages. Operators' commands do not hold it.
+pub fn hold(folder: &Path) -> Result<File, StartError> {
+    let path = folder.join(HELD);
+    let fail = |error: &dyn std::fmt::Display| unusable(&path, error);
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = opened.map_err(|error| fail(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StartError(format!(
+            "{SETTING} names {}, which another server uses: stop that one, or name another folder",
+            folder.display()
+        ))),
+        // A file system without locks is the operator's choice.
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(file),
+        Err(TryLockError::Error(error)) => Err(fail(&error)),
+    }
 }
 
 /// Makes a folder that must not be there yet.
