@@ -128,7 +128,7 @@ async fn keep_up(backend: Arc<Backend>, random: Random, stop: CancellationToken)
             Ok(key) => report("the signing keys were not looked up", keys::adopt(&backend, key).await),
             Err(error) => tracing::warn!(%error, "the signing key was not read"),
         }
-        report("what has ended was not purged", purge::run(&backend).await);
+        report("what has ended was not purged", purge::run_until(&backend, &stop).await);
     }
 }
 

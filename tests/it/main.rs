@@ -35,6 +35,7 @@ mod passkeys;
 mod passwords;
 mod plans;
 mod public_keys;
+mod purge_stops;
 mod recovery;
 mod schema;
 mod served;

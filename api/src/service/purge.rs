@@ -1,6 +1,7 @@
 //! Removing what has ended: on one node at a time, a little at a time.
 
 use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
 
 use super::{Backend, Error, keys, metrics};
 use crate::store;
@@ -29,6 +30,11 @@ pub struct Purged {
 
 /// Removes all that has ended; nothing, if another node is just doing so.
 pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
+    run_until(backend, &CancellationToken::new()).await
+}
+
+/// Does so until it is told to stop; the next purge goes on from there.
+pub async fn run_until(backend: &Backend, stop: &CancellationToken) -> Result<Option<Purged>, Error> {
     let mut purged = Purged::default();
     loop {
         let now = backend.source.now();
@@ -52,7 +58,9 @@ pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
         purged.audit_logs += audit_logs;
         purged.mailbox_events += events;
         purged.metrics += metrics;
-        if sessions.max(one_time_tokens).max(audit_logs).max(metrics) < BATCH && events < EVENT_BATCH {
+        if sessions.max(one_time_tokens).max(audit_logs).max(metrics) < BATCH && events < EVENT_BATCH
+            || stop.is_cancelled()
+        {
             return Ok(Some(purged));
         }
     }
