@@ -22,6 +22,8 @@ use crate::{
 const HEAR_EVERY: Duration = Duration::from_millis(250);
 /// How often memory that was needed for a while is given back.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(2);
+/// How often it is looked whether the disk keeps what the embedded database writes.
+const LOOK_AFTER_DISK_EVERY: Duration = Duration::from_secs(5);
 /// More than one piece of the allocator's own.
 const LARGE_PIECE: usize = 4 << 20;
 
@@ -86,6 +88,7 @@ impl Server {
         });
         let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random, stop.clone()));
         tokio::spawn(give_back(Arc::clone(&backend), stop.clone()));
+        tokio::spawn(look_after_disk(Arc::clone(&backend), stop.clone()));
         let hearing = tokio::spawn(hear_commands(Arc::clone(&backend), stop.clone()));
         let sampling = tokio::spawn(sample(Arc::clone(&backend), stop.clone()));
         Ok(Self { address, operations, backend, stop, serving, upkeep, hearing, sampling, _held: held })
@@ -117,6 +120,13 @@ async fn give_back(backend: Arc<Backend>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(GIVE_BACK_EVERY)).await.is_some() {
         backend.give_back_memory();
         drop(std::hint::black_box(Vec::<u8>::with_capacity(LARGE_PIECE)));
+    }
+}
+
+/// Looks again and again whether the disk keeps what is written.
+async fn look_after_disk(backend: Arc<Backend>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(LOOK_AFTER_DISK_EVERY)).await.is_some() {
+        report("the write-ahead log was not moved", backend.look_after_disk().await);
     }
 }
 

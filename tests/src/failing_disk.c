@@ -1,4 +1,5 @@
-// Stands between a node and the disk of its database: `fsync` fails while a file exists, and what each `fsync` has brought
+// Stands between a node and the disk of its database: `fsync` fails while a file exists, for
+// files whose names end as it says, and what each `fsync` has brought
 // to the disk is kept aside, because that is all that a power cut would leave.
 //
 // QV_DISK_DATABASE is the path of the database, which those of its other files begin with. QV_DISK_FAILS is the path of the
@@ -48,6 +49,16 @@ static int sync_and_keep(int fd, const char *path, const char *folder, int (*syn
     return result;
 }
 
+// Whether the file is there and what it holds is how the path ends.
+static int is_failing(const char *path, const char *fails) {
+    char ending[16] = "";
+    int file = open(fails, O_RDONLY);
+    if (file < 0) return 0;
+    ssize_t length = read(file, ending, sizeof ending - 1);
+    close(file);
+    return length >= 0 && (size_t)length <= strlen(path) && strcmp(path + strlen(path) - length, ending) == 0;
+}
+
 static int stand_between(int fd, const char *name) {
     int (*sync)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
     const char *database = getenv("QV_DISK_DATABASE"), *fails = getenv("QV_DISK_FAILS"), *folder = getenv("QV_DISK_SYNCED");
@@ -57,7 +68,7 @@ static int stand_between(int fd, const char *name) {
     if (length < 0 || !database || !fails || !folder) return sync(fd);
     path[length] = 0;
     if (strncmp(path, database, strlen(database)) != 0) return sync(fd);
-    if (access(fails, F_OK) == 0) {
+    if (is_failing(path, fails)) {
         errno = EIO;
         return -1;
     }

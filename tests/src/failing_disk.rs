@@ -21,6 +21,8 @@ pub enum Leftover {
     Nothing,
     /// Bytes without a meaning after the end of the write-ahead log.
     Garbage,
+    /// Nothing, and the write-ahead log is lost.
+    NoLog,
     /// All that a checkpoint has written into the database so far.
     Checkpoint,
 }
@@ -51,9 +53,11 @@ impl FailingDisk {
         variables.map(|(name, path)| (name.to_owned(), path.display().to_string())).into()
     }
 
-    /// Lets every `fsync` fail from now on.
-    pub fn fail(&self) {
-        fs::write(self.fails(), "").expect("a file");
+    /// Lets every `fsync` of files whose names end like this fail from now on.
+    pub fn fail(&self, ending: &str) {
+        // At once: a file that is there and empty would let all of them fail.
+        let draft = self.folder.path().join("draft");
+        fs::write(&draft, ending).and_then(|()| fs::rename(&draft, self.fails())).expect("a file");
     }
 
     /// Lets it succeed again.
@@ -68,6 +72,9 @@ impl FailingDisk {
         let database =
             if matches!(leftover, Leftover::Checkpoint) { self.database.clone() } else { self.synced_database() };
         fs::copy(database, image.path().join("test.db")).expect("a database");
+        if matches!(leftover, Leftover::NoLog) {
+            return image;
+        }
         let mut log = fs::read(self.synced().join(log_of(&self.database))).expect("a log");
         if matches!(leftover, Leftover::Garbage) {
             log.extend([0xa5; 10_000]);

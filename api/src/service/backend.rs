@@ -138,6 +138,11 @@ impl Backend {
         self.bus.listener_count()
     }
 
+    /// Looks whether the disk keeps what the embedded database writes.
+    pub async fn look_after_disk(&self) -> Result<(), Error> {
+        Ok(self.store.move_log().await?)
+    }
+
     /// Waits until the disk has failed to keep what was written, after which the process has to end.
     pub async fn disk_failed(&self) {
         self.store.disk_failed().await;

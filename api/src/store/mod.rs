@@ -139,6 +139,22 @@ impl Store {
         }
     }
 
+    /// Moves SQLite's write-ahead log into the database, and so notices a disk that fails to keep the database itself.
+    ///
+    /// SQLite moves the log after a commit and passes over its errors. Linux tells each open file of a failure once, so this
+    /// connection hears of what another has met. Writers wait meanwhile, for SQLite syncs only what has come to rest.
+    pub async fn move_log(&self) -> Result<(), Error> {
+        let Some(writer) = &self.writer else { return Ok(()) };
+        let _turn = writer.lock().await;
+        let mut anchor = self.anchor.lock().await;
+        let Some(anchor) = anchor.as_mut() else { return Ok(()) };
+        let moved = anchor.move_log().await;
+        if let Err(error) = &moved {
+            self.trust.notice(error);
+        }
+        Ok(moved?)
+    }
+
     /// Waits until the disk has failed to keep what was written. Nothing is written after that, and the process has to
     /// end: only a start that reads the files again finds out what they hold.
     pub async fn disk_failed(&self) {

@@ -18,7 +18,7 @@ use super::{
     lanes::Lanes,
     single::Single,
     transaction::TURN_TIMEOUT,
-    trust::{IDLE_BEFORE_TEST, Trust},
+    trust::{self, IDLE_BEFORE_TEST, Trust},
 };
 use crate::{config, domain::Timestamp};
 
@@ -202,18 +202,33 @@ async fn connect(
 
 impl Anchor {
     async fn drop_on(db: &DatabaseConnection) -> Result<Self, OpenError> {
-        let failed = |error| OpenError::Unreachable(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))));
         let options = db.get_sqlite_connection_pool().connect_options();
-        let mut connection = options.connect().await.map_err(failed)?;
-        // From its first read on it holds the log.
-        connection.fetch_optional("SELECT 1 FROM sqlite_schema").await.map_err(failed)?;
-        Ok(Self(connection))
+        let connection = options.connect().await.map_err(|error| OpenError::Unreachable(of(error)))?;
+        let mut anchor = Self(connection);
+        // From this first read on it holds the log. After a failed `fsync` a log may hold pages that the system takes for
+        // written and the disk does not have. Here they are written once more, into the database, and synced.
+        match anchor.move_log().await {
+            Err(error) if trust::is_not_synced(&error) => return Err(OpenError::Unreachable(error)),
+            Err(error) => tracing::warn!(%error, "the write-ahead log was not moved into the database"),
+            Ok(()) => {}
+        }
+        Ok(anchor)
+    }
+
+    /// Writes what is in the write-ahead log into the database, and syncs both.
+    pub(super) async fn move_log(&mut self) -> Result<(), DbErr> {
+        self.0.execute("PRAGMA wal_checkpoint(PASSIVE)").await.map_err(of)?;
+        Ok(())
     }
 
     /// Lets go of the files. The last to do so moves the write-ahead log into the database and removes it.
     pub(super) async fn weigh(self) -> Result<(), DbErr> {
-        self.0.close().await.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
+        self.0.close().await.map_err(of)
     }
+}
+
+fn of(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
 }
 
 /// Whether the database outlives its connections.

@@ -76,8 +76,7 @@ impl Trust {
     /// Notices a disk that failed to keep what was written. Linux tells of it once and then takes the lost pages for
     /// written, so nothing after it can be believed.
     pub(super) fn notice(&self, error: &DbErr) {
-        if sqlite_code(error).is_some_and(|code| SQLITE_NOT_SYNCED.contains(&code)) && !self.disk_failed.is_cancelled()
-        {
+        if is_not_synced(error) && !self.disk_failed.is_cancelled() {
             tracing::error!(%error, "the disk did not keep what was written");
             self.disk_failed.cancel();
         }
@@ -152,8 +151,13 @@ fn is_refusal(error: &DbErr) -> bool {
     }
 }
 
+/// Whether the operating system could not bring to the disk what was written.
+pub(super) fn is_not_synced(error: &DbErr) -> bool {
+    sqlite_code(error).is_some_and(|code| SQLITE_NOT_SYNCED.contains(&code))
+}
+
 /// SQLite's extended code. Those of PostgreSQL have five characters.
-pub(super) fn sqlite_code(error: &DbErr) -> Option<u32> {
+fn sqlite_code(error: &DbErr) -> Option<u32> {
     let code = database_error(error)?.code()?;
     if code.len() == 5 { None } else { code.parse().ok() }
 }

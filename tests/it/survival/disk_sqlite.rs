@@ -54,6 +54,27 @@ async fn what_is_acknowledged_after_a_full_disk_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_full_disk_takes_no_reads_from_a_node_with_one_connection() {
+    let world = World::new().await;
+    if world.is_clustered() {
+        return;
+    }
+    let node = NodeProcess::start(&world, "one", &[]).await;
+    // One request after the other, so that the pool needs no second connection.
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    alice.send(&bob, "before", "before").await.data();
+    limit_files(node.id(), "4096:");
+    // The only connection of the pool is closed after each, and the file is opened anew.
+    for n in 0..10 {
+        assert!(alice.send(&bob, "refused", &format!("refused-{n}")).await.is_away());
+        let messages = alice.messages(&bob).await;
+        assert_eq!(messages["conversation"]["messages"]["nodes"].as_array().map(Vec::len), Some(1));
+    }
+    limit_files(node.id(), "unlimited:");
+    alice.send(&bob, "after", "after").await.data();
+}
+
+#[tokio::test]
 async fn what_is_acknowledged_after_a_small_disk_was_full_is_there_after_a_restart() {
     let world = World::new().await;
     // Making a small disk takes the rights of root.
@@ -92,7 +113,7 @@ async fn a_node_whose_disk_keeps_nothing_ends_and_has_lost_nothing() {
     let mut node = NodeProcess::start_under(&world, "one", &disk.environment()).await;
     let mut pair = Pair::at(&node, &node).await;
     assert_eq!(send_and_repeat(&mut pair).await, 0);
-    disk.fail();
+    disk.fail("");
     // It may be answered, or find that the node is gone.
     let refused = pair.alice.try_run(operation!("send_message"), draft(&pair.bob, "refused", "refused")).await;
     assert!(refused.is_err() || refused.is_ok_and(|answer| answer.is_away()));
@@ -102,8 +123,33 @@ async fn a_node_whose_disk_keeps_nothing_ends_and_has_lost_nothing() {
     disk.heal();
     node.restart().await;
     pair.lost_nothing().await;
+    // The log may hold what the system believes to be on the disk. So the start has written all of it once more.
+    node.freeze().await;
+    let image = disk.after_power_cut(Leftover::NoLog);
+    node.signal("CONT");
+    assert!(restart_on(&world, image.path()).await.len() >= pair.acknowledged.len());
     pair.feed = pair.bob.feed(None).await;
     pair.passes().await;
+}
+
+#[tokio::test]
+async fn a_node_ends_when_the_disk_keeps_the_log_and_not_the_database() {
+    let world = World::new().await;
+    if world.is_clustered() {
+        return;
+    }
+    let disk = FailingDisk::under(&file(&world));
+    let mut node = NodeProcess::start_under(&world, "one", &disk.environment()).await;
+    let mut pair = Pair::at(&node, &node).await;
+    disk.fail(".db");
+    // The log alone makes these durable. SQLite tells nobody that it could not be moved.
+    pair.try_send().await.data();
+
+    assert_eq!(node.ended().await.code(), Some(3));
+
+    disk.heal();
+    node.restart().await;
+    pair.lost_nothing().await;
 }
 
 #[tokio::test]
@@ -163,7 +209,7 @@ async fn send_without_end(from: Client, to: Client, sender: usize, acknowledged:
 /// Starts a node on a database, and returns in how many mailboxes each message is.
 async fn restart_on(world: &World, folder: &Path) -> BTreeMap<String, i64> {
     let url = format!("sqlite://{}?mode=rwc", folder.join("test.db").display());
-    NodeProcess::start(world, "one", &[("DATABASE__URL", &url)]).await.kill();
+    NodeProcess::start(world, "image", &[("DATABASE__URL", &url)]).await.kill();
     let db = Database::connect(&url).await.expect("the database opens");
     let rows = async |sql: &str| {
         db.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await.expect("the database answers")
