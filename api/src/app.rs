@@ -41,7 +41,7 @@ pub struct Server {
     hearing: JoinHandle<()>,
     sampling: JoinHandle<()>,
     /// Dropped last, when the database is closed.
-    _held: File,
+    held: File,
 }
 
 impl Server {
@@ -91,7 +91,7 @@ impl Server {
         tokio::spawn(look_after_disk(Arc::clone(&backend), stop.clone()));
         let hearing = tokio::spawn(hear_commands(Arc::clone(&backend), stop.clone()));
         let sampling = tokio::spawn(sample(Arc::clone(&backend), stop.clone()));
-        Ok(Self { address, operations, backend, stop, serving, upkeep, hearing, sampling, _held: held })
+        Ok(Self { address, operations, backend, stop, serving, upkeep, hearing, sampling, held })
     }
 
     /// Stops accepting, lets requests finish, tells sockets to come back, and lets go of the database.
@@ -99,7 +99,6 @@ impl Server {
         // For requests, sockets and mails together.
         let deadline = Instant::now() + Duration::from_secs(self.backend.config.http.drain_seconds);
         self.stop.cancel();
-        let _held = self._held;
         for task in self.serving.into_iter().chain([self.upkeep, self.hearing, self.sampling]) {
             if let Err(error) = task.await {
                 tracing::error!(%error, "the server did not stop in order");
@@ -111,6 +110,7 @@ impl Server {
             tracing::warn!("the last requests were not recorded");
         }
         self.backend.close().await;
+        drop(self.held);
     }
 }
 

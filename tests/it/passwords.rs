@@ -172,7 +172,7 @@ async fn a_hash_of_other_parameters_is_replaced_at_the_next_sign_in() {
     let before = hash().await;
     node.client().login("alice").await;
     assert_eq!(hash().await, before);
-    let mut config = world.config("one");
+    let mut config = world.config("two");
     config.passwords.passes = 3;
     let node = world.try_node(config).await.expect("a node starts");
     assert_eq!(login(&node.client(), "wrong").await.error().0, "INVALID_CREDENTIALS");
