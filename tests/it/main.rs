@@ -15,6 +15,7 @@ mod failed_transactions;
 mod feed;
 mod feed_pages;
 mod figures;
+mod given_up_begin;
 mod health;
 mod inbox;
 mod judge;
