@@ -15,7 +15,6 @@ mod failed_transactions;
 mod feed;
 mod feed_pages;
 mod figures;
-mod given_up_begin;
 mod health;
 mod inbox;
 mod judge;

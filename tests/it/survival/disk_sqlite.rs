@@ -14,11 +14,10 @@ use qv_tests::{
     node_process::NodeProcess,
     operation,
     patience::until,
-    servers::open_folder,
+    small_disk::SmallDisk,
     world::World,
 };
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
-use tempfile::TempDir;
 
 use super::Pair;
 
@@ -32,10 +31,7 @@ const BETWEEN_CUTS: usize = 50;
 
 #[tokio::test]
 async fn what_is_acknowledged_after_a_full_disk_is_there_after_a_restart() {
-    let world = World::new().await;
-    if world.is_clustered() {
-        return;
-    }
+    let world = World::embedded();
     let mut node = NodeProcess::start(&world, "one", &[]).await;
     let mut pair = Pair::at(&node, &node).await;
     limit_files(node.id(), "4096:");
@@ -55,10 +51,7 @@ async fn what_is_acknowledged_after_a_full_disk_is_there_after_a_restart() {
 
 #[tokio::test]
 async fn a_full_disk_takes_no_reads_from_a_node_with_one_connection() {
-    let world = World::new().await;
-    if world.is_clustered() {
-        return;
-    }
+    let world = World::embedded();
     let node = NodeProcess::start(&world, "one", &[]).await;
     // One request after the other, so that the pool needs no second connection.
     let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
@@ -76,13 +69,11 @@ async fn a_full_disk_takes_no_reads_from_a_node_with_one_connection() {
 
 #[tokio::test]
 async fn what_is_acknowledged_after_a_small_disk_was_full_is_there_after_a_restart() {
-    let world = World::new().await;
-    // Making a small disk takes the rights of root.
-    let Some(disk) = (if world.is_clustered() { None } else { SmallDisk::mount() }) else { return };
-    let url = format!("sqlite://{}?mode=rwc", disk.0.join("test.db").display());
+    let (world, disk) = (World::embedded(), SmallDisk::new());
+    let url = format!("sqlite://{}?mode=rwc", disk.path().join("test.db").display());
     let mut node = NodeProcess::start(&world, "one", &[("DATABASE__URL", &url)]).await;
     let mut pair = Pair::at(&node, &node).await;
-    let filling = disk.0.join("filling");
+    let filling = disk.path().join("filling");
     // As much as there is room for.
     assert!(fs::write(&filling, vec![0; SmallDisk::BYTES]).is_err());
     for n in 0.. {
@@ -105,10 +96,7 @@ async fn what_is_acknowledged_after_a_small_disk_was_full_is_there_after_a_resta
 
 #[tokio::test]
 async fn a_node_whose_disk_keeps_nothing_ends_and_has_lost_nothing() {
-    let world = World::new().await;
-    if world.is_clustered() {
-        return;
-    }
+    let world = World::embedded();
     let disk = FailingDisk::under(&file(&world));
     let mut node = NodeProcess::start_under(&world, "one", &disk.environment()).await;
     let mut pair = Pair::at(&node, &node).await;
@@ -134,10 +122,7 @@ async fn a_node_whose_disk_keeps_nothing_ends_and_has_lost_nothing() {
 
 #[tokio::test]
 async fn a_node_ends_when_the_disk_keeps_the_log_and_not_the_database() {
-    let world = World::new().await;
-    if world.is_clustered() {
-        return;
-    }
+    let world = World::embedded();
     let disk = FailingDisk::under(&file(&world));
     let mut node = NodeProcess::start_under(&world, "one", &disk.environment()).await;
     let mut pair = Pair::at(&node, &node).await;
@@ -154,10 +139,7 @@ async fn a_node_ends_when_the_disk_keeps_the_log_and_not_the_database() {
 
 #[tokio::test]
 async fn a_power_cut_takes_nothing_that_was_acknowledged() {
-    let world = World::new().await;
-    if world.is_clustered() {
-        return;
-    }
+    let world = World::embedded();
     let disk = FailingDisk::under(&file(&world));
     let mut node = NodeProcess::start_under(&world, "one", &disk.environment()).await;
     let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
@@ -259,24 +241,4 @@ async fn send_and_repeat(pair: &mut Pair) -> usize {
 fn limit_files(pid: u32, bytes: &str) {
     let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}")]).status();
     assert!(status.expect("prlimit runs").success());
-}
-
-/// A file system in memory, gone with this.
-struct SmallDisk(PathBuf, #[expect(dead_code, reason = "the folder is removed when the disk is gone")] TempDir);
-
-impl SmallDisk {
-    const BYTES: usize = 4 << 20;
-
-    fn mount() -> Option<Self> {
-        let folder = open_folder();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={}", Self::BYTES), "tmpfs"]).arg(folder.path());
-        mount.status().is_ok_and(|status| status.success()).then(|| Self(folder.path().to_owned(), folder))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
-    }
 }

@@ -15,10 +15,7 @@ const SOON: Duration = Duration::from_secs(6);
 
 #[tokio::test]
 async fn a_connection_inside_a_begin_that_was_given_up_is_closed() {
-    let world = World::new().await;
-    if !world.is_clustered() {
-        return;
-    }
+    let world = World::clustered().await;
     let beside = world.database.connect().await;
     let mut was_inside = false;
     for _ in 0..ATTEMPTS {
