@@ -16,8 +16,8 @@ COPY . ./
 # What is cached is not part of the image, so the binary is taken out in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --release --locked --package quantumvault \
-    && install -D --mode=755 target/release/quantumvault /out/quantumvault \
+    cargo build --profile dist --locked --package quantumvault \
+    && install -D --mode=755 target/dist/quantumvault /out/quantumvault \
     && mkdir /out/data
 
 FROM gcr.io/distroless/cc-debian12:nonroot

@@ -36,10 +36,10 @@ schema:
 graphiql:
     npm --prefix api/web/graphiql run setup
 
-# The figures of the release binary; needs wrk.
-bench:
-    cargo build --release --locked
-    cargo bench --locked -p qv_tests
+# Measure the `dist` binary; needs wrk. `just bench workloads W2` measures one work; docs/performance.md has the others.
+bench *ARGUMENTS:
+    cargo build --profile dist --locked
+    cargo bench --profile dist --locked -p qv_tests -- {{ARGUMENTS}}
 
 # Two nodes, PostgreSQL, Redis, Prometheus and Grafana; needs Docker and the passwords that compose.yaml asks for.
 up:

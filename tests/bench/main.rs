@@ -49,7 +49,9 @@ fn main() {
         ["sockets", count] => runtime.block_on(sockets::measure(folder, count.parse().expect("a number"))),
         ["workloads", ref only @ ..] => runtime.block_on(workloads::measure(&trial, only)),
         ["compare", old, new, ref only @ ..] => {
-            runtime.block_on(workloads::compare(&trial, Path::new(old), Path::new(new), only));
+            // Cargo runs benchmarks in the folder of their package.
+            let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+            runtime.block_on(workloads::compare(&trial, &root.join(old), &root.join(new), only));
         }
         ["growth"] => runtime.block_on(workloads::grow(&trial, &[10_000, 1_000_000, 5_000_000])),
         ["floor", address, database, redis] => {
