@@ -131,16 +131,13 @@ impl Bounded<DatabaseTransaction> {
         limit: Option<&Limit>,
         trust: &Trust,
     ) -> Result<(), DbErr> {
-        // Within, so that the connection is doubted before it is given back.
-        let doubting = async {
-            let ended = end.await;
-            if let Err(error) = &ended {
-                trust.doubt();
-                trust.notice(error);
-            }
-            ended
-        };
-        within(limit, doubting).await.flatten()
+        let ended = within(limit, end).await.flatten();
+        if let Err(error) = &ended {
+            // The connection may be back in the pool by now. The depth alone keeps it from others there.
+            trust.doubt();
+            trust.notice(error);
+        }
+        ended
     }
 }
 
