@@ -20,6 +20,8 @@ use tokio::{
 const CONNECTIONS: usize = 32;
 /// Connections at most of an open loop. Requests that find none wait, and the wait counts.
 const OPEN_CONNECTIONS: usize = 128;
+/// How long an open loop keeps a connection that it does not use. The server closes it after ten seconds.
+const IDLE: Duration = Duration::from_secs(5);
 /// Stands in a request for a number that no other request has.
 pub const NUMBER: &str = "#number#########";
 
@@ -112,7 +114,7 @@ async fn closed_loop(
 pub struct OpenLoop {
     address: SocketAddr,
     requests: Arc<Vec<Request>>,
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Vec<(Connection, Instant)>>,
     turns: Semaphore,
     answers: Mutex<Answers>,
 }
@@ -128,12 +130,12 @@ impl OpenLoop {
         let turn = self.turns.acquire().await.expect("never closed");
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match idle {
-            Some(connection) => connection,
-            None => Connection::open(self.address).await,
+            Some((connection, since)) if since.elapsed() < IDLE => connection,
+            _ => Connection::open(self.address).await,
         };
         let request = &self.requests[n % self.requests.len()];
         let is_right = request.is_answered_by(connection.ask(request).await);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push((connection, Instant::now()));
         drop(turn);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.times.push(due.elapsed());

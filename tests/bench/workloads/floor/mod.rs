@@ -31,13 +31,16 @@ use super::{
 
 const OWN_RECORD: &str = "SELECT username, email, created_at FROM users WHERE id = $1";
 const NEWEST: &str = "SELECT id, sender_id, recipient_id, encrypted_content, iv, created_at FROM messages
-    WHERE conversation_id = $1 ORDER BY sequence DESC LIMIT 51";
+    WHERE conversation_id = $1 AND sequence > 0 AND sequence < 9223372036854775807
+    ORDER BY sequence DESC LIMIT 51";
 const MEMBERS: &str = "SELECT id, username, public_key_ecc FROM users WHERE id IN ($1, $2)";
 const INBOX: &str =
     "SELECT c.conversation_id, c.unread_count, p.id, p.username, m.id, m.encrypted_content, m.iv, m.created_at
-    FROM conversation_members c JOIN users p ON p.id = c.peer_id JOIN messages m ON m.id = c.last_message_id
-    WHERE c.user_id = $1 AND c.last_event > 0 AND c.last_event < 9223372036854775807
-    ORDER BY c.last_event DESC LIMIT 21";
+    FROM (SELECT conversation_id, unread_count, peer_id, last_message_id, last_event FROM conversation_members
+          WHERE user_id = $1 AND last_event > 0 AND last_event < 9223372036854775807
+          ORDER BY last_event DESC LIMIT 21) c
+    JOIN users p ON p.id = c.peer_id JOIN messages m ON m.id = c.last_message_id
+    ORDER BY c.last_event DESC";
 const INSERT: &str = "INSERT INTO messages (id, conversation_id, sequence, sender_id, recipient_id, client_message_id,
       encrypted_content, iv, created_at, deleted_by_sender, deleted_by_recipient)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, false, false)";

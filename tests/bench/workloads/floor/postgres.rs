@@ -15,7 +15,8 @@ const NEWEST_OF_EACH: &str = "SELECT p.id, p.username, m.id, m.encrypted_content
           WHERE user_id = $1 AND last_event > 0 AND last_event < 9223372036854775807
           ORDER BY last_event DESC LIMIT 50) c
     JOIN users p ON p.id = c.peer_id
-    JOIN LATERAL (SELECT id, encrypted_content, created_at FROM messages WHERE conversation_id = c.conversation_id
+    JOIN LATERAL (SELECT id, encrypted_content, created_at FROM messages
+          WHERE conversation_id = c.conversation_id AND sequence > 0 AND sequence < 9223372036854775807
           ORDER BY sequence DESC LIMIT 3) m ON true
     ORDER BY c.last_event DESC";
 

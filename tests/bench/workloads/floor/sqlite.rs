@@ -21,7 +21,8 @@ const LATEST: &str = "SELECT p.id, p.username, c.conversation_id
     WHERE c.user_id = $1 AND c.last_event > 0 AND c.last_event < 9223372036854775807
     ORDER BY c.last_event DESC LIMIT 50";
 const NEWEST_THREE: &str = "SELECT id, encrypted_content, created_at FROM messages
-    WHERE conversation_id = $1 ORDER BY sequence DESC LIMIT 3";
+    WHERE conversation_id = $1 AND sequence > 0 AND sequence < 9223372036854775807
+    ORDER BY sequence DESC LIMIT 3";
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
