@@ -164,7 +164,7 @@ async fn sample(backend: Arc<Backend>, stop: CancellationToken) {
     }
 }
 
-async fn record(backend: &Backend) {
+async fn record(backend: &Arc<Backend>) {
     report("the requests were not recorded", metrics::write_own(backend).await);
 }
 

@@ -3,6 +3,7 @@
 mod given_up_begin;
 mod health;
 mod lanes;
+mod lost_answers;
 mod nodes;
 mod postgres;
 mod survival;

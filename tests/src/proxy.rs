@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -41,6 +44,10 @@ struct State {
     silent_before: u64,
     delay: Duration,
     is_losing_hints: bool,
+    /// What answers are lost to.
+    unanswered: Option<Arc<[u8]>>,
+    /// What is held back.
+    late: Option<Arc<[u8]>>,
 }
 
 impl Proxy {
@@ -99,6 +106,22 @@ impl Proxy {
         self.state.send_modify(|state| state.is_losing_hints = true);
     }
 
+    /// Carries what contains these bytes to the server, and ends the connection instead of carrying the answer back.
+    pub fn lose_answers_to(&self, question: &[u8]) {
+        self.state.send_modify(|state| state.unanswered = Some(question.into()));
+    }
+
+    /// Carries what contains these bytes to the server once the path is healed, even if the client has gone meanwhile.
+    pub fn hold_back(&self, question: &[u8]) {
+        self.state.send_modify(|state| state.late = Some(question.into()));
+    }
+
+    /// How many connections there have been, those that were refused included.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.state.borrow().next
+    }
+
     /// Carries everything again, also what was held back.
     pub fn heal(&self) {
         self.state.send_modify(|state| {
@@ -123,7 +146,7 @@ async fn accept(listener: TcpListener, server: SocketAddr, state: watch::Sender<
     while let Ok((client, _)) = listener.accept().await {
         let number = state.borrow().next;
         state.send_modify(|state| state.next += 1);
-        let path = Path { number, is_subscriber: AtomicBool::new(false) };
+        let path = Path { number, is_subscriber: AtomicBool::new(false), is_unanswered: AtomicBool::new(false) };
         let watched = state.subscribe();
         tokio::spawn(async move {
             tokio::select! {
@@ -138,6 +161,15 @@ async fn accept(listener: TcpListener, server: SocketAddr, state: watch::Sender<
 struct Path {
     number: u64,
     is_subscriber: AtomicBool,
+    /// Whether what comes next from the server is an answer to lose.
+    is_unanswered: AtomicBool,
+}
+
+/// Where bytes go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    ToServer,
+    ToClient,
 }
 
 impl Path {
@@ -161,24 +193,35 @@ impl Path {
         }
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
         tokio::select! {
-            () = self.pump(from_client, to_server, state.clone()) => {}
-            () = self.pump(from_server, to_client, state.clone()) => {}
+            () = self.pump(Direction::ToServer, from_client, to_server, state.clone()) => {}
+            () = self.pump(Direction::ToClient, from_server, to_client, state.clone()) => {}
         }
     }
 
-    async fn pump(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut state: watch::Receiver<State>) {
+    async fn pump(
+        &self,
+        direction: Direction,
+        mut from: OwnedReadHalf,
+        mut to: OwnedWriteHalf,
+        mut state: watch::Receiver<State>,
+    ) {
         let mut bytes = Vec::with_capacity(16 * 1024);
         while matches!(from.read_buf(&mut bytes).await, Ok(1..)) {
             self.until_audible(&mut state).await;
-            let (delay, is_losing_hints) = {
-                let state = state.borrow();
-                (state.delay, state.is_losing_hints)
-            };
+            let State { delay, is_losing_hints, unanswered, late, .. } = state.borrow().clone();
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
-            if bytes.windows(9).any(|word| word == b"SUBSCRIBE") {
+            if contains(&bytes, b"SUBSCRIBE") {
                 self.is_subscriber.store(true, Ordering::Relaxed);
+            }
+            let has = |marker: &Option<Arc<[u8]>>| marker.as_ref().is_some_and(|marker| contains(&bytes, marker));
+            match direction {
+                Direction::ToServer if has(&unanswered) => self.is_unanswered.store(true, Ordering::Relaxed),
+                // An error says that the proxy is gone.
+                Direction::ToServer if has(&late) => drop(state.wait_for(|state| state.late.is_none()).await),
+                Direction::ToClient if self.is_unanswered.load(Ordering::Relaxed) => return,
+                _ => {}
             }
             let is_lost = is_losing_hints && bytes.starts_with(HINT);
             if !is_lost && to.write_all(&bytes).await.is_err() {
@@ -191,4 +234,8 @@ impl Path {
     async fn until_audible(&self, state: &mut watch::Receiver<State>) {
         drop(state.wait_for(|state| self.number >= state.silent_before).await);
     }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }

@@ -60,34 +60,40 @@ pub(super) enum Keys {
 
 pub(super) async fn user(config: Config, action: User) -> Outcome {
     let op = open(config).await?;
+    let done = act(&op, action).await;
+    // Also after an error, which may have come when all was done.
+    close(&op).await?;
+    done
+}
+
+async fn act(op: &Operation, action: User) -> Outcome {
     match action {
         User::Create { username, email } => {
             let mut password = String::new();
             io::stdin().read_line(&mut password).map_err(text)?;
             let password = SecretString::from(password.trim_end_matches(['\r', '\n']));
             let registration = Registration { username, email, password, device_info: None };
-            let id = accounts::create(&op, registration).await.map_err(text)?;
-            print(format!("{id}\n"))?;
+            let id = accounts::create(op, registration).await.map_err(text)?;
+            print(format!("{id}\n"))
         }
         User::Promote { username } => {
-            let id = accounts::named(&op, &username).await.map_err(text)?;
-            accounts::promote(&op, id).await.map_err(text)?;
+            let id = accounts::named(op, &username).await.map_err(text)?;
+            accounts::promote(op, id).await.map_err(text)
         }
         User::Deactivate { username } => {
-            let id = accounts::named(&op, &username).await.map_err(text)?;
-            accounts::end(&op, id).await.map_err(text)?;
+            let id = accounts::named(op, &username).await.map_err(text)?;
+            accounts::end(op, id).await.map_err(text)
         }
     }
-    close(&op).await?;
-    Ok(())
 }
 
 pub(super) async fn session(config: Config, action: Session) -> Outcome {
     let Session::Issue { username, device_info } = action;
     let op = open(config).await?;
     let id = accounts::named(&op, &username).await.map_err(text)?;
-    let grant = sessions::issue(&op, id, device_info).await.map_err(text)?;
+    let issued = sessions::issue(&op, id, device_info).await;
     close(&op).await?;
+    let grant = issued.map_err(text)?;
     let tokens = json!({
         "sessionId": grant.viewer.session_id.to_string(),
         "accessToken": grant.access_token.expose_secret(),

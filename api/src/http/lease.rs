@@ -71,15 +71,7 @@ impl Lease {
 }
 
 fn over(front: &Arc<Front>, viewer: Viewer) -> BoxFuture<'static, ()> {
-    let backend = Arc::clone(&front.parts.backend);
-    // In a box of its own, or the room for it would be taken twice: before it is awaited, and while it is.
-    let revocation = sessions::watch(&backend, &viewer).boxed();
-    let revoked = async move {
-        // A revocation between the check of the token and the start of the watch would go unheard.
-        if sessions::still_valid(&backend, &viewer).await {
-            revocation.await;
-        }
-    };
+    let revoked = sessions::watch(&front.parts.backend, &viewer).boxed();
     let left = (viewer.expires_at - front.parts.source.now()).to_std().unwrap_or_default();
-    select(revoked.boxed(), Box::pin(sleep(left))).map(drop).boxed()
+    select(revoked, Box::pin(sleep(left))).map(drop).boxed()
 }

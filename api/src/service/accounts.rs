@@ -1,12 +1,12 @@
 //! Accounts: registering, signing in, and what an owner sees of the own account.
 
-use std::future::ready;
-
-use futures_util::future::join;
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 use super::{
-    Error, Operation, limits, one_time_tokens,
+    Error, Operation,
+    after_commit::AfterCommit,
+    limits, one_time_tokens,
     sessions::{self, Grant},
     users,
 };
@@ -49,13 +49,11 @@ pub async fn register(op: &Operation, registration: Registration) -> Result<Gran
     limits::spend_registration(op).await?;
     let password_hash = new_hash(op, &names, registration.password).await?;
     let tx = op.backend.store.begin().await?;
-    let id = insert(op, &tx, &names, password_hash).await?;
+    let (id, entry) = insert(op, &tx, &names, password_hash).await?;
     let recipient = [names.0.as_str(), names.1.as_str()];
     let letter = one_time_tokens::issue(op, &tx, id, recipient, TokenPurpose::EmailVerification).await?;
     let grant = sessions::open(op, &tx, (id, Role::User), device_info).await?;
-    tx.commit().await?;
-    sessions::announce_opened(op, &grant).await;
-    op.backend.outbox.post(ready(Some(letter)));
+    sessions::after_opening(&grant).mail(letter, entry).commit(&op.backend, tx).await?;
     Ok(grant)
 }
 
@@ -64,7 +62,7 @@ pub async fn create(op: &Operation, registration: Registration) -> Result<UserId
     let names = names(&registration)?;
     let password_hash = new_hash(op, &names, registration.password).await?;
     let tx = op.backend.store.begin().await?;
-    let id = insert(op, &tx, &names, password_hash).await?;
+    let (id, _) = insert(op, &tx, &names, password_hash).await?;
     tx.commit().await?;
     Ok(id)
 }
@@ -95,8 +93,7 @@ pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
         store::accounts::update_password(tx.db(), &credentials, password_hash).await?;
     }
     let grant = sessions::open(op, &tx, (credentials.user_id, credentials.role), device_info).await?;
-    tx.commit().await?;
-    sessions::announce_opened(op, &grant).await;
+    sessions::after_opening(&grant).commit(&op.backend, tx).await?;
     Ok(grant)
 }
 
@@ -133,9 +130,7 @@ pub async fn change_password(op: &Operation, current: SecretString, new: SecretS
     let entry = op.entry(viewer.user_id, "password.changed", &viewer.user_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     let ended = sessions::end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
-    tx.commit().await?;
-    sessions::announce(&op.backend, viewer.user_id, &ended).await;
-    Ok(())
+    sessions::after_end(viewer.user_id, &ended).commit(&op.backend, tx).await
 }
 
 /// Takes the caller's account out of use: hidden, without sessions, its messages kept for the peers.
@@ -153,9 +148,7 @@ pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
     if was_active {
         store::user_changes::record(tx.db(), id).await?;
     }
-    tx.commit().await?;
-    join(sessions::announce(&op.backend, id, &ended), users::changed(op, id)).await;
-    Ok(())
+    users::after_change(id, sessions::after_end(id, &ended)).commit(&op.backend, tx).await
 }
 
 /// Makes an account an operator's, at an operator's request.
@@ -163,14 +156,12 @@ pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
     let tx = op.backend.store.begin().await?;
     store::accounts::update_role(tx.db(), id, Role::Admin).await?;
     store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", &id)]).await?;
-    tx.commit().await?;
-    join(sessions::forget_all(&op.backend, id), changed(op, id)).await;
-    Ok(())
+    after_change(id).forget_group(sessions::all_of(id)).commit(&op.backend, tx).await
 }
 
-/// What follows each committed change that only the owner sees: no node shows the account as it was.
-pub(super) async fn changed(op: &Operation, id: UserId) {
-    op.backend.cache.forget(&[key(id).name()]).await.everywhere().await;
+/// What follows each change that only the owner sees: no node shows the account as it was.
+pub(super) fn after_change(id: UserId) -> AfterCommit {
+    AfterCommit::default().forget([key(id).name()])
 }
 
 pub(super) fn key(id: UserId) -> Key<Account> {
@@ -195,18 +186,21 @@ async fn new_hash(op: &Operation, (username, email): &(Username, Email), new: Se
     Ok(op.backend.passwords.hash(new).await?)
 }
 
+/// Adds an account; tells its id and that of its first entry in the audit trail.
 async fn insert(
     op: &Operation,
     tx: &Transaction,
     (username, email): &(Username, Email),
     password_hash: String,
-) -> Result<UserId, Error> {
+) -> Result<(UserId, Uuid), Error> {
     let (id, created_at) = (UserId(op.backend.source.uuid()), op.backend.source.now());
     let account = NewAccount { id, username, email, password_hash, created_at };
     store::accounts::insert(tx.db(), account).await.map_err(taken)?;
     store::mailboxes::insert(tx.db(), id).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.registered", &id)]).await?;
-    Ok(id)
+    let entry = op.entry(id, "user.registered", &id);
+    let entry_id = entry.id;
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    Ok((id, entry_id))
 }
 
 /// The caller's credentials, once the caller has shown to know the password and not merely to hold a token.

@@ -6,9 +6,14 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::Instant,
+};
 
-use super::{Error, feed::Reads, health, keys, metrics::Figures, sessions::VerifiedTokens, vitals};
+use super::{
+    Error, after_commit::DOUBTS_MAX, feed::Reads, health, keys, metrics::Figures, sessions::VerifiedTokens, vitals,
+};
 use crate::{
     bus::Bus,
     cache::Cache,
@@ -53,6 +58,8 @@ pub struct Backend {
     pub(super) epoch: i32,
     pub(super) outbox: Outbox,
     pub(super) figures: Figures,
+    /// Places for commits of unknown outcome.
+    pub(super) doubts: Arc<Semaphore>,
     /// Held by whoever writes metrics.
     pub(super) metric_turn: Mutex<()>,
     pub(super) source: Source,
@@ -101,6 +108,7 @@ impl Backend {
             outbox: Outbox::new(post, &config.mail, source.clone()),
             costs: Local::default(),
             figures: Figures::new(node(&config)),
+            doubts: Arc::new(Semaphore::new(DOUBTS_MAX)),
             metric_turn: Mutex::default(),
             link,
             cache,

@@ -6,7 +6,7 @@ mod mark_read;
 use std::{collections::HashMap, sync::Arc};
 
 pub use self::{delete::delete, mark_read::mark_read};
-use super::{Connection, Error, Operation, conversations, limits};
+use super::{Connection, Error, Operation, after_commit::AfterCommit, conversations, limits};
 use crate::{
     domain::{
         Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, event::Topic,
@@ -45,12 +45,15 @@ pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation
         iv: draft.iv,
         created_at: source.now(),
     });
-    let Some(delivered) = store::deliveries::deliver(&op.backend.store, &delivery).await? else {
-        return sent_before(op, &delivery).await;
-    };
-    op.backend.bus.publish(Topic::Mailbox(delivery.recipient_id));
-    op.backend.bus.publish(Topic::Mailbox(sender_id));
-    Ok(delivered)
+    let topics = [delivery.recipient_id, sender_id].map(Topic::Mailbox);
+    match store::deliveries::deliver(&op.backend.store, &delivery).await {
+        Ok(Some(delivered)) => {
+            op.backend.bus.publish_all(topics);
+            Ok(delivered)
+        }
+        Ok(None) => sent_before(op, &delivery).await,
+        Err(error) => AfterCommit::default().publish(topics).follow(&op.backend, Err(error.into())).await,
+    }
 }
 
 /// Those of these messages that the caller may see.
@@ -115,6 +118,8 @@ async fn sent_before(op: &Operation, delivery: &Delivery) -> Result<(Message, Co
     if !is_same(&earlier, delivery) {
         return conflict("names another message already");
     }
+    // The hints may have been lost with the first answer.
+    op.backend.bus.publish_all([earlier.recipient_id, sender_id].map(Topic::Mailbox));
     let conversation = conversations::find_with(op, earlier.recipient_id).await?;
     Ok((earlier, conversation.ok_or(Error::NotFound("conversation"))?))
 }

@@ -3,7 +3,7 @@
 mod live;
 mod own;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, TimeDelta};
 use serde_json::Value;
@@ -13,7 +13,7 @@ pub use self::{
     live::follow,
     own::{Figures, observe, write_own},
 };
-use super::{Admin, Backend, Connection, Error, Operation, limits};
+use super::{Admin, Backend, Connection, Error, Operation, after_commit::AfterCommit, limits};
 use crate::{
     domain::{
         MetricBucket, MetricFilter, MetricId, MetricKey, MetricName, PageArguments, PerformanceMetric, SeriesRange,
@@ -124,7 +124,7 @@ pub(super) fn kept_since(backend: &Backend) -> Timestamp {
 }
 
 /// Writes metrics and tells who listens; `user_id` is who recorded them, if not the server itself.
-async fn write(backend: &Backend, user_id: Option<UserId>, metrics: Vec<PerformanceMetric>) -> Result<(), Error> {
+async fn write(backend: &Arc<Backend>, user_id: Option<UserId>, metrics: Vec<PerformanceMetric>) -> Result<(), Error> {
     // Those of one node take turns: whoever waits for the row that hands out places holds no connection. It holds a
     // request's place, so it waits no longer than for a connection.
     let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);
@@ -132,10 +132,9 @@ async fn write(backend: &Backend, user_id: Option<UserId>, metrics: Vec<Performa
     let turn = turn.map_err(|_| Error::Unavailable { cause: "other metrics take too long".to_owned() })?;
     let tx = backend.store.begin().await?;
     store::performance_metrics::insert_many(&tx, user_id, metrics).await?;
-    tx.commit().await?;
+    let committed = tx.commit().await;
     drop(turn);
-    backend.bus.publish(Topic::Metrics);
-    Ok(())
+    AfterCommit::default().publish([Topic::Metrics]).follow(backend, committed.map_err(Error::from)).await
 }
 
 /// What a reading is recorded as, or which field of it is not acceptable and why.

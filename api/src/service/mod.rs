@@ -4,6 +4,7 @@
 
 pub mod accounts;
 pub mod admin;
+mod after_commit;
 pub mod audit;
 mod backend;
 pub mod conversations;

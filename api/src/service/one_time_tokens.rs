@@ -4,7 +4,12 @@ use std::future::ready;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Error, Operation, accounts::check_new_password, limits, sessions, users};
+use super::{
+    Error, Operation,
+    accounts::check_new_password,
+    after_commit::{AfterCommit, has_happened},
+    limits, sessions, users,
+};
 use crate::{
     crypto::token,
     domain::{Email, TokenPurpose, UserId},
@@ -51,11 +56,12 @@ pub async fn reset_password(op: &Operation, token: &SecretString, new: SecretStr
     let user = spend(op, &tx, id, (purpose, &digest)).await?;
     store::accounts::reset_password(tx.db(), id, password_hash, source.now()).await?;
     store::password_failures::delete(tx.db(), id).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, "password.reset", &id)]).await?;
+    let entry = op.entry(id, "password.reset", &id);
+    let entry_id = entry.id;
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
     let ended = sessions::end_others(op, &tx, id, None).await?;
-    tx.commit().await?;
-    sessions::announce(&op.backend, id, &ended).await;
-    op.backend.outbox.post(ready(Some(Letter::password_changed(&user.email, &user.username))));
+    let letter = Letter::password_changed(&user.email, &user.username);
+    sessions::after_end(id, &ended).mail(letter, entry_id).commit(&op.backend, tx).await?;
     Ok(id)
 }
 
@@ -71,8 +77,7 @@ pub async fn verify_email(op: &Operation, token: &SecretString) -> Result<UserId
     if is_news {
         store::user_changes::record(tx.db(), id).await?;
     }
-    tx.commit().await?;
-    users::changed(op, id).await;
+    users::after_change(id, AfterCommit::default()).commit(&op.backend, tx).await?;
     Ok(id)
 }
 
@@ -124,9 +129,13 @@ async fn replace(op: &Operation, id: UserId, purpose: TokenPurpose) -> Result<Op
         TokenPurpose::PasswordReset => "password.reset_requested",
         TokenPurpose::EmailVerification => "email.verification_requested",
     };
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, action, &id)]).await?;
-    tx.commit().await?;
-    Ok(Some(letter))
+    let entry = op.entry(id, action, &id);
+    let entry_id = entry.id;
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    match tx.commit().await {
+        Err(error) if !has_happened(&op.backend, entry_id).await => Err(error.into()),
+        _ => Ok(Some(letter)),
+    }
 }
 
 /// Uses a token up.

@@ -126,8 +126,7 @@ pub async fn finish_login(op: &Operation, login: PasskeyLogin) -> Result<Grant, 
     }
     store::accounts::update_last_login(tx.db(), user_id, now).await?;
     let grant = sessions::open(op, &tx, (user_id, role), device_info).await?;
-    tx.commit().await?;
-    sessions::announce_opened(op, &grant).await;
+    sessions::after_opening(&grant).commit(&op.backend, tx).await?;
     Ok(grant)
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Error, Operation, accounts, limits, users};
+use super::{Error, Operation, accounts, after_commit::AfterCommit, limits, users};
 use crate::{
     crypto::public_keys,
     domain::{UserId, account::KEY_VAULT_MAX_BYTES},
@@ -29,7 +29,7 @@ pub enum Vault {
     Replace(Vec<u8>),
 }
 
-/// Puts these keys in the place of the caller's; the same ones again change nothing and nobody hears of them.
+/// Puts these keys in the place of the caller's; the same ones again change nothing and show nobody anything new.
 pub async fn update(op: &Operation, keys: NewKeys) -> Result<UserId, Error> {
     let id = op.viewer()?.user_id;
     check(&keys)?;
@@ -59,19 +59,16 @@ pub async fn update(op: &Operation, keys: NewKeys) -> Result<UserId, Error> {
     }
     if actions.is_empty() {
         tx.rollback().await?;
-        return Ok(id);
+        // A repeat, where the first answer was lost and perhaps what follows as well.
+        return users::after_change(id, AfterCommit::default()).follow(&op.backend, Ok(id)).await;
     }
     store::public_keys::update(tx.db(), id, after, now).await?;
     store::audit_logs::insert_many(tx.db(), actions).await?;
     if are_new {
         store::user_changes::record(tx.db(), id).await?;
     }
-    tx.commit().await?;
-    if are_new {
-        users::changed(op, id).await;
-    } else {
-        accounts::changed(op, id).await;
-    }
+    let after = if are_new { users::after_change(id, AfterCommit::default()) } else { accounts::after_change(id) };
+    after.commit(&op.backend, tx).await?;
     Ok(id)
 }
 

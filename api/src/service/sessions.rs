@@ -11,13 +11,13 @@ use quick_cache::sync::Cache as Remembered;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::revoke::{announce, end_others, forget_all};
+pub(super) use self::revoke::{after_end, end_others};
 pub use self::{
     changes::{Change, ChangeKind, follow},
     refresh::refresh,
     revoke::{logout, revoke, revoke_others},
 };
-use super::{Backend, Connection, Error, Operation};
+use super::{Backend, Connection, Error, Operation, after_commit::AfterCommit};
 use crate::{
     cache::{Group, Key, Kind},
     crypto::{Claims, TokenError, access_token, token},
@@ -84,33 +84,43 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
     }
 }
 
-/// Whether what was proven at the start of a stream still holds; cheap enough to ask before each item.
+/// Whether what a stream's viewer has proven still holds; cheap enough to ask before each item.
 pub async fn still_valid(backend: &Arc<Backend>, viewer: &Viewer) -> bool {
     // While the database is away nobody can be shown to be revoked: what is open stays open.
-    backend.source.now() < viewer.expires_at && !has_ended(backend, viewer).await
+    backend.source.now() < viewer.expires_at && has_ended(backend, viewer).await != Some(true)
 }
 
 /// Ends when the session has ended, on whichever node that was, or its user has lost the role.
+///
+/// A look that fails is soon followed by another: the news that it was for comes only once.
 pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()> + Send + 'static {
+    let viewer = *viewer;
     let (user_id, session_id, role) = (viewer.user_id, viewer.session_id, viewer.role);
     let (backend, mut news) = (Arc::clone(backend), backend.bus.subscribe(Topic::Session(session_id)));
     async move {
-        loop {
+        // An end between the check of the token and the start of the watch would go unheard.
+        let mut latest = has_ended(&backend, &viewer).await;
+        while latest != Some(true) {
+            let wait = if latest.is_some() { backend.poll() } else { backend.unassisted_poll() };
             tokio::select! {
                 _ = news.news() => {}
-                () = tokio::time::sleep(backend.poll()) => {}
+                () = tokio::time::sleep(wait) => {}
             }
             // Not from the cache: while Redis is away nothing can be taken out of it.
             let found =
                 Box::pin(store::sessions::find_alive(backend.store.db(), session_id, backend.source.now())).await;
-            match found {
+            latest = match found {
                 // The database has just said what requests would ask it next.
                 Ok(Some(alive)) if alive.role >= role => {
                     backend.cache.extend(&key(user_id, session_id), backend.session_cache_lifetime()).await;
+                    Some(false)
                 }
-                Ok(_) => return backend.cache.delete(&key(user_id, session_id)).await,
-                Err(_) => {}
-            }
+                Ok(_) => {
+                    backend.cache.delete(&key(user_id, session_id)).await;
+                    Some(true)
+                }
+                Err(_) => None,
+            };
         }
     }
 }
@@ -191,14 +201,13 @@ pub async fn issue(op: &Operation, user_id: UserId, device_info: Option<String>)
     let grant = open(op, &tx, (user_id, account.role), device_info).await?;
     let entry = op.entry(user_id, "session.issued", &grant.viewer.session_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
-    tx.commit().await?;
-    announce_opened(op, &grant).await;
+    after_opening(&grant).commit(&op.backend, tx).await?;
     Ok(grant)
 }
 
-/// Tells everyone concerned of a session that was opened, once its transaction has been committed.
-pub(super) async fn announce_opened(op: &Operation, grant: &Grant) {
-    announce(&op.backend, grant.viewer.user_id, &grant.ended).await;
+/// What follows the commit of a session that was opened.
+pub(super) fn after_opening(grant: &Grant) -> AfterCommit {
+    after_end(grant.viewer.user_id, &grant.ended)
 }
 
 fn sign(backend: &Backend, user_id: UserId, id: SessionId, now: Timestamp) -> Result<(SecretString, Timestamp), Error> {
@@ -234,12 +243,12 @@ fn refusal(error: &TokenError) -> Error {
     })
 }
 
-/// Whether a session, or the role in it, is known to be over. In a box, because streams ask seldom and would carry the
-/// room for it always.
-fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, bool> {
+/// Whether a session, or the role in it, is over, if that can be told. In a box, because streams ask seldom and would
+/// carry the room for it always.
+fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, Option<bool>> {
     Box::pin(async move {
-        let found = alive(backend, viewer.user_id, viewer.session_id).await;
-        found.is_ok_and(|found| found.is_none_or(|alive| alive.role < viewer.role))
+        let found = alive(backend, viewer.user_id, viewer.session_id).await.ok()?;
+        Some(found.is_none_or(|alive| alive.role < viewer.role))
     })
 }
 
@@ -267,6 +276,6 @@ fn key(user_id: UserId, id: SessionId) -> Key<Alive> {
 }
 
 /// The sessions of a user, as far as they are remembered.
-fn all_of(user_id: UserId) -> Group {
+pub(super) fn all_of(user_id: UserId) -> Group {
     Group::new(Kind::Session, user_id.0)
 }

@@ -3,13 +3,14 @@
 //! The database numbers the changes in the order of their commits, and a stream keeps the number it has reached. The
 //! bus merely says when to look.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::{Stream, future::select_all, stream};
+use tokio::time::{Instant, sleep};
 
 use super::{
     Backend, Error, Operation,
-    reading::{on_a_task, patiently},
+    reading::{on_a_task, patiently, spawn},
 };
 use crate::{
     bus::Subscription,
@@ -55,20 +56,31 @@ pub async fn follow(
 
 /// Tells whoever may follow a user of a committed change.
 ///
-/// What is lost on the way costs its followers time only, so nothing here fails what has been committed.
-pub(super) async fn announce(backend: &Backend, id: UserId) {
+/// A database that is away meanwhile is asked again, for as long as followers do not look by themselves.
+pub(super) async fn announce(backend: &Arc<Backend>, id: UserId) {
     backend.bus.publish(Topic::User(id));
+    let Err(error) = tell_contacts(backend, id).await else { return };
+    tracing::warn!(%error, "not all contacts hear of a changed user at once");
+    let backend = Arc::clone(backend);
+    spawn(async move {
+        let own_look = Instant::now() + Duration::from_secs(backend.config.feed.poll_seconds);
+        while Instant::now() < own_look {
+            sleep(backend.unassisted_poll()).await;
+            if tell_contacts(&backend, id).await.is_ok() {
+                return;
+            }
+        }
+    });
+}
+
+async fn tell_contacts(backend: &Backend, id: UserId) -> Result<(), store::Error> {
     let mut after = None;
     loop {
-        match store::user_changes::find_contacts(backend.store.db(), id, after, CONTACTS).await {
-            Ok(peers) => {
-                backend.bus.publish_all(peers.iter().copied().map(Topic::Contacts));
-                after = peers.last().copied();
-                if (peers.len() as u64) < CONTACTS {
-                    return;
-                }
-            }
-            Err(error) => return tracing::warn!(%error, "not all contacts hear of a changed user at once"),
+        let peers = store::user_changes::find_contacts(backend.store.db(), id, after, CONTACTS).await?;
+        backend.bus.publish_all(peers.iter().copied().map(Topic::Contacts));
+        after = peers.last().copied();
+        if (peers.len() as u64) < CONTACTS {
+            return Ok(());
         }
     }
 }
@@ -102,7 +114,7 @@ impl Changes {
         let news = select_all(self.news.iter_mut().map(|news| Box::pin(news.news())));
         tokio::select! {
             _ = news => {}
-            () = tokio::time::sleep(poll) => {}
+            () = sleep(poll) => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Connection, Error, Operation, accounts, user_changes};
+use super::{Connection, Error, Operation, accounts, after_commit::AfterCommit};
 use crate::{
     cache::{Key, Kind},
     crypto::fingerprint,
@@ -103,11 +103,10 @@ pub async fn list(op: &Operation, search: Option<&str>, arguments: &PageArgument
     Ok(Connection::of(&*list, slice, |user| user.username.clone()))
 }
 
-/// What follows each committed change to a user: nobody is shown the user as it was, on any node, and its followers
-/// hear of it.
-pub(super) async fn changed(op: &Operation, id: UserId) {
-    op.backend.cache.forget(&[key(id).name(), accounts::key(id).name()]).await.everywhere().await;
-    user_changes::announce(&op.backend, id).await;
+/// What follows each change to a user, beside something else: nobody is shown the user as it was, on any node, and its
+/// followers hear of it.
+pub(super) fn after_change(id: UserId, also: AfterCommit) -> AfterCommit {
+    also.forget([key(id).name(), accounts::key(id).name()]).tell_followers_of(id)
 }
 
 fn key(id: UserId) -> Key<User> {

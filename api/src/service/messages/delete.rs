@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Conversation, FeedEventKind, MessageId, UserId, event::Topic},
-    service::{Error, Operation},
+    service::{Error, Operation, after_commit::AfterCommit},
     store::{self, Transaction, messages::Copy},
 };
 
@@ -18,6 +18,7 @@ pub async fn delete(op: &Operation, mut ids: Vec<MessageId>) -> Result<Vec<Messa
     }
     ids.sort_unstable();
     ids.dedup();
+    let after = AfterCommit::default().publish([Topic::Mailbox(user_id)]);
 
     let tx = op.backend.store.begin().await?;
     let mailboxes = store::mailboxes::hold(tx.db(), &[user_id]).await?;
@@ -29,7 +30,8 @@ pub async fn delete(op: &Operation, mut ids: Vec<MessageId>) -> Result<Vec<Messa
     copies.retain(|copy| copy.is_shown);
     if copies.is_empty() {
         tx.rollback().await?;
-        return Ok(ids);
+        // A repeat: the hint may have been lost with the first answer.
+        return after.follow(&op.backend, Ok(ids)).await;
     }
     let shown: Vec<_> = copies.iter().map(|copy| copy.id).collect();
     store::messages::delete(tx.db(), user_id, &shown).await?;
@@ -43,8 +45,7 @@ pub async fn delete(op: &Operation, mut ids: Vec<MessageId>) -> Result<Vec<Messa
         let now = op.backend.source.now();
         store::mailboxes::append(tx.db(), mailbox, FeedEventKind::Deleted, &shown, now).await?;
     }
-    tx.commit().await?;
-    op.backend.bus.publish(Topic::Mailbox(user_id));
+    after.commit(&op.backend, tx).await?;
     Ok(ids)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Conversation, ConversationId, FeedEventKind, MessageId, event::Topic},
-    service::{Error, Operation},
+    service::{Error, Operation, after_commit::AfterCommit},
     store::{self, messages::Stretch},
 };
 
@@ -17,8 +17,10 @@ pub async fn mark_read(op: &Operation, id: ConversationId, up_to_id: MessageId) 
         return Err(Error::invalid("input.upToMessageId", "is a message of another conversation"));
     }
     let mut conversation = share.conversation;
+    let after = AfterCommit::default().publish([conversation.peer_id, reader_id].map(Topic::Mailbox));
     if up_to.sequence <= share.read_sequence || conversation.unread_count == 0 {
-        return Ok((conversation, 0));
+        // A repeat: the hints may have been lost with the first answer.
+        return after.follow(&op.backend, Ok((conversation, 0))).await;
     }
 
     let stretch = Stretch { conversation_id: id, after: share.read_sequence, up_to: up_to.sequence };
@@ -43,9 +45,7 @@ pub async fn mark_read(op: &Operation, id: ConversationId, up_to_id: MessageId) 
             }
             store::mailboxes::append(tx.db(), mailbox, FeedEventKind::Read, &[newest_id], now).await?;
         }
-        tx.commit().await?;
-        op.backend.bus.publish(Topic::Mailbox(conversation.peer_id));
-        op.backend.bus.publish(Topic::Mailbox(reader_id));
+        after.commit(&op.backend, tx).await?;
     } else {
         // All that is unread comes later, or another device of the reader was faster.
         tx.rollback().await?;

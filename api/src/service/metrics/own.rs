@@ -6,7 +6,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
@@ -57,7 +57,7 @@ pub fn observe(backend: &Backend, duration: Duration, has_errors: bool) {
 }
 
 /// Records what was counted since the last time, unless that is nothing.
-pub async fn write_own(backend: &Backend) -> Result<(), Error> {
+pub async fn write_own(backend: &Arc<Backend>) -> Result<(), Error> {
     let figures = &backend.figures;
     let Some(sample) = figures.take() else { return Ok(()) };
     let dropped = figures.dropped.load(Relaxed);

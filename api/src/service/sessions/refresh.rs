@@ -11,11 +11,11 @@
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Grant, announce, key, revoke, sign};
+use super::{Grant, after_end, key, revoke, sign};
 use crate::{
     crypto::token,
     domain::{AuthenticationReason, Session, Timestamp, Viewer, event::Topic},
-    service::{Backend, Error, Operation, limits},
+    service::{Backend, Error, Operation, after_commit::AfterCommit, limits},
     store::{
         self, Transaction,
         sessions::{Rotation, TokenDigests},
@@ -41,15 +41,13 @@ pub async fn refresh(op: &Operation, parent: SecretString) -> Result<Grant, Erro
     let tx = backend.store.begin().await?;
     let Some((refresh_token, refresh_token_expires_at)) = advance(op, &tx, &session, &parent, &access_token).await?
     else {
-        let ended = revoke::end_many(op, &tx, user_id, &[id], "session.reuse_detected").await?;
-        tx.commit().await?;
-        announce(backend, user_id, &ended).await;
+        revoke::end_many(op, &tx, user_id, &[id], "session.reuse_detected").await?;
+        after_end(user_id, &[id]).commit(backend, tx).await?;
         return Err(refuse(AuthenticationReason::Revoked));
     };
-    tx.commit().await?;
     // On all nodes, so that whichever sees the new access token first notes that it is in use.
-    backend.cache.forget(&[key(user_id, id).name()]).await.everywhere().await;
-    backend.bus.publish(Topic::Sessions(user_id));
+    let after = AfterCommit::default().forget([key(user_id, id).name()]).publish([Topic::Sessions(user_id)]);
+    after.commit(backend, tx).await?;
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
     let ended = Vec::new();
     Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })

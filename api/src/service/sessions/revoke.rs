@@ -1,26 +1,37 @@
 //! Ending sessions, by their owner and by whatever else ends them.
 
-use super::{all_of, key};
+use super::key;
 use crate::{
     domain::{SessionId, UserId, event::Topic},
-    service::{Backend, Error, Operation, accounts},
+    service::{Error, Operation, accounts, after_commit::AfterCommit},
     store::{self, Transaction},
 };
 
-/// Ends the session that the operation runs in.
+/// Ends the session that the operation runs in. A repeat, whose first answer was lost, finds it ended and succeeds.
 pub async fn logout(op: &Operation) -> Result<SessionId, Error> {
-    let id = op.viewer()?.session_id;
-    revoke(op, id).await
+    let viewer = op.viewer()?;
+    end_one(op, viewer.user_id, viewer.session_id).await?;
+    Ok(viewer.session_id)
 }
 
 /// Ends one of the caller's own sessions.
 pub async fn revoke(op: &Operation, id: SessionId) -> Result<SessionId, Error> {
-    let user_id = op.viewer()?.user_id;
+    let was_there = end_one(op, op.viewer()?.user_id, id).await?;
+    if was_there { Ok(id) } else { Err(Error::NotFound("session")) }
+}
+
+/// Ends a session, and says whether there was one.
+///
+/// What follows does so as well where there was none: the end may be that of an earlier request, whose node had no time
+/// to tell of it.
+async fn end_one(op: &Operation, user_id: UserId, id: SessionId) -> Result<bool, Error> {
     let tx = op.backend.store.begin().await?;
-    let ended = end_many(op, &tx, user_id, &[id], "session.revoked").await?;
-    tx.commit().await?;
-    announce(&op.backend, user_id, &ended).await;
-    ended.into_iter().next().ok_or(Error::NotFound("session"))
+    let work = async {
+        let ended = end_many(op, &tx, user_id, &[id], "session.revoked").await?;
+        tx.commit().await?;
+        Ok(!ended.is_empty())
+    };
+    after_end(user_id, &[id]).follow(&op.backend, work.await).await
 }
 
 /// Ends the caller's sessions but the one that the operation runs in.
@@ -28,12 +39,11 @@ pub async fn revoke_others(op: &Operation) -> Result<Vec<SessionId>, Error> {
     let viewer = op.viewer()?;
     let tx = op.backend.store.begin().await?;
     let ended = end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
-    tx.commit().await?;
-    announce(&op.backend, viewer.user_id, &ended).await;
+    after_end(viewer.user_id, &ended).commit(&op.backend, tx).await?;
     Ok(ended)
 }
 
-/// Ends all sessions of a user but one, inside a transaction; [`announce`] them once it has been committed.
+/// Ends all sessions of a user but one, inside a transaction that is committed with [`after_end`].
 pub(in crate::service) async fn end_others(
     op: &Operation,
     tx: &Transaction,
@@ -61,19 +71,12 @@ pub(super) async fn end_many(
     Ok(ended)
 }
 
-/// Makes what has been committed hold on every node before it returns: requests are refused, sockets close, other
-/// devices hear of it. The account goes with it: a sign-in shows there.
-pub(in crate::service) async fn announce(backend: &Backend, user_id: UserId, ended: &[SessionId]) {
-    let names: Vec<_> =
-        ended.iter().map(|id| key(user_id, *id).name()).chain([accounts::key(user_id).name()]).collect();
-    // Whoever hears of it asks the database, and need not wait for the slowest node.
-    backend.bus.publish_all(ended.iter().copied().map(Topic::Session).chain([Topic::Sessions(user_id)]));
-    backend.cache.forget(&names).await.everywhere().await;
-}
-
-/// Makes every node look again at what the user's sessions may do.
-pub(in crate::service) async fn forget_all(backend: &Backend, user_id: UserId) {
-    backend.cache.forget_group(all_of(user_id)).await.everywhere().await;
+/// What makes the end of sessions hold on every node: requests are refused, sockets close, other devices hear of it. The
+/// account goes with it: a sign-in shows there.
+pub(in crate::service) fn after_end(user_id: UserId, ended: &[SessionId]) -> AfterCommit {
+    let names = ended.iter().map(|id| key(user_id, *id).name()).chain([accounts::key(user_id).name()]);
+    let topics = ended.iter().copied().map(Topic::Session).chain([Topic::Sessions(user_id)]);
+    AfterCommit::default().forget(names).publish(topics)
 }
 
 async fn record(
