@@ -42,6 +42,7 @@ mod served;
 mod sessions;
 mod start;
 mod statements;
+mod stopping;
 mod survival;
 mod tidy;
 mod timing;

@@ -1,29 +1,36 @@
 //! The accept loop: bounded, timed, and able to stop without dropping anyone.
+//!
+//! A connection that is closed while something unread arrives is reset, and the reset takes the latest answer from a
+//! client that has not read it. So a connection is closed in two steps: the node says that it writes no more, and reads
+//! what comes until the client has closed its side.
 
 use std::{
     convert::Infallible,
     io,
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use poem::{
     Addr, Endpoint, Response,
-    http::uri::Scheme,
+    http::{HeaderValue, StatusCode, header::CONNECTION, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
+use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{Front, timer::Timer};
 use crate::config::Http;
@@ -34,6 +41,11 @@ const HEAD_MAX_BYTES: usize = 80 * 1024;
 /// How long to wait when no descriptor is left; meanwhile others are closed.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
+/// How long a node that stops leaves idle connections open. A request that is on its way to one is answered, and told
+/// that the connection closes.
+const LAST_REQUEST: Duration = Duration::from_millis(500);
+/// How long a client that has been told of the end of its connection may take to close its side.
+const LAST_READ: Duration = Duration::from_secs(1);
 /// Up to so many bytes, the pieces of an answer are written as one: the kernel takes one piece by a shorter way.
 const TOGETHER: usize = 2048;
 
@@ -51,10 +63,12 @@ where
         cut: CancellationToken::new(),
         write_timeout: Duration::from_secs(settings.write_timeout_seconds),
     });
+    let places = Arc::new(Semaphore::new(settings.max_connections));
     tokio::select! {
         () = front.stop.cancelled() => {}
-        () = accept(&listener, &server, &front) => {}
+        () = accept(&listener, &server, &front, &places) => {}
     }
+    accept_waiting(&listener, &server, &front, &places);
     drop(listener);
     front.tasks.close();
     if timeout(Duration::from_secs(settings.drain_seconds), front.tasks.wait()).await.is_err() {
@@ -83,18 +97,14 @@ fn builder(settings: &Http) -> http1::Builder {
 }
 
 /// Accepts for ever. At the limit of connections new ones wait in the kernel's queue.
-async fn accept<E>(listener: &TcpListener, server: &Arc<Server<E>>, front: &Front)
+async fn accept<E>(listener: &TcpListener, server: &Arc<Server<E>>, front: &Front, places: &Arc<Semaphore>)
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    let places = Arc::new(Semaphore::new(front.parts.http.max_connections));
     let mut complained: Option<Instant> = None;
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    while let Ok(place) = Arc::clone(places).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                let stream = Guarded { stream, stalled: None, write_timeout: server.write_timeout, _place: place };
-                front.tasks.spawn(Arc::clone(server).connection(stream, peer));
-            }
+            Ok((stream, peer)) => server.begin(front, (stream, peer), place),
             // The client has gone before it was accepted.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
@@ -108,23 +118,51 @@ where
     }
 }
 
+/// Accepts those whom the kernel has connected already: it resets what is left in its queue.
+fn accept_waiting<E>(listener: &TcpListener, server: &Arc<Server<E>>, front: &Front, places: &Arc<Semaphore>)
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    while let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        match listener.accept().now_or_never() {
+            Some(Ok(accepted)) => server.begin(front, accepted, place),
+            Some(Err(error)) if is_of_the_connection(&error) => {}
+            Some(Err(_)) | None => return,
+        }
+    }
+}
+
 fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Server<E> {
-    async fn connection(self: Arc<Self>, stream: Guarded, peer: SocketAddr) {
+    fn begin(self: &Arc<Self>, front: &Front, (stream, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
         // Answers are written whole: waiting to fill a packet would only add delay.
-        if stream.stream.set_nodelay(true).and_then(|()| give_up_within(&stream.stream, self.write_timeout)).is_err() {
+        if stream.set_nodelay(true).and_then(|()| give_up_within(&stream, self.write_timeout)).is_err() {
             return;
         }
-        let remote = RemoteAddr(Addr::socket(peer));
-        let local = LocalAddr(stream.stream.local_addr().map(Addr::socket).unwrap_or_default());
-        let endpoint = &self.endpoint;
+        let local = LocalAddr(stream.local_addr().map(Addr::socket).unwrap_or_default());
+        let stream = Guarded {
+            stream: Some(stream),
+            place: Some(place),
+            is_over: false,
+            stalled: None,
+            write_timeout: self.write_timeout,
+            tasks: front.tasks.clone(),
+        };
+        front.tasks.spawn(Arc::clone(self).connection(stream, local, RemoteAddr(Addr::socket(peer))));
+    }
+
+    async fn connection(self: Arc<Self>, stream: Guarded, local: LocalAddr, remote: RemoteAddr) {
+        let server = &self;
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let request = (request, local.clone(), remote.clone(), Scheme::HTTP);
             async move {
-                let response = endpoint.get_response(request.into()).await;
+                let mut response = server.endpoint.get_response(request.into()).await;
+                if server.stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 Ok::<hyper::Response<_>, Infallible>(response.into())
             }
         });
@@ -134,7 +172,12 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         tokio::pin!(connection);
         tokio::select! {
             _ = &mut connection => return,
-            () = self.stop.cancelled() => connection.as_mut().graceful_shutdown(),
+            () = self.stop.cancelled() => {}
+        }
+        tokio::select! {
+            _ = &mut connection => return,
+            () = sleep(LAST_REQUEST) => connection.as_mut().graceful_shutdown(),
+            () = self.cut.cancelled() => return,
         }
         tokio::select! {
             _ = connection => {}
@@ -147,19 +190,27 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
 /// full: without this an event stream would keep its user's place for a quarter of an hour (RFC 5482).
 fn give_up_within(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     #[cfg(target_os = "linux")]
-    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(patience))?;
+    SockRef::from(stream).set_tcp_user_timeout(Some(patience))?;
     Ok(())
 }
 
 /// A connection that gives its place back when it is closed, and fails when its peer stops reading.
 struct Guarded {
-    stream: TcpStream,
+    /// Taken when it is dropped, with its place.
+    stream: Option<TcpStream>,
+    place: Option<OwnedSemaphorePermit>,
+    /// Whether nothing more can come from the peer.
+    is_over: bool,
     stalled: Option<Pin<Box<Sleep>>>,
     write_timeout: Duration,
-    _place: OwnedSemaphorePermit,
+    tasks: TaskTracker,
 }
 
 impl Guarded {
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
     /// Passes the result of a write on, unless writing has made no progress for too long.
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
@@ -168,19 +219,44 @@ impl Guarded {
         }
         let write_timeout = self.write_timeout;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(write_timeout)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        stalled.as_mut().poll(cx).map(|()| {
+            self.is_over = true;
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+}
+
+impl Drop for Guarded {
+    /// Closes the connection: says so, and reads on for a while what the client wrote before it heard.
+    fn drop(&mut self) {
+        let (Some(mut stream), Some(place)) = (self.stream.take(), self.place.take()) else { return };
+        let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else { return };
+        let closing = async move {
+            if SockRef::from(&stream).shutdown(Shutdown::Write).is_ok() {
+                let mut rest = [0; 1024];
+                let reading = async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} };
+                // Whoever does not close meanwhile is closed upon.
+                drop(timeout(LAST_READ, reading).await);
+            }
+            drop(place);
+        };
+        self.tasks.spawn_on(closing, &runtime);
     }
 }
 
 impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let (before, has_room) = (buffer.filled().len(), buffer.remaining() > 0);
+        let read = self.stream()?.poll_read(cx, buffer);
+        let is_end = has_room && buffer.filled().len() == before;
+        self.is_over |= matches!(read, Poll::Ready(Err(_))) || is_end && read.is_ready();
+        read
     }
 }
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let result = self.stream()?.poll_write(cx, bytes);
         self.watch(cx, result)
     }
 
@@ -196,23 +272,23 @@ impl AsyncWrite for Guarded {
                 bytes[end..end + slice.len()].copy_from_slice(slice);
                 end += slice.len();
             }
-            Pin::new(&mut self.stream).poll_write(cx, &bytes[..end])
+            self.stream()?.poll_write(cx, &bytes[..end])
         } else {
-            Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+            self.stream()?.poll_write_vectored(cx, slices)
         };
         self.watch(cx, result)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 }
 
@@ -228,6 +304,6 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let patience = Duration::from_secs(7);
         give_up_within(&stream, patience).unwrap();
-        assert_eq!(socket2::SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(patience));
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(patience));
     }
 }
