@@ -66,7 +66,7 @@ impl Server {
         // Port 0 has become one that pages are served at.
         config.http.listen = address;
         let random = source.random.clone();
-        let backend = Backend::open(config, source.clone(), signing).await?;
+        let backend = Box::pin(Backend::open(config, source.clone(), signing)).await?;
         let config = &backend.config;
         let parts = Parts {
             schema,

@@ -1,5 +1,6 @@
 //! Backups while serving, and the line that is drawn after a restore.
 
+use quantumvault::config::Config;
 use qv_tests::{
     client::{Client, base64},
     operation,
@@ -7,7 +8,7 @@ use qv_tests::{
 };
 use serde_json::json;
 
-use crate::start::run;
+use crate::{near::heats, start::run};
 
 /// The code that a feed from this cursor is refused with.
 async fn refusal_of_cursor(client: &Client, cursor: &str) -> serde_json::Value {
@@ -16,6 +17,11 @@ async fn refusal_of_cursor(client: &Client, cursor: &str) -> serde_json::Value {
     let message = socket.receive().await;
     let errors = message["payload"].as_array().or_else(|| message["payload"]["errors"].as_array()).expect("errors");
     errors[0]["extensions"]["code"].clone()
+}
+
+/// Has Redis remember a session for longer than the test takes.
+fn remember_sessions(config: &mut Config) {
+    config.cache.session_ttl_seconds = 600;
 }
 
 #[tokio::test]
@@ -47,9 +53,10 @@ async fn a_backup_taken_while_serving_is_a_data_folder_of_that_moment() {
 async fn after_a_restore_nobody_is_signed_in_and_no_cursor_is_taken_for_a_place_of_today() {
     let world = World::new().await;
     let alice = {
-        let node = world.node().await;
+        let node = world.node_with(remember_sessions).await;
         let alice = node.client().register("alice").await;
         alice.send(&alice, "note", "1").await.data();
+        heats(&alice).await;
         alice
     };
     let (_, cursor) = alice.feed(None).await.backlog().await;
@@ -57,7 +64,7 @@ async fn after_a_restore_nobody_is_signed_in_and_no_cursor_is_taken_for_a_place_
     assert_eq!(String::from_utf8_lossy(&output.stdout), "ended 1 sessions and all cursors\n");
 
     let mut config = world.config("two");
-    config.cache.session_ttl_seconds = 0;
+    remember_sessions(&mut config);
     let node = world.try_node(config).await.expect("a node starts");
     assert_eq!(alice.at(node.server.address).refusal().await.as_deref(), Some("REVOKED"));
     let alice = node.client().login("alice").await;

@@ -53,10 +53,10 @@ impl Cache {
     }
 
     /// A cache that all nodes on this Redis share, and what its bus has to tell it before anything is remembered nearer
-    /// than there.
+    /// than there. What was remembered in another epoch of the installation is not found.
     #[must_use]
-    pub fn shared(link: Arc<Link>, prefix: &str, random: &Random) -> (Self, Arc<Hearing>) {
-        let cache = RedisCache::new(link, prefix, random);
+    pub fn shared(link: Arc<Link>, prefix: &str, epoch: i32, random: &Random) -> (Self, Arc<Hearing>) {
+        let cache = RedisCache::new(link, prefix, epoch, random);
         let hearing = Arc::clone(cache.hearing());
         (Self::Redis(cache), hearing)
     }
@@ -321,7 +321,7 @@ mod tests {
         let settings = config::Redis { url: url.into(), prefix: String::new(), command_timeout_ms };
         let (link, prefix) =
             (Link::open(&settings).unwrap(), format!("test-[a]*?-{}-{installation}:", std::process::id()));
-        let (cache, hearing) = Cache::shared(Arc::clone(&link), &prefix, &Random::System);
+        let (cache, hearing) = Cache::shared(Arc::clone(&link), &prefix, 1, &Random::System);
         (cache, hearing, link)
     }
 

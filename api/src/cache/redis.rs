@@ -55,7 +55,7 @@ pub struct RedisCache {
 }
 
 impl RedisCache {
-    pub(super) fn new(link: Arc<Link>, prefix: &str, random: &Random) -> Self {
+    pub(super) fn new(link: Arc<Link>, prefix: &str, epoch: i32, random: &Random) -> Self {
         let near = LocalCache::default();
         let copy = near.clone();
         let hearing = Hearing::new(prefix, random, move |names| {
@@ -67,7 +67,8 @@ impl RedisCache {
             }
         });
         let mark = format!("!{:x}.", u128::from_be_bytes(random.bytes())).into();
-        Self { link, prefix: format!("{prefix}cache:").into(), mark, marks: Arc::default(), near, hearing }
+        let prefix = format!("{prefix}cache:{epoch}:").into();
+        Self { link, prefix, mark, marks: Arc::default(), near, hearing }
     }
 
     pub(super) fn hearing(&self) -> &Arc<Hearing> {

@@ -54,7 +54,7 @@ pub struct Backend {
     /// When it was last looked for keys that a token named.
     latest_look: Mutex<Option<Instant>>,
     pub(super) seal: Seal,
-    /// Raised by a restore, after which a cursor may name what never happened.
+    /// Raised by a restore, after which a cursor may name what never happened, and Redis remember what has ended.
     pub(super) epoch: i32,
     pub(super) outbox: Outbox,
     pub(super) figures: Figures,
@@ -73,12 +73,15 @@ impl Backend {
     pub async fn open(config: Config, source: Source, signing: SigningKey) -> Result<Arc<Self>, StartError> {
         let stop = |error: &dyn ToString| StartError(error.to_string());
         let store = Store::open(&config.database_url(), &config.database).await.map_err(|error| stop(&error))?;
+        let (now, db) = (source.now(), store.db());
+        let installation = store::installation::find_or_insert(db, source.random.bytes(), now).await;
+        let installation = installation.map_err(|error| stop(&error))?;
         let redis = |cause| StartError(format!("QUANTUMVAULT__REDIS__URL cannot be used ({cause}): correct it"));
         let (prefix, nodes) = (&config.redis.prefix, config.rate_limits.nodes);
         let (link, cache, bus, limiter) = if config.redis.is_set() {
             let link = Link::open(&config.redis).map_err(redis)?;
             let limiter = Limiter::Redis(Box::new(Shared::new(Arc::clone(&link), prefix, nodes)));
-            let (cache, hearing) = Cache::shared(Arc::clone(&link), prefix, &source.random);
+            let (cache, hearing) = Cache::shared(Arc::clone(&link), prefix, installation.feed_epoch, &source.random);
             (Some(link), cache, Bus::shared(&config.redis, hearing).map_err(redis)?, limiter)
         } else {
             (None, Cache::local(), Bus::local(), Limiter::Local(Local::default()))
@@ -92,9 +95,6 @@ impl Backend {
             .map_err(|error| StartError(format!("QUANTUMVAULT__WEBAUTHN__* cannot be used ({error}): correct them")))?;
         let post = Post::open(&config).map_err(StartError)?;
 
-        let (now, db) = (source.now(), store.db());
-        let installation = store::installation::find_or_insert(db, source.random.bytes(), now).await;
-        let installation = installation.map_err(|error| stop(&error))?;
         store::installation::publish_signing_key(db, &signing.kid, &signing.public_key, now)
             .await
             .map_err(|error| stop(&error))?;

@@ -16,7 +16,7 @@ const ID: i16 = 1;
 pub struct Installation {
     /// Seals cursors.
     pub cursor_key: [u8; 32],
-    /// Raised by a restore, after which older cursors mean nothing.
+    /// Raised by a restore, after which older cursors and what nodes remember in Redis mean nothing.
     pub feed_epoch: i32,
 }
 

@@ -17,7 +17,9 @@ impl Store {
     }
 }
 
-/// Ends every session and whatever else opens one, and makes all cursors those of the past; says how many sessions.
+/// Ends every session and whatever else opens one; says how many sessions.
+///
+/// In a new epoch, cursors are those of the past, and nothing is found that nodes remembered in Redis.
 pub async fn fence(db: &impl ConnectionTrait) -> Result<u64, Error> {
     let ended = sessions::Entity::delete_many().exec(db).await?.rows_affected;
     one_time_tokens::Entity::delete_many().exec(db).await?;
