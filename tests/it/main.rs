@@ -36,6 +36,7 @@ mod passwords;
 mod plans;
 mod public_keys;
 mod purge_stops;
+mod races;
 mod recovery;
 mod schema;
 mod served;

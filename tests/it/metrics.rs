@@ -46,8 +46,8 @@ async fn whoever_is_signed_in_records_metrics_and_operators_see_them() {
     ]);
     let (answer, statements) = node.statements(record(&alice, metrics)).await;
     assert_eq!(answer.data()["recordMetrics"]["recordedCount"], 2);
-    // The places and the rows, however many.
-    assert_eq!(statements, 2);
+    // The session, the places and the rows, however many.
+    assert_eq!(statements, 3);
 
     operator.run(operation!("viewer"), Value::Null).await.data();
     let (page, statements) = node.statements(page(&operator, json!({}))).await;

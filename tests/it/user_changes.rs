@@ -241,8 +241,9 @@ async fn what_a_change_costs_does_not_grow_with_the_followers() {
     let cost = async || node.statements(publish(&alice)).await.1;
     publish(&alice).await;
     let alone = cost().await;
-    // The account's row, the keys, the audit trail, the number and where it stands, the contacts; user and keys anew.
-    assert_eq!(alone, 8);
+    // The account's row, the session, the keys, the audit trail, the number and where it stands, the contacts; user and
+    // keys anew.
+    assert_eq!(alone, 9);
     befriend(&world, &alice, 2500).await;
     assert_eq!(cost().await, alone + 2, "contacts are read a thousand at a time");
 

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// How often a sign-in checks the password: once more if another sign-in has just stored it with today's parameters.
+const PROOFS: usize = 2;
+
 /// What a new user says.
 pub struct Registration {
     /// The name to be known by.
@@ -79,22 +82,31 @@ pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
     };
     let found = credentials.as_ref().map(|credentials| credentials.user_id);
     limits::spend_account(op, found, &login.login).await?;
-    let active = credentials.filter(|credentials| credentials.is_active);
-    let credentials = verify(op, active, login.password.clone()).await?;
-    let upgrade = if op.backend.passwords.is_current(&credentials.password_hash) {
-        None
-    } else {
-        Some(op.backend.passwords.hash(login.password).await?)
-    };
+    let mut active = credentials.filter(|credentials| credentials.is_active);
+    for _ in 0..PROOFS {
+        let proven = verify(op, active, login.password.clone()).await?;
+        let upgrade = if op.backend.passwords.is_current(&proven.password_hash) {
+            None
+        } else {
+            Some(op.backend.passwords.hash(login.password.clone()).await?)
+        };
 
-    let tx = store.begin().await?;
-    store::accounts::update_last_login(tx.db(), credentials.user_id, now).await?;
-    if let Some(password_hash) = upgrade {
-        store::accounts::update_password(tx.db(), &credentials, password_hash).await?;
+        let tx = store.begin().await?;
+        let account = store::accounts::lock(tx.db(), proven.user_id).await?.filter(|account| account.is_active);
+        let Some(account) = account.as_ref().filter(|account| account.password_hash == proven.password_hash) else {
+            tx.rollback().await?;
+            active = account;
+            continue;
+        };
+        store::accounts::update_last_login(tx.db(), account.user_id, now).await?;
+        if let Some(password_hash) = upgrade {
+            store::accounts::update_password(tx.db(), account, password_hash).await?;
+        }
+        let grant = sessions::open(op, &tx, (account.user_id, account.role), device_info).await?;
+        sessions::after_opening(&grant).commit(&op.backend, tx).await?;
+        return Ok(grant);
     }
-    let grant = sessions::open(op, &tx, (credentials.user_id, credentials.role), device_info).await?;
-    sessions::after_opening(&grant).commit(&op.backend, tx).await?;
-    Ok(grant)
+    Err(Error::InvalidCredentials)
 }
 
 /// What the caller may see of the own account, remembered in this process alone: an address stands nowhere else.
@@ -121,6 +133,7 @@ pub async fn change_password(op: &Operation, current: SecretString, new: SecretS
     let password_hash = op.backend.passwords.hash(new).await?;
 
     let tx = op.backend.store.begin().await?;
+    sessions::hold_account(op, &tx).await?;
     // Of two changes that began with the same password, one has it no more.
     if !store::accounts::update_password(tx.db(), &credentials, password_hash).await? {
         return Err(Error::InvalidCredentials);
@@ -135,13 +148,24 @@ pub async fn change_password(op: &Operation, current: SecretString, new: SecretS
 
 /// Takes the caller's account out of use: hidden, without sessions, its messages kept for the peers.
 pub async fn deactivate(op: &Operation, password: SecretString) -> Result<(), Error> {
-    prove(op, password).await?;
-    end(op, op.viewer()?.user_id).await
+    let proven = prove(op, password).await?;
+    let tx = op.backend.store.begin().await?;
+    let account = sessions::hold_account(op, &tx).await?;
+    if account.password_hash != proven.password_hash {
+        return Err(Error::InvalidCredentials);
+    }
+    end_within(op, tx, account.user_id).await
 }
 
-/// Takes an account out of use, for its owner or an operator.
+/// Takes an account out of use, for an operator.
 pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
     let tx = op.backend.store.begin().await?;
+    store::accounts::lock(tx.db(), id).await?;
+    end_within(op, tx, id).await
+}
+
+/// Takes an account out of use in a transaction that has locked it, and commits that.
+async fn end_within(op: &Operation, tx: Transaction, id: UserId) -> Result<(), Error> {
     let was_active = store::accounts::deactivate(tx.db(), id).await?;
     store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.deactivated", &id)]).await?;
     let ended = sessions::end_others(op, &tx, id, None).await?;

@@ -6,10 +6,10 @@ mod mark_read;
 use std::{collections::HashMap, sync::Arc};
 
 pub use self::{delete::delete, mark_read::mark_read};
-use super::{Connection, Error, Operation, after_commit::AfterCommit, conversations, limits};
+use super::{Connection, Error, Operation, after_commit::AfterCommit, conversations, limits, sessions};
 use crate::{
     domain::{
-        Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, event::Topic,
+        Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, Viewer, event::Topic,
         message::MESSAGE_MAX_BYTES,
     },
     store::{self, deliveries::Delivery},
@@ -31,7 +31,7 @@ pub struct Draft {
 
 /// Sends a message; the same one again is answered with the first.
 pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation), Error> {
-    let sender_id = op.viewer()?.user_id;
+    let Viewer { user_id: sender_id, session_id, .. } = *op.viewer()?;
     check(&draft)?;
     limits::spend_send(op, sender_id).await?;
     let source = &op.backend.source;
@@ -39,6 +39,7 @@ pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation
         id: MessageId(source.uuid()),
         new_conversation_id: ConversationId(source.uuid()),
         sender_id,
+        session_id,
         recipient_id: draft.recipient_id,
         client_message_id: draft.client_message_id,
         encrypted_content: draft.encrypted_content,
@@ -110,7 +111,11 @@ fn check(draft: &Draft) -> Result<(), Error> {
 async fn sent_before(op: &Operation, delivery: &Delivery) -> Result<(Message, Conversation), Error> {
     let (db, sender_id) = (op.backend.store.db(), delivery.sender_id);
     let earlier = store::messages::find_by_client_message_id(db, sender_id, &delivery.client_message_id).await?;
-    let earlier = earlier.ok_or(Error::NotFound("recipient"))?;
+    let Some(earlier) = earlier else {
+        // Either the recipient takes no messages, or the session has ended meanwhile.
+        sessions::current(op).await?;
+        return Err(Error::NotFound("recipient"));
+    };
     let conflict = |reason| Err(Error::Conflict { field: "input.clientMessageId", reason });
     if earlier.encrypted_content.is_empty() {
         return conflict("names a message that both sides have deleted");

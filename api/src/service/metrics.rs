@@ -13,11 +13,11 @@ pub use self::{
     live::follow,
     own::{Figures, observe, write_own},
 };
-use super::{Admin, Backend, Connection, Error, Operation, after_commit::AfterCommit, limits};
+use super::{Admin, Backend, Connection, Error, Operation, after_commit::AfterCommit, limits, sessions};
 use crate::{
     domain::{
         MetricBucket, MetricFilter, MetricId, MetricKey, MetricName, PageArguments, PerformanceMetric, SeriesRange,
-        Timestamp, UserId, event::Topic,
+        Timestamp, event::Topic,
     },
     store,
 };
@@ -63,7 +63,7 @@ pub async fn record(op: &Operation, readings: Vec<Reading>) -> Result<usize, Err
     });
     let metrics = metrics.collect::<Result<_, _>>()?;
     limits::spend_metrics(op, user_id).await?;
-    write(&op.backend, Some(user_id), metrics).await?;
+    write(&op.backend, Some(op), metrics).await?;
     Ok(count)
 }
 
@@ -123,14 +123,22 @@ pub(super) fn kept_since(backend: &Backend) -> Timestamp {
     kept(backend.source.now().checked_sub_signed(retention).unwrap_or(DateTime::UNIX_EPOCH))
 }
 
-/// Writes metrics and tells who listens; `user_id` is who recorded them, if not the server itself.
-async fn write(backend: &Arc<Backend>, user_id: Option<UserId>, metrics: Vec<PerformanceMetric>) -> Result<(), Error> {
+/// Writes metrics and tells who listens; `op` is the caller's who recorded them, if not the server itself.
+async fn write(
+    backend: &Arc<Backend>,
+    op: Option<&Operation>,
+    metrics: Vec<PerformanceMetric>,
+) -> Result<(), Error> {
     // Those of one node take turns: whoever waits for the row that hands out places holds no connection. It holds a
     // request's place, so it waits no longer than for a connection.
     let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);
     let turn = timeout(patience, backend.metric_turn.lock()).await;
     let turn = turn.map_err(|_| Error::Unavailable { cause: "other metrics take too long".to_owned() })?;
     let tx = backend.store.begin().await?;
+    if let Some(op) = op {
+        sessions::hold(op, &tx).await?;
+    }
+    let user_id = op.and_then(Operation::caller).map(|viewer| viewer.user_id);
     store::performance_metrics::insert_many(&tx, user_id, metrics).await?;
     let committed = tx.commit().await;
     drop(turn);

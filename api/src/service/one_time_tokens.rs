@@ -38,7 +38,9 @@ pub async fn request_password_reset(op: &Operation, email: &str) -> Result<(), E
 pub async fn resend_verification(op: &Operation) -> Result<(), Error> {
     let id = op.viewer()?.user_id;
     limits::spend_mail(op, "verify", &id.to_string()).await?;
-    let letter = replace(op, id, TokenPurpose::EmailVerification).await?.ok_or(Error::NotFound("user"))?;
+    let tx = op.backend.store.begin().await?;
+    sessions::hold_account(op, &tx).await?;
+    let letter = replace(op, tx, id, TokenPurpose::EmailVerification).await?.ok_or(Error::NotFound("user"))?;
     op.backend.outbox.post(ready(Some(letter)));
     Ok(())
 }
@@ -114,12 +116,12 @@ pub(super) async fn issue(
 async fn reset_letter(op: &Operation, email: &Email) -> Result<Option<Letter>, Error> {
     let found = store::accounts::find_by_email(op.backend.store.db(), email).await?;
     let Some(credentials) = found else { return Ok(None) };
-    replace(op, credentials.user_id, TokenPurpose::PasswordReset).await
+    let tx = op.backend.store.begin().await?;
+    replace(op, tx, credentials.user_id, TokenPurpose::PasswordReset).await
 }
 
 /// A new token in the place of older ones, and the letter that carries it; nothing for an account out of use.
-async fn replace(op: &Operation, id: UserId, purpose: TokenPurpose) -> Result<Option<Letter>, Error> {
-    let tx = op.backend.store.begin().await?;
+async fn replace(op: &Operation, tx: Transaction, id: UserId, purpose: TokenPurpose) -> Result<Option<Letter>, Error> {
     // Held until the commit, so that of two requests at once the later one's token stands alone.
     let user = store::accounts::lock_recipient(tx.db(), id).await?;
     let Some(Recipient { username, email }) = user else { return Ok(None) };

@@ -19,7 +19,7 @@ use crate::{
 /// How long a ceremony can be finished; browsers are told to give up at the same time.
 const CEREMONY_MINUTES: i64 = 5;
 /// How many an account may have: they are listed whole.
-const PASSKEYS_MAX: usize = 20;
+const PASSKEYS_MAX: u64 = 20;
 
 /// A ceremony that a browser goes on with.
 pub struct Offer {
@@ -57,9 +57,7 @@ pub async fn begin_registration(op: &Operation) -> Result<Offer, Error> {
     let user = super::users::find_many(op, &[viewer.user_id]).await?.remove(&viewer.user_id);
     let user = user.ok_or(Error::NotFound("user"))?;
     let existing = store::passkeys::find_credential_ids(backend.store.db(), viewer.user_id).await?;
-    if existing.len() >= PASSKEYS_MAX {
-        return Err(Error::Conflict { field: "passkeys", reason: "are as many as an account may have: remove one" });
-    }
+    check_room(existing.len() as u64)?;
     let begun = backend.passkeys.begin_registration(handle(op, viewer.user_id), &user.username, existing);
     begin(op, CeremonyKind::Registration, Some(viewer.session_id), begun).await
 }
@@ -88,6 +86,9 @@ pub async fn finish_registration(op: &Operation, new: NewPasskey) -> Result<Pass
     let credential =
         Credential { credential_id: registered.credential_id, key: registered.key, counter: registered.counter };
     let tx = backend.store.begin().await?;
+    sessions::hold_account(op, &tx).await?;
+    // Counted while the account is locked: ceremonies that began at once may be finished at once.
+    check_room(store::passkeys::count(tx.db(), viewer.user_id).await?)?;
     store::passkeys::insert(tx.db(), &passkey, credential).await.map_err(taken)?;
     store::audit_logs::insert_many(tx.db(), [op.entry(viewer.user_id, "passkey.added", &passkey.id)]).await?;
     tx.commit().await?;
@@ -107,7 +108,7 @@ pub async fn finish_login(op: &Operation, login: PasskeyLogin) -> Result<Grant, 
     let state = take(op, login.ceremony_id, CeremonyKind::Login, None).await?.ok_or(Error::InvalidCredentials)?;
     let assertion = Assertion::parse(login.credential).map_err(refused)?;
     let found = store::passkeys::find_by_credential_id(store.db(), assertion.credential_id()).await?;
-    let (passkey, key, role) = found.ok_or(Error::InvalidCredentials)?;
+    let (passkey, key) = found.ok_or(Error::InvalidCredentials)?;
     let user_id = passkey.user_id;
     if assertion.handle() != Some(&handle(op, user_id)) {
         return Err(Error::InvalidCredentials);
@@ -118,6 +119,8 @@ pub async fn finish_login(op: &Operation, login: PasskeyLogin) -> Result<Grant, 
     };
 
     let (tx, now) = (store.begin().await?, backend.source.now());
+    let account = store::accounts::lock(tx.db(), user_id).await?;
+    let account = account.filter(|account| account.is_active).ok_or(Error::InvalidCredentials)?;
     if !store::passkeys::update_used(tx.db(), passkey.id, (judged.key, judged.counter), now).await? {
         tx.rollback().await?;
         // Either it has just been removed, or another login has just come as far.
@@ -125,7 +128,7 @@ pub async fn finish_login(op: &Operation, login: PasskeyLogin) -> Result<Grant, 
         return Err(if is_there { report_regression(op, &passkey).await? } else { Error::InvalidCredentials });
     }
     store::accounts::update_last_login(tx.db(), user_id, now).await?;
-    let grant = sessions::open(op, &tx, (user_id, role), device_info).await?;
+    let grant = sessions::open(op, &tx, (user_id, account.role), device_info).await?;
     sessions::after_opening(&grant).commit(&op.backend, tx).await?;
     Ok(grant)
 }
@@ -152,15 +155,23 @@ pub async fn remove(op: &Operation, id: PasskeyId) -> Result<(), Error> {
     check_recent_sign_in(op).await?;
     let tx = op.backend.store.begin().await?;
     // Locked, so that two removals at once cannot each leave the other's passkey as the last way in.
-    let hash = store::accounts::lock_password_hash(tx.db(), user_id).await?.unwrap_or_default();
+    let account = sessions::hold_account(op, &tx).await?;
     if !store::passkeys::delete(tx.db(), user_id, id).await? {
         return Err(Error::NotFound("passkey"));
     }
-    if !password::is_set(&hash) && store::passkeys::count(tx.db(), user_id).await? == 0 {
+    if !password::is_set(&account.password_hash) && store::passkeys::count(tx.db(), user_id).await? == 0 {
         return Err(Error::Conflict { field: "input.id", reason: "is the last way into the account" });
     }
     store::audit_logs::insert_many(tx.db(), [op.entry(user_id, "passkey.removed", &id)]).await?;
     Ok(tx.commit().await?)
+}
+
+/// Fails if an account with this many passkeys may have no more.
+fn check_room(count: u64) -> Result<(), Error> {
+    if count < PASSKEYS_MAX {
+        return Ok(());
+    }
+    Err(Error::Conflict { field: "passkeys", reason: "are as many as an account may have: remove one" })
 }
 
 /// A stolen access token must not change what signs in: only somebody who has just signed in may.

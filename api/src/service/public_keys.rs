@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Error, Operation, accounts, after_commit::AfterCommit, limits, users};
+use super::{Error, Operation, accounts, after_commit::AfterCommit, limits, sessions, users};
 use crate::{
     crypto::public_keys,
     domain::{UserId, account::KEY_VAULT_MAX_BYTES},
@@ -36,7 +36,9 @@ pub async fn update(op: &Operation, keys: NewKeys) -> Result<UserId, Error> {
     limits::spend_keys(op, id).await?;
     let now = op.backend.source.now();
     let tx = op.backend.store.begin().await?;
-    let before = store::public_keys::lock(tx.db(), id).await?.ok_or(Error::NotFound("user"))?;
+    let before = store::public_keys::lock(tx.db(), id).await?;
+    sessions::hold(op, &tx).await?;
+    let before = before.ok_or(Error::NotFound("user"))?;
     let mut after = Stored {
         public_key_ecc: Some(keys.ecc),
         public_key_pqc: Some(keys.pqc),

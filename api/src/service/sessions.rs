@@ -1,6 +1,7 @@
 //! Sessions: opening them, and telling whether a token still speaks for one.
 
 mod changes;
+mod hold;
 mod refresh;
 mod revoke;
 
@@ -11,11 +12,14 @@ use quick_cache::sync::Cache as Remembered;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-pub(super) use self::revoke::{after_end, end_others};
 pub use self::{
     changes::{Change, ChangeKind, follow},
     refresh::refresh,
     revoke::{logout, revoke, revoke_others},
+};
+pub(super) use self::{
+    hold::{hold, hold_account},
+    revoke::{after_end, end_others},
 };
 use super::{Backend, Connection, Error, Operation, after_commit::AfterCommit};
 use crate::{
@@ -158,6 +162,9 @@ pub(super) fn check_device_info(device_info: Option<String>) -> Result<Option<St
 }
 
 /// Opens a session inside a transaction, with its entry in the audit trail.
+///
+/// The transaction has locked the account and found it as it was when its owner proved it. Whatever ends the account's
+/// sessions locks it too, so no session is opened behind it.
 pub(super) async fn open(
     op: &Operation,
     tx: &Transaction,
@@ -195,9 +202,9 @@ pub(super) async fn open(
 /// Opens a session for a user at an operator's request, without the user's proof.
 pub async fn issue(op: &Operation, user_id: UserId, device_info: Option<String>) -> Result<Grant, Error> {
     let device_info = check_device_info(device_info)?;
-    let credentials = store::accounts::find_by_id(op.backend.store.db(), user_id).await?;
-    let account = credentials.filter(|account| account.is_active).ok_or(Error::NotFound("user"))?;
     let tx = op.backend.store.begin().await?;
+    let account = store::accounts::lock(tx.db(), user_id).await?;
+    let account = account.filter(|account| account.is_active).ok_or(Error::NotFound("user"))?;
     let grant = open(op, &tx, (user_id, account.role), device_info).await?;
     let entry = op.entry(user_id, "session.issued", &grant.viewer.session_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;

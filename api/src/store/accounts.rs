@@ -98,13 +98,16 @@ async fn find_credentials(
     db: &impl ConnectionTrait,
     condition: sea_orm::sea_query::SimpleExpr,
 ) -> Result<Option<Credentials>, Error> {
-    let row: Option<(Uuid, String, bool, String)> = Entity::find()
-        .select_only()
-        .columns([Column::Id, Column::PasswordHash, Column::IsActive, Column::Role])
-        .filter(condition)
-        .into_tuple()
-        .one(db)
-        .await?;
+    one(db, credentials(condition)).await
+}
+
+fn credentials(condition: sea_orm::sea_query::SimpleExpr) -> Select<Entity> {
+    let columns = [Column::Id, Column::PasswordHash, Column::IsActive, Column::Role];
+    Entity::find().select_only().columns(columns).filter(condition)
+}
+
+async fn one(db: &impl ConnectionTrait, select: Select<Entity>) -> Result<Option<Credentials>, Error> {
+    let row: Option<(Uuid, String, bool, String)> = select.into_tuple().one(db).await?;
     Ok(row.map(|(id, password_hash, is_active, role)| Credentials {
         user_id: UserId(id),
         password_hash,
@@ -113,10 +116,9 @@ async fn find_credentials(
     }))
 }
 
-/// What is stored of an account's password, the account locked until the transaction ends.
-pub async fn lock_password_hash(db: &impl ConnectionTrait, id: UserId) -> Result<Option<String>, Error> {
-    let select = Entity::find_by_id(id.0).select_only().column(Column::PasswordHash).lock_exclusive();
-    Ok(select.into_tuple().one(db).await?)
+/// Returns the account's credentials as they are now, and locks its row until the transaction ends.
+pub async fn lock(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Credentials>, Error> {
+    one(db, credentials(Column::Id.eq(id.0)).lock(LockType::NoKeyUpdate)).await
 }
 
 /// The owner's view of an account.

@@ -1,16 +1,13 @@
 //! Passkeys: the credentials that authenticators have made for users.
 
-use qv_entity::{
-    users,
-    webauthn_credentials::{ActiveModel, Column, Entity, Model},
-};
+use qv_entity::webauthn_credentials::{ActiveModel, Column, Entity, Model};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use serde_json::Value;
 
-use super::{Error, accounts::role_of};
-use crate::domain::{Passkey, PasskeyId, Role, Timestamp, UserId};
+use super::Error;
+use crate::domain::{Passkey, PasskeyId, Timestamp, UserId};
 
 /// A passkey with what its logins are judged by.
 pub struct Credential {
@@ -43,16 +40,15 @@ pub async fn find(db: &impl ConnectionTrait, id: PasskeyId) -> Result<Option<Pas
     Ok(Entity::find_by_id(id.0).one(db).await?.map(passkey))
 }
 
-/// The passkey that an authenticator calls so, with its key and its owner's role, if the owner's account is active.
+/// The passkey that an authenticator calls so, with its key.
 pub async fn find_by_credential_id(
     db: &impl ConnectionTrait,
     credential_id: &[u8],
-) -> Result<Option<(Passkey, Value, Role)>, Error> {
-    let select = Entity::find().find_also_related(users::Entity).filter(Column::CredentialId.eq(credential_id));
-    let row = select.filter(users::Column::IsActive.eq(true)).one(db).await?;
-    Ok(row.and_then(|(row, user)| {
-        let (key, role) = (row.public_key.clone(), role_of(&user?.role));
-        Some((passkey(row), key, role))
+) -> Result<Option<(Passkey, Value)>, Error> {
+    let row = Entity::find().filter(Column::CredentialId.eq(credential_id)).one(db).await?;
+    Ok(row.map(|row| {
+        let key = row.public_key.clone();
+        (passkey(row), key)
     }))
 }
 

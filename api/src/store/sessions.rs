@@ -6,7 +6,7 @@ use qv_entity::{
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait, Select,
+    QueryTrait, Select, sea_query::LockType,
 };
 use uuid::Uuid;
 
@@ -88,6 +88,18 @@ pub async fn find_alive(db: &impl ConnectionTrait, id: SessionId, now: Timestamp
         role: role_of(&role),
         unconfirmed: previous.map(|_| token_hash),
     }))
+}
+
+/// Whether the user's session is alive; a living one is locked against its end until the transaction ends.
+///
+/// A refresh does not wait for this lock, only a deletion does.
+pub async fn hold(
+    db: &impl ConnectionTrait,
+    (user_id, id): (UserId, SessionId),
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let select = living(user_id, now).select_only().column(Column::Id).filter(Column::Id.eq(id.0));
+    Ok(select.lock(LockType::KeyShare).into_tuple::<Uuid>().one(db).await?.is_some())
 }
 
 /// A page of the user's living sessions, newest first.

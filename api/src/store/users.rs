@@ -1,13 +1,17 @@
 //! Users as others see them, and their public keys.
 
-use qv_entity::users::{Column, Entity};
+use qv_entity::{
+    sessions,
+    users::{Column, Entity},
+};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 
 use super::{Error, page::paged};
-use crate::domain::{Email, Page, PublicKeys, Slice, Timestamp, User, UserId, Username, UsernamePrefix};
+use crate::domain::{Email, Page, PublicKeys, SessionId, Slice, Timestamp, User, UserId, Username, UsernamePrefix};
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
@@ -49,6 +53,24 @@ pub async fn find_many(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<
     let select = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
     let rows = select.into_partial_model::<UserRow>().all(db).await?;
     Ok(rows.into_iter().map(User::from).collect())
+}
+
+/// Whether the recipient is active and the sender's session is still there, in one statement.
+pub async fn takes_message(
+    db: &impl ConnectionTrait,
+    recipient_id: UserId,
+    (sender_id, session_id): (UserId, SessionId),
+) -> Result<bool, Error> {
+    let session = sessions::Entity::find_by_id(session_id.0)
+        .select_only()
+        .column(sessions::Column::Id)
+        .filter(sessions::Column::UserId.eq(sender_id.0));
+    let select = Entity::find_by_id(recipient_id.0)
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::IsActive.eq(true))
+        .filter(Expr::exists(session.into_query()));
+    Ok(select.into_tuple::<Uuid>().one(db).await?.is_some())
 }
 
 /// The id of the user of this name.

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Conversation, FeedEventKind, MessageId, UserId, event::Topic},
-    service::{Error, Operation, after_commit::AfterCommit},
+    service::{Error, Operation, after_commit::AfterCommit, sessions},
     store::{self, Transaction, messages::Copy},
 };
 
@@ -21,6 +21,7 @@ pub async fn delete(op: &Operation, mut ids: Vec<MessageId>) -> Result<Vec<Messa
     let after = AfterCommit::default().publish([Topic::Mailbox(user_id)]);
 
     let tx = op.backend.store.begin().await?;
+    sessions::hold(op, &tx).await?;
     let mailboxes = store::mailboxes::hold(tx.db(), &[user_id]).await?;
     let mut copies = store::messages::hold(tx.db(), user_id, &ids).await?;
     if copies.len() < ids.len() {

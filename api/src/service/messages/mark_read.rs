@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Conversation, ConversationId, FeedEventKind, MessageId, event::Topic},
-    service::{Error, Operation, after_commit::AfterCommit},
+    service::{Error, Operation, after_commit::AfterCommit, sessions},
     store::{self, messages::Stretch},
 };
 
@@ -25,6 +25,7 @@ pub async fn mark_read(op: &Operation, id: ConversationId, up_to_id: MessageId) 
 
     let stretch = Stretch { conversation_id: id, after: share.read_sequence, up_to: up_to.sequence };
     let tx = op.backend.store.begin().await?;
+    sessions::hold(op, &tx).await?;
     let mailboxes = store::mailboxes::hold(tx.db(), &[reader_id, conversation.peer_id]).await?;
     let now = op.backend.source.now();
     let count = store::messages::mark_read(tx.db(), reader_id, &stretch, false, now).await?;

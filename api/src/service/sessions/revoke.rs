@@ -1,6 +1,6 @@
 //! Ending sessions, by their owner and by whatever else ends them.
 
-use super::key;
+use super::{hold_account, key};
 use crate::{
     domain::{SessionId, UserId, event::Topic},
     service::{Error, Operation, accounts, after_commit::AfterCommit},
@@ -27,6 +27,12 @@ pub async fn revoke(op: &Operation, id: SessionId) -> Result<SessionId, Error> {
 async fn end_one(op: &Operation, user_id: UserId, id: SessionId) -> Result<bool, Error> {
     let tx = op.backend.store.begin().await?;
     let work = async {
+        // A repeated logout finds its own session ended.
+        if id == op.viewer()?.session_id {
+            store::accounts::lock(tx.db(), user_id).await?;
+        } else {
+            hold_account(op, &tx).await?;
+        }
         let ended = end_many(op, &tx, user_id, &[id], "session.revoked").await?;
         tx.commit().await?;
         Ok(!ended.is_empty())
@@ -38,12 +44,14 @@ async fn end_one(op: &Operation, user_id: UserId, id: SessionId) -> Result<bool,
 pub async fn revoke_others(op: &Operation) -> Result<Vec<SessionId>, Error> {
     let viewer = op.viewer()?;
     let tx = op.backend.store.begin().await?;
+    hold_account(op, &tx).await?;
     let ended = end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
     after_end(viewer.user_id, &ended).commit(&op.backend, tx).await?;
     Ok(ended)
 }
 
-/// Ends all sessions of a user but one, inside a transaction that is committed with [`after_end`].
+/// Ends all sessions of a user but one, inside a transaction that has locked the account and is committed with
+/// [`after_end`].
 pub(in crate::service) async fn end_others(
     op: &Operation,
     tx: &Transaction,

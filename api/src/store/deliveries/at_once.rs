@@ -22,10 +22,12 @@ const DELIVER: &str = "
 WITH asked AS MATERIALIZED (
   SELECT *, least(sender_id, recipient_id) AS one, greatest(sender_id, recipient_id) AS other,
     row_number() OVER (PARTITION BY sender_id, client_message_id ORDER BY n) AS copy
-  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[], $8::timestamptz[])
+  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[], $8::timestamptz[],
+    $9::uuid[])
     WITH ORDINALITY AS it (id, new_conversation_id, sender_id, recipient_id, client_message_id, encrypted_content, iv,
-      created_at, n)
+      created_at, session_id, n)
   WHERE EXISTS (SELECT FROM users WHERE users.id = it.recipient_id AND is_active)
+    AND EXISTS (SELECT FROM sessions s WHERE s.id = it.session_id AND s.user_id = it.sender_id FOR KEY SHARE)
     AND NOT EXISTS (
       SELECT FROM messages m WHERE m.sender_id = it.sender_id AND m.client_message_id = it.client_message_id)
 ), held AS MATERIALIZED (
@@ -81,8 +83,11 @@ UNION ALL SELECT id, NULL, NULL, NULL, NULL FROM asked WHERE id NOT IN (SELECT i
 
 /// The same of what can be written without a wait for a mailbox that somebody else holds: to wait while holding those of
 /// others would make them wait as well.
-static DELIVER_WHAT_IS_FREE: LazyLock<String> =
-    LazyLock::new(|| DELIVER.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED"));
+///
+/// It waits for nothing, so it sees the session as it is, and need not write a lock into the session's row for that.
+static DELIVER_WHAT_IS_FREE: LazyLock<String> = LazyLock::new(|| {
+    DELIVER.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED").replace(" FOR KEY SHARE", "")
+});
 
 /// Writes what is free.
 pub(super) async fn write_free(db: &impl ConnectionTrait, deliveries: &[Arc<Delivery>]) -> Result<Vec<Row>, Error> {
@@ -129,6 +134,7 @@ async fn run(db: &impl ConnectionTrait, sql: &str, deliveries: &[Arc<Delivery>])
         column(deliveries, |it| it.encrypted_content.clone()),
         column(deliveries, |it| it.iv.clone()),
         column(deliveries, |it| it.created_at),
+        column(deliveries, |it| it.session_id.0),
     ];
     let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
     Ok(Row::find_by_statement(statement).all(db).await?)

@@ -31,8 +31,7 @@ pub(super) async fn write(store: &Store, deliveries: &[Arc<Delivery>]) -> Result
 }
 
 async fn may_deliver(db: &impl ConnectionTrait, delivery: &Delivery) -> Result<bool, Error> {
-    let recipient = users::find_many(db, &[delivery.recipient_id]).await?;
-    if !recipient.iter().any(|user| user.is_active) {
+    if !users::takes_message(db, delivery.recipient_id, (delivery.sender_id, delivery.session_id)).await? {
         return Ok(false);
     }
     let id = &delivery.client_message_id;

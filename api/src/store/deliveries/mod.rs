@@ -18,7 +18,7 @@ use tokio::time::sleep;
 pub(super) use self::queue::Queue;
 use self::queue::Turn;
 use super::{Error, Store, Unique};
-use crate::domain::{Conversation, ConversationId, Message, MessageId, Timestamp, UserId};
+use crate::domain::{Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId};
 
 /// A message on its way.
 pub struct Delivery {
@@ -28,6 +28,8 @@ pub struct Delivery {
     pub new_conversation_id: ConversationId,
     /// Who writes.
     pub sender_id: UserId,
+    /// The session that it is written in.
+    pub session_id: SessionId,
     /// Whom it is for.
     pub recipient_id: UserId,
     /// The sender's own id of it.
@@ -42,7 +44,8 @@ pub struct Delivery {
 
 /// Writes a message, its events in both mailboxes and the members' lines of their inboxes.
 ///
-/// `None`, with nothing written, when the recipient takes no messages or the sender has used the client id before.
+/// `None`, with nothing written, when the recipient takes no messages, the session has ended, or the sender has used the
+/// client id before.
 pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(Message, Conversation)>, Error> {
     let (began, queue) = (Instant::now(), &store.deliveries);
     let placed = loop {

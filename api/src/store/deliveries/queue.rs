@@ -176,7 +176,7 @@ mod tests {
 
     use super::{Outcome, Queue, Turn};
     use crate::{
-        domain::{ConversationId, MessageId, Source, UserId},
+        domain::{ConversationId, MessageId, SessionId, Source, UserId},
         store::{Error, deliveries::Delivery},
     };
 
@@ -186,6 +186,7 @@ mod tests {
             id: MessageId(source.uuid()),
             new_conversation_id: ConversationId(source.uuid()),
             sender_id: UserId(source.uuid()),
+            session_id: SessionId(source.uuid()),
             recipient_id: UserId(source.uuid()),
             client_message_id: id.to_owned(),
             encrypted_content: Vec::new(),
