@@ -2,6 +2,7 @@
 
 use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, future::join};
 use tokio::{
     net::TcpListener,
     task::JoinHandle,
@@ -10,6 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    bus::Subscription,
     config::Config,
     data_dir,
     domain::{Random, Source},
@@ -67,6 +69,9 @@ impl Server {
         config.http.listen = address;
         let random = source.random.clone();
         let backend = Box::pin(Backend::open(config, source.clone(), signing)).await?;
+        // Heard of from before the first look, so that nothing is missed between the two.
+        let changes = keys::changes(&backend);
+        take_up_signing_key(&backend, &random).await?;
         let config = &backend.config;
         let parts = Parts {
             schema,
@@ -86,10 +91,11 @@ impl Server {
             serving.push(tokio::spawn(http::serve(listener, http::operations(&front), front)));
             address
         });
-        let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random, stop.clone()));
+        let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random.clone(), stop.clone()));
         tokio::spawn(give_back(Arc::clone(&backend), stop.clone()));
         tokio::spawn(look_after_disk(Arc::clone(&backend), stop.clone()));
-        let hearing = tokio::spawn(hear_commands(Arc::clone(&backend), stop.clone()));
+        let of_keys = hear_of_keys(Arc::clone(&backend), random, changes, stop.clone());
+        let hearing = tokio::spawn(join(hear_commands(Arc::clone(&backend), stop.clone()), of_keys).map(drop));
         let sampling = tokio::spawn(sample(Arc::clone(&backend), stop.clone()));
         Ok(Self { address, operations, backend, stop, serving, upkeep, hearing, sampling, held })
     }
@@ -134,12 +140,34 @@ async fn look_after_disk(backend: Arc<Backend>, stop: CancellationToken) {
 async fn keep_up(backend: Arc<Backend>, random: Random, stop: CancellationToken) {
     let interval = Duration::from_secs(backend.config.upkeep.interval_seconds.into());
     while stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
-        match data_dir::signing_key(&backend.config.data_dir, &random) {
-            Ok(key) => report("the signing keys were not looked up", keys::adopt(&backend, key).await),
-            Err(error) => tracing::warn!(%error, "the signing key was not read"),
-        }
+        look_up_keys(&backend, &random).await;
         report("what has ended was not purged", purge::run_until(&backend, &stop).await);
     }
+}
+
+/// Looks up the signing keys as soon as an operator's command has changed them on any node.
+async fn hear_of_keys(backend: Arc<Backend>, random: Random, mut changes: Subscription, stop: CancellationToken) {
+    while stop.run_until_cancelled(changes.news()).await.is_some() {
+        look_up_keys(&backend, &random).await;
+    }
+}
+
+async fn look_up_keys(backend: &Backend, random: &Random) {
+    if let Err(error) = take_up_signing_key(backend, random).await {
+        tracing::warn!(%error, "the signing keys were not looked up");
+    }
+}
+
+/// Signs with the key in the data folder, or with a new one if that was withdrawn, and learns which keys are accepted.
+pub async fn take_up_signing_key(backend: &Backend, random: &Random) -> Result<(), StartError> {
+    let failed = |error: service::Error| StartError(format!("{error} ({})", error.cause().unwrap_or_default()));
+    let folder = &backend.config.data_dir;
+    let mut key = data_dir::signing_key(folder, random)?;
+    if keys::is_withdrawn(backend, &key.kid).await.map_err(failed)? {
+        key = data_dir::replace_signing_key(folder, random)?;
+        tracing::warn!(signing_key.id = %key.kid, "the signing key was withdrawn: this node signs with a new one");
+    }
+    keys::adopt(backend, key).await.map_err(failed)
 }
 
 /// Hears of what an operator's command has changed beside a server in the embedded shape, so that a revocation holds as

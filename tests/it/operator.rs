@@ -3,10 +3,12 @@
 use std::{io::Write, process::Stdio, time::Duration};
 
 use chrono::TimeDelta;
+use quantumvault::domain::Timestamp;
 use qv_entity::{audit_logs, one_time_tokens, performance_metrics, sessions, signing_keys};
 use qv_tests::{
     client::{Client, PASSWORD},
     operation,
+    patience::until,
     world::World,
 };
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
@@ -146,15 +148,88 @@ async fn a_retired_key_is_no_longer_accepted_when_its_last_tokens_have_ended() {
     let alice = node.client().register("alice").await;
     let old = kid(&alice);
     said(&world, &["keys", "rotate"]);
-    let db = world.database.connect().await;
-    let key = signing_keys::Entity::find_by_id(&old).one(&db).await.expect("readable").expect("a key");
-    let mut key: signing_keys::ActiveModel = key.into();
-    key.retired_at = Set(Some(world.source.now() - TimeDelta::hours(1)));
-    key.update(&db).await.expect("written");
+    retire(&world, &old).await;
     drop(node);
     let again = world.node().await;
     assert_eq!(alice.at(again.server.address).refusal().await.as_deref(), Some("INVALID"));
     assert!(said(&world, &["purge"]).contains("1 signing keys"));
+}
+
+#[tokio::test]
+async fn what_a_retired_key_has_signed_is_forgotten_while_the_node_runs() {
+    let world = World::new().await;
+    let node = world.node_with(|config| config.upkeep.interval_seconds = 1).await;
+    let alice = node.client().register("alice").await;
+    let old = kid(&alice);
+    said(&world, &["keys", "rotate"]);
+    assert_eq!(alice.refusal().await, None);
+    retire(&world, &old).await;
+    until("its token is refused", async || alice.refusal().await.as_deref() == Some("INVALID")).await;
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_accepted_nowhere_and_nobody_is_signed_out() {
+    let world = World::new().await;
+    // Nothing is looked up by itself meanwhile.
+    let start = async |name| {
+        let mut config = world.config(name);
+        config.upkeep.interval_seconds = 600;
+        config.feed.poll_seconds = 600;
+        world.try_node(config).await.expect("a node starts")
+    };
+    let one = start("one").await;
+    let two = if world.is_clustered() { start("two").await } else { one.clone() };
+    let alice = one.client().register("alice").await;
+    let elsewhere = alice.at(two.server.address);
+    assert_eq!((alice.refusal().await, elsewhere.refusal().await), (None, None));
+    let mut sockets = [alice.socket().await, elsewhere.socket().await];
+    let old = kid(&alice);
+
+    assert_eq!(said(&world, &["keys", "withdraw", &old]), format!("{old} is withdrawn\n"));
+
+    for client in [&alice, &elsewhere] {
+        until("its token is refused", async || client.refusal().await.as_deref() == Some("EXPIRED")).await;
+    }
+    for socket in &mut sockets {
+        assert_eq!(socket.closed().await, 4403);
+    }
+    let next = alice.refreshed().await;
+    assert_ne!(kid(&next), old);
+    for node in [&one, &two] {
+        assert_eq!(next.at(node.server.address).refusal().await, None);
+        let keys = reqwest::get(node.client().url("/.well-known/jwks.json")).await.expect("an answer");
+        let keys = keys.text().await.expect("text");
+        assert!(!keys.contains(&old) && keys.contains(&kid(&next)), "{keys}");
+    }
+    assert_eq!(actions(&world, "signing_key.withdrawn").await[0].resource.as_deref(), Some(&*old));
+
+    // Nor does it come back by a purge and a start.
+    said(&world, &["purge"]);
+    drop((one, two, sockets));
+    let again = start("one").await;
+    assert_eq!(alice.at(again.server.address).refusal().await.as_deref(), Some("EXPIRED"));
+    assert_eq!(next.at(again.server.address).refusal().await, None);
+
+    let output = run(&world.environment("one"), &["keys", "withdraw", "-unknown"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "quantumvault: There is no such signing key.\n");
+}
+
+#[tokio::test]
+async fn a_node_whose_key_was_withdrawn_while_it_was_away_makes_another() {
+    let world = World::new().await;
+    let node = world.node().await;
+    let old = kid(&node.client().register("alice").await);
+    drop(node);
+    let mut key = signing_key(&world, &old).await;
+    key.retired_at = Set(Some(Timestamp::UNIX_EPOCH));
+    key.update(&world.database.connect().await).await.expect("written");
+
+    let node = world.node().await;
+
+    let alice = node.client().login("alice").await;
+    assert_ne!(kid(&alice), old);
+    assert_eq!(alice.refusal().await, None);
 }
 
 #[tokio::test]
@@ -242,6 +317,19 @@ async fn nodes_purge_in_the_background_what_is_more_than_one_batch() {
     for node in [one, two] {
         node.client().run("{ __typename }", Value::Null).await.data();
     }
+}
+
+/// Makes a key one that was retired an hour ago.
+async fn retire(world: &World, kid: &str) {
+    let mut key = signing_key(world, kid).await;
+    key.retired_at = Set(Some(world.source.now() - TimeDelta::hours(1)));
+    key.update(&world.database.connect().await).await.expect("written");
+}
+
+async fn signing_key(world: &World, kid: &str) -> signing_keys::ActiveModel {
+    let db = world.database.connect().await;
+    let key = signing_keys::Entity::find_by_id(kid).one(&db).await.expect("readable");
+    key.expect("a key").into()
 }
 
 /// The name of the key that signed a client's access token.

@@ -2,7 +2,10 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
-use quantumvault::crypto::{AccessTokens, SigningKey};
+use quantumvault::{
+    crypto::{AccessTokens, SigningKey},
+    domain::{SessionId, UserId},
+};
 use qv_tests::world::{World, manual_clock};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -69,9 +72,7 @@ async fn a_foreign_a_future_and_an_outdated_token_are_refused() {
     let node = world.node().await;
     let mut alice = node.client().register("alice").await;
     let token = alice.token.clone().expect("a token");
-    let claims = decode(token.split('.').nth(1).expect("claims"));
-    let id = |name: &str| claims[name].as_str().expect("text").parse::<uuid::Uuid>().expect("a UUID");
-    let ids = (quantumvault::domain::UserId(id("sub")), quantumvault::domain::SessionId(id("sid")));
+    let ids = ids(&token);
     let own = std::fs::read(world.config("one").data_dir.join("keys/signing.pk8")).expect("a key");
     let foreign = SigningKey::generate(&world.source.random).expect("a key").to_vec();
     let (now, short) = (world.source.now(), TimeDelta::minutes(10));
@@ -83,9 +84,38 @@ async fn a_foreign_a_future_and_an_outdated_token_are_refused() {
         (&own, "another", now, Some("INVALID")),
         (&foreign, "quantumvault", now, Some("INVALID")),
     ] {
-        let tokens = AccessTokens::new(issuer, SigningKey::from_pkcs8(key).expect("a key"));
+        let tokens = AccessTokens::new(issuer, short, SigningKey::from_pkcs8(key).expect("a key"));
         let (token, _) = tokens.sign(ids, world.source.uuid(), at, short).expect("a token");
         alice.token = Some(token.expose_secret().to_owned());
         assert_eq!(alice.refusal().await.as_deref(), expected, "{issuer} {at}");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_was_made_for_longer_than_ours_are_is_refused() {
+    let world = World::with_clock(manual_clock()).await;
+    let node = world.node().await;
+    let mut alice = node.client().register("alice").await;
+    let lifetime = world.config("one").accounts.access_token_ttl_seconds.into();
+    let token = alice.token.clone().expect("a token");
+    let ids = ids(&token);
+    let own = std::fs::read(world.config("one").data_dir.join("keys/signing.pk8")).expect("a key");
+    for (seconds, expected) in
+        [(lifetime, None), (lifetime + 10, None), (lifetime + 11, Some("EXPIRED")), (10 * 366 * 86400, Some("EXPIRED"))]
+    {
+        let tokens = AccessTokens::new("quantumvault", TimeDelta::zero(), SigningKey::from_pkcs8(&own).expect("a key"));
+        let made = tokens.sign(ids, world.source.uuid(), world.source.now(), TimeDelta::seconds(seconds));
+        alice.token = Some(made.expect("a token").0.expose_secret().to_owned());
+        // A second time it is remembered, if it was accepted.
+        for _ in 0..2 {
+            assert_eq!(alice.refusal().await.as_deref(), expected, "{seconds}");
+        }
+    }
+}
+
+/// Whose token it is, and of which session.
+fn ids(token: &str) -> (UserId, SessionId) {
+    let claims = decode(token.split('.').nth(1).expect("claims"));
+    let id = |name: &str| claims[name].as_str().expect("text").parse::<uuid::Uuid>().expect("a UUID");
+    (UserId(id("sub")), SessionId(id("sid")))
 }

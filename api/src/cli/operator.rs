@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Outcome, print, text};
 use crate::{
+    app::take_up_signing_key,
     config::Config,
     data_dir,
     domain::{Client, Source},
@@ -56,6 +57,13 @@ pub(super) enum Session {
 pub(super) enum Keys {
     /// Sign with a new key; tokens of the old one are accepted until they end
     Rotate,
+    /// Accept nothing any more that a key has signed, on every node and at once; clients refresh. `doctor` names a node's
+    /// own key
+    Withdraw {
+        /// The `kid` of `/.well-known/jwks.json` and of tokens
+        #[arg(allow_hyphen_values = true)]
+        kid: String,
+    },
 }
 
 pub(super) async fn user(config: Config, action: User) -> Outcome {
@@ -105,14 +113,23 @@ pub(super) async fn session(config: Config, action: Session) -> Outcome {
 }
 
 pub(super) async fn keys(config: Config, action: Keys) -> Outcome {
-    let Keys::Rotate = action;
-    let data_dir = config.data_dir.clone();
+    let (data_dir, random) = (config.data_dir.clone(), Source::default().random);
     let op = open(config).await?;
-    let key = data_dir::replace_signing_key(&data_dir, &Source::default().random).map_err(text)?;
-    let kid = key.kid.clone();
-    keys::rotate(&op, key).await.map_err(text)?;
+    let said = match action {
+        Keys::Rotate => {
+            let key = data_dir::replace_signing_key(&data_dir, &random).map_err(text)?;
+            let kid = key.kid.clone();
+            keys::rotate(&op, key).await.map_err(text)?;
+            format!("{kid}\n")
+        }
+        Keys::Withdraw { kid } => {
+            keys::withdraw(&op, &kid).await.map_err(text)?;
+            take_up_signing_key(&op.backend, &random).await.map_err(text)?;
+            format!("{kid} is withdrawn\n")
+        }
+    };
     close(&op).await?;
-    print(format!("{kid}\n"))
+    print(said)
 }
 
 pub(super) async fn purge(config: Config) -> Outcome {
@@ -150,6 +167,8 @@ pub(super) async fn open(config: Config) -> Result<Operation, String> {
         ip: None,
         user_agent: Some("quantumvault command line".to_owned()),
     };
+    let random = source.random.clone();
     let backend = Backend::open(config, source, signing).await.map_err(text)?;
+    take_up_signing_key(&backend, &random).await.map_err(text)?;
     Ok(Operation::new(backend, Arc::new(client), None))
 }

@@ -1,7 +1,7 @@
 //! Access tokens: JWTs signed with Ed25519 (RFC 8037, RFC 8725, RFC 9068), each node with a key of its own.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::domain::{Random, SessionId, Timestamp, UserId};
+use crate::domain::{KeyTag, Random, SessionId, Timestamp, UserId};
 
 /// How far two nodes' clocks may stand apart.
 const LEEWAY: TimeDelta = TimeDelta::seconds(10);
@@ -31,7 +31,7 @@ pub enum TokenError {
     /// It is signed with a key that is not known here, named by this id.
     #[error("signed with an unknown key")]
     UnknownKey(String),
-    /// Its time is over.
+    /// Its time is over, or its key was withdrawn: its holder needs another.
     #[error("expired")]
     Expired,
     /// It is not one of ours.
@@ -72,6 +72,15 @@ impl Claims {
     }
 }
 
+/// A token whose signature has been checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// What it says.
+    pub claims: Claims,
+    /// The key that it was checked with.
+    pub key: KeyTag,
+}
+
 /// A private key, and the name under which its public half is published.
 pub struct SigningKey {
     /// The JWK thumbprint (RFC 7638) of the public key.
@@ -79,6 +88,14 @@ pub struct SigningKey {
     /// 32 bytes.
     pub public_key: Vec<u8>,
     encoding: EncodingKey,
+}
+
+/// The public keys by their names.
+#[derive(Default)]
+struct Known {
+    accepted: HashMap<String, DecodingKey>,
+    tags: HashSet<KeyTag>,
+    withdrawn: HashSet<String>,
 }
 
 impl SigningKey {
@@ -96,37 +113,67 @@ impl SigningKey {
         let public_key = pair.public_key().as_ref().to_vec();
         Ok(Self { kid: thumbprint(&public_key), public_key, encoding: EncodingKey::from_ed_der(der) })
     }
+
+    /// What tells it from other keys.
+    #[must_use]
+    pub fn tag(&self) -> KeyTag {
+        tag(&self.kid)
+    }
 }
 
 /// Signs with this node's key, and checks tokens of every node's.
 pub struct AccessTokens {
     issuer: String,
+    lifetime: TimeDelta,
     signing: RwLock<Arc<SigningKey>>,
-    known: RwLock<HashMap<String, DecodingKey>>,
+    known: RwLock<Known>,
     validation: Validation,
 }
 
 impl AccessTokens {
-    /// Tokens of this issuer, for this issuer's own API.
+    /// Tokens of this issuer, for this issuer's own API. None is accepted that was made for longer than this lifetime.
     #[must_use]
-    pub fn new(issuer: &str, signing: SigningKey) -> Self {
+    pub fn new(issuer: &str, lifetime: TimeDelta, signing: SigningKey) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[issuer]);
         validation.set_audience(&[issuer]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
         // Times are judged below by the clock that was passed in, not by the machine's.
         validation.validate_exp = false;
-        let known = HashMap::from([(signing.kid.clone(), DecodingKey::from_ed_der(&signing.public_key))]);
-        let signing = RwLock::new(Arc::new(signing));
-        Self { issuer: issuer.to_owned(), signing, known: RwLock::new(known), validation }
+        let tokens = Self {
+            issuer: issuer.to_owned(),
+            lifetime,
+            signing: RwLock::new(Arc::new(signing)),
+            known: RwLock::default(),
+            validation,
+        };
+        tokens.trust([], []);
+        tokens
     }
 
-    /// Accepts tokens signed with these public keys besides this node's own, and with no others.
-    pub fn trust(&self, keys: impl IntoIterator<Item = (String, Vec<u8>)>) {
+    /// Accepts tokens signed with these public keys besides this node's own, and with no others. What is withdrawn is
+    /// not accepted, be it this node's own. Returns whether a key that was accepted so far is withdrawn.
+    pub fn trust(
+        &self,
+        keys: impl IntoIterator<Item = (String, Vec<u8>)>,
+        withdrawn: impl IntoIterator<Item = String>,
+    ) -> bool {
         let signing = self.signing_key();
         let own = (signing.kid.clone(), signing.public_key.clone());
-        let keys = keys.into_iter().chain([own]).map(|(kid, key)| (kid, DecodingKey::from_ed_der(&key)));
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys.collect();
+        let withdrawn: HashSet<_> = withdrawn.into_iter().collect();
+        let keys = keys.into_iter().chain([own]).filter(|(kid, _)| !withdrawn.contains(kid));
+        let accepted: HashMap<_, _> = keys.map(|(kid, key)| (kid, DecodingKey::from_ed_der(&key))).collect();
+        let tags = accepted.keys().map(|kid| tag(kid)).collect();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let is_lost = known.accepted.keys().any(|kid| withdrawn.contains(kid));
+        *known = Known { accepted, tags, withdrawn };
+        is_lost
+    }
+
+    /// Whether tokens signed with this key are accepted now.
+    #[must_use]
+    pub fn accepts(&self, key: KeyTag) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).tags.contains(&key)
     }
 
     /// The key that signs.
@@ -170,7 +217,7 @@ impl AccessTokens {
     }
 
     /// What a token says, if it is one of ours and its time is now.
-    pub fn verify(&self, token: &SecretString, now: Timestamp) -> Result<Claims, TokenError> {
+    pub fn verify(&self, token: &SecretString, now: Timestamp) -> Result<Verified, TokenError> {
         let token = token.expose_secret();
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
         if header.typ.as_deref() != Some(TOKEN_TYPE) || header.alg != Algorithm::EdDSA {
@@ -178,11 +225,22 @@ impl AccessTokens {
         }
         let kid = header.kid.ok_or(TokenError::Invalid)?;
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(key) = known.get(&kid) else { return Err(TokenError::UnknownKey(kid)) };
+        if known.withdrawn.contains(&kid) {
+            return Err(TokenError::Expired);
+        }
+        let Some(key) = known.accepted.get(&kid) else { return Err(TokenError::UnknownKey(kid)) };
         let claims =
             jsonwebtoken::decode::<Claims>(token, key, &self.validation).map_err(|_| TokenError::Invalid)?.claims;
+        if claims.iat > (now + LEEWAY).timestamp() {
+            return Err(TokenError::Invalid);
+        }
+        // A thief of a key must not be able to make tokens that outlive it. After the lifetime was made shorter, a node
+        // may still be asked with a token of before, whose holder then gets another.
+        if claims.exp.saturating_sub(claims.iat) > (self.lifetime + LEEWAY).num_seconds() {
+            return Err(TokenError::Expired);
+        }
         check_times(&claims, now)?;
-        Ok(claims)
+        Ok(Verified { claims, key: tag(&kid) })
     }
 }
 
@@ -193,6 +251,13 @@ pub fn check_times(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
     }
     let not_before = Timestamp::from_timestamp(claims.nbf, 0).ok_or(TokenError::Invalid)?;
     if not_before > now + LEEWAY { Err(TokenError::Invalid) } else { Ok(()) }
+}
+
+/// The first bytes of a digest of a key's name.
+fn tag(kid: &str) -> KeyTag {
+    let digest: [u8; 32] = Sha256::digest(kid).into();
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    KeyTag(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
 fn thumbprint(public_key: &[u8]) -> String {

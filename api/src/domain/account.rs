@@ -102,7 +102,13 @@ pub struct Viewer {
     pub role: Role,
     /// When the access token ends.
     pub expires_at: Timestamp,
+    /// The key that has signed the access token.
+    pub key: KeyTag,
 }
+
+/// Tells signing keys apart in few bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyTag(pub u64);
 
 /// What a single-use token that travels by mail is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

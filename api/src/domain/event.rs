@@ -19,6 +19,8 @@ pub enum Topic {
     Contacts(UserId),
     /// Metrics were recorded.
     Metrics,
+    /// Other keys sign access tokens, or fewer are accepted.
+    SigningKeys,
 }
 
 impl fmt::Display for Topic {
@@ -30,6 +32,7 @@ impl fmt::Display for Topic {
             Self::User(id) => write!(f, "user:{id}"),
             Self::Contacts(id) => write!(f, "contacts:{id}"),
             Self::Metrics => f.write_str("metrics"),
+            Self::SigningKeys => f.write_str("signing-keys"),
         }
     }
 }

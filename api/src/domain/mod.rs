@@ -13,7 +13,8 @@ pub mod source;
 pub mod time;
 
 pub use account::{
-    Account, Client, Email, PqcKey, PublicKeys, Role, Session, TokenPurpose, User, Username, UsernamePrefix, Viewer,
+    Account, Client, Email, KeyTag, PqcKey, PublicKeys, Role, Session, TokenPurpose, User, Username, UsernamePrefix,
+    Viewer,
 };
 pub use audit::{AdminUser, AuditFilter, AuditLog};
 pub use error_code::{AuthenticationReason, ErrorCode};

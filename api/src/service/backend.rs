@@ -100,7 +100,11 @@ impl Backend {
             .map_err(|error| stop(&error))?;
 
         let backend = Self {
-            tokens: AccessTokens::new(&config.accounts.token_issuer, signing),
+            tokens: AccessTokens::new(
+                &config.accounts.token_issuer,
+                TimeDelta::seconds(config.accounts.access_token_ttl_seconds.into()),
+                signing,
+            ),
             verified: VerifiedTokens::default(),
             latest_look: Mutex::default(),
             seal: Seal::new(&installation.cursor_key),
@@ -198,9 +202,14 @@ impl Backend {
         self.learn_signing_keys().await
     }
 
-    /// Learns the public keys of nodes that have come since.
+    /// Learns the public keys of nodes that have come since, and what was withdrawn.
     pub(super) async fn learn_signing_keys(&self) -> Result<(), Error> {
-        self.tokens.trust(keys::accepted(self).await?);
+        let accepted = keys::accepted(self).await?;
+        let withdrawn = store::installation::withdrawn_signing_keys(self.store.db()).await?;
+        if self.tokens.trust(accepted, withdrawn) {
+            // Streams that were opened with a token of that key end when they look.
+            self.bus.publish_here();
+        }
         Ok(())
     }
 

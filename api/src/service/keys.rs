@@ -4,8 +4,9 @@ use chrono::TimeDelta;
 
 use super::{Backend, Error, Operation};
 use crate::{
+    bus::Subscription,
     crypto::SigningKey,
-    domain::Timestamp,
+    domain::{Timestamp, event::Topic},
     store::{self, audit_logs::NewEntry},
 };
 
@@ -18,20 +19,39 @@ pub async fn accepted(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error
 pub async fn rotate(op: &Operation, key: SigningKey) -> Result<(), Error> {
     let (backend, now) = (&op.backend, op.backend.source.now());
     let old = backend.tokens.signing_key();
-    let entry = NewEntry {
-        id: backend.source.uuid(),
-        user_id: None,
-        action: "signing_key.rotated",
-        resource: Some(key.kid.clone()),
-        client: &op.client,
-        created_at: now,
-    };
+    let entry = entry(op, "signing_key.rotated", &key.kid);
     let tx = backend.store.begin().await?;
     store::installation::publish_signing_key(tx.db(), &key.kid, &key.public_key, now).await?;
     store::installation::retire_signing_key(tx.db(), &old.kid, now).await?;
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     tx.commit().await?;
+    backend.bus.publish(Topic::SigningKeys);
     adopt(backend, key).await
+}
+
+/// Withdraws a key: from now on no node accepts what it has signed, and the node that signs with it makes another.
+///
+/// Nobody is signed out: clients are told that their token has expired, and refresh.
+pub async fn withdraw(op: &Operation, kid: &str) -> Result<(), Error> {
+    let tx = op.backend.store.begin().await?;
+    if !store::installation::withdraw_signing_key(tx.db(), kid).await? {
+        return Err(Error::NotFound("signing key"));
+    }
+    store::audit_logs::insert_many(tx.db(), [entry(op, "signing_key.withdrawn", kid)]).await?;
+    tx.commit().await?;
+    op.backend.bus.publish(Topic::SigningKeys);
+    op.backend.learn_signing_keys().await
+}
+
+/// Whether a key was withdrawn.
+pub async fn is_withdrawn(backend: &Backend, kid: &str) -> Result<bool, Error> {
+    let withdrawn = store::installation::withdrawn_signing_keys(backend.store.db()).await?;
+    Ok(withdrawn.iter().any(|withdrawn| withdrawn == kid))
+}
+
+/// Waits for changes of keys by commands, from now on.
+pub fn changes(backend: &Backend) -> Subscription {
+    backend.bus.subscribe(Topic::SigningKeys)
 }
 
 /// Signs with this key if it is another one than so far, and learns which keys other nodes sign with.
@@ -43,6 +63,17 @@ pub async fn adopt(backend: &Backend, key: SigningKey) -> Result<(), Error> {
         backend.tokens.sign_with(key);
     }
     backend.learn_signing_keys().await
+}
+
+fn entry<'a>(op: &'a Operation, action: &'static str, kid: &str) -> NewEntry<'a> {
+    NewEntry {
+        id: op.backend.source.uuid(),
+        user_id: None,
+        action,
+        resource: Some(kid.to_owned()),
+        client: &op.client,
+        created_at: op.backend.source.now(),
+    }
 }
 
 /// A key that was retired later than this may have signed tokens that have not ended.

@@ -24,7 +24,7 @@ pub(super) use self::{
 use super::{Backend, Connection, Error, Operation, after_commit::AfterCommit};
 use crate::{
     cache::{Group, Key, Kind},
-    crypto::{Claims, TokenError, access_token, token},
+    crypto::{TokenError, Verified, access_token, token},
     domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
     store::{self, Transaction, sessions::TokenDigests},
 };
@@ -56,8 +56,8 @@ struct Alive {
     unconfirmed: Option<Vec<u8>>,
 }
 
-/// Claims of tokens whose signatures have been checked, by the tokens' digests.
-pub(super) struct VerifiedTokens(Remembered<[u8; 32], Arc<Claims>>);
+/// Tokens whose signatures have been checked, by their digests.
+pub(super) struct VerifiedTokens(Remembered<[u8; 32], Arc<Verified>>);
 
 impl Default for VerifiedTokens {
     fn default() -> Self {
@@ -68,12 +68,14 @@ impl Default for VerifiedTokens {
 /// Who an access token speaks for, if its session is alive.
 pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer, Error> {
     let digest = token::digest(token);
-    let claims = claims(backend, token, digest).await?;
+    let verified = verify(backend, token, digest).await?;
+    let claims = &verified.claims;
     let viewer = |role| Viewer {
         user_id: claims.user_id(),
         session_id: claims.session_id(),
         role,
         expires_at: claims.expires_at(),
+        key: verified.key,
     };
     match alive(backend, claims.user_id(), claims.session_id()).await? {
         Some(alive) => {
@@ -91,15 +93,18 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
 /// Whether what a stream's viewer has proven still holds; cheap enough to ask before each item.
 pub async fn still_valid(backend: &Arc<Backend>, viewer: &Viewer) -> bool {
     // While the database is away nobody can be shown to be revoked: what is open stays open.
-    backend.source.now() < viewer.expires_at && has_ended(backend, viewer).await != Some(true)
+    backend.source.now() < viewer.expires_at
+        && backend.tokens.accepts(viewer.key)
+        && has_ended(backend, viewer).await != Some(true)
 }
 
-/// Ends when the session has ended, on whichever node that was, or its user has lost the role.
+/// Ends when the session has ended, on whichever node that was, its user has lost the role, or the token's key is
+/// withdrawn.
 ///
 /// A look that fails is soon followed by another: the news that it was for comes only once.
 pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()> + Send + 'static {
     let viewer = *viewer;
-    let (user_id, session_id, role) = (viewer.user_id, viewer.session_id, viewer.role);
+    let Viewer { user_id, session_id, role, key: signed_with, .. } = viewer;
     let (backend, mut news) = (Arc::clone(backend), backend.bus.subscribe(Topic::Session(session_id)));
     async move {
         // An end between the check of the token and the start of the watch would go unheard.
@@ -109,6 +114,9 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
             tokio::select! {
                 _ = news.news() => {}
                 () = tokio::time::sleep(wait) => {}
+            }
+            if !backend.tokens.accepts(signed_with) {
+                return;
             }
             // Not from the cache: while Redis is away nothing can be taken out of it.
             let found =
@@ -194,7 +202,8 @@ pub(super) async fn open(
     let ended = revoke::end_many(op, tx, user_id, &idle, "session.displaced").await?;
     store::sessions::insert(tx.db(), &session, digests).await?;
     store::audit_logs::insert_many(tx.db(), [op.entry(user_id, "session.created", &id)]).await?;
-    let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
+    let key = backend.tokens.signing_key().tag();
+    let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at, key };
     let refresh_token_expires_at = session.expires_at;
     Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
 }
@@ -223,14 +232,16 @@ fn sign(backend: &Backend, user_id: UserId, id: SessionId, now: Timestamp) -> Re
     signed.map_err(|error| Error::Internal { cause: error.to_string() })
 }
 
-/// What a token says, its signature checked once and its times each time.
-async fn claims(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<Claims>, Error> {
+/// What a token says, its signature checked once, its times and its key each time.
+async fn verify(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<Verified>, Error> {
     let now = backend.source.now();
-    if let Some(claims) = backend.verified.0.get(&digest) {
-        return access_token::check_times(&claims, now).map(|()| claims).map_err(|error| refusal(&error));
+    let remembered = backend.verified.0.get(&digest);
+    if let Some(verified) = remembered.filter(|verified| backend.tokens.accepts(verified.key)) {
+        let times = access_token::check_times(&verified.claims, now);
+        return times.map(|()| verified).map_err(|error| refusal(&error));
     }
     let token = SecretString::from(token);
-    let claims = match backend.tokens.verify(&token, now) {
+    let verified = match backend.tokens.verify(&token, now) {
         // A node that has come since may have signed it.
         Err(TokenError::UnknownKey(_)) => {
             Box::pin(backend.learn_newer_signing_keys()).await?;
@@ -238,9 +249,9 @@ async fn claims(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<
         }
         other => other,
     };
-    let claims = Arc::new(claims.map_err(|error| refusal(&error))?);
-    backend.verified.0.insert(digest, Arc::clone(&claims));
-    Ok(claims)
+    let verified = Arc::new(verified.map_err(|error| refusal(&error))?);
+    backend.verified.0.insert(digest, Arc::clone(&verified));
+    Ok(verified)
 }
 
 fn refusal(error: &TokenError) -> Error {

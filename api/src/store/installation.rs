@@ -12,6 +12,9 @@ use crate::domain::Timestamp;
 /// The one row's id.
 const ID: i16 = 1;
 
+/// When a withdrawn key was retired: before anything was signed. Its row is kept, so that no node publishes it anew.
+pub(super) const WITHDRAWN: Timestamp = Timestamp::UNIX_EPOCH;
+
 /// What the first node decided for all.
 pub struct Installation {
     /// Seals cursors.
@@ -73,6 +76,23 @@ pub async fn retire_signing_key(db: &impl ConnectionTrait, kid: &str, now: Times
         .exec(db)
         .await?;
     Ok(())
+}
+
+/// Notes that nothing signed with a key is accepted any more; says whether there is such a key.
+pub async fn withdraw_signing_key(db: &impl ConnectionTrait, kid: &str) -> Result<bool, Error> {
+    let update = signing_keys::Entity::update_many()
+        .set(signing_keys::ActiveModel { retired_at: Set(Some(WITHDRAWN)), ..Default::default() })
+        .filter(signing_keys::Column::Kid.eq(kid));
+    Ok(update.exec(db).await?.rows_affected == 1)
+}
+
+/// The ids of the keys that were withdrawn.
+pub async fn withdrawn_signing_keys(db: &impl ConnectionTrait) -> Result<Vec<String>, Error> {
+    let select = signing_keys::Entity::find()
+        .select_only()
+        .column(signing_keys::Column::Kid)
+        .filter(signing_keys::Column::RetiredAt.eq(WITHDRAWN));
+    Ok(select.into_tuple().all(db).await?)
 }
 
 /// The public keys that sign access tokens or did until after `since`, by their ids.

@@ -10,7 +10,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Error, Transaction};
+use super::{Error, Transaction, installation::WITHDRAWN};
 use crate::domain::{Timestamp, UserId};
 
 /// Whether nobody else purges for as long as this transaction lasts.
@@ -89,9 +89,11 @@ pub async fn delete_metrics(db: &impl ConnectionTrait, kept_since: Timestamp, li
     delete::<performance_metrics::Entity>(db, Column::Id, Column::CreatedAt.lt(kept_since), limit).await
 }
 
-/// Removes the keys that were retired before.
+/// Removes the keys that were retired before, but for those that were withdrawn.
 pub async fn delete_signing_keys(db: &impl ConnectionTrait, retired_before: Timestamp) -> Result<u64, Error> {
-    let delete = signing_keys::Entity::delete_many().filter(signing_keys::Column::RetiredAt.lte(retired_before));
+    let delete = signing_keys::Entity::delete_many()
+        .filter(signing_keys::Column::RetiredAt.lte(retired_before))
+        .filter(signing_keys::Column::RetiredAt.gt(WITHDRAWN));
     Ok(delete.exec(db).await?.rows_affected)
 }
 

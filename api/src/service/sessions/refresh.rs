@@ -48,7 +48,8 @@ pub async fn refresh(op: &Operation, parent: SecretString) -> Result<Grant, Erro
     // On all nodes, so that whichever sees the new access token first notes that it is in use.
     let after = AfterCommit::default().forget([key(user_id, id).name()]).publish([Topic::Sessions(user_id)]);
     after.commit(backend, tx).await?;
-    let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at };
+    let key = backend.tokens.signing_key().tag();
+    let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at, key };
     let ended = Vec::new();
     Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
 }
