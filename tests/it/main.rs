@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod admin;
+mod clocks;
 mod clustered;
 mod contention;
 mod contract;

@@ -134,7 +134,8 @@ pub(super) async fn keys(config: Config, action: Keys) -> Outcome {
 
 pub(super) async fn purge(config: Config) -> Outcome {
     let op = open(config).await?;
-    let purged = purging::run(&op.backend).await.map_err(text)?;
+    let purged = purging::run(&op.backend).await;
+    let purged = purged.map_err(|error| error.cause().map_or_else(|| text(&error), str::to_owned))?;
     close(&op).await?;
     print(match purged {
         None => "another node is purging\n".to_owned(),

@@ -134,6 +134,10 @@ fn write_parts(page: &mut Exposition, vitals: &Vitals<'_>) {
     for (action, count) in &vitals.refusals {
         family.value(&[("action", action)], count);
     }
+    page.gauge("quantumvault_database_clock_ahead_seconds", "This node's clock less the database's, as last compared.")
+        .value(&[], vitals.clock_ahead);
+    page.counter("quantumvault_purges_refused_total", "Purges that were refused because the two clocks differ.")
+        .value(&[], vitals.purges_refused);
     page.histogram("quantumvault_feed_lag_seconds", "From a message's time to its event on a live feed.")
         .durations(&[], vitals.feed_lag);
 }

@@ -12,7 +12,8 @@ use tokio::{
 };
 
 use super::{
-    Error, after_commit::DOUBTS_MAX, feed::Reads, health, keys, metrics::Figures, sessions::VerifiedTokens, vitals,
+    Error, after_commit::DOUBTS_MAX, clocks, feed::Reads, health, keys, metrics::Figures, sessions::VerifiedTokens,
+    vitals,
 };
 use crate::{
     bus::Bus,
@@ -129,6 +130,7 @@ impl Backend {
             started: Moment::now(),
         };
         backend.learn_signing_keys().await.map_err(|error| stop(&error))?;
+        clocks::check(&backend).await.map_err(|error| stop(&error))?;
         Ok(Arc::new(backend))
     }
 

@@ -12,7 +12,7 @@ use crate::{
 
 /// The public keys that access tokens may be signed with, by their ids.
 pub async fn accepted(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    Ok(store::installation::signing_keys(backend.store.db(), retired_since(backend)).await?)
+    Ok(store::installation::signing_keys(backend.store.db(), retired_since(backend, backend.source.now())).await?)
 }
 
 /// Puts a key in the place of the one that this node has signed with so far, for all nodes to know.
@@ -77,8 +77,8 @@ fn entry<'a>(op: &'a Operation, action: &'static str, kid: &str) -> NewEntry<'a>
 }
 
 /// A key that was retired later than this may have signed tokens that have not ended.
-pub(super) fn retired_since(backend: &Backend) -> Timestamp {
+pub(super) fn retired_since(backend: &Backend, now: Timestamp) -> Timestamp {
     // A node goes on with the old key until its next upkeep, and two clocks may differ a little.
     let late = 2 * i64::from(backend.config.upkeep.interval_seconds) + 10;
-    backend.source.now() - backend.access_token_lifetime() - TimeDelta::seconds(late)
+    now - backend.access_token_lifetime() - TimeDelta::seconds(late)
 }

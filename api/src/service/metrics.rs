@@ -118,9 +118,9 @@ pub fn names(field: &str, texts: &[String]) -> Result<Vec<MetricName>, Error> {
 }
 
 /// Since when metrics are kept.
-pub(super) fn kept_since(backend: &Backend) -> Timestamp {
+pub(super) fn kept_since(backend: &Backend, now: Timestamp) -> Timestamp {
     let retention = TimeDelta::days(backend.config.metrics.retention_days.into());
-    kept(backend.source.now().checked_sub_signed(retention).unwrap_or(DateTime::UNIX_EPOCH))
+    kept(now.checked_sub_signed(retention).unwrap_or(DateTime::UNIX_EPOCH))
 }
 
 /// Writes metrics and tells who listens; `op` is the caller's who recorded them, if not the server itself.
@@ -169,7 +169,7 @@ fn check(backend: &Backend, reading: Reading, now: Timestamp) -> Result<Performa
     if created_at > now + LEEWAY {
         return Err(("recordedAt", format!("must not be more than {} s in the future", LEEWAY.num_seconds())));
     }
-    if created_at < kept_since(backend) {
+    if created_at < kept_since(backend, now) {
         let days = backend.config.metrics.retention_days;
         return Err(("recordedAt", format!("must not be older than {days} days, for which metrics are kept")));
     }

@@ -7,6 +7,7 @@ pub mod admin;
 mod after_commit;
 pub mod audit;
 mod backend;
+mod clocks;
 pub mod conversations;
 mod error;
 pub mod feed;

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
-use super::{Backend, Error, keys, metrics};
+use super::{Backend, Error, clocks, keys, metrics};
 use crate::store;
 
 /// Rows of a table that go in one transaction, so that nobody waits for long.
@@ -28,7 +28,8 @@ pub struct Purged {
     pub signing_keys: u64,
 }
 
-/// Removes all that has ended; nothing, if another node is just doing so.
+/// Removes all that has ended; nothing, if another node is just doing so. Fails if this node's clock is far from the
+/// database's, by which it goes.
 pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
     run_until(backend, &CancellationToken::new()).await
 }
@@ -37,7 +38,7 @@ pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
 pub async fn run_until(backend: &Backend, stop: &CancellationToken) -> Result<Option<Purged>, Error> {
     let mut purged = Purged::default();
     loop {
-        let now = backend.source.now();
+        let now = clocks::agreed(backend).await?;
         let kept_since = |days: u32| now - TimeDelta::days(days.into());
         let tx = backend.store.begin().await?;
         if !store::purge::try_alone(&tx).await? {
@@ -47,8 +48,8 @@ pub async fn run_until(backend: &Backend, stop: &CancellationToken) -> Result<Op
         let one_time_tokens = store::purge::delete_one_time_tokens(tx.db(), now, BATCH).await?;
         let audit_logs =
             store::purge::delete_audit_logs(tx.db(), kept_since(backend.config.audit.retention_days), BATCH).await?;
-        let metrics = store::purge::delete_metrics(tx.db(), metrics::kept_since(backend), BATCH).await?;
-        purged.signing_keys += store::purge::delete_signing_keys(tx.db(), keys::retired_since(backend)).await?;
+        let metrics = store::purge::delete_metrics(tx.db(), metrics::kept_since(backend, now), BATCH).await?;
+        purged.signing_keys += store::purge::delete_signing_keys(tx.db(), keys::retired_since(backend, now)).await?;
         // The last, because mailboxes are held from here on.
         let feed_since = kept_since(backend.config.feed.retention_days);
         let events = store::purge::delete_mailbox_events(&tx, feed_since, EVENT_BATCH).await?;

@@ -1,6 +1,11 @@
 //! What the parts have counted and what waits in them, for operators.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicI64, Ordering},
+};
+
+use chrono::TimeDelta;
 
 use super::Backend;
 use crate::{
@@ -18,7 +23,15 @@ pub struct Counted {
     pub(super) refusals: Counts,
     /// From a message's commit to its event, where the reader is live.
     pub(super) feed_lag: Durations,
+    /// How far this node's clock was ahead of the database's when they were last compared.
+    pub(super) clock_ahead: Ahead,
+    /// Purges that were refused because the clocks differ.
+    pub(super) purges_refused: Counter,
 }
+
+/// The difference of two clocks.
+#[derive(Debug, Default)]
+pub struct Ahead(AtomicI64);
 
 /// How often something was looked for in a cache.
 #[derive(Debug, Default)]
@@ -45,11 +58,25 @@ pub struct Vitals<'a> {
     pub refusals: BTreeMap<String, u64>,
     /// From a message's commit to its event, where the reader is live.
     pub feed_lag: &'a Durations,
+    /// How many seconds this node's clock was ahead of the database's when they were last compared.
+    pub clock_ahead: f64,
+    /// Purges that were refused because the clocks differ.
+    pub purges_refused: u64,
 }
 
 impl Lookups {
     pub(super) fn note(&self, is_found: bool) {
         if is_found { self.hits.add() } else { self.misses.add() }
+    }
+}
+
+impl Ahead {
+    pub(super) fn set(&self, ahead: TimeDelta) {
+        self.0.store(ahead.num_milliseconds(), Ordering::Relaxed);
+    }
+
+    fn seconds(&self) -> f64 {
+        TimeDelta::milliseconds(self.0.load(Ordering::Relaxed)).as_seconds_f64()
     }
 }
 
@@ -65,5 +92,7 @@ pub fn read(backend: &Backend) -> Vitals<'_> {
         passwords: backend.passwords.load(),
         refusals: counted.refusals.read(),
         feed_lag: &counted.feed_lag,
+        clock_ahead: counted.clock_ahead.seconds(),
+        purges_refused: counted.purges_refused.read(),
     }
 }

@@ -35,6 +35,7 @@ pub mod users;
 use std::sync::Arc;
 
 use qv_migration as migration;
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use tokio::sync::Mutex;
 
 pub use self::{
@@ -45,7 +46,10 @@ pub use self::{
     transaction::Transaction,
 };
 use self::{bounded::within, open::Anchor, trust::Trust};
-use crate::telemetry::counters::{Counter, Durations};
+use crate::{
+    domain::{Clock, Timestamp},
+    telemetry::counters::{Counter, Durations},
+};
 
 /// The pool of connections to one database.
 #[derive(Clone)]
@@ -118,6 +122,18 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         let pool = self.db.pool();
         Ok(within(pool.limit(), pool.inner().ping()).await??)
+    }
+
+    /// What the database's clock says. SQLite has none of its own: it runs in this process and goes by the machine's.
+    pub async fn clock(&self) -> Result<Timestamp, Error> {
+        let backend = self.db.get_database_backend();
+        if backend == DbBackend::Sqlite {
+            return Ok(Clock::System.now());
+        }
+        let statement = Statement::from_string(backend, "SELECT clock_timestamp() AS now");
+        let row = self.db.query_one_raw(statement).await?;
+        let row = row.ok_or_else(|| Error::Fault(DbErr::RecordNotFound("clock_timestamp".to_owned())))?;
+        Ok(row.try_get("", "now")?)
     }
 
     /// The changes of the schema that this binary knows and the database does not have.

@@ -6,7 +6,7 @@ use qv_entity::{audit_logs, mailbox_events, mailboxes, one_time_tokens, performa
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait, Statement,
-    sea_query::{CaseStatement, Expr, IntoCondition},
+    sea_query::{CaseStatement, Expr, IntoCondition, Query, SelectStatement},
 };
 use uuid::Uuid;
 
@@ -46,7 +46,8 @@ pub async fn delete_audit_logs(db: &impl ConnectionTrait, kept_since: Timestamp,
 /// Removes events of the feed from before `kept_since`: of the `limit` oldest, each with what comes before it in its
 /// mailbox, whose next places are then the oldest that are kept.
 ///
-/// What is left of a mailbox has no holes, although places follow commits and times the clocks of nodes.
+/// What is left of a mailbox has no holes, although places follow commits and times the clocks of nodes. What is removed
+/// ends before the mailbox's first event since `kept_since`: one event with a wrong time takes no others with it.
 pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limit: u64) -> Result<u64, Error> {
     use mailbox_events::{Column, Entity};
 
@@ -55,6 +56,7 @@ pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limi
         .column(Column::UserId)
         .column(Column::Sequence)
         .filter(Column::CreatedAt.lt(kept_since))
+        .filter(Expr::from(kept_before(kept_since)).is_null())
         .order_by_asc(Column::CreatedAt)
         .limit(limit);
     let mut last = BTreeMap::new();
@@ -80,6 +82,30 @@ pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limi
         .exec(tx.db())
         .await?;
     Ok(Entity::delete_many().filter(prefixes).exec(tx.db()).await?.rows_affected)
+}
+
+/// An event from since `kept_since` that comes earlier in the mailbox of the event that is asked about.
+///
+/// As a value and not as EXISTS, which PostgreSQL may turn round and look for among all events that are kept. The
+/// mailbox's beginning bounds the way there: entries of removed events stay in the index for a while.
+fn kept_before(kept_since: Timestamp) -> SelectStatement {
+    use mailbox_events::{Column, Entity};
+
+    const EARLIER: &str = "earlier";
+    let beginning = Query::select()
+        .column((mailboxes::Entity, mailboxes::Column::OldestSequence))
+        .from(mailboxes::Entity)
+        .and_where(Expr::col((mailboxes::Entity, mailboxes::Column::UserId)).equals((Entity, Column::UserId)))
+        .take();
+    Query::select()
+        .column((EARLIER, Column::Sequence))
+        .from_as(Entity, EARLIER)
+        .and_where(Expr::col((EARLIER, Column::UserId)).equals((Entity, Column::UserId)))
+        .and_where(Expr::col((EARLIER, Column::Sequence)).lt(Expr::col((Entity, Column::Sequence))))
+        .and_where(Expr::col((EARLIER, Column::Sequence)).gte(Expr::from(beginning)))
+        .and_where(Expr::col((EARLIER, Column::CreatedAt)).gte(kept_since))
+        .limit(1)
+        .take()
 }
 
 /// Removes up to `limit` metrics from before `kept_since`.

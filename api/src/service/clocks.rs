@@ -1,0 +1,42 @@
+//! Comparing this node's clock with the database's. What is removed because of its age goes by the database's.
+
+use chrono::TimeDelta;
+
+use super::{Backend, Error};
+use crate::domain::Timestamp;
+
+/// From here on a difference is worth a look, as `doctor` says too.
+const WARN: TimeDelta = TimeDelta::seconds(1);
+/// From here on nothing is removed.
+const TOO_FAR: TimeDelta = TimeDelta::minutes(1);
+
+/// Warns if this node's clock differs from the database's.
+pub(super) async fn check(backend: &Backend) -> Result<(), Error> {
+    let (_, ahead) = compare(backend).await?;
+    if ahead.abs() >= WARN {
+        tracing::warn!(ahead_ms = ahead.num_milliseconds(), "this clock differs from the database's: let NTP set both");
+    }
+    Ok(())
+}
+
+/// Returns the time by the database's clock. Fails if this node's is far from it, since one of the two is wrong then.
+pub(super) async fn agreed(backend: &Backend) -> Result<Timestamp, Error> {
+    let (theirs, ahead) = compare(backend).await?;
+    if ahead.abs() <= TOO_FAR {
+        return Ok(theirs);
+    }
+    backend.counted.purges_refused.add();
+    let (by, side) = (ahead.num_seconds().abs(), if ahead > TimeDelta::zero() { "ahead of" } else { "behind" });
+    let cause = format!("this node's clock is {by} s {side} the database's, so nothing is purged: let NTP set both");
+    Err(Error::Unavailable { cause })
+}
+
+/// The time by the database's clock, and how far this node's is ahead of it. The time that asking took is no difference.
+async fn compare(backend: &Backend) -> Result<(Timestamp, TimeDelta), Error> {
+    let asked = backend.source.now();
+    let theirs = backend.store.clock().await?;
+    let answered = backend.source.now();
+    let ahead = if theirs < asked { asked - theirs } else { (answered - theirs).min(TimeDelta::zero()) };
+    backend.counted.clock_ahead.set(ahead);
+    Ok((theirs, ahead))
+}
