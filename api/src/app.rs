@@ -71,7 +71,7 @@ impl Server {
         let backend = Box::pin(Backend::open(config, source.clone(), signing)).await?;
         // Heard of from before the first look, so that nothing is missed between the two.
         let changes = keys::changes(&backend);
-        take_up_signing_key(&backend, &random).await?;
+        Box::pin(take_up_signing_key(&backend, &random)).await?;
         let config = &backend.config;
         let parts = Parts {
             schema,

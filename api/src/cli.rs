@@ -157,7 +157,7 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     let shape = if config.redis.is_set() { "PostgreSQL and Redis" } else { "in-process cache and bus" };
     let data = config.data_dir.display().to_string();
     let pages = http::Pages::of(&config.graphql);
-    let server = Server::start(config, Source::default()).await.map_err(text)?;
+    let server = Box::pin(Server::start(config, Source::default())).await.map_err(text)?;
     let page = match pages {
         Some(pages) if pages.has_graphiql().await => "GraphQL, GraphiQL",
         Some(_) => "GraphQL, explorer",

@@ -256,8 +256,7 @@ pub fn check_times(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
 /// The first bytes of a digest of a key's name.
 fn tag(kid: &str) -> KeyTag {
     let digest: [u8; 32] = Sha256::digest(kid).into();
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    KeyTag(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    KeyTag(digest[..8].iter().fold(0, |tag, byte| tag << 8 | u64::from(*byte)))
 }
 
 fn thumbprint(public_key: &[u8]) -> String {

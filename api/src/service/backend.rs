@@ -130,7 +130,7 @@ impl Backend {
             started: Moment::now(),
         };
         backend.learn_signing_keys().await.map_err(|error| stop(&error))?;
-        clocks::check(&backend).await.map_err(|error| stop(&error))?;
+        Box::pin(clocks::check(&backend)).await.map_err(|error| stop(&error))?;
         Ok(Arc::new(backend))
     }
 
