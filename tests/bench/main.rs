@@ -40,7 +40,7 @@ fn main() {
             None if flag == "--bench" => {}
             None if flag == "--embedded" => trial.is_embedded = true,
             Some(("--messages", count)) => trial.messages = count.parse().expect("a number"),
-            _ => panic!("what is {flag}?"),
+            _ => panic!("unknown argument {flag}"),
         }
     }
     match arguments[..] {
@@ -57,7 +57,7 @@ fn main() {
         ["floor", address, database, redis] => {
             runtime.block_on(workloads::floor::serve(address.parse().expect("an address"), database, redis));
         }
-        _ => panic!("what is {arguments:?}?"),
+        _ => panic!("unknown arguments {arguments:?}"),
     }
 }
 

@@ -37,7 +37,7 @@ impl Server {
         Self::start_with(&binary(), folder, &[]).await
     }
 
-    /// Starts a binary with settings of the measurement's own. It writes its log to a file, as a service does.
+    /// Starts a binary with additional settings. It writes its log to a file, as a service does.
     pub async fn start_with(binary: &Path, folder: &Path, environment: &[(&str, &str)]) -> Self {
         let address = free_address();
         let begin = Instant::now();

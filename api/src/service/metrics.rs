@@ -124,11 +124,7 @@ pub(super) fn kept_since(backend: &Backend, now: Timestamp) -> Timestamp {
 }
 
 /// Writes metrics and tells who listens; `op` is the caller's who recorded them, if not the server itself.
-async fn write(
-    backend: &Arc<Backend>,
-    op: Option<&Operation>,
-    metrics: Vec<PerformanceMetric>,
-) -> Result<(), Error> {
+async fn write(backend: &Arc<Backend>, op: Option<&Operation>, metrics: Vec<PerformanceMetric>) -> Result<(), Error> {
     // Those of one node take turns: whoever waits for the row that hands out places holds no connection. It holds a
     // request's place, so it waits no longer than for a connection.
     let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);

@@ -6,6 +6,7 @@ use super::{
     Trial,
     fan_out::{self, Audience},
     figures::{Round, Rounds, ratio},
+    refuse_unknown,
     works::{NAMES, Work},
     world::{Shape, World},
 };
@@ -19,13 +20,14 @@ const FAN_OUT_ROUNDS: usize = 3;
 ///
 /// The old binary's rows are filled, and copied for the new one, which brings them to its own schema.
 pub async fn compare(trial: &Trial<'_>, old: &Path, new: &Path, only: &[&str]) {
+    refuse_unknown(only, &[&NAMES[..], &["W5", "W5x"]].concat());
     let is_asked = |name: &str| only.is_empty() || only.contains(&name);
     let shape = Shape::start(trial.is_embedded).await;
     let filled = World::fill(&shape, old, &trial.folder.join("old"), trial.messages).await;
     let (mut one, mut other) = filled.copy(&shape, new, &trial.folder.join("new")).await;
     println!(
-        "\n| work | old/s | new/s | rate, new to old | p99 | server CPU each | database CPU each |\n\
-         | --- | --- | --- | --- | --- | --- | --- |"
+        "\n| work | old/s | new/s | rate, new to old | p50 | p99 | server CPU each | database CPU each |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
     for name in NAMES.into_iter().filter(|name| is_asked(name)) {
         let works = (Work::new(&mut one, name).await, Work::new(&mut other, name).await);
@@ -45,8 +47,10 @@ pub async fn compare(trial: &Trial<'_>, old: &Path, new: &Path, only: &[&str]) {
     if is_asked("W5") || is_asked("W5x") {
         let audiences = (Audience::gather(&mut one).await, Audience::gather(&mut other).await);
         let (mut paced, mut crowded) = (<[Rounds; 2]>::default(), <[Rounds; 2]>::default());
-        for _ in 0..FAN_OUT_ROUNDS {
-            for (n, world, audience) in [(0, &one, &audiences.0), (1, &other, &audiences.1)] {
+        for round in 0..FAN_OUT_ROUNDS {
+            let mut sides = [(0, &one, &audiences.0), (1, &other, &audiences.1)];
+            sides.rotate_left(round % 2);
+            for (n, world, audience) in sides {
                 paced[n].push(fan_out::paced(&shape, world, audience).await);
                 crowded[n].push(fan_out::crowded(&shape, world, audience).await);
             }
@@ -63,10 +67,11 @@ fn row(title: &str, old: &Rounds, new: &Rounds) {
         if ratios.1.is_nan() { String::new() } else { ratio(ratios) }
     };
     println!(
-        "| {title} | {:.0} | {:.0} | {} | {} | {} | {} |",
+        "| {title} | {:.0} | {:.0} | {} | {} | {} | {} | {} |",
         old.median(Round::rate),
         new.median(Round::rate),
         ratio(Round::rate),
+        ratio(|round| round.percentile(50)),
         ratio(|round| round.percentile(99)),
         ratio(Round::server_ms),
         ratio(Round::database_ms),

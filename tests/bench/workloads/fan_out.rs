@@ -13,7 +13,7 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{StreamExt, stream};
-use qv_tests::{client::Client, dice::Dice, socket::Socket};
+use qv_tests::{client::Client, socket::Socket};
 use serde_json::{Value, json};
 use tokio::{
     task::JoinSet,
@@ -146,8 +146,9 @@ pub async fn crowded_rounds(shape: &Shape, world: &World, audience: &Audience) {
 pub async fn paced(shape: &Shape, world: &World, audience: &Audience) -> Round {
     let sent: Arc<Mutex<HashMap<usize, Instant>>> = Arc::default();
     let times: Arc<Mutex<Vec<Duration>>> = Arc::default();
-    let mut readers = JoinSet::new();
-    for (_, mut socket) in audience.open(world, SOCKETS).await {
+    let (mut readers, mut sockets) = (JoinSet::new(), vec![0; audience.listeners.len()]);
+    for (listener, mut socket) in audience.open(world, SOCKETS).await {
+        sockets[listener] += 1;
         let (sent, times) = (Arc::clone(&sent), Arc::clone(&times));
         readers.spawn(async move {
             loop {
@@ -161,20 +162,22 @@ pub async fn paced(shape: &Shape, world: &World, audience: &Audience) -> Round {
         let begin = Instant::now();
         let mut tick = interval(Duration::from_secs(1) / SENDS_PER_SECOND);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut sends, run) = (JoinSet::new(), Dice::new(u64::from(std::process::id())).fork().below(usize::MAX));
+        let (mut sends, mut due) = (JoinSet::new(), 0);
         for n in 0..PACED_SENDS {
             tick.tick().await;
-            let Listener { client, sender, .. } = &audience.listeners[(n * 7 + 13) % audience.listeners.len()];
+            let listener = (n * 7 + 13) % audience.listeners.len();
+            due += sockets[listener];
+            let Listener { client, sender, .. } = &audience.listeners[listener];
             let (from, to) = (sender.at(world.server.address), client.clone());
             sent.lock().unwrap_or_else(PoisonError::into_inner).insert(n, Instant::now());
-            let id = format!("paced-{run}-{n}-{}", begin.elapsed().as_nanos());
+            let id = format!("paced-{n}-{}", world.server.cpu().as_nanos());
             sends.spawn(async move {
                 from.send(&to, &n.to_string(), &id).await.data();
             });
         }
         sends.join_all().await;
         let waiting = Instant::now();
-        while times.lock().unwrap_or_else(PoisonError::into_inner).len() < PACED_SENDS {
+        while times.lock().unwrap_or_else(PoisonError::into_inner).len() < due {
             assert!(waiting.elapsed() < Duration::from_secs(20), "messages are missing");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

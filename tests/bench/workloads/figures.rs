@@ -81,7 +81,7 @@ impl Rounds {
     }
 }
 
-/// What stands over [`Rounds::cells`].
+/// The header of [`Rounds::cells`].
 pub const HEAD: &str =
     "requests/s, median round | fastest round | p50 ms | p99 ms | server CPU ms each | database CPU ms each";
 

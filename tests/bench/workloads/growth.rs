@@ -15,6 +15,8 @@ use super::{
 };
 
 const ROUNDS: usize = 3;
+/// Users whose unread counts are asked for and whose feeds resume.
+const READERS: usize = 64;
 /// Messages that a device has missed when it resumes its feed.
 const MISSED: u32 = 20;
 const UNREAD: &str = "{ viewer { unreadCount } }";
@@ -29,18 +31,21 @@ pub async fn grow(trial: &Trial<'_>, sizes: &[u32]) {
     for &messages in sizes {
         worlds.push(World::fill(&shape, &binary(), &trial.folder.join(messages.to_string()), messages).await);
     }
-    // The number of users who ask at once decides what can be shared and who waits.
-    let readers = worlds.iter().map(|world| world.seed.users_with(50).len()).min().unwrap_or_default();
-    println!("{readers} users ask at each size");
     for world in &mut worlds {
         let mut of_this = Vec::new();
         for name in ["W1", "W2", "W3", "W6c"] {
-            of_this.push(Work::new(world, name).await.of_first(readers));
+            of_this.push(Work::new(world, name).await);
         }
-        of_this.extend(small_works(world, readers).await);
+        of_this.extend(small_works(world).await);
         // Sends come last: they make a small database a larger one.
-        of_this.push(Work::new(world, "W4").await.of_first(readers));
+        of_this.push(Work::new(world, "W4").await);
         works.push(of_this);
+    }
+    for n in 0..works[0].len() {
+        // The number of users who ask at once decides what can be shared and who waits.
+        let count = works.iter().map(|works| works[n].ours.len()).min().unwrap_or_default();
+        println!("{}: {count} users or conversations at each size", works[0][n].title);
+        works.iter_mut().for_each(|works| works[n].truncate(count));
     }
     let columns: Vec<_> = sizes.iter().map(|messages| format!("{messages} messages")).collect();
     println!("\n| work | {} | most to least |\n| --- |{} --- |", columns.join(" | "), " --- |".repeat(sizes.len()));
@@ -62,9 +67,9 @@ pub async fn grow(trial: &Trial<'_>, sizes: &[u32]) {
 }
 
 /// Works with answers so small that a floor says nothing: counts, and a feed that resumes.
-async fn small_works(world: &mut World, readers: usize) -> [Work; 2] {
+async fn small_works(world: &mut World) -> [Work; 2] {
     let (mut counts, mut resumes) = (Vec::new(), Vec::new());
-    let users: Vec<_> = world.seed.users_with(50).into_iter().take(readers).collect();
+    let users: Vec<_> = world.seed.users_with(20).into_iter().take(READERS).collect();
     let last = world.seed.size.users;
     let sender = world.sign_in([last]).await.remove(0);
     assert_eq!(sender.username, username(last));

@@ -37,8 +37,15 @@ pub struct Trial<'a> {
     pub messages: u32,
 }
 
+/// Fails at a name that none of the works has.
+fn refuse_unknown(only: &[&str], known: &[&str]) {
+    let unknown: Vec<_> = only.iter().filter(|name| !known.contains(name)).collect();
+    assert!(unknown.is_empty(), "{unknown:?} are none of {known:?}");
+}
+
 /// Measures every work, or those that are named, beside the floor.
 pub async fn measure(trial: &Trial<'_>, only: &[&str]) {
+    refuse_unknown(only, &[&NAMES[..], &["W5", "W5x", "mixed", "backlog"]].concat());
     let is_asked = |name: &str| only.is_empty() || only.contains(&name);
     let shape = Shape::start(trial.is_embedded).await;
     let mut world = World::fill(&shape, &binary(), &trial.folder.join("one"), trial.messages).await;

@@ -1,9 +1,6 @@
-//! The people, conversations and messages that the workloads run on: skewed as in life, in the order of time, equal in every run.
+//! The users, conversations and messages that the works run on: skewed, in the order of time, equal in every run.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeSet, HashMap},
-};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use quantumvault::domain::{Clock, UserId};
@@ -26,7 +23,7 @@ pub struct Size {
     pub messages: u32,
 }
 
-/// Two users with a conversation of at least fifty messages.
+/// Two users with a conversation of more than a page of messages.
 #[derive(Clone, Copy)]
 pub struct Pair {
     pub conversation: u32,
@@ -37,7 +34,7 @@ pub struct Pair {
 /// What a filled database holds.
 pub struct Seed {
     pub size: Size,
-    /// Pairs with a page of messages, in an order that says nothing about their sizes.
+    /// Pairs with more than a page of messages, in random order.
     pub pairs: Vec<Pair>,
     /// The users that each user has a conversation with.
     pub peers: HashMap<u32, Vec<u32>>,
@@ -96,11 +93,13 @@ fn id(kind: u128, n: u32) -> Uuid {
 }
 
 impl Seed {
-    /// Users with at least so many conversations, those with the most first.
+    /// Returns the users with at least so many conversations, in random order.
     pub fn users_with(&self, conversations: usize) -> Vec<u32> {
-        let mut found: Vec<_> = self.peers.iter().filter(|(_, peers)| peers.len() >= conversations).collect();
-        found.sort_by_key(|(user, peers)| (Reverse(peers.len()), **user));
-        found.into_iter().map(|(user, _)| *user).collect()
+        let found = self.peers.iter().filter(|(_, peers)| peers.len() >= conversations);
+        let mut users: Vec<_> = found.map(|(user, _)| *user).collect();
+        users.sort_unstable();
+        shuffle(&mut Dice::new(SEED), &mut users);
+        users
     }
 }
 
@@ -135,21 +134,27 @@ pub async fn fill(database: &mut Database, size: Size) -> Seed {
         peers.entry(other).or_default().push(one);
     }
     write(database, size, &pairs, &sizes, &notes, &lines, &mailboxes).await;
-    let long = (0..).zip(&pairs).zip(&sizes).filter(|(_, size)| **size >= 50);
-    let pairs = long.map(|((conversation, &(one, other)), _)| Pair { conversation, one, other }).collect();
+    let long = (0..).zip(&pairs).zip(&sizes).filter(|(_, size)| **size > 50);
+    let mut pairs: Vec<_> = long.map(|((conversation, &(one, other)), _)| Pair { conversation, one, other }).collect();
+    shuffle(&mut dice, &mut pairs);
     Seed { size, pairs, peers }
 }
 
-/// Draws who talks with whom, in an order that says nothing about them.
+/// Draws who talks with whom, in random order.
 fn draw_pairs(dice: &mut Dice, users: u32) -> Vec<(u32, u32)> {
     let mut user = || 1 + u32::try_from(skewed(dice, users as usize, 2)).expect("a user");
     let drawn = (0..(CONVERSATIONS_PER_USER * users).max(FEWEST_PAIRS)).map(|_| (user(), user()));
     let distinct: BTreeSet<_> = drawn.filter(|(a, b)| a != b).map(|(a, b)| (a.min(b), a.max(b))).collect();
     let mut pairs: Vec<_> = distinct.into_iter().collect();
-    for last in (1..pairs.len()).rev() {
-        pairs.swap(last, dice.below(last + 1));
-    }
+    shuffle(dice, &mut pairs);
     pairs
+}
+
+/// Puts items into random order (Fisher and Yates).
+fn shuffle<T>(dice: &mut Dice, items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, dice.below(last + 1));
+    }
 }
 
 /// A number below `bound`; the higher the power, the more often a low one.

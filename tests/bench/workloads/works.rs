@@ -24,6 +24,8 @@ const SEND: &str = "mutation S($input: SendMessageInput!) { sendMessage(input: $
 const NEWEST_OF_EACH: &str = "{ viewer { conversations(first: 50) {
     nodes { peer { id username } messages(first: 3) { nodes { id encryptedContent createdAt } } } } } }";
 
+/// What a page says that is full and has another after it.
+const HAS_MORE: &str = "\"hasNextPage\":true";
 /// Users whose requests the server has answered before.
 const WARM: usize = 500;
 /// Conversations that pages are read of, and that messages are sent in.
@@ -38,7 +40,7 @@ pub enum Mode {
     Once,
 }
 
-/// Requests to the server, and their like to the floor.
+/// Requests to the server, and equivalent requests to the floor.
 pub struct Work {
     pub title: &'static str,
     pub mode: Mode,
@@ -61,25 +63,23 @@ impl Work {
             "W1" => own_record(world, "W1 one's own record", Mode::Loop, everybody().take(WARM)).await,
             "W2" => conversation(world, &pairs).await,
             "W3" => {
-                let users: Vec<_> = seed.users_with(20).into_iter().take(WARM).collect();
+                let users: Vec<_> = seed.users_with(21).into_iter().take(WARM).collect();
                 let title = "W3 the inbox";
-                listing(world, title, INBOX, "w3", &users).await
+                listing(world, title, INBOX, "w3", HAS_MORE, &users).await
             }
             "W4" => send(world, &pairs).await,
             "W6c" => {
                 let users: Vec<_> = seed.users_with(50).into_iter().take(WARM).collect();
                 let title = "W6c 50 conversations, 3 messages each";
-                listing(world, title, NEWEST_OF_EACH, "w6", &users).await
+                listing(world, title, NEWEST_OF_EACH, "w6", "user0", &users).await
             }
             _ => panic!("{name} is none of {NAMES:?}"),
         }
     }
 
     /// Keeps the first so many requests to the server.
-    pub fn of_first(self, count: usize) -> Self {
-        let mut ours = Arc::into_inner(self.ours).expect("nobody asks yet");
-        ours.truncate(count);
-        Self { ours: Arc::new(ours), ..self }
+    pub fn truncate(&mut self, count: usize) {
+        Arc::get_mut(&mut self.ours).expect("nobody asks yet").truncate(count);
     }
 }
 
@@ -96,20 +96,27 @@ async fn conversation(world: &mut World, pairs: &[Pair]) -> Work {
     let ours = clients
         .iter()
         .zip(pairs)
-        .map(|(client, pair)| query(client, CONVERSATION, &json!({ "with": global_id(pair.other) }), "hasNextPage"));
+        .map(|(client, pair)| query(client, CONVERSATION, &json!({ "with": global_id(pair.other) }), HAS_MORE));
     let floor = pairs.iter().map(|pair| {
         let (one, other) = (user_id(pair.one), user_id(pair.other));
-        floor(&format!("/w2/{}/{one}/{other}", conversation_id(pair.conversation)), "", "hasNextPage")
+        floor(&format!("/w2/{}/{one}/{other}", conversation_id(pair.conversation)), "", HAS_MORE)
     });
     let (ours, floor) = (Arc::new(ours.collect()), Arc::new(floor.collect()));
     Work { title: "W2 50 messages of a conversation", mode: Mode::Loop, ours, floor }
 }
 
-async fn listing(world: &mut World, title: &'static str, text: &str, path: &str, users: &[u32]) -> Work {
+async fn listing(
+    world: &mut World,
+    title: &'static str,
+    text: &str,
+    path: &str,
+    expected: &str,
+    users: &[u32],
+) -> Work {
     assert!(!users.is_empty(), "nobody has a page of conversations");
     let clients = world.sign_in(users.iter().copied()).await;
-    let ours = clients.iter().map(|client| query(client, text, &Value::Null, "user0"));
-    let floor = users.iter().map(|&n| floor(&format!("/{path}/{}", user_id(n)), "", "user0"));
+    let ours = clients.iter().map(|client| query(client, text, &Value::Null, expected));
+    let floor = users.iter().map(|&n| floor(&format!("/{path}/{}", user_id(n)), "", expected));
     Work { title, mode: Mode::Loop, ours: Arc::new(ours.collect()), floor: Arc::new(floor.collect()) }
 }
 

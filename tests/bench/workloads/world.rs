@@ -117,7 +117,7 @@ impl World {
         let server = place.start(0).await;
         Client::new(server.address).register("somebody").await;
         drop(server);
-        let size = Size { users: 10_000.min(messages / 100), messages };
+        let size = Size { users: 10_000.min(messages / 10), messages };
         let mut database = Database::connect(&place.database).await;
         let seed = Arc::new(seed::fill(&mut database, size).await);
         drop(database);
