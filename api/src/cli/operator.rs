@@ -115,21 +115,25 @@ pub(super) async fn session(config: Config, action: Session) -> Outcome {
 pub(super) async fn keys(config: Config, action: Keys) -> Outcome {
     let (data_dir, random) = (config.data_dir.clone(), Source::default().random);
     let op = open(config).await?;
-    let said = match action {
-        Keys::Rotate => {
-            let key = data_dir::replace_signing_key(&data_dir, &random).map_err(text)?;
-            let kid = key.kid.clone();
-            keys::rotate(&op, key).await.map_err(text)?;
-            format!("{kid}\n")
-        }
-        Keys::Withdraw { kid } => {
-            keys::withdraw(&op, &kid).await.map_err(text)?;
-            take_up_signing_key(&op.backend, &random).await.map_err(text)?;
-            format!("{kid} is withdrawn\n")
+    let acting = async {
+        match action {
+            Keys::Rotate => {
+                let key = data_dir::replace_signing_key(&data_dir, &random).map_err(text)?;
+                let kid = key.kid.clone();
+                keys::rotate(&op, key).await.map_err(text)?;
+                Ok(format!("{kid}\n"))
+            }
+            Keys::Withdraw { kid } => {
+                keys::withdraw(&op, &kid).await.map_err(text)?;
+                take_up_signing_key(&op.backend, &random).await.map_err(text)?;
+                Ok(format!("{kid} is withdrawn\n"))
+            }
         }
     };
+    let done: Result<String, String> = acting.await;
+    // Also after an error, which may have come when the key was withdrawn.
     close(&op).await?;
-    print(said)
+    print(done?)
 }
 
 pub(super) async fn purge(config: Config) -> Outcome {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    mem,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -160,11 +161,12 @@ impl AccessTokens {
     ) -> bool {
         let signing = self.signing_key();
         let own = (signing.kid.clone(), signing.public_key.clone());
-        let withdrawn: HashSet<_> = withdrawn.into_iter().collect();
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // A withdrawal is for good: an older look at the database may come later than a newer one.
+        let withdrawn: HashSet<_> = withdrawn.into_iter().chain(mem::take(&mut known.withdrawn)).collect();
         let keys = keys.into_iter().chain([own]).filter(|(kid, _)| !withdrawn.contains(kid));
         let accepted: HashMap<_, _> = keys.map(|(kid, key)| (kid, DecodingKey::from_ed_der(&key))).collect();
         let tags = accepted.keys().map(|kid| tag(kid)).collect();
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let is_lost = known.accepted.keys().any(|kid| withdrawn.contains(kid));
         *known = Known { accepted, tags, withdrawn };
         is_lost

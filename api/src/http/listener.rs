@@ -28,6 +28,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::unconstrained,
     time::{Instant, Sleep, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -124,7 +125,8 @@ where
     E: Endpoint<Output = Response> + 'static,
 {
     while let Ok(place) = Arc::clone(places).try_acquire_owned() {
-        match listener.accept().now_or_never() {
+        // Without the runtime's budget, which ends before a long queue does.
+        match unconstrained(listener.accept()).now_or_never() {
             Some(Ok(accepted)) => server.begin(front, accepted, place),
             Some(Err(error)) if is_of_the_connection(&error) => {}
             Some(Err(_)) | None => return,

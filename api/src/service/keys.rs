@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::{Backend, Error, Operation};
+use super::{Backend, Error, Operation, after_commit::AfterCommit};
 use crate::{
     bus::Subscription,
     crypto::SigningKey,
@@ -24,8 +24,7 @@ pub async fn rotate(op: &Operation, key: SigningKey) -> Result<(), Error> {
     store::installation::publish_signing_key(tx.db(), &key.kid, &key.public_key, now).await?;
     store::installation::retire_signing_key(tx.db(), &old.kid, now).await?;
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
-    tx.commit().await?;
-    backend.bus.publish(Topic::SigningKeys);
+    AfterCommit::default().publish([Topic::SigningKeys]).commit(backend, tx).await?;
     adopt(backend, key).await
 }
 
@@ -38,8 +37,7 @@ pub async fn withdraw(op: &Operation, kid: &str) -> Result<(), Error> {
         return Err(Error::NotFound("signing key"));
     }
     store::audit_logs::insert_many(tx.db(), [entry(op, "signing_key.withdrawn", kid)]).await?;
-    tx.commit().await?;
-    op.backend.bus.publish(Topic::SigningKeys);
+    AfterCommit::default().publish([Topic::SigningKeys]).commit(&op.backend, tx).await?;
     op.backend.learn_signing_keys().await
 }
 

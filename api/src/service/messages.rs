@@ -6,7 +6,7 @@ mod mark_read;
 use std::{collections::HashMap, sync::Arc};
 
 pub use self::{delete::delete, mark_read::mark_read};
-use super::{Connection, Error, Operation, after_commit::AfterCommit, conversations, limits, sessions};
+use super::{Connection, Error, Operation, conversations, limits, sessions};
 use crate::{
     domain::{
         Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, Viewer, event::Topic,
@@ -53,7 +53,11 @@ pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation
             Ok(delivered)
         }
         Ok(None) => sent_before(op, &delivery).await,
-        Err(error) => AfterCommit::default().publish(topics).follow(&op.backend, Err(error.into())).await,
+        Err(error) => {
+            // It may be stored. Feeds that look too soon find it by themselves; a second hint is for what ends sessions.
+            op.backend.bus.publish_all(topics);
+            Err(error.into())
+        }
     }
 }
 

@@ -109,14 +109,11 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
     async move {
         // An end between the check of the token and the start of the watch would go unheard.
         let mut latest = has_ended(&backend, &viewer).await;
-        while latest != Some(true) {
+        while latest != Some(true) && backend.tokens.accepts(signed_with) {
             let wait = if latest.is_some() { backend.poll() } else { backend.unassisted_poll() };
             tokio::select! {
                 _ = news.news() => {}
                 () = tokio::time::sleep(wait) => {}
-            }
-            if !backend.tokens.accepts(signed_with) {
-                return;
             }
             // Not from the cache: while Redis is away nothing can be taken out of it.
             let found =

@@ -92,7 +92,7 @@ pub async fn find_alive(db: &impl ConnectionTrait, id: SessionId, now: Timestamp
 
 /// Whether the user's session is alive; a living one is locked against its end until the transaction ends.
 ///
-/// A refresh does not wait for this lock, only a deletion does.
+/// A deletion waits for this lock, and on PostgreSQL a refresh, which changes a column with a unique index.
 pub async fn hold(
     db: &impl ConnectionTrait,
     (user_id, id): (UserId, SessionId),

@@ -45,7 +45,9 @@ pub async fn grow(trial: &Trial<'_>, sizes: &[u32]) {
         // The number of users who ask at once decides what can be shared and who waits.
         let count = works.iter().map(|works| works[n].ours.len()).min().unwrap_or_default();
         println!("{}: {count} users or conversations at each size", works[0][n].title);
-        works.iter_mut().for_each(|works| works[n].truncate(count));
+        for works in &mut works {
+            works[n].truncate(count);
+        }
     }
     let columns: Vec<_> = sizes.iter().map(|messages| format!("{messages} messages")).collect();
     println!("\n| work | {} | most to least |\n| --- |{} --- |", columns.join(" | "), " --- |".repeat(sizes.len()));
