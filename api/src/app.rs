@@ -24,7 +24,7 @@ use crate::{
 const HEAR_EVERY: Duration = Duration::from_millis(250);
 /// How often memory that was needed for a while is given back.
 const GIVE_BACK_EVERY: Duration = Duration::from_secs(2);
-/// How often it is looked whether the disk keeps what the embedded database writes.
+/// Interval of the checks that the disk keeps what the embedded database writes.
 const LOOK_AFTER_DISK_EVERY: Duration = Duration::from_secs(5);
 /// More than one piece of the allocator's own.
 const LARGE_PIECE: usize = 4 << 20;

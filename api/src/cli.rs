@@ -97,7 +97,7 @@ enum Migrate {
     Status,
 }
 
-/// How a server ends after a failed `fsync`.
+/// Exit code of a server after a failed `fsync`.
 const DISK_FAILED: u8 = 3;
 
 /// What stopped a command: one sentence.

@@ -11,7 +11,7 @@ use std::{
 
 use qv_tests::{client::Client, node_process::free_address, process};
 
-/// How long a start may take. A migration of a large database takes its time.
+/// Longest time of a start. A migration of a large database takes its time.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A running server with the data folder of this run.

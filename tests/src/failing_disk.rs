@@ -14,7 +14,7 @@ pub struct FailingDisk {
     folder: TempDir,
 }
 
-/// What a power cut may have left of what was never synced.
+/// Leftovers of a power cut among what was never synced.
 #[derive(Debug, Clone, Copy)]
 pub enum Leftover {
     /// Nothing.

@@ -115,7 +115,7 @@ impl SigningKey {
         Ok(Self { kid: thumbprint(&public_key), public_key, encoding: EncodingKey::from_ed_der(der) })
     }
 
-    /// What tells it from other keys.
+    /// Short digest that tells this key from others.
     #[must_use]
     pub fn tag(&self) -> KeyTag {
         tag(&self.kid)

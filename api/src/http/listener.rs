@@ -42,10 +42,10 @@ const HEAD_MAX_BYTES: usize = 80 * 1024;
 /// How long to wait when no descriptor is left; meanwhile others are closed.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
-/// How long a node that stops leaves idle connections open. A request that is on its way to one is answered, and told
+/// Time that a stopping node leaves idle connections open. A request that is on its way to one is answered, and told
 /// that the connection closes.
 const LAST_REQUEST: Duration = Duration::from_millis(500);
-/// How long a client that has been told of the end of its connection may take to close its side.
+/// Time for a client to close its side after the server has closed its own.
 const LAST_READ: Duration = Duration::from_secs(1);
 /// Up to so many bytes, the pieces of an answer are written as one: the kernel takes one piece by a shorter way.
 const TOGETHER: usize = 2048;

@@ -1,4 +1,4 @@
-//! What follows a commit: no node remembers what was there before, listeners look, and a mail goes out.
+//! Steps after a commit: nodes drop cached values, listeners read again, and a mail goes out.
 //!
 //! The answer to a `COMMIT` can be lost, and then nobody knows whether there was one. All of this follows an error as
 //! well: done for nothing it costs a look, and left out it would leave others with the past until they look by themselves.
@@ -19,10 +19,10 @@ use crate::{
 
 /// Commits of unknown outcome that are followed up at once. Beyond them listeners find the news by themselves.
 pub(super) const DOUBTS_MAX: usize = 256;
-/// How soon after an error its commit is usually over. The statement's time-out bounds the others.
+/// Time after an error within which its commit is usually over. The statement's time-out bounds the others.
 const USUALLY_OVER: Duration = Duration::from_secs(1);
 
-/// What is to be done once a transaction has been committed. Doing it twice changes nothing.
+/// Steps that follow the commit of a transaction. Running them twice changes nothing.
 #[derive(Default)]
 pub(super) struct AfterCommit {
     names: Vec<Name>,

@@ -218,7 +218,7 @@ pub async fn issue(op: &Operation, user_id: UserId, device_info: Option<String>)
     Ok(grant)
 }
 
-/// What follows the commit of a session that was opened.
+/// Returns the steps that follow the commit of a session that was opened.
 pub(super) fn after_opening(grant: &Grant) -> AfterCommit {
     after_end(grant.viewer.user_id, &grant.ended)
 }

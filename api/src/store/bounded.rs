@@ -29,7 +29,7 @@ pub struct Bounded<C> {
     has_given_up: AtomicBool,
 }
 
-/// What statements run on.
+/// Kind of connection that statements run on.
 enum Kind {
     Pool,
     /// An error ends a transaction, whatever comes after it. PostgreSQL would answer its `COMMIT` with success and roll

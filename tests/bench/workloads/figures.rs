@@ -1,10 +1,10 @@
-//! What rounds of a work took, and the rows of the tables that say so.
+//! Figures of the rounds of a work, and the rows of tables that show them.
 
 use std::time::Duration;
 
 use super::load::Answers;
 
-/// What one round took: its answers, and the processor time of those who gave them.
+/// Figures of one round: its answers, and the processor time of server and database.
 #[derive(Default)]
 pub struct Round {
     pub answers: Answers,

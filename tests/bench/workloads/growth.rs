@@ -1,4 +1,4 @@
-//! The same works on more and more messages, to see which costs grow.
+//! Works on databases of several sizes, to see which costs grow.
 
 use std::sync::Arc;
 

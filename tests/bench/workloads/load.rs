@@ -20,7 +20,7 @@ use tokio::{
 const CONNECTIONS: usize = 32;
 /// Connections at most of an open loop. Requests that find none wait, and the wait counts.
 const OPEN_CONNECTIONS: usize = 128;
-/// How long an open loop keeps a connection that it does not use. The server closes it after ten seconds.
+/// Longest time that an open loop keeps an idle connection. The server closes it after ten seconds.
 const IDLE: Duration = Duration::from_secs(5);
 /// Stands in a request for a number that no other request has.
 pub const NUMBER: &str = "#number#########";
@@ -34,14 +34,14 @@ pub struct Request {
     expected: Vec<u8>,
 }
 
-/// What some requests took.
+/// Answers to some requests, and their times.
 #[derive(Default)]
 pub struct Answers {
     /// From the first request to the last answer.
     pub elapsed: Duration,
     /// Answers, or deliveries, as far as they were as expected.
     pub count: usize,
-    /// How long each took.
+    /// Time of each.
     pub times: Vec<Duration>,
     /// Requests that were not answered as expected.
     pub failed: usize,

@@ -1,4 +1,4 @@
-//! What frontends ask all day: the server beside a floor, beside another binary, and at several sizes.
+//! Workloads of frontends: the server beside a floor, beside another binary, and at several sizes.
 
 mod compare;
 mod fan_out;

@@ -31,7 +31,7 @@ pub struct Pair {
     pub other: u32,
 }
 
-/// What a filled database holds.
+/// Contents of a filled database.
 pub struct Seed {
     pub size: Size,
     /// Pairs with more than a page of messages, in random order.

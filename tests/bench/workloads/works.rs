@@ -24,14 +24,14 @@ const SEND: &str = "mutation S($input: SendMessageInput!) { sendMessage(input: $
 const NEWEST_OF_EACH: &str = "{ viewer { conversations(first: 50) {
     nodes { peer { id username } messages(first: 3) { nodes { id encryptedContent createdAt } } } } } }";
 
-/// What a page says that is full and has another after it.
+/// Text of a full page that has another after it.
 const HAS_MORE: &str = "\"hasNextPage\":true";
 /// Users whose requests the server has answered before.
 const WARM: usize = 500;
 /// Conversations that pages are read of, and that messages are sent in.
 const PAIRS: usize = 256;
 
-/// How a round asks.
+/// Order and number of the requests of a round.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// All requests in turn, for some time.

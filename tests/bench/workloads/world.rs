@@ -21,7 +21,7 @@ use super::{
     works::{Mode, Work},
 };
 
-/// How long one round of a closed loop asks.
+/// Duration of one round of a closed loop.
 const ROUND: Duration = Duration::from_secs(2);
 /// Sign-ins that are under way at a time.
 const SIGN_INS: usize = 16;
@@ -49,7 +49,7 @@ pub struct World {
     clients: HashMap<u32, Client>,
 }
 
-/// What a server is started with.
+/// Settings that a server is started with.
 struct Place {
     binary: PathBuf,
     folder: PathBuf,

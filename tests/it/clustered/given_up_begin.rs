@@ -42,7 +42,7 @@ async fn a_connection_inside_a_begin_that_was_given_up_is_closed() {
     assert!(was_inside, "the answer never came at the right moment");
 }
 
-/// How many connections to this database are inside a transaction and do nothing.
+/// Counts connections to this database that are idle in a transaction.
 async fn inside(beside: &DatabaseConnection) -> i64 {
     let sql = "SELECT count(*) AS n FROM pg_stat_activity \
         WHERE datname = current_database() AND state = 'idle in transaction'";

@@ -28,7 +28,7 @@ async fn reads_go_on(pair: &Pair) {
     pair.lost_nothing().await;
 }
 
-/// How large a process may make a file.
+/// Limits the size of files that a process writes.
 fn limit_files(pid: u32, bytes: &str) {
     let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}")]).status();
     assert!(status.expect("prlimit runs").success());
