@@ -4,7 +4,7 @@ mod disk;
 mod disk_sqlite;
 mod nodes;
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use qv_tests::{
     client::{Answer, Client, base64, draft},
@@ -119,4 +119,10 @@ impl Pair {
             found.iter().copied().filter(|content| self.acknowledged.iter().any(|own| own == content)).collect();
         assert_eq!(owed, self.acknowledged);
     }
+}
+
+/// Limits the size of files that a process writes.
+fn limit_files(pid: u32, bytes: &str) {
+    let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}")]).status();
+    assert!(status.expect("prlimit runs").success());
 }

@@ -250,12 +250,9 @@ async fn lock(world: &World) -> DatabaseTransaction {
 /// nothing that such a request asks for before the lock makes it wait.
 async fn until_waited_for(lock: &DatabaseTransaction) {
     let backend = lock.get_database_backend();
-    if backend != DbBackend::Postgres {
-        return;
-    }
     let sql = "SELECT FROM pg_locks WHERE relation = 'messages'::regclass AND NOT granted";
-    let probe =
-        async { while lock.query_one_raw(Statement::from_string(backend, sql)).await.expect("readable").is_none() {} };
+    let found = async || lock.query_one_raw(Statement::from_string(backend, sql)).await.expect("readable").is_some();
+    let probe = async { while backend == DbBackend::Postgres && !found().await {} };
     timeout(PATIENCE, probe).await.expect("nobody waits for the lock");
 }
 

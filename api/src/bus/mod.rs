@@ -134,7 +134,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(10), future).await.expect("no hint came")
     }
 
-    /// What every variant does alike, between two nodes that may be the same.
+    /// Asserts the behaviour that all variants share, between two nodes or on one.
     async fn conforms(here: Bus, there: Bus) {
         let [alice, bob] = [1, 2].map(|n| Topic::Mailbox(UserId(Uuid::from_u128(n))));
         let (mut first, mut second, mut other) = (here.subscribe(alice), there.subscribe(alice), here.subscribe(bob));

@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(cache.get(&of_group).await, None);
     }
 
-    /// What every variant does alike.
+    /// Asserts the behaviour that all variants share.
     async fn conforms(cache: Cache) {
         let [one, two] = [1, 2].map(key::<Vec<u32>>);
         let long = Duration::from_mins(1);

@@ -76,7 +76,7 @@ impl Claims {
 /// A token whose signature has been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// What it says.
+    /// The claims that the token carries.
     pub claims: Claims,
     /// The key that it was checked with.
     pub key: KeyTag,

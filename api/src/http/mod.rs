@@ -60,7 +60,7 @@ pub struct Parts {
     pub sockets: Sockets,
     /// Who may see the figures, and where.
     pub operations: Operations,
-    /// What a browser is shown, in the mode that shows it anything.
+    /// The pages for browsers. Only the mode `explore` has any.
     pub pages: Option<Pages>,
 }
 

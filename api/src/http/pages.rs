@@ -33,7 +33,7 @@ const EXPLORER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 
 
 /// The pages of one server.
 pub struct Pages {
-    /// What `npm --prefix api/web/graphiql run setup` builds.
+    /// The folder that `npm --prefix api/web/graphiql run setup` builds.
     graphiql: Option<Folder>,
 }
 

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// How often a sign-in checks the password: once more if another sign-in has just stored it with today's parameters.
+/// Checks of a password at a sign-in: a second one if another sign-in has just stored it with today's parameters.
 const PROOFS: usize = 2;
 
 /// What a new user says.
@@ -183,7 +183,7 @@ pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
     after_change(id).forget_group(sessions::all_of(id)).commit(&op.backend, tx).await
 }
 
-/// What follows each change that only the owner sees: no node shows the account as it was.
+/// Returns the steps after a change that only the owner sees: no node shows the account as it was.
 pub(super) fn after_change(id: UserId) -> AfterCommit {
     AfterCommit::default().forget([key(id).name()])
 }

@@ -229,7 +229,7 @@ fn sign(backend: &Backend, user_id: UserId, id: SessionId, now: Timestamp) -> Re
     signed.map_err(|error| Error::Internal { cause: error.to_string() })
 }
 
-/// What a token says, its signature checked once, its times and its key each time.
+/// Returns the claims of a token. Its signature is checked once, its times and its key each time.
 async fn verify(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<Verified>, Error> {
     let now = backend.source.now();
     let remembered = backend.verified.0.get(&digest);

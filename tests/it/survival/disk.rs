@@ -1,11 +1,9 @@
 //! The disk of an embedded node is full: writes are refused, reads go on, and room is all that it takes to heal.
 
-use std::process::Command;
-
 use qv_tests::{node_process::NodeProcess, operation, world::World};
 use serde_json::{Value, json};
 
-use super::Pair;
+use super::{Pair, limit_files};
 
 #[tokio::test]
 async fn the_disk_of_an_embedded_node_may_be_full() {
@@ -26,10 +24,4 @@ async fn reads_go_on(pair: &Pair) {
     pair.alice.run(operation!("viewer"), Value::Null).await.data();
     pair.alice.run(operation!("conversation"), json!({ "with": pair.bob.id, "first": 1 })).await.data();
     pair.lost_nothing().await;
-}
-
-/// Limits the size of files that a process writes.
-fn limit_files(pid: u32, bytes: &str) {
-    let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}")]).status();
-    assert!(status.expect("prlimit runs").success());
 }

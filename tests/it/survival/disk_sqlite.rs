@@ -4,7 +4,6 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    process::Command,
     sync::{Arc, Mutex},
 };
 
@@ -19,7 +18,7 @@ use qv_tests::{
 };
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 
-use super::Pair;
+use super::{Pair, limit_files};
 
 /// Sends at once, so that several connections of the pool meet the full disk.
 const CROWD: usize = 8;
@@ -235,10 +234,4 @@ async fn send_and_repeat(pair: &mut Pair) -> usize {
         }
     }
     refused
-}
-
-/// Limits the size of files that a process writes.
-fn limit_files(pid: u32, bytes: &str) {
-    let status = Command::new("prlimit").args(["--pid", &pid.to_string(), &format!("--fsize={bytes}")]).status();
-    assert!(status.expect("prlimit runs").success());
 }
