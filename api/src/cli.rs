@@ -19,9 +19,8 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    app::Server,
+    app::{Server, data_dir},
     config::{self, Config},
-    data_dir,
     domain::Source,
     graphql, http, store, telemetry,
 };

@@ -8,10 +8,8 @@ use std::{
 use async_graphql::Variables;
 use quantumvault::{
     config,
-    graphql::{
-        self,
-        documents::{self, Call, Documents},
-    },
+    engine::prepare::{self as documents, Call, Documents},
+    graphql,
 };
 use serde_json::json;
 

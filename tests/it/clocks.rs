@@ -1,7 +1,7 @@
 //! Nodes with wrong clocks: they remove nothing that is to be kept.
 
 use chrono::TimeDelta;
-use quantumvault::service::{purge, vitals};
+use quantumvault::service::ops::{retention as purge, snapshot as vitals};
 use qv_entity::{audit_logs, mailbox_events, sessions};
 use qv_tests::world::{World, manual_clock};
 use sea_orm::{ActiveModelTrait, DatabaseConnection, EntityTrait, PaginatorTrait, Set};

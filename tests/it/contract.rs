@@ -5,10 +5,8 @@ use std::{fs, path::Path};
 use quantumvault::{
     config,
     domain::ErrorCode,
-    graphql::{
-        self,
-        documents::{Call, Documents},
-    },
+    engine::prepare::{Call, Documents},
+    graphql,
 };
 use qv_tests::{operation, world::World};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! The feed by the page, what retention leaves of it, and cursors that name what is no more.
 
 use chrono::TimeDelta;
-use quantumvault::{domain::UserId, service::purge};
+use quantumvault::{domain::UserId, service::ops::retention as purge};
 use qv_entity::{mailbox_events, mailboxes, messages};
 use qv_tests::{
     client::Client,

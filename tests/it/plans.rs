@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use quantumvault::service::purge;
+use quantumvault::service::ops::retention as purge;
 use qv_tests::{operation, world::World};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement};
 use serde_json::{Value, json};

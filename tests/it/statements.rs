@@ -1,6 +1,6 @@
 //! How many statements requests need: one for each edge, however many objects hang on it.
 
-use quantumvault::service::vitals;
+use quantumvault::service::ops::snapshot as vitals;
 use qv_tests::{
     client::{Answer, Client},
     operation,

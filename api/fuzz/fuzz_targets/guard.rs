@@ -12,10 +12,7 @@ use std::{
 
 use async_graphql::parser::parse_query;
 use libfuzzer_sys::fuzz_target;
-use quantumvault::{
-    config::graphql::{Graphql, Mode},
-    graphql::documents::guard,
-};
+use quantumvault::{config::graphql::{Graphql, Mode}, engine::prepare::lexer as guard};
 
 /// The defaults of `config.default.toml` that the guard reads.
 static LIMITS: LazyLock<Graphql> = LazyLock::new(|| Graphql {

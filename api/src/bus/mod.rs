@@ -2,17 +2,21 @@
 //!
 //! A hint may be lost, late or doubled, so it carries nothing: who hears it looks into the database.
 
-mod listener;
-mod local;
+pub mod publisher;
 mod redis;
-mod speaker;
+pub mod subscriber;
+pub mod topics;
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use self::{local::Topics, redis::RedisBus};
-use crate::{config, domain::event::Topic, link::hearing::Hearing};
+use crate::{
+    bus::{redis::RedisBus, topics::Topics},
+    config,
+    domain::event::Topic,
+    redis_client::invalidation::Hearing,
+};
 
 /// One of the two ways to spread hints.
 #[derive(Clone)]
@@ -177,7 +181,7 @@ mod tests {
 
     mod clustered {
         use super::*;
-        use crate::link::redis_url;
+        use crate::redis_client::redis_url;
 
         #[tokio::test]
         async fn the_shared_bus_conforms() {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisError};
 use secrecy::ExposeSecret;
 
-use super::{
-    Subscription,
-    listener::{Ears, Listener},
-    local::Topics,
-    speaker::Speaker,
-};
 use crate::{
+    bus::{
+        Subscription,
+        publisher::Speaker,
+        subscriber::{Ears, Listener},
+        topics::Topics,
+    },
     config,
     domain::event::Topic,
-    link::hearing::{Hearing, Message},
+    redis_client::invalidation::{Hearing, Message},
 };
 
 /// The handle of a node's bus.

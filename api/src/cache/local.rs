@@ -11,7 +11,7 @@ use std::{
 
 use quick_cache::{Weighter, sync};
 
-use super::{
+use crate::cache::{
     Key,
     key::{Forgotten, Name},
 };

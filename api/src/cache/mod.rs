@@ -10,16 +10,16 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use self::{key::Forgotten, local::LocalCache};
 pub use self::{
     key::{Group, Key, Kind, Name},
     redis::RedisCache,
 };
 use crate::{
+    cache::{key::Forgotten, local::LocalCache},
     domain::Random,
-    link::{
+    redis_client::{
         Link,
-        hearing::{Forgetting, Hearing},
+        invalidation::{Forgetting, Hearing},
     },
 };
 
@@ -346,7 +346,7 @@ mod tests {
 
     mod clustered {
         use super::*;
-        use crate::link::redis_url;
+        use crate::redis_client::redis_url;
 
         /// Holds the lease of a node that need not listen to others.
         async fn hold(url: &str, hearing: &Arc<Hearing>) {

@@ -10,16 +10,16 @@ use std::{
 
 use redis::{AsyncCommands, Script};
 
-use super::{
-    Group, Key, Value,
-    key::{Forgotten, Name},
-    local::LocalCache,
-};
 use crate::{
+    cache::{
+        Group, Key, Value,
+        key::{Forgotten, Name},
+        local::LocalCache,
+    },
     domain::Random,
-    link::{
+    redis_client::{
         Away, Link,
-        hearing::{Forgetting, Hearing},
+        invalidation::{Forgetting, Hearing},
     },
 };
 

@@ -12,13 +12,13 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::{Outcome, print};
 use crate::{
+    app::data_dir,
+    cli::{Outcome, print},
     config::{self, Config},
-    data_dir,
     domain::{Clock, Random, Timestamp},
-    link::Link,
     mail::Post,
+    redis_client::Link,
     store,
 };
 

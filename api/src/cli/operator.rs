@@ -6,16 +6,16 @@ use clap::Subcommand;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use super::{Outcome, print, text};
 use crate::{
-    app::take_up_signing_key,
+    app::{data_dir, take_up_signing_key},
+    cli::{Outcome, print, text},
     config::Config,
-    data_dir,
     domain::{Client, Source},
     service::{
         Backend, Operation,
         accounts::{self, Registration},
-        keys, purge as purging, sessions,
+        ops::{retention as purging, signing_keys},
+        sessions,
     },
 };
 
@@ -120,11 +120,11 @@ pub(super) async fn keys(config: Config, action: Keys) -> Outcome {
             Keys::Rotate => {
                 let key = data_dir::replace_signing_key(&data_dir, &random).map_err(text)?;
                 let kid = key.kid.clone();
-                keys::rotate(&op, key).await.map_err(text)?;
+                signing_keys::rotate(&op, key).await.map_err(text)?;
                 Ok(format!("{kid}\n"))
             }
             Keys::Withdraw { kid } => {
-                keys::withdraw(&op, &kid).await.map_err(text)?;
+                signing_keys::withdraw(&op, &kid).await.map_err(text)?;
                 take_up_signing_key(&op.backend, &random).await.map_err(text)?;
                 Ok(format!("{kid} is withdrawn\n"))
             }

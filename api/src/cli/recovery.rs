@@ -2,8 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Outcome, operator, print, text};
-use crate::{config::Config, data_dir, service::recovery};
+use crate::{
+    app::data_dir,
+    cli::{Outcome, operator, print, text},
+    config::Config,
+    service::ops::backup,
+};
 
 pub(super) async fn back_up(config: Config, folder: PathBuf) -> Outcome {
     let data_dir = config.data_dir.clone();
@@ -13,7 +17,7 @@ pub(super) async fn back_up(config: Config, folder: PathBuf) -> Outcome {
     let op = operator::open(config).await?;
     data_dir::make(&folder).map_err(|error| unwritable(&folder, &error))?;
     let file = folder.join("quantumvault.db");
-    recovery::back_up(&op, &file).await.map_err(|error| unwritable(&file, &error.cause().unwrap_or_default()))?;
+    backup::back_up(&op, &file).await.map_err(|error| unwritable(&file, &error.cause().unwrap_or_default()))?;
     op.backend.close().await;
     data_dir::copy(&data_dir, &folder, &file).map_err(|error| unwritable(&folder, &error))?;
     print(format!("{}\n", folder.display()))
@@ -21,7 +25,7 @@ pub(super) async fn back_up(config: Config, folder: PathBuf) -> Outcome {
 
 pub(super) async fn fence(config: Config) -> Outcome {
     let op = operator::open(config).await?;
-    let ended = recovery::fence(&op).await.map_err(text)?;
+    let ended = backup::fence(&op).await.map_err(text)?;
     op.backend.close().await;
     print(format!("ended {ended} sessions and all cursors\n"))
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use serde::Deserialize;
 
-use super::Network;
+use crate::config::Network;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

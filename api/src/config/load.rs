@@ -8,7 +8,7 @@ use std::{
 use config::{Environment, File, FileFormat, Source, Value, ValueKind};
 use secrecy::ExposeSecret;
 
-use super::Config;
+use crate::config::Config;
 
 /// Every setting with its default and a sentence on it.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");

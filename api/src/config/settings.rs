@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de};
 
-use super::{Graphql, Http, Sockets};
+use crate::config::{Graphql, Http, Sockets};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Deserialize)]

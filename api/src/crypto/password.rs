@@ -22,8 +22,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, time::timeout};
 use zxcvbn::Score;
 
-use self::memory::Memory;
-use crate::{config, domain::Random, telemetry::counters::Durations};
+use crate::{config, crypto::password::memory::Memory, domain::Random, telemetry::counters::Durations};
 
 /// Longer passwords are refused before any work is done on them.
 pub const PASSWORD_MAX_CHARACTERS: usize = 256;

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use super::{SessionId, Timestamp, UserId};
+use crate::domain::{SessionId, Timestamp, UserId};
 
 /// The largest key vault, in bytes: some copies of a user's two private keys, each wrapped its own way.
 pub const KEY_VAULT_MAX_BYTES: usize = 16 * 1024;

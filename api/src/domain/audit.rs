@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{AuditLogId, Role, Timestamp, UserId};
+use crate::domain::{AuditLogId, Role, Timestamp, UserId};
 
 /// An entry of the audit trail.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{SessionId, UserId};
+use crate::domain::{SessionId, UserId};
 
 /// A subject that somebody may listen to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,6 +1,6 @@
 //! Messages, conversations and the feed that tells of them.
 
-use super::{ConversationId, MessageId, Timestamp, UserId};
+use crate::domain::{ConversationId, MessageId, Timestamp, UserId};
 
 /// The largest ciphertext of one message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;

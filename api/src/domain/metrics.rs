@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{MetricId, Timestamp};
+use crate::domain::{MetricId, Timestamp};
 
 /// The most characters of a name.
 pub const NAME_MAX: usize = 128;

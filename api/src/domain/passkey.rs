@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{PasskeyId, Timestamp, UserId};
+use crate::domain::{PasskeyId, Timestamp, UserId};
 
 /// The longest name of a device, in characters; the column holds as many.
 const DEVICE_NAME_MAX: usize = 64;

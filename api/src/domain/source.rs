@@ -8,7 +8,7 @@ use std::sync::{
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::Timestamp;
+use crate::domain::Timestamp;
 
 /// Ids that may be made in one millisecond before they borrow from the next: 4096.
 const COUNTER_BITS: u32 = 12;

@@ -8,10 +8,10 @@ use crate::service;
 
 /// The error of a field, with its code and whatever belongs to it in `extensions`.
 #[derive(Clone)]
-pub(super) struct Error(Arc<service::Error>);
+pub(crate) struct Error(Arc<service::Error>);
 
 /// What a resolver returns.
-pub(super) type Result<T> = std::result::Result<T, Error>;
+pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl From<service::Error> for Error {
     fn from(error: service::Error) -> Self {

@@ -10,9 +10,9 @@ use std::{
 use async_graphql::dataloader::{DataLoader, Loader};
 use futures_util::future::BoxFuture;
 
-use super::loads::Loads;
 use crate::{
     domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId},
+    engine::load_queue::Loads,
     service::{self, Connection, Operation},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 /// Without a cache: caching belongs to the use cases, where writes invalidate. Without a delay: a batch is what was
 /// asked for by the time the executor has nothing else to do. Items of a subscription, which have no loads of their
 /// operation's, are read on tasks: their reader may be slow, and they ask for little.
-pub(super) fn loader(op: &Operation, loads: Option<Loads>) -> DataLoader<Batch> {
+pub(crate) fn loader(op: &Operation, loads: Option<Loads>) -> DataLoader<Batch> {
     let begin = move |batch: BoxFuture<'static, ()>| match &loads {
         Some(loads) => loads.add(batch),
         None => service::spawn(batch),
@@ -30,25 +30,25 @@ pub(super) fn loader(op: &Operation, loads: Option<Loads>) -> DataLoader<Batch> 
 }
 
 /// Reads a batch on behalf of an operation.
-pub(super) struct Batch(Operation);
+pub(crate) struct Batch(Operation);
 
 /// Asks for the public keys of a user.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct KeysOf(pub(super) UserId);
+pub(crate) struct KeysOf(pub(crate) UserId);
 
 /// Asks for the number of a user's living sessions.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct SessionsOf(pub(super) UserId);
+pub(crate) struct SessionsOf(pub(crate) UserId);
 
 /// Asks for the caller's own account.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Own;
+pub(crate) struct Own;
 
 /// Asks for a page of a conversation's messages.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct MessagesOf {
-    pub(super) conversation_id: ConversationId,
-    pub(super) page: Page<i64>,
+pub(crate) struct MessagesOf {
+    pub(crate) conversation_id: ConversationId,
+    pub(crate) page: Page<i64>,
 }
 
 impl Hash for MessagesOf {

@@ -4,20 +4,20 @@
 
 use async_graphql::{MergedObject, MergedSubscription};
 
-use super::{
-    account::AccountMutation,
-    admin::AdminQuery,
-    feed::FeedSubscription,
-    message::MessageMutation,
-    metric::{MetricMutation, MetricSubscription},
-    node::NodeQuery,
-    one_time_token::OneTimeTokenMutation,
-    passkey::PasskeyMutation,
-    public_keys::PublicKeysMutation,
-    service_config::ServiceConfigQuery,
-    session::{SessionMutation, SessionSubscription},
-    user::{UserQuery, UserSubscription},
-    viewer::ViewerQuery,
+use crate::graphql::{
+    mutations::{account::AccountMutation, one_time_token::OneTimeTokenMutation, passkey::PasskeyMutation},
+    subscriptions::feed::FeedSubscription,
+    types::{
+        admin::AdminQuery,
+        message::MessageMutation,
+        metric::{MetricMutation, MetricSubscription},
+        node::NodeQuery,
+        public_keys::PublicKeysMutation,
+        service_config::ServiceConfigQuery,
+        session::{SessionMutation, SessionSubscription},
+        user::{UserQuery, UserSubscription},
+        viewer::ViewerQuery,
+    },
 };
 
 /// Reads.

@@ -5,18 +5,17 @@ use std::{str::FromStr, sync::LazyLock};
 use async_graphql::{ID, InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use base64::{Engine, engine};
 
-use super::error::Result;
-use crate::{domain::IdError, service::Error};
+use crate::{domain::IdError, graphql::error::Result, service::Error};
 
 /// Base 64 with padding, by the widest instructions that the processor has: ciphertext is most of what is read.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-pub(super) static BASE64: LazyLock<engine::Simd> =
+pub(crate) static BASE64: LazyLock<engine::Simd> =
     LazyLock::new(|| engine::Simd::standard(engine::general_purpose::PAD));
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) static BASE64: LazyLock<engine::GeneralPurpose> = LazyLock::new(|| engine::general_purpose::STANDARD);
+pub(crate) static BASE64: LazyLock<engine::GeneralPurpose> = LazyLock::new(|| engine::general_purpose::STANDARD);
 
 /// Bytes that travel as text.
-pub(super) struct Base64(pub Vec<u8>);
+pub(crate) struct Base64(pub Vec<u8>);
 
 /// Bytes in base 64 with padding (RFC 4648, section 4).
 #[Scalar(name = "Base64", specified_by_url = "https://www.rfc-editor.org/rfc/rfc4648#section-4")]
@@ -42,6 +41,6 @@ impl ScalarType for Base64 {
 }
 
 /// The typed id in an argument; the id of another type of object is refused, not missed.
-pub(super) fn parse_id<T: FromStr<Err = IdError>>(field: &str, id: &ID) -> Result<T> {
+pub(crate) fn parse_id<T: FromStr<Err = IdError>>(field: &str, id: &ID) -> Result<T> {
     Ok(id.parse().map_err(|error: IdError| Error::invalid(field, error.to_string()))?)
 }

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use async_graphql::{Data, Response, SDLExportOptions, ValidationMode};
 use futures_util::stream::BoxStream;
 
-use super::{
-    documents::{Documents, Prepared, SetupError},
-    executor::Executor,
-    feed::{FeedSource, StreamPosition},
-    fields::Fields,
-    loads::Loads,
-    roots::{Mutation, Query, Subscription},
-    scope::Scope,
+use crate::{
+    engine::{
+        executor::Executor,
+        field_spans::Fields,
+        load_queue::Loads,
+        prepare::{Documents, Prepared, SetupError},
+    },
+    graphql::{
+        request_scope::Scope,
+        roots::{Mutation, Query, Subscription},
+        subscriptions::feed::{FeedSource, StreamPosition},
+    },
+    service::Operation,
 };
-use crate::service::Operation;
 
 /// A schema as the library executes it.
 type Executable = async_graphql::Schema<Query, Mutation, Subscription>;

@@ -5,7 +5,7 @@ use poem::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 
-use super::{graphql::METHODS, request};
+use crate::http::{client_info, transport::http::METHODS};
 
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -67,7 +67,7 @@ pub fn dress(headers: &mut HeaderMap, origin: Origin, request_id: &str) {
     // Also where no origin was sent, or a cache would hand one origin's answer to another.
     headers.append(header::VARY, VARY);
     if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert(request::REQUEST_ID, id);
+        headers.insert(client_info::REQUEST_ID, id);
     }
     if let Origin::Listed(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

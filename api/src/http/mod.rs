@@ -1,29 +1,17 @@
 //! Bytes to requests and back: everything between a connection and an operation.
 
-mod call;
-mod exposition;
-mod graphql;
+mod access_log;
+mod client_info;
 mod headers;
-mod health;
-mod intake;
-mod journal;
-mod keys;
-mod lease;
-mod listener;
-mod metrics;
-mod negotiation;
 mod operation;
+mod ops;
 mod pages;
-mod process;
-mod request;
-mod site;
-mod socket;
-mod sse;
+mod router;
+mod server;
 mod subscription;
-mod tally;
 #[cfg(test)]
 mod tests;
-mod timer;
+mod transport;
 
 use std::sync::Arc;
 
@@ -31,15 +19,15 @@ use poem::{Endpoint, Response};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::{pages::Pages, server::accept::serve};
 use crate::{
     config::{Http, Operations, Sockets},
     domain::Source,
-    graphql::{Schema, documents::Documents},
+    engine::prepare::Documents,
+    graphql::Schema,
+    http::{client_info::RequestIds, ops::http_metrics::Tally, router::Site, transport::websocket::Seats},
     service::Backend,
 };
-
-pub use self::{listener::serve, pages::Pages};
-use self::{request::RequestIds, site::Site, socket::Seats, tally::Tally};
 
 /// Where GraphQL is served, by every transport.
 pub const PATH: &str = "/graphql";

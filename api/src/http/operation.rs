@@ -10,15 +10,16 @@ use poem::http::StatusCode;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tracing::Instrument;
 
-use super::{Front, timer::in_time};
 use crate::{
     domain::{Client, ErrorCode, Viewer},
-    graphql::{
-        Loads, StreamPosition,
-        documents::{Call, Prepared, Refusal},
+    engine::{
+        load_queue::Loads,
+        prepare::{Call, Prepared, Refusal},
         response::{self, Finished},
     },
-    service::{self, Operation, limits, metrics},
+    graphql::StreamPosition,
+    http::{Front, server::deadline::in_time},
+    service::{self, Operation, context::rate_limits, metrics},
     telemetry,
 };
 
@@ -74,7 +75,7 @@ impl Front {
     pub fn prepare(&self, call: Call, caller: &Caller) -> Result<Prepared, Answer> {
         let request_id = &caller.client.request_id;
         let prepared = self.parts.documents.prepare(call).map_err(|refusals| Answer::refusals(refusals, request_id))?;
-        limits::spend_cost(&self.parts.backend, &caller.client, caller.viewer.as_ref(), prepared.cost)
+        rate_limits::spend_cost(&self.parts.backend, &caller.client, caller.viewer.as_ref(), prepared.cost)
             .map_err(|error| Answer::error(&error, request_id))?;
         self.tally.operation(prepared.kind);
         Ok(prepared)

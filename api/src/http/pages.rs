@@ -10,9 +10,10 @@ use poem::{
 };
 use sha2::{Digest, Sha256};
 
-use self::folder::Folder;
-use super::request;
-use crate::config::{Graphql, Mode};
+use crate::{
+    config::{Graphql, Mode},
+    http::{client_info, pages::folder::Folder},
+};
 
 /// The explorer's files, which the binary holds.
 const EXPLORER: [(&str, &[u8]); 4] = [
@@ -103,7 +104,7 @@ fn tag(digest: &[u8]) -> String {
 /// Sends a file, or 304 to a browser that has it. A browser may keep the file, but asks each time.
 fn respond(headers: &HeaderMap, name: &str, file: File) -> Response {
     let response = Response::builder().header(header::CACHE_CONTROL, "no-cache").header(header::ETAG, &file.tag);
-    if request::text(headers, header::IF_NONE_MATCH).is_some_and(|tags| names(tags, &file.tag)) {
+    if client_info::text(headers, header::IF_NONE_MATCH).is_some_and(|tags| names(tags, &file.tag)) {
         return response.status(StatusCode::NOT_MODIFIED).finish();
     }
     let response = if file.is_gzipped { response.header(header::CONTENT_ENCODING, "gzip") } else { response };

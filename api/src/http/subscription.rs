@@ -12,14 +12,15 @@ use futures_util::{
     stream::{BoxStream, poll_fn},
 };
 
-use super::{
-    Front,
-    journal::Following,
-    operation::{Answer, Caller},
-};
 use crate::{
     domain::ErrorCode,
-    graphql::{FeedSource, documents::Prepared},
+    engine::prepare::Prepared,
+    graphql::FeedSource,
+    http::{
+        Front,
+        access_log::Following,
+        operation::{Answer, Caller},
+    },
     service::Operation,
 };
 

@@ -14,12 +14,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Front, Parts, call, endpoint, operation::Caller, serve};
 use crate::{
     config,
     crypto::SigningKey,
     domain::{Client, Random, Source},
-    graphql::{self, documents::Documents},
+    engine::prepare::Documents,
+    graphql,
+    http::{Front, Parts, endpoint, operation::Caller, serve, transport::parameters},
     service::Backend,
     telemetry::{PANICS, watch_panics},
 };
@@ -111,7 +112,7 @@ async fn an_operation_whose_answer_nobody_waits_for_gives_its_place_back() {
     let places = front.permits.available_permits();
     let client = Arc::new(Client { request_id: "1".to_owned(), ip: None, user_agent: None });
     let caller = Caller { client, viewer: None, position: None };
-    let call = call::from_json(serde_json::json!({ "query": "{ serviceConfig { maxMessageBytes } }" })).unwrap();
+    let call = parameters::from_json(serde_json::json!({ "query": "{ serviceConfig { maxMessageBytes } }" })).unwrap();
     let prepared = front.prepare(call, &caller).map_err(|answer| answer.body).unwrap();
     let permit = front.admit(&caller.client).map_err(|answer| answer.body).unwrap();
     assert_eq!(front.permits.available_permits(), places - 1);

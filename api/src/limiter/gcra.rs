@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Decision, Limit};
+use crate::limiter::{Decision, Limit};
 
 /// Decides by the time at which all that was spent will have come back, and moves that time on if allowed.
 pub(super) fn decide(full_at: u64, now: u64, limit: &Limit, cost: u32) -> (Option<u64>, Decision) {

@@ -7,7 +7,7 @@ use std::{
 
 use lru::LruCache;
 
-use super::{Decision, Limit, gcra};
+use crate::limiter::{Decision, Limit, gcra};
 
 /// The most keys counted at a time.
 const MAX_KEYS: usize = 100_000;

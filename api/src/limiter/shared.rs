@@ -4,8 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use redis::Script;
 
-use super::{Decision, Fallback, Limit, Local, gcra::micros};
-use crate::link::Link;
+use crate::{
+    limiter::{Decision, Fallback, Limit, Local, gcra::micros},
+    redis_client::Link,
+};
 
 /// As `gcra::decide`. Numbers are stored by format: Lua would round a time in microseconds to 14 digits.
 const SCRIPT: &str = r"

@@ -2,8 +2,11 @@
 
 use std::{process, time::Duration};
 
-use super::{Decision, Fallback, Limit, Limiter, Local, Shared, gcra};
-use crate::{config, link::Link};
+use crate::{
+    config,
+    limiter::{Decision, Fallback, Limit, Limiter, Local, Shared, gcra},
+    redis_client::Link,
+};
 
 const MINUTE: Limit = Limit { interval: Duration::from_mins(1), burst: 5, fallback: Fallback::Local };
 
@@ -120,7 +123,7 @@ mod local {
 
 mod clustered {
     use super::*;
-    use crate::link::redis_url;
+    use crate::redis_client::redis_url;
 
     fn limiter() -> Limiter {
         Limiter::Redis(shared(&redis_url(), 2).into())

@@ -1,18 +1,18 @@
 //! Mail: letters with a text and an HTML part, given to a mail server or put into a folder, never during a request.
 
+pub mod email;
 mod folder;
-mod letter;
 mod outbox;
 mod smtp;
 
 use lettre::message::Mailbox;
 use secrecy::ExposeSecret;
 
-use self::{folder::FolderMailer, smtp::SmtpMailer};
-pub use self::{letter::Letter, outbox::Outbox};
+pub use self::{email::Letter, outbox::Outbox};
 use crate::{
     config::Config,
     domain::{Source, Timestamp},
+    mail::{folder::FolderMailer, smtp::SmtpMailer},
 };
 
 /// One of the two ways a letter leaves.

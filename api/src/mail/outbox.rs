@@ -15,8 +15,11 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Failure, Letter, Post};
-use crate::{config, domain::Source};
+use crate::{
+    config,
+    domain::Source,
+    mail::{Failure, Letter, Post},
+};
 
 /// How many letters are handed over at a time.
 const CONNECTIONS: usize = 4;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
-use super::Failure;
+use crate::mail::Failure;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 

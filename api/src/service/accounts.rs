@@ -3,17 +3,18 @@
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use super::{
-    Error, Operation,
-    after_commit::AfterCommit,
-    limits, one_time_tokens,
-    sessions::{self, Grant},
-    users,
-};
 use crate::{
     cache::{Key, Kind},
     crypto::password,
     domain::{Account, Email, Role, TokenPurpose, UserId, Username},
+    service::{
+        Error, Operation,
+        after_commit::AfterCommit,
+        context::rate_limits,
+        one_time_tokens,
+        sessions::{self, Grant},
+        users,
+    },
     store::{
         self, Transaction, Unique,
         accounts::{Credentials, NewAccount},
@@ -49,7 +50,7 @@ pub struct Login {
 pub async fn register(op: &Operation, registration: Registration) -> Result<Grant, Error> {
     let device_info = sessions::check_device_info(registration.device_info.clone())?;
     let names = names(&registration)?;
-    limits::spend_registration(op).await?;
+    rate_limits::spend_registration(op).await?;
     let password_hash = new_hash(op, &names, registration.password).await?;
     let tx = op.backend.store.begin().await?;
     let (id, entry) = insert(op, &tx, &names, password_hash).await?;
@@ -73,7 +74,7 @@ pub async fn create(op: &Operation, registration: Registration) -> Result<UserId
 /// Signs a user in; whoever does not exist is refused in the same words and the same time.
 pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
     let device_info = sessions::check_device_info(login.device_info)?;
-    limits::spend_login(op).await?;
+    rate_limits::spend_login(op).await?;
     let (store, now) = (&op.backend.store, op.backend.source.now());
     let credentials = match (login.login.parse::<Email>(), login.login.parse::<Username>()) {
         (Ok(email), _) => store::accounts::find_by_email(store.db(), &email).await?,
@@ -81,7 +82,7 @@ pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
         (Err(_), Err(_)) => None,
     };
     let found = credentials.as_ref().map(|credentials| credentials.user_id);
-    limits::spend_account(op, found, &login.login).await?;
+    rate_limits::spend_account(op, found, &login.login).await?;
     let mut active = credentials.filter(|credentials| credentials.is_active);
     for _ in 0..PROOFS {
         let proven = verify(op, active, login.password.clone()).await?;
@@ -230,7 +231,7 @@ async fn insert(
 /// The caller's credentials, once the caller has shown to know the password and not merely to hold a token.
 async fn prove(op: &Operation, password: SecretString) -> Result<Credentials, Error> {
     let id = op.viewer()?.user_id;
-    limits::spend_proof(op, id).await?;
+    rate_limits::spend_proof(op, id).await?;
     let credentials = store::accounts::find_by_id(op.backend.store.db(), id).await?;
     verify(op, credentials, password).await
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Admin, Connection, Error};
 use crate::{
     domain::{AdminUser, PageArguments, UserId, UsernamePrefix},
+    service::{Admin, Connection, Error},
     store,
 };
 

@@ -9,11 +9,11 @@ use futures_util::future::join;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::{Backend, Error, reading::spawn, user_changes};
 use crate::{
     cache::{Group, Name},
     domain::{AuditLogId, UserId, event::Topic},
     mail::Letter,
+    service::{Backend, Error, context::streams::spawn, user_changes},
     store::{self, Transaction},
 };
 

@@ -1,8 +1,8 @@
 //! The audit trail: owners see what concerns their accounts, operators see all.
 
-use super::{Admin, Connection, Error, Operation};
 use crate::{
     domain::{AuditFilter, AuditLog, AuditLogId, PageArguments},
+    service::{Admin, Connection, Error, Operation},
     store,
 };
 

@@ -2,8 +2,10 @@
 
 use chrono::TimeDelta;
 
-use super::{Backend, Error};
-use crate::domain::Timestamp;
+use crate::{
+    domain::Timestamp,
+    service::{Backend, Error},
+};
 
 /// From here on a difference is worth a look, as `doctor` says too.
 const WARN: TimeDelta = TimeDelta::seconds(1);

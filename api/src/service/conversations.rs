@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Connection, Error, Operation};
 use crate::{
     cache::{Group, Key, Kind},
     domain::{Conversation, ConversationId, Message, PageArguments, UserId},
+    service::{Connection, Error, Operation},
     store,
 };
 

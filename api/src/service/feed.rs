@@ -17,14 +17,15 @@ use futures_util::{
 };
 
 pub use self::reads::Reads;
-use self::reads::{Batch, Found};
-use super::{
-    Error, Operation, messages,
-    reading::{on_a_task, patiently},
-};
 use crate::{
     bus::Subscription,
     domain::{FeedEvent, FeedEventKind, event::Topic, message::MESSAGE_MAX_BYTES},
+    service::{
+        Error, Operation,
+        context::streams::{on_a_task, patiently},
+        feed::reads::{Batch, Found},
+        messages,
+    },
     store::{self, mailboxes::StoredEvent},
 };
 

@@ -6,13 +6,13 @@ mod mark_read;
 use std::{collections::HashMap, sync::Arc};
 
 pub use self::{delete::delete, mark_read::mark_read};
-use super::{Connection, Error, Operation, conversations, limits, sessions};
 use crate::{
     domain::{
         Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, Viewer, event::Topic,
         message::MESSAGE_MAX_BYTES,
     },
-    store::{self, deliveries::Delivery},
+    service::{Connection, Error, Operation, context::rate_limits, conversations, sessions},
+    store::{self, send::Delivery},
 };
 
 const CLIENT_MESSAGE_ID_MAX: usize = 64;
@@ -33,7 +33,7 @@ pub struct Draft {
 pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation), Error> {
     let Viewer { user_id: sender_id, session_id, .. } = *op.viewer()?;
     check(&draft)?;
-    limits::spend_send(op, sender_id).await?;
+    rate_limits::spend_send(op, sender_id).await?;
     let source = &op.backend.source;
     let delivery = Arc::new(Delivery {
         id: MessageId(source.uuid()),
@@ -47,7 +47,7 @@ pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation
         created_at: source.now(),
     });
     let topics = [delivery.recipient_id, sender_id].map(Topic::Mailbox);
-    match store::deliveries::deliver(&op.backend.store, &delivery).await {
+    match store::send::deliver(&op.backend.store, &delivery).await {
         Ok(Some(delivered)) => {
             op.backend.bus.publish_all(topics);
             Ok(delivered)

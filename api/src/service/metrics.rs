@@ -13,11 +13,13 @@ pub use self::{
     live::follow,
     own::{Figures, observe, write_own},
 };
-use super::{Admin, Backend, Connection, Error, Operation, after_commit::AfterCommit, limits, sessions};
 use crate::{
     domain::{
         MetricBucket, MetricFilter, MetricId, MetricKey, MetricName, PageArguments, PerformanceMetric, SeriesRange,
         Timestamp, event::Topic,
+    },
+    service::{
+        Admin, Backend, Connection, Error, Operation, after_commit::AfterCommit, context::rate_limits, sessions,
     },
     store,
 };
@@ -62,7 +64,7 @@ pub async fn record(op: &Operation, readings: Vec<Reading>) -> Result<usize, Err
         check(&op.backend, reading, now).map_err(invalid)
     });
     let metrics = metrics.collect::<Result<_, _>>()?;
-    limits::spend_metrics(op, user_id).await?;
+    rate_limits::spend_metrics(op, user_id).await?;
     write(&op.backend, Some(op), metrics).await?;
     Ok(count)
 }

@@ -6,33 +6,24 @@ pub mod accounts;
 pub mod admin;
 mod after_commit;
 pub mod audit;
-mod backend;
 mod clocks;
+pub mod context;
 pub mod conversations;
-mod error;
 pub mod feed;
-pub mod health;
-pub mod keys;
-pub mod limits;
 pub mod messages;
 pub mod metrics;
 pub mod one_time_tokens;
-mod operation;
-mod page;
+pub mod ops;
 pub mod passkeys;
 pub mod public_keys;
-pub mod purge;
-mod reading;
-pub mod recovery;
 pub mod sessions;
 pub mod user_changes;
 pub mod users;
-pub mod vitals;
 
-pub use self::{
+pub use self::context::{
     backend::{Backend, StartError},
     error::Error,
-    operation::{Admin, Operation},
     page::{Connection, Cursor, Edge},
-    reading::spawn,
+    request::{Admin, Operation},
+    streams::spawn,
 };

@@ -4,16 +4,17 @@ use std::future::ready;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{
-    Error, Operation,
-    accounts::check_new_password,
-    after_commit::{AfterCommit, has_happened},
-    limits, sessions, users,
-};
 use crate::{
     crypto::token,
     domain::{Email, TokenPurpose, UserId},
     mail::Letter,
+    service::{
+        Error, Operation,
+        accounts::check_new_password,
+        after_commit::{AfterCommit, has_happened},
+        context::rate_limits,
+        sessions, users,
+    },
     store::{self, Transaction, accounts::Recipient, one_time_tokens::NewToken},
 };
 
@@ -22,7 +23,7 @@ use crate::{
 /// Nothing is looked up before the answer, so that neither its words nor its time tell whether there is one.
 pub async fn request_password_reset(op: &Operation, email: &str) -> Result<(), Error> {
     let email: Email = email.parse().map_err(|reason: &'static str| Error::invalid("input.email", reason))?;
-    limits::spend_mail(op, "reset", email.as_str()).await?;
+    rate_limits::spend_mail(op, "reset", email.as_str()).await?;
     let later = op.clone();
     op.backend.outbox.post(async move {
         reset_letter(&later, &email).await.unwrap_or_else(|error| {
@@ -37,7 +38,7 @@ pub async fn request_password_reset(op: &Operation, email: &str) -> Result<(), E
 /// Mails the caller a link that confirms the address.
 pub async fn resend_verification(op: &Operation) -> Result<(), Error> {
     let id = op.viewer()?.user_id;
-    limits::spend_mail(op, "verify", &id.to_string()).await?;
+    rate_limits::spend_mail(op, "verify", &id.to_string()).await?;
     let tx = op.backend.store.begin().await?;
     sessions::hold_account(op, &tx).await?;
     let letter = replace(op, tx, id, TokenPurpose::EmailVerification).await?.ok_or(Error::NotFound("user"))?;

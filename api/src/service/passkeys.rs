@@ -3,16 +3,17 @@
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use super::{
-    Error, Operation, limits,
-    sessions::{self, Grant},
-};
 use crate::{
     crypto::{
         passkeys::{Assertion, Begun, PasskeyError},
         password,
     },
     domain::{CeremonyId, CeremonyKind, DeviceName, Passkey, PasskeyId, SessionId, UserId},
+    service::{
+        Error, Operation,
+        context::rate_limits,
+        sessions::{self, Grant},
+    },
     store::{self, Unique, passkey_ceremonies::Ceremony, passkeys::Credential},
 };
 
@@ -52,7 +53,7 @@ pub struct PasskeyLogin {
 /// Begins to add a passkey to the caller's account.
 pub async fn begin_registration(op: &Operation) -> Result<Offer, Error> {
     let (viewer, backend) = (op.viewer()?, &op.backend);
-    limits::spend_passkey(op).await?;
+    rate_limits::spend_passkey(op).await?;
     check_recent_sign_in(op).await?;
     let user = super::users::find_many(op, &[viewer.user_id]).await?.remove(&viewer.user_id);
     let user = user.ok_or(Error::NotFound("user"))?;
@@ -97,7 +98,7 @@ pub async fn finish_registration(op: &Operation, new: NewPasskey) -> Result<Pass
 
 /// Begins to sign in; who it is comes out at its end, so all are answered alike.
 pub async fn begin_login(op: &Operation) -> Result<Offer, Error> {
-    limits::spend_passkey(op).await?;
+    rate_limits::spend_passkey(op).await?;
     begin(op, CeremonyKind::Login, None, op.backend.passkeys.begin_login()).await
 }
 

@@ -2,10 +2,10 @@
 
 use chrono::TimeDelta;
 
-use super::{Error, Operation, accounts, after_commit::AfterCommit, limits, sessions, users};
 use crate::{
     crypto::public_keys,
     domain::{UserId, account::KEY_VAULT_MAX_BYTES},
+    service::{Error, Operation, accounts, after_commit::AfterCommit, context::rate_limits, sessions, users},
     store::{self, public_keys::Stored},
 };
 
@@ -33,7 +33,7 @@ pub enum Vault {
 pub async fn update(op: &Operation, keys: NewKeys) -> Result<UserId, Error> {
     let id = op.viewer()?.user_id;
     check(&keys)?;
-    limits::spend_keys(op, id).await?;
+    rate_limits::spend_keys(op, id).await?;
     let now = op.backend.source.now();
     let tx = op.backend.store.begin().await?;
     let before = store::public_keys::lock(tx.db(), id).await?;

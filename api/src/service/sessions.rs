@@ -21,11 +21,11 @@ pub(super) use self::{
     hold::{hold, hold_account},
     revoke::{after_end, end_others},
 };
-use super::{Backend, Connection, Error, Operation, after_commit::AfterCommit};
 use crate::{
     cache::{Group, Key, Kind},
     crypto::{TokenError, Verified, access_token, token},
     domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
+    service::{Backend, Connection, Error, Operation, after_commit::AfterCommit},
     store::{self, Transaction, sessions::TokenDigests},
 };
 

@@ -8,13 +8,13 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use futures_util::{Stream, future::select_all, stream};
 use tokio::time::{Instant, sleep};
 
-use super::{
-    Backend, Error, Operation,
-    reading::{on_a_task, patiently, spawn},
-};
 use crate::{
     bus::Subscription,
     domain::{User, UserId, event::Topic},
+    service::{
+        Backend, Error, Operation,
+        context::streams::{on_a_task, patiently, spawn},
+    },
     store::{self, user_changes::Followed},
 };
 

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{Connection, Error, Operation, accounts, after_commit::AfterCommit};
 use crate::{
     cache::{Key, Kind},
     crypto::fingerprint,
     domain::{Email, PageArguments, PqcKey, PublicKeys, Role, User, UserId, Username, UsernamePrefix},
+    service::{Connection, Error, Operation, accounts, after_commit::AfterCommit},
     store,
 };
 

@@ -7,8 +7,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::Error;
-use crate::domain::{Account, Email, Role, Timestamp, UserId, Username};
+use crate::{
+    domain::{Account, Email, Role, Timestamp, UserId, Username},
+    store::Error,
+};
 
 /// What a sign-in is checked against.
 pub struct Credentials {

@@ -9,8 +9,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Error, accounts::role_of, page::paged};
-use crate::domain::{AdminUser, Page, Slice, Timestamp, UserId, UsernamePrefix};
+use crate::{
+    domain::{AdminUser, Page, Slice, Timestamp, UserId, UsernamePrefix},
+    store::{Error, accounts::role_of, page::paged},
+};
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]

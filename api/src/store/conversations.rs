@@ -10,13 +10,15 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{
-    Error,
-    columns::at,
-    messages::{self, Stretch},
-    page::descending,
+use crate::{
+    domain::{Conversation, ConversationId, InboxLine, MessageId, Page, Slice, Timestamp, UserId},
+    store::{
+        Error,
+        columns::at,
+        messages::{self, Stretch},
+        page::descending,
+    },
 };
-use crate::domain::{Conversation, ConversationId, InboxLine, MessageId, Page, Slice, Timestamp, UserId};
 
 /// A conversation's next place for a message.
 pub struct Place {

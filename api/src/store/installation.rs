@@ -6,8 +6,7 @@ use sea_orm::{
     sea_query::OnConflict,
 };
 
-use super::Error;
-use crate::domain::Timestamp;
+use crate::{domain::Timestamp, store::Error};
 
 /// The one row's id.
 const ID: i16 = 1;

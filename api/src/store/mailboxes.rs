@@ -9,8 +9,10 @@ use sea_orm::{
     QuerySelect, sea_query::Expr,
 };
 
-use super::Error;
-use crate::domain::{FeedEventKind, MessageId, Timestamp, UserId};
+use crate::{
+    domain::{FeedEventKind, MessageId, Timestamp, UserId},
+    store::Error,
+};
 
 /// A user's mailbox.
 pub struct Mailbox {

@@ -11,8 +11,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Error, columns::at, page::descending};
-use crate::domain::{ConversationId, Direction, Message, MessageId, Page, Slice, Timestamp, UserId};
+use crate::{
+    domain::{ConversationId, Direction, Message, MessageId, Page, Slice, Timestamp, UserId},
+    store::{Error, columns::at, page::descending},
+};
 
 /// A message as one of its two people holds it, shown or deleted.
 pub struct Copy {

@@ -2,8 +2,10 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
 
-use super::Error;
-use crate::domain::{MetricBucket, MetricName, SeriesRange, Timestamp};
+use crate::{
+    domain::{MetricBucket, MetricName, SeriesRange, Timestamp},
+    store::Error,
+};
 
 /// The value whose rank is the `share`-th part of the count, rounded up (nearest rank).
 macro_rules! percentile {

@@ -5,18 +5,15 @@
 pub mod accounts;
 pub mod admin_users;
 pub mod audit_logs;
-mod bounded;
 mod columns;
+mod connection;
 pub mod conversations;
-pub mod deliveries;
 mod error;
 pub mod installation;
-mod lanes;
 pub mod mailboxes;
 pub mod messages;
 pub mod metric_series;
 pub mod one_time_tokens;
-mod open;
 mod page;
 pub mod passkey_ceremonies;
 pub mod passkeys;
@@ -25,10 +22,8 @@ pub mod performance_metrics;
 pub mod public_keys;
 pub mod purge;
 pub mod recovery;
+pub mod send;
 pub mod sessions;
-mod single;
-mod transaction;
-mod trust;
 pub mod user_changes;
 pub mod users;
 
@@ -39,15 +34,17 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use tokio::sync::Mutex;
 
 pub use self::{
-    bounded::Bounded,
+    connection::{
+        autocommit::Single,
+        deadline::Bounded,
+        open::{OpenError, Schema},
+        transaction::Transaction,
+    },
     error::{Error, Unique},
-    open::{OpenError, Schema},
-    single::Single,
-    transaction::Transaction,
 };
-use self::{bounded::within, open::Anchor, trust::Trust};
 use crate::{
     domain::{Clock, Timestamp},
+    store::connection::{deadline::within, liveness::Trust, open::Anchor},
     telemetry::counters::{Counter, Durations},
 };
 
@@ -58,7 +55,7 @@ pub struct Store {
     /// SQLite has one writer at a time: waiting here is fair and costs nothing, waiting there is neither.
     writer: Option<Arc<Mutex<()>>>,
     anchor: Arc<Mutex<Option<Anchor>>>,
-    deliveries: Arc<deliveries::Queue>,
+    deliveries: Arc<send::Queue>,
     statements: Arc<Statements>,
     trust: Arc<Trust>,
 }

@@ -6,8 +6,10 @@ use sea_orm::{
 };
 use serde_json::Value;
 
-use super::Error;
-use crate::domain::{Passkey, PasskeyId, Timestamp, UserId};
+use crate::{
+    domain::{Passkey, PasskeyId, Timestamp, UserId},
+    store::Error,
+};
 
 /// A passkey with what its logins are judged by.
 pub struct Credential {

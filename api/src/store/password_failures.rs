@@ -8,8 +8,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::Error;
-use crate::domain::UserId;
+use crate::{domain::UserId, store::Error};
 
 /// Counts an attempt as failed before it is judged, so that none of many at once goes uncounted; tells how many.
 ///

@@ -11,8 +11,10 @@ use sea_orm::{
     sea_query::{Expr, SimpleExpr},
 };
 
-use super::{Error, Transaction};
-use crate::domain::{Direction, MetricFilter, MetricId, MetricKey, MetricName, Page, PerformanceMetric, Slice, UserId};
+use crate::{
+    domain::{Direction, MetricFilter, MetricId, MetricKey, MetricName, Page, PerformanceMetric, Slice, UserId},
+    store::{Error, Transaction},
+};
 
 /// Adds metrics in one statement, in places of their own; `user_id` is who recorded them, if not the server itself.
 ///

@@ -6,8 +6,10 @@ use sea_orm::{
     sea_query::LockType,
 };
 
-use super::Error;
-use crate::domain::{Timestamp, UserId};
+use crate::{
+    domain::{Timestamp, UserId},
+    store::Error,
+};
 
 /// The key material of one user.
 #[derive(Debug, Clone, PartialEq, Eq, DerivePartialModel)]

@@ -10,8 +10,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Error, Transaction, installation::WITHDRAWN};
-use crate::domain::{Timestamp, UserId};
+use crate::{
+    domain::{Timestamp, UserId},
+    store::{Error, Transaction, installation::WITHDRAWN},
+};
 
 /// Whether nobody else purges for as long as this transaction lasts.
 pub async fn try_alone(tx: &Transaction) -> Result<bool, Error> {

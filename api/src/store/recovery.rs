@@ -5,7 +5,7 @@ use std::path::Path;
 use qv_entity::{installation, one_time_tokens, passkey_ceremonies, sessions};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, Statement, sea_query::Expr};
 
-use super::{Error, Store};
+use crate::store::{Error, Store};
 
 impl Store {
     /// Writes the embedded database as it is at this moment into a new file, while others read and write.

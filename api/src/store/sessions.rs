@@ -10,8 +10,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Error, accounts::role_of, page::paged};
-use crate::domain::{Page, Role, Session, SessionId, Slice, Timestamp, UserId};
+use crate::{
+    domain::{Page, Role, Session, SessionId, Slice, Timestamp, UserId},
+    store::{Error, accounts::role_of, page::paged},
+};
 
 /// The digests under which a session's tokens are known.
 pub struct TokenDigests {

@@ -11,8 +11,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Error, users::UserRow};
-use crate::domain::{User, UserId};
+use crate::{
+    domain::{User, UserId},
+    store::{Error, users::UserRow},
+};
 
 /// Whose changes are asked for.
 #[derive(Debug, Clone)]

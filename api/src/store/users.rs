@@ -10,8 +10,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use super::{Error, page::paged};
-use crate::domain::{Email, Page, PublicKeys, SessionId, Slice, Timestamp, User, UserId, Username, UsernamePrefix};
+use crate::{
+    domain::{Email, Page, PublicKeys, SessionId, Slice, Timestamp, User, UserId, Username, UsernamePrefix},
+    store::{Error, page::paged},
+};
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]

@@ -12,10 +12,10 @@ use tracing::{
 use tracing_log::NormalizeEvent;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, format::Writer};
 
-use super::request;
 use crate::{
     config::LogFormat,
     domain::{Clock, Rfc3339},
+    telemetry::request,
 };
 
 const REQUEST: &str = "request.id";

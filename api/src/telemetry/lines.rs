@@ -12,7 +12,7 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::counters::Counter;
+use crate::telemetry::counters::Counter;
 
 /// Bytes of lines that may wait; past them lines are lost and counted.
 const WAITING: usize = 4 * 1024 * 1024;

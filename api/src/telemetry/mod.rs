@@ -18,8 +18,10 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-use self::{counters::Counter, layout::Layout, lines::Written, traces::Traces};
-use crate::config::{self, ConfigError, Log, LogFormat};
+use crate::{
+    config::{self, ConfigError, Log, LogFormat},
+    telemetry::{counters::Counter, layout::Layout, lines::Written, traces::Traces},
+};
 
 pub use self::{
     lines::LOST,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, FutureExt, join_all, select};
-use quantumvault::{service::purge, store::Store};
+use quantumvault::{service::ops::retention as purge, store::Store};
 use qv_tests::world::{World, private_folder};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
 

@@ -9,10 +9,9 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::Delivery;
 use crate::{
     domain::UserId,
-    service::{Error, reading::on_a_task},
+    service::{Error, context::streams::on_a_task, feed::Delivery},
 };
 
 /// The latest read of each user, for as long as it runs or somebody has still to take what it found.

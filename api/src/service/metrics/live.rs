@@ -14,7 +14,7 @@ use crate::{
     domain::{MetricName, PerformanceMetric, event::Topic},
     service::{
         Admin, Backend, Error,
-        reading::{on_a_task, patiently},
+        context::streams::{on_a_task, patiently},
     },
     store,
 };

@@ -15,10 +15,9 @@ use std::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::write;
 use crate::{
     domain::{MetricId, PerformanceMetric, metrics::OWN},
-    service::{Backend, Error},
+    service::{Backend, Error, metrics::write},
 };
 
 /// Each doubling of the duration is counted in so many slots, as a power of two.

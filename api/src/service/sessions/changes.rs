@@ -11,7 +11,7 @@ use crate::{
     domain::{Session, SessionId, event::Topic},
     service::{
         Error, Operation,
-        reading::{on_a_task, patiently},
+        context::streams::{on_a_task, patiently},
     },
     store,
 };

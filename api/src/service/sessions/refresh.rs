@@ -11,11 +11,15 @@
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Grant, after_end, key, revoke, sign};
 use crate::{
     crypto::token,
     domain::{AuthenticationReason, Session, Timestamp, Viewer, event::Topic},
-    service::{Backend, Error, Operation, after_commit::AfterCommit, limits},
+    service::{
+        Backend, Error, Operation,
+        after_commit::AfterCommit,
+        context::rate_limits,
+        sessions::{Grant, after_end, key, revoke, sign},
+    },
     store::{
         self, Transaction,
         sessions::{Rotation, TokenDigests},
@@ -27,7 +31,7 @@ pub async fn refresh(op: &Operation, parent: SecretString) -> Result<Grant, Erro
     let refuse = Error::Unauthenticated;
     let (backend, now) = (&op.backend, op.backend.source.now());
     let id = token::refreshed_session(&backend.seal, &parent).ok_or(refuse(AuthenticationReason::Invalid))?;
-    limits::spend_refresh(op, id).await?;
+    rate_limits::spend_refresh(op, id).await?;
     let session = store::sessions::find(backend.store.db(), id).await?;
     let session = session.ok_or(refuse(AuthenticationReason::Revoked))?;
     if session.expires_at <= now {

@@ -1,9 +1,12 @@
 //! Ending sessions, by their owner and by whatever else ends them.
 
-use super::{hold_account, key};
 use crate::{
     domain::{SessionId, UserId, event::Topic},
-    service::{Error, Operation, accounts, after_commit::AfterCommit},
+    service::{
+        Error, Operation, accounts,
+        after_commit::AfterCommit,
+        sessions::{hold_account, key},
+    },
     store::{self, Transaction},
 };
 

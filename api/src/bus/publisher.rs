@@ -1,0 +1,121 @@
+//! The connection that tells Redis what this node has to say.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use crate::{bus::redis::client, config, redis_client::invalidation::Message};
+
+/// Batches of messages that may wait to be sent; past it they are dropped, and listeners find the news by polling.
+const OUTBOX: usize = 4096;
+/// Messages in one round trip.
+const PIPELINE: usize = 256;
+/// How soon messages that did not get through are sent again.
+const SPEAK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+/// How long a process that ends waits for its last messages to be taken.
+const FLUSH_WITHIN: Duration = Duration::from_secs(2);
+
+/// Takes what there is to say.
+#[derive(Clone)]
+pub(crate) struct Speaker {
+    outbox: mpsc::Sender<Vec<Message>>,
+    /// How many batches wait or are on their way.
+    unsaid: watch::Sender<usize>,
+    /// Whether messages have been dropped since all had been said.
+    has_dropped: Arc<AtomicBool>,
+}
+
+impl Speaker {
+    pub(crate) fn open(settings: &config::Redis) -> Result<Self, String> {
+        let (outbox, messages) = mpsc::channel(OUTBOX);
+        let speaker = Self { outbox, unsaid: watch::Sender::new(0), has_dropped: Arc::default() };
+        let (unsaid, has_dropped) = (speaker.unsaid.clone(), Arc::clone(&speaker.has_dropped));
+        let connection = connect(settings)?;
+        tokio::spawn(speak(settings.clone(), connection, messages, (unsaid, has_dropped)));
+        Ok(speaker)
+    }
+
+    pub(crate) fn say(&self, messages: Vec<Message>) {
+        self.unsaid.send_modify(|count| *count += 1);
+        if self.outbox.try_send(messages).is_err() {
+            self.unsaid.send_modify(|count| *count -= 1);
+            if !self.has_dropped.swap(true, Ordering::Relaxed) {
+                tracing::warn!("the bus drops hints: too many wait to be sent");
+            }
+        }
+    }
+
+    /// Waits until Redis has taken what was said, or is found to be away.
+    pub(crate) async fn flush(&self) {
+        let mut unsaid = self.unsaid.subscribe();
+        if timeout(FLUSH_WITHIN, unsaid.wait_for(|count| *count == 0)).await.is_err() {
+            tracing::warn!("hints were not sent before the end; other nodes find the news by polling");
+        }
+    }
+}
+
+/// Tells Redis what there is to tell, until it has heard: a hint that were lost with a connection would leave whoever
+/// waits for it at another node to its long interval.
+async fn speak(
+    settings: config::Redis,
+    mut connection: ConnectionManager,
+    mut outbox: mpsc::Receiver<Vec<Message>>,
+    (unsaid, has_dropped): (watch::Sender<usize>, Arc<AtomicBool>),
+) {
+    let (mut batches, mut messages, mut taken, mut is_heard) = (Vec::new(), Vec::new(), 0, true);
+    loop {
+        if messages.is_empty() {
+            unsaid.send_modify(|count| *count -= taken);
+            if outbox.is_empty() {
+                has_dropped.store(false, Ordering::Relaxed);
+            }
+            taken = outbox.recv_many(&mut batches, PIPELINE).await;
+            if taken == 0 {
+                return;
+            }
+            messages.extend(batches.drain(..).flatten());
+        }
+        let rest = messages.len().saturating_sub(PIPELINE);
+        let mut pipeline = redis::pipe();
+        for Message { channel, text } in &messages[rest..] {
+            pipeline.publish(channel, &**text).ignore();
+        }
+        match pipeline.exec_async(&mut connection).await {
+            Ok(()) => {
+                messages.truncate(rest);
+                is_heard = true;
+            }
+            Err(error) => {
+                if is_heard {
+                    tracing::warn!(%error, "the bus cannot tell other nodes");
+                }
+                is_heard = false;
+                tokio::time::sleep(SPEAK_AGAIN_AFTER).await;
+                if let Ok(anew) = connect(&settings) {
+                    connection = anew;
+                }
+            }
+        }
+    }
+}
+
+/// A connection that is made when it is first used.
+fn connect(settings: &config::Redis) -> Result<ConnectionManager, String> {
+    let timeout = Duration::from_millis(settings.command_timeout_ms);
+    let config = ConnectionManagerConfig::new()
+        .set_response_timeout(Some(timeout))
+        .set_connection_timeout(Some(timeout))
+        .set_pipeline_buffer_size(1024)
+        .set_number_of_retries(1);
+    ConnectionManager::new_lazy_with_config(client(settings)?, config).map_err(|error| error.to_string())
+}

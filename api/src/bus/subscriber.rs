@@ -1,0 +1,187 @@
+//! The connection that hears what other nodes say, each time a new one after a loss.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{
+    AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind, RedisResult, aio::MultiplexedConnection,
+};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::{
+    bus::{publisher::Speaker, redis::client, topics::Topics},
+    config,
+    redis_client::invalidation::Hearing,
+};
+
+/// How soon a silent Redis is noticed. The lease is renewed as often, so that it outlives a tick or two that come late.
+const CHECK_EVERY: Duration = Duration::from_millis(250);
+/// How long Redis may take to answer before the connection counts as lost. Hints wait in it meanwhile, so a Redis that
+/// is slow for a moment costs less than listening to everything anew.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How soon a lost Redis is tried again.
+const TRY_EVERY: Duration = Duration::from_secs(1);
+/// Channels in one round trip.
+const CHANNELS: usize = 256;
+
+/// What this node does with what it hears.
+pub(crate) struct Ears {
+    pub(crate) topics: Topics,
+    pub(crate) hearing: Arc<Hearing>,
+    pub(crate) speaker: Speaker,
+    /// The number of the connection that hears; 0 while none does.
+    hears: AtomicU64,
+}
+
+impl Ears {
+    pub(crate) fn new(topics: Topics, hearing: Arc<Hearing>, speaker: Speaker) -> Arc<Self> {
+        Arc::new(Self { topics, hearing, speaker, hears: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn hear_anything(&self) -> bool {
+        self.hears.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whoever listens must look, and from now on by itself: it may be waiting for a hint that never comes.
+    fn lose(&self, number: u64) {
+        if self.hears.compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.hearing.begin();
+            self.topics.notify_all();
+        }
+    }
+
+    fn hear(&self, number: u64, push: &PushInfo) {
+        let text = |place: usize| push.data.get(place).and_then(|value| String::from_redis_value_ref(value).ok());
+        match push.kind {
+            PushKind::Disconnection => self.lose(number),
+            // Confirmed, or confirmed anew after a loss: there may be news from before.
+            PushKind::Subscribe => self.topics.notify(&text(0).unwrap_or_default()),
+            PushKind::Message => {
+                let (channel, said) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
+                if self.hearing.channels().contains(&channel) {
+                    if let Some(answer) = self.hearing.hear(&channel, &said) {
+                        self.speaker.say(vec![answer]);
+                    }
+                } else if said != self.hearing.node() {
+                    // What this node said itself has been heard already.
+                    self.topics.notify(&channel);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Keeps Redis subscribed to just those channels that have listeners here.
+pub(crate) struct Listener {
+    client: Client,
+    patience: Duration,
+    ears: Arc<Ears>,
+    /// One that ended stays ended, unlike one that its manager would replace without a word and without subscriptions.
+    connection: Option<MultiplexedConnection>,
+    number: u64,
+    subscribed: HashSet<String>,
+    tried: Option<Instant>,
+}
+
+impl Listener {
+    pub(crate) fn new(settings: &config::Redis, ears: Arc<Ears>) -> Result<Self, String> {
+        let patience = Duration::from_millis(settings.command_timeout_ms);
+        let client = client(settings)?;
+        Ok(Self { client, patience, ears, connection: None, number: 0, subscribed: HashSet::new(), tried: None })
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut ticks = interval(CHECK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_due = tokio::select! {
+                biased;
+                _ = ticks.tick() => true,
+                () = self.ears.topics.changed() => false,
+            };
+            let was_heard = self.ears.hear_anything();
+            let done = match (&mut self.connection, was_heard, is_due) {
+                (Some(connection), true, true) => check(&self.ears.hearing, connection).await,
+                (Some(_), true, false) => self.follow_changes().await,
+                // While Redis is away it is asked at the ticks only, and not at all of them.
+                _ if is_due && self.tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY) => self.begin_anew().await,
+                _ => continue,
+            };
+            match &done {
+                Ok(()) if !was_heard => tracing::debug!("the bus listens"),
+                Ok(()) => {}
+                Err(error) => {
+                    self.ears.lose(self.number);
+                    if was_heard {
+                        tracing::warn!(%error, "the bus hears nothing; feeds look by themselves");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn begin_anew(&mut self) -> RedisResult<()> {
+        self.tried = Some(Instant::now());
+        self.number += 1;
+        self.connection = None;
+        let (ears, number) = (Arc::clone(&self.ears), self.number);
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.patience))
+            .set_response_timeout(Some(self.patience.max(PATIENCE)))
+            .set_push_sender(move |push: PushInfo| {
+                ears.hear(number, &push);
+                Ok::<(), ()>(())
+            });
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        connection.subscribe(self.ears.hearing.channels()).await?;
+        self.ears.hearing.begin();
+        self.ears.topics.take_changes();
+        self.subscribed = self.ears.topics.channels().into_iter().collect();
+        let channels: Vec<_> = self.subscribed.iter().collect();
+        for channels in channels.chunks(CHANNELS) {
+            connection.subscribe(channels).await?;
+        }
+        check(&self.ears.hearing, &mut connection).await?;
+        self.connection = Some(connection);
+        self.ears.hears.store(self.number, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn follow_changes(&mut self) -> RedisResult<()> {
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let (mut come, mut gone) = (Vec::new(), Vec::new());
+        for channel in self.ears.topics.take_changes() {
+            match (self.ears.topics.has_listeners(&channel), self.subscribed.contains(&channel)) {
+                (true, false) => come.push(channel),
+                (false, true) => gone.push(channel),
+                // A listener that came to a channel still subscribed gets no confirmation: it may have missed one.
+                (true, true) => self.ears.topics.notify(&channel),
+                (false, false) => {}
+            }
+        }
+        for channels in come.chunks(CHANNELS) {
+            connection.subscribe(channels).await?;
+            self.subscribed.extend(channels.iter().cloned());
+        }
+        for channels in gone.chunks(CHANNELS) {
+            connection.unsubscribe(channels).await?;
+            self.subscribed.retain(|channel| !channels.contains(channel));
+        }
+        Ok(())
+    }
+}
+
+/// Renews the lease. Where Redis takes no writes there is none, and it still tells of news.
+async fn check(hearing: &Hearing, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    match hearing.renew(connection).await {
+        Err(error) if !error.is_timeout() => redis::cmd("PING").query_async(connection).await,
+        renewed => renewed,
+    }
+}

@@ -1,0 +1,107 @@
+//! The topics that somebody in this process listens to.
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::{Notify, watch};
+
+use crate::bus::Subscription;
+
+struct Listeners {
+    sender: watch::Sender<u64>,
+    count: usize,
+}
+
+/// Who listens to what.
+#[derive(Clone, Default)]
+pub struct Topics(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// The number of the latest news, of whatever topic. A topic that is heard anew so never counts from the beginning.
+    latest: AtomicU64,
+    listeners: Mutex<HashMap<String, Listeners>>,
+    /// Channels that got a listener or lost their last one since somebody asked.
+    changes: Mutex<HashSet<String>>,
+    changed: Notify,
+}
+
+impl Topics {
+    pub(crate) fn notify(&self, channel: &str) {
+        if let Some(listeners) = lock(&self.0.listeners).get(channel) {
+            listeners.sender.send_replace(self.next());
+        }
+    }
+
+    /// Wakes everyone who listens to anything.
+    pub(crate) fn notify_all(&self) {
+        for listeners in lock(&self.0.listeners).values() {
+            listeners.sender.send_replace(self.next());
+        }
+    }
+
+    pub(crate) fn subscribe(&self, channel: String) -> Subscription {
+        let receiver = match lock(&self.0.listeners).entry(channel.clone()) {
+            Entry::Occupied(mut entry) => {
+                entry.get_mut().count += 1;
+                entry.get().sender.subscribe()
+            }
+            Entry::Vacant(entry) => {
+                let (sender, receiver) = watch::channel(self.next());
+                entry.insert(Listeners { sender, count: 1 });
+                self.change(&channel);
+                receiver
+            }
+        };
+        Subscription { receiver, topics: self.clone(), channel }
+    }
+
+    pub(crate) fn leave(&self, channel: &str) {
+        let mut listeners = lock(&self.0.listeners);
+        let Some(entry) = listeners.get_mut(channel) else { return };
+        entry.count -= 1;
+        if entry.count == 0 {
+            listeners.remove(channel);
+            self.change(channel);
+        }
+    }
+
+    pub(crate) fn has_listeners(&self, channel: &str) -> bool {
+        lock(&self.0.listeners).contains_key(channel)
+    }
+
+    pub(crate) fn listener_count(&self) -> usize {
+        lock(&self.0.listeners).values().map(|listeners| listeners.count).sum()
+    }
+
+    pub(crate) fn channels(&self) -> Vec<String> {
+        lock(&self.0.listeners).keys().cloned().collect()
+    }
+
+    /// Waits until a channel has got a listener or lost its last one.
+    pub(crate) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    pub(crate) fn take_changes(&self) -> HashSet<String> {
+        std::mem::take(&mut *lock(&self.0.changes))
+    }
+
+    fn next(&self) -> u64 {
+        self.0.latest.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn change(&self, channel: &str) {
+        lock(&self.0.changes).insert(channel.to_owned());
+        self.0.changed.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

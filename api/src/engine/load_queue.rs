@@ -1,0 +1,49 @@
+//! The loads of one operation, begun when none of its fields has anything else to do.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+};
+
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+
+/// Loads that wait to be begun.
+///
+/// On a task of its own a load would begin at once on another thread, while fields still ask: what belongs into one
+/// statement would be torn into many.
+#[derive(Clone, Default)]
+pub struct Loads(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+
+impl Loads {
+    pub(crate) fn add(&self, load: BoxFuture<'static, ()>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(load);
+    }
+
+    fn take(&self) -> Vec<BoxFuture<'static, ()>> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs an operation and its loads in turn.
+    pub async fn drive<T>(self, mut operation: Pin<&mut impl Future<Output = T>>) -> T {
+        let mut running = None;
+        poll_fn(move |context| {
+            loop {
+                if let Poll::Ready(done) = operation.as_mut().poll(context) {
+                    return Poll::Ready(done);
+                }
+                let begun = self.take();
+                if !begun.is_empty() {
+                    running.get_or_insert_with(FuturesUnordered::new).extend(begun);
+                }
+                // What a load has brought lets fields go on.
+                match running.as_mut().map(|running| running.poll_next_unpin(context)) {
+                    Some(Poll::Ready(Some(()))) => {}
+                    _ => return Poll::Pending,
+                }
+            }
+        })
+        .await
+    }
+}

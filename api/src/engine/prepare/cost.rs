@@ -1,0 +1,103 @@
+//! The static cost of an operation: the objects it may ask for, pages multiplied out, before anything runs.
+//!
+//! A field with a selection of its own costs 1, a leaf nothing, a root field at least 1. What stands below `edges`,
+//! `nodes` or `events` counts once an item of the page around it: its `first` or `last`, or the default page. A field
+//! that takes `ids` is a list as long as they are. Page sizes count up to the largest that is served, so that one
+//! beyond is left to the resolver, which answers it as bad input.
+
+use std::collections::HashMap;
+
+use async_graphql::{
+    Value, Variables,
+    parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet},
+};
+
+use crate::{config::graphql::Graphql, engine::prepare::limits::is_introspection};
+
+/// Fields that hold the items of a page.
+const ITEMS: [&str; 3] = ["edges", "nodes", "events"];
+
+/// What an operation costs with these variables, defaults among them.
+pub(crate) fn of(
+    document: &ExecutableDocument,
+    operation: &OperationDefinition,
+    variables: &Variables,
+    limits: &Graphql,
+) -> usize {
+    let mut costs = Costs { document, variables, limits, fragments: HashMap::new() };
+    let root = costs.set(&operation.selection_set.node, true);
+    root.once.saturating_add(root.per_item)
+}
+
+/// A cost that is still open in the size of the page around it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cost {
+    once: usize,
+    per_item: usize,
+}
+
+struct Costs<'a> {
+    document: &'a ExecutableDocument,
+    variables: &'a Variables,
+    limits: &'a Graphql,
+    fragments: HashMap<(&'a str, bool), Cost>,
+}
+
+impl<'a> Costs<'a> {
+    fn set(&mut self, set: &'a SelectionSet, is_root: bool) -> Cost {
+        set.items.iter().fold(Cost::default(), |sum, selection| {
+            let cost = match &selection.node {
+                Selection::Field(field) => self.field(&field.node, is_root),
+                Selection::InlineFragment(fragment) => self.set(&fragment.node.selection_set.node, is_root),
+                Selection::FragmentSpread(spread) => self.fragment(&spread.node.fragment_name.node, is_root),
+            };
+            Cost { once: sum.once.saturating_add(cost.once), per_item: sum.per_item.saturating_add(cost.per_item) }
+        })
+    }
+
+    /// Cycles have been refused by the walk.
+    fn fragment(&mut self, name: &'a str, is_root: bool) -> Cost {
+        if let Some(cost) = self.fragments.get(&(name, is_root)) {
+            return *cost;
+        }
+        let Some(fragment) = self.document.fragments.get(name) else { return Cost::default() };
+        let cost = self.set(&fragment.node.selection_set.node, is_root);
+        self.fragments.insert((name, is_root), cost);
+        cost
+    }
+
+    fn field(&mut self, field: &'a Field, is_root: bool) -> Cost {
+        let name = field.name.node.as_str();
+        if is_introspection(name) {
+            return Cost::default();
+        }
+        let own = usize::from(is_root || !field.selection_set.node.items.is_empty());
+        let below = self.set(&field.selection_set.node, false);
+        let total = if let Some(length) = self.length(field, "ids") {
+            below.once.saturating_add(below.per_item).saturating_add(own).saturating_mul(length)
+        } else {
+            let page = self.length(field, "first").or_else(|| self.length(field, "last"));
+            let page = page.unwrap_or(self.limits.default_page_size);
+            below.per_item.saturating_mul(page).saturating_add(below.once).saturating_add(own)
+        };
+        if ITEMS.contains(&name) && !is_root {
+            Cost { once: 0, per_item: total }
+        } else {
+            Cost { once: total, per_item: 0 }
+        }
+    }
+
+    /// The number that an argument means: of items asked for, or of ids given.
+    fn length(&self, field: &Field, argument: &str) -> Option<usize> {
+        let value = field.get_argument(argument)?.node.clone();
+        let value = value.into_const_with(|name| self.variables.get(&name).cloned().ok_or(())).ok()?;
+        match value {
+            Value::Number(number) => {
+                let asked = usize::try_from(number.as_i64()?.max(0)).unwrap_or(usize::MAX);
+                Some(asked.min(self.limits.max_page_size))
+            }
+            Value::List(items) => Some(items.len()),
+            _ => None,
+        }
+    }
+}

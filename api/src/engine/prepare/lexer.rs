@@ -1,0 +1,123 @@
+//! The guard before the parser: one pass over the raw text that bounds bytes, tokens and nesting.
+//!
+//! The parser recurses once a bracket and has no limit of its own on literals, so a few kilobytes of `[` end the
+//! process. The lexer here therefore has to see every bracket that the parser sees. Where the parser would read on
+//! after going back on a string that never ends, the guard refuses the text, so that both agree on what a string is.
+
+use async_graphql::Pos;
+
+use crate::{config::graphql::Graphql, domain::ErrorCode, engine::prepare::Refusal};
+
+/// The longest name of anything, in bytes: names come back in response keys and in the paths of errors.
+const MAX_NAME_BYTES: usize = 128;
+
+/// Refuses a text that the parser must not be given. Neither recurses nor allocates unless it refuses.
+pub fn check(text: &str, limits: &Graphql) -> Result<(), Refusal> {
+    check_size(text, limits)?;
+    let bytes = text.as_bytes();
+    let (mut at, mut tokens, mut depth) = (0, 0, 0_usize);
+    while let Some(&byte) = bytes.get(at) {
+        let end = match byte {
+            // Outside of strings only the byte order mark is allowed beyond ASCII, and it is whitespace.
+            b' ' | b'\t' | b'\n' | b'\r' | b',' | 0x80.. => {
+                at += 1;
+                continue;
+            }
+            b'#' => {
+                at = run(bytes, at, |byte| !matches!(byte, b'\n' | b'\r'));
+                continue;
+            }
+            b'"' => string_end(bytes, at).ok_or_else(|| unterminated(text, at))?,
+            b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
+                let end = run(bytes, at, |byte| byte == b'_' || byte.is_ascii_alphanumeric());
+                if end - at > MAX_NAME_BYTES {
+                    return Err(Refusal::over("bytes in a name", end - at, MAX_NAME_BYTES));
+                }
+                end
+            }
+            b'-' | b'0'..=b'9' => number_end(bytes, at),
+            b'.' if bytes[at..].starts_with(b"...") => at + 3,
+            b'{' | b'[' | b'(' => {
+                depth += 1;
+                if depth > limits.max_bracket_depth {
+                    return Err(Refusal::over("nested brackets", depth, limits.max_bracket_depth));
+                }
+                at + 1
+            }
+            b'}' | b']' | b')' => {
+                // The parser stops at the first bracket that does not match, so nothing is lost by not telling kinds.
+                depth = depth.saturating_sub(1);
+                at + 1
+            }
+            _ => at + 1,
+        };
+        tokens += 1;
+        if tokens > limits.max_tokens {
+            return Err(Refusal::over("tokens", tokens, limits.max_tokens));
+        }
+        at = end;
+    }
+    Ok(())
+}
+
+/// Refuses a text for its size alone, before it is even worth a digest.
+pub(crate) fn check_size(text: &str, limits: &Graphql) -> Result<(), Refusal> {
+    if text.len() > limits.max_document_bytes {
+        return Err(Refusal::over("bytes", text.len(), limits.max_document_bytes));
+    }
+    Ok(())
+}
+
+/// The end of the bytes from `start` on for which `belongs` holds.
+fn run(bytes: &[u8], start: usize, belongs: impl Fn(u8) -> bool) -> usize {
+    start + bytes[start..].iter().take_while(|&&byte| belongs(byte)).count()
+}
+
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    if bytes[start..].starts_with(b"\"\"\"") {
+        return block_string_end(bytes, start + 3);
+    }
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\n' | b'\r' => return None,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+fn block_string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match bytes.get(at)? {
+            b'"' if bytes[at..].starts_with(b"\"\"\"") => return Some(at + 3),
+            b'\\' if bytes[at..].starts_with(b"\\\"\"\"") => at += 4,
+            _ => at += 1,
+        }
+    }
+}
+
+/// Numbers need no space between them (`[00-1]` holds three), so they are told apart by the grammar.
+fn number_end(bytes: &[u8], start: usize) -> usize {
+    let digits = |from| run(bytes, from, |byte| byte.is_ascii_digit());
+    let integer = start + usize::from(bytes[start] == b'-');
+    let mut end = if bytes.get(integer) == Some(&b'0') { integer + 1 } else { digits(integer) };
+    if bytes.get(end) == Some(&b'.') && digits(end + 1) > end + 1 {
+        end = digits(end + 1);
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let exponent = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        if digits(exponent) > exponent {
+            end = digits(exponent);
+        }
+    }
+    end
+}
+
+fn unterminated(text: &str, at: usize) -> Refusal {
+    let before = &text[..at];
+    let line = before.split('\n').count();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    Refusal::new(ErrorCode::GraphqlParseFailed, "The document has a string that does not end.").at(Pos { line, column })
+}

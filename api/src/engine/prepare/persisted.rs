@@ -1,0 +1,107 @@
+//! Documents named instead of sent: automatic persisted queries, document ids, and manifests of trusted documents.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use async_graphql::Value;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    domain::ErrorCode,
+    engine::prepare::{Call, Refusal},
+};
+
+/// The SHA-256 of a document's text: its name in the cache, in Apollo's protocol and in `sha256:` ids.
+pub(crate) type Digest = [u8; 32];
+
+/// Which document a request means.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Wanted<'a> {
+    /// The one with this text.
+    Text(&'a str, Digest),
+    /// The one that a manifest calls so, or whose digest this is.
+    Name(&'a str),
+}
+
+/// A manifest file, as the tools of Apollo and of Relay write it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Manifest {
+    Apollo { format: String, version: u32, operations: Vec<Operation> },
+    Relay(HashMap<String, String>),
+}
+
+#[derive(Deserialize)]
+struct Operation {
+    id: String,
+    body: String,
+}
+
+/// Reads which document a request means.
+pub(crate) fn wanted(call: &Call) -> Result<Wanted<'_>, Refusal> {
+    let name = match (&call.document_id, call.extensions.get("persistedQuery")) {
+        (Some(_), Some(_)) => return Err(bad_request("Send either `documentId` or `persistedQuery`, not both.")),
+        (Some(id), None) => Some(id.as_str()),
+        (None, Some(extension)) => Some(hash(extension)?),
+        (None, None) => None,
+    };
+    match (&call.query, name) {
+        (None, None) => Err(bad_request("The request has no `query`.")),
+        (None, Some(name)) => Ok(Wanted::Name(name)),
+        (Some(text), name) => {
+            let digest = digest(text);
+            if name.is_some_and(|name| parse_digest(name) != Some(digest)) {
+                return Err(bad_request("The hash sent is not the SHA-256 of the `query` sent with it."));
+            }
+            Ok(Wanted::Text(text, digest))
+        }
+    }
+}
+
+/// Ids and texts of a manifest file.
+pub(crate) fn read_manifest(path: &Path) -> Result<Vec<(String, String)>, String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    match serde_json::from_slice(&bytes).map_err(|error| error.to_string())? {
+        Manifest::Apollo { format, version: 1, operations } if format == "apollo-persisted-query-manifest" => {
+            Ok(operations.into_iter().map(|operation| (operation.id, operation.body)).collect())
+        }
+        Manifest::Apollo { format, version, .. } => Err(format!("{format} {version} is not a format known here")),
+        Manifest::Relay(texts) => Ok(texts.into_iter().collect()),
+    }
+}
+
+/// The digest of a text.
+pub(crate) fn digest(text: &str) -> Digest {
+    Sha256::digest(text).into()
+}
+
+/// A digest written as 64 hexadecimal digits, `sha256:` before them or not (GraphQL over HTTP, appendix A).
+pub(crate) fn parse_digest(text: &str) -> Option<Digest> {
+    let text = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
+    let mut digest = Digest::default();
+    let (pairs, []) = text.as_chunks::<2>() else { return None };
+    if pairs.len() != digest.len() {
+        return None;
+    }
+    for (byte, pair) in digest.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        *byte = u8::try_from(high? << 4 | low?).ok()?;
+    }
+    Some(digest)
+}
+
+fn hash(extension: &Value) -> Result<&str, Refusal> {
+    let Value::Object(fields) = extension else { return Err(bad_request("`persistedQuery` is an object.")) };
+    if fields.get("version") != Some(&Value::from(1)) {
+        let message = "Persisted queries are offered in version 1 of the protocol.";
+        return Err(Refusal::new(ErrorCode::PersistedQueryNotSupported, message));
+    }
+    match fields.get("sha256Hash") {
+        Some(Value::String(hash)) => Ok(hash),
+        _ => Err(bad_request("`persistedQuery.sha256Hash` is a string.")),
+    }
+}
+
+fn bad_request(message: &str) -> Refusal {
+    Refusal::new(ErrorCode::BadRequest, message)
+}

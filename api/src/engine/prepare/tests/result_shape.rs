@@ -1,0 +1,109 @@
+//! Answers that the library left incomplete or out of order, as the specification wants them.
+#![expect(clippy::unused_async, reason = "resolvers of the library are async whether they wait or not")]
+
+use async_graphql::{EmptyMutation, EmptySubscription, Error, Object, Result, Schema, ValidationMode};
+use serde_json::{Value, json};
+
+use crate::{
+    config::graphql::Mode,
+    engine::prepare::{
+        Documents,
+        tests::{call, limits},
+    },
+};
+
+struct Query;
+struct Item;
+
+#[Object]
+impl Item {
+    async fn quick(&self) -> i32 {
+        1
+    }
+
+    async fn slow(&self) -> i32 {
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+        2
+    }
+
+    async fn fails(&self) -> Result<Option<i32>> {
+        Err(Error::new("failed"))
+    }
+
+    async fn must(&self) -> Result<i32> {
+        Err(Error::new("failed"))
+    }
+
+    async fn item(&self) -> Item {
+        Item
+    }
+
+    async fn maybe(&self) -> Option<Item> {
+        Some(Item)
+    }
+
+    async fn items(&self) -> Vec<Item> {
+        vec![Item, Item]
+    }
+
+    async fn holes(&self) -> Vec<Option<Item>> {
+        vec![Some(Item), None]
+    }
+}
+
+#[Object]
+impl Query {
+    async fn maybe(&self) -> Option<Item> {
+        Some(Item)
+    }
+
+    async fn item(&self) -> Item {
+        Item
+    }
+
+    async fn fails(&self) -> Result<Option<Item>> {
+        Err(Error::new("failed"))
+    }
+}
+
+async fn data(query: &str) -> String {
+    let builder = || Schema::build(Query, EmptyMutation, EmptySubscription);
+    let documents = Documents::new(limits(Mode::Open), builder()).unwrap();
+    let prepared = documents.prepare(call(query, json!({}))).unwrap();
+    let mut response = builder().validation_mode(ValidationMode::Fast).finish().execute(prepared.request()).await;
+    prepared.outline.restore(&mut response);
+    serde_json::to_string(&response.data).unwrap()
+}
+
+#[tokio::test]
+async fn fields_stand_in_the_order_of_the_document() {
+    let query = "{ maybe { slow ...F items { slow quick } } item { a: slow quick } } \
+                 fragment F on Item { b: slow ... { quick } slow }";
+    assert_eq!(
+        data(query).await,
+        r#"{"maybe":{"slow":2,"b":2,"quick":1,"items":[{"slow":2,"quick":1},{"slow":2,"quick":1}]},"item":{"a":2,"quick":1}}"#
+    );
+}
+
+#[tokio::test]
+async fn what_failed_is_null_and_takes_along_what_cannot_be_without_it() {
+    for (query, expected) in [
+        ("{ fails { quick } maybe { quick } }", json!({ "fails": null, "maybe": { "quick": 1 } })),
+        ("{ fails { quick } }", json!({ "fails": null })),
+        ("{ maybe { fails } }", json!({ "maybe": { "fails": null } })),
+        ("{ maybe { fails must quick } }", json!({ "maybe": null })),
+        ("{ maybe { must item { fails } } }", json!({ "maybe": null })),
+        ("{ maybe { item { fails } must } }", json!({ "maybe": null })),
+        ("{ maybe { quick item { item { must } } } }", json!({ "maybe": null })),
+        ("{ maybe { quick a: maybe { must } } }", json!({ "maybe": { "quick": 1, "a": null } })),
+        ("{ maybe { items { quick must } } }", json!({ "maybe": null })),
+        ("{ maybe { quick holes { must } } }", json!({ "maybe": { "quick": 1, "holes": [null, null] } })),
+        ("{ maybe { holes { fails } } }", json!({ "maybe": { "holes": [{ "fails": null }, null] } })),
+        ("{ item { must } maybe { quick } }", Value::Null),
+        ("{ maybe { ...F } } fragment F on Item { ... { m: must } quick }", json!({ "maybe": null })),
+    ] {
+        assert_eq!(serde_json::from_str::<Value>(&data(query).await).unwrap(), expected, "{query}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Validation apart from execution: the library's strict rules, run once a document.
+//!
+//! The library validates inside of every execution, and an extension that would skip it there costs every field of
+//! every answer a boxed future. So a second schema, which never executes anything, holds the strict rules. What answers
+//! validates no more, or in `ValidationMode::Fast` where the library has to answer.
+
+use std::sync::{Arc, OnceLock};
+
+use async_graphql::{
+    ObjectType, Request, Response, SchemaBuilder, SchemaEnv, ServerError, SubscriptionType, ValidationResult,
+    Variables,
+    async_trait::async_trait,
+    extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation},
+    futures_util::FutureExt,
+    parser::types::ExecutableDocument,
+    registry::Registry,
+};
+
+use crate::{domain::ErrorCode, engine::prepare::Refusal};
+
+/// The most errors that are reported of one document.
+const MAX_REFUSALS: usize = 10;
+
+/// Says whether a document fits the schema.
+pub(crate) struct Judge {
+    validate: Box<dyn Fn(Request) -> Option<Response> + Send + Sync>,
+    env: SchemaEnv,
+}
+
+impl Judge {
+    /// A judge by the types of a schema; `None` if the library no longer validates when asked to.
+    pub(crate) fn new<Q, M, S>(schema: SchemaBuilder<Q, M, S>) -> Option<Self>
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        let seen = Arc::new(OnceLock::new());
+        let schema = schema.disable_suggestions().extension(Stop(seen.clone())).finish();
+        // Validation waits for nothing, so that one poll of the future is all of it.
+        let validate = move |request: Request| schema.execute(request).now_or_never();
+        validate(Request::new("{ __typename }"))?;
+        Some(Self { validate: Box::new(validate), env: seen.get()?.clone() })
+    }
+
+    /// The schema's environment, with its types.
+    pub(crate) fn env(&self) -> &SchemaEnv {
+        &self.env
+    }
+
+    /// The types of the schema.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.env.registry
+    }
+
+    /// Runs the strict rules. Literals that hold variables are checked as far as `operation` has values for them.
+    pub(crate) fn validate(
+        &self,
+        document: &ExecutableDocument,
+        operation: Option<&str>,
+        variables: Variables,
+    ) -> Result<(), Vec<Refusal>> {
+        let mut request = Request::new("").variables(variables);
+        request.operation_name = operation.map(str::to_owned);
+        request.set_parsed_query(document.clone());
+        let Some(response) = (self.validate)(request) else {
+            return Err(Refusal::new(ErrorCode::InternalServerError, "Validation did not end.").into());
+        };
+        if response.errors.is_empty() {
+            return Ok(());
+        }
+        let refusals = response.errors.into_iter().take(MAX_REFUSALS).map(|error| {
+            let mut refusal = Refusal::new(ErrorCode::GraphqlValidationFailed, error.message);
+            refusal.locations = error.locations;
+            refusal
+        });
+        Err(refusals.collect())
+    }
+}
+
+/// Ends every request after its validation, and keeps the schema's environment for the types in it.
+struct Stop(Arc<OnceLock<SchemaEnv>>);
+
+impl ExtensionFactory for Stop {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self(self.0.clone()))
+    }
+}
+
+#[async_trait]
+impl Extension for Stop {
+    async fn validation(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        next: NextValidation<'_>,
+    ) -> Result<ValidationResult, Vec<ServerError>> {
+        self.0.get_or_init(|| ctx.schema_env.clone());
+        next.run(ctx).await?;
+        Err(Vec::new())
+    }
+}

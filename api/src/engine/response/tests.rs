@@ -1,0 +1,110 @@
+//! Each kind of error as a client meets it.
+
+use async_graphql::{Response, ServerError, ValidationMode, value};
+use serde_json::{Value, json};
+
+use crate::{
+    config::graphql::Mode,
+    domain::ErrorCode,
+    engine::{
+        prepare::{
+            Refusal,
+            tests::{call, documents, limits, schema},
+        },
+        response::{MAX_ERROR_BYTES, finish, refusal_json},
+    },
+};
+
+const ID: &str = "request-1";
+
+/// What a client gets for a document, from the first byte to the last.
+async fn answer(query: &str, variables: Value) -> Value {
+    let schema = schema::builder().validation_mode(ValidationMode::Fast).finish();
+    let bytes = match documents(limits(Mode::Open)).prepare(call(query, variables)) {
+        Ok(prepared) => {
+            let mut response = schema.execute(prepared.request()).await;
+            prepared.outline.restore(&mut response);
+            finish(response, ID).body
+        }
+        Err(refusals) => refusal_json(refusals, ID),
+    };
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_without_errors_is_its_data() {
+    assert_eq!(answer("{ viewer { id } }", json!({})).await, json!({ "data": { "viewer": { "id": "user_1" } } }));
+    let response = Response::new(value!({ "a": 1 })).extension("cost", 5.into());
+    assert_eq!(finish(response, ID).body, r#"{"data":{"a":1},"extensions":{"cost":5}}"#);
+}
+
+#[tokio::test]
+async fn requests_that_do_not_run_have_a_code_and_no_data() {
+    for (query, variables, code) in [
+        ("{ viewer {", json!({}), "GRAPHQL_PARSE_FAILED"),
+        ("{ nothing }", json!({}), "GRAPHQL_VALIDATION_FAILED"),
+        ("query A { viewer { id } } query B { viewer { id } }", json!({}), "OPERATION_RESOLUTION_FAILURE"),
+        ("mutation { a: register b: register }", json!({}), "TOO_COMPLEX"),
+        ("query ($n: Int!) { users(first: $n) { nodes { id } } }", json!({}), "BAD_USER_INPUT"),
+        ("{ users(first: \"1\") { nodes { id } } }", json!({}), "GRAPHQL_VALIDATION_FAILED"),
+    ] {
+        let answer = answer(query, variables).await;
+        assert_eq!(answer.get("data"), None, "{answer}");
+        let extensions = &answer["errors"][0]["extensions"];
+        assert_eq!((&extensions["code"], &extensions["requestId"]), (&code.into(), &ID.into()), "{answer}");
+        assert_eq!(extensions.get("field").is_some(), code == "BAD_USER_INPUT", "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_a_resolver_keeps_its_code_and_the_data_beside_it() {
+    let answer = answer("{ forbidden { id } viewer { id } }", json!({})).await;
+    assert_eq!(answer["data"], json!({ "forbidden": null, "viewer": { "id": "user_1" } }));
+    let error = &answer["errors"][0];
+    assert_eq!(error["message"], "You may not do that.");
+    assert_eq!(error["path"], json!(["forbidden"]));
+    assert_eq!(error["extensions"], json!({ "code": "FORBIDDEN", "requestId": ID }));
+}
+
+#[tokio::test]
+async fn a_fault_says_nothing_of_its_cause() {
+    for query in ["{ fault { id } }", "{ unknownCode { id } }"] {
+        let answer = answer(query, json!({})).await;
+        assert!(answer.get("data").is_some(), "{answer}");
+        let error = &answer["errors"][0];
+        assert_eq!(error["extensions"], json!({ "code": "INTERNAL_SERVER_ERROR", "requestId": ID }));
+        assert!(!answer.to_string().contains("relation") && !answer.to_string().contains("secret"), "{answer}");
+    }
+    let mut told = ServerError::from(Refusal::new(ErrorCode::InternalServerError, "disk /dev/sda is full"));
+    told.path.push(async_graphql::PathSegment::Field("viewer".to_owned()));
+    assert!(!String::from_utf8_lossy(&finish(Response::from_errors(vec![told]), ID).body).contains("sda"));
+}
+
+#[tokio::test]
+async fn a_literal_that_only_a_resolver_finds_unreadable_is_bad_input() {
+    let answer = answer("{ users(first: 3000000000) { nodes { id } } }", json!({})).await;
+    let error = &answer["errors"][0];
+    assert_eq!(error["extensions"], json!({ "code": "BAD_USER_INPUT", "field": "users", "requestId": ID }), "{answer}");
+    assert_eq!(error["message"], "The value of an argument is not acceptable.");
+}
+
+#[test]
+fn an_error_without_a_code_or_a_path_is_a_fault_of_ours() {
+    let bytes = finish(Response::from_errors(vec![ServerError::new("pool is gone", None)]), ID).body;
+    let answer: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
+    assert_eq!(answer.get("data"), None);
+}
+
+#[test]
+fn errors_are_few_and_short() {
+    let refusals = |count, length: usize| -> Vec<_> {
+        (0..count).map(|_| Refusal::new(ErrorCode::BadRequest, "é\"".repeat(length))).collect()
+    };
+    let answer: Value = serde_json::from_slice(&refusal_json(refusals(30, 10), ID)).unwrap();
+    assert_eq!(answer["errors"].as_array().unwrap().len(), 10);
+    let bytes = refusal_json(refusals(30, 100_000), ID);
+    assert!(bytes.len() < MAX_ERROR_BYTES + 64, "{}", bytes.len());
+    let answer: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(answer["errors"][0]["extensions"]["requestId"], ID);
+}

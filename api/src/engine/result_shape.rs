@@ -1,0 +1,224 @@
+//! The shape of an answer: fields in the document's order, and the nulls that errors leave (GraphQL, 6.4.4 and 7.2.2).
+//!
+//! The library drops a field that failed from its object instead of answering `null` for it, nullable or not, and
+//! orders fields as they were finished. Clients look for the key, and caches of clients complain when it is missing.
+
+use async_graphql::{
+    Name, PathSegment, Pos, Response, Value,
+    indexmap::IndexMap,
+    parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet},
+    registry::{MetaType, MetaTypeName, Registry},
+};
+
+use crate::{domain::ErrorCode, engine::prepare::Refusal};
+
+/// The fields that an operation asks for.
+#[derive(Debug)]
+pub struct Outline {
+    lines: Vec<Line>,
+    repeats: bool,
+}
+
+#[derive(Debug)]
+struct Line {
+    key: Name,
+    ty: String,
+    below: Vec<Line>,
+}
+
+impl Outline {
+    /// The outline of an operation that is valid and within the limits, unless fields of it contradict each other.
+    pub(crate) fn of(
+        registry: &Registry,
+        document: &ExecutableDocument,
+        operation: &OperationDefinition,
+    ) -> Result<Self, Refusal> {
+        let root = match operation.ty {
+            OperationType::Query => Some(&registry.query_type),
+            OperationType::Mutation => registry.mutation_type.as_ref(),
+            OperationType::Subscription => registry.subscription_type.as_ref(),
+        };
+        let mut pen = Pen { registry, document, repeats: false };
+        let mut marks = Vec::new();
+        if let Some(root) = root {
+            pen.draw(&operation.selection_set.node, root, &[], &mut marks)?;
+        }
+        Ok(Self { lines: marks.into_iter().map(Line::from).collect(), repeats: pen.repeats })
+    }
+
+    /// Whether an object is asked for by one key in several places, whose answers have to be put together.
+    #[must_use]
+    pub fn repeats(&self) -> bool {
+        self.repeats
+    }
+
+    /// Puts the nulls where errors say that a field failed, and every field into its place.
+    pub fn restore(&self, response: &mut Response) {
+        let mut nulls: Vec<&[PathSegment]> = Vec::new();
+        for error in &response.errors {
+            // What was nulled for one error stays null, whatever else failed in it.
+            if !error.path.is_empty() && !nulls.iter().any(|null| error.path.starts_with(null)) {
+                let mut left = 0;
+                fail(&mut response.data, "", &self.lines, &error.path, &mut left);
+                nulls.push(&error.path[..error.path.len() - left]);
+            }
+        }
+        arrange(&mut response.data, &self.lines);
+    }
+}
+
+/// Draws an outline.
+struct Pen<'a> {
+    registry: &'a Registry,
+    document: &'a ExecutableDocument,
+    repeats: bool,
+}
+
+/// A line that is being drawn, with all places that ask for it.
+struct Mark<'a> {
+    key: &'a Name,
+    ty: &'a str,
+    below: Vec<Mark<'a>>,
+    asked: Vec<Asked<'a>>,
+}
+
+/// One place: the field, and the types from the root down that it is asked of.
+struct Asked<'a> {
+    field: &'a Field,
+    of: Vec<&'a str>,
+}
+
+impl<'a> Pen<'a> {
+    fn draw(
+        &mut self,
+        set: &'a SelectionSet,
+        parent: &'a str,
+        above: &[&'a str],
+        marks: &mut Vec<Mark<'a>>,
+    ) -> Result<(), Refusal> {
+        for selection in &set.items {
+            match &selection.node {
+                Selection::Field(field) => {
+                    let asked = Asked { field: &field.node, of: [above, &[parent]].concat() };
+                    self.mark(asked, field.pos, marks)?;
+                }
+                Selection::InlineFragment(fragment) => {
+                    let condition = fragment.node.type_condition.as_ref();
+                    let parent = condition.map_or(parent, |condition| condition.node.on.node.as_str());
+                    self.draw(&fragment.node.selection_set.node, parent, above, marks)?;
+                }
+                Selection::FragmentSpread(spread) => {
+                    if let Some(fragment) = self.document.fragments.get(&spread.node.fragment_name.node) {
+                        let parent = fragment.node.type_condition.node.on.node.as_str();
+                        self.draw(&fragment.node.selection_set.node, parent, above, marks)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self, asked: Asked<'a>, pos: Pos, marks: &mut Vec<Mark<'a>>) -> Result<(), Refusal> {
+        let key = &asked.field.response_key().node;
+        let same = marks.iter().position(|mark| mark.key == key);
+        self.repeats |= same.is_some() && !asked.field.selection_set.node.items.is_empty();
+        let index = same.unwrap_or_else(|| {
+            let parent = asked.of.last().and_then(|parent| self.registry.types.get(*parent));
+            let ty = parent.and_then(|parent| parent.field_by_name(&asked.field.name.node));
+            let ty = ty.map_or("", |field| &field.ty);
+            marks.push(Mark { key, ty, below: Vec::new(), asked: Vec::new() });
+            marks.len() - 1
+        });
+        let Mark { ty, below, asked: others, .. } = &mut marks[index];
+        // The library's own rule does not look into fragments.
+        if others.iter().any(|other| self.meet(&other.of, &asked.of) && !is_same(other.field, asked.field)) {
+            let message = format!("Fields conflict: `{key}` is asked for with different fields or arguments.");
+            return Err(Refusal::new(ErrorCode::GraphqlValidationFailed, message).at(pos));
+        }
+        self.draw(&asked.field.selection_set.node, MetaTypeName::concrete_typename(ty), &asked.of, below)?;
+        // The same once more conflicts with nothing else, and a document may ask for it a thousand times.
+        if !others.iter().any(|other| other.of == asked.of && is_same(other.field, asked.field)) {
+            others.push(asked);
+        }
+        Ok(())
+    }
+
+    /// Whether one object can be asked by both of these ways: two types of objects have none in common.
+    fn meet(&self, one: &[&str], other: &[&str]) -> bool {
+        let is_abstract = |name: &str| !matches!(self.registry.types.get(name), Some(MetaType::Object { .. }));
+        one.iter().zip(other).all(|(one, other)| one == other || is_abstract(one) || is_abstract(other))
+    }
+}
+
+impl From<Mark<'_>> for Line {
+    fn from(mark: Mark<'_>) -> Self {
+        let below = mark.below.into_iter().map(Self::from).collect();
+        Self { key: mark.key.clone(), ty: mark.ty.to_owned(), below }
+    }
+}
+
+/// Whether two fields are the same with the same arguments (GraphQL, 5.3.2).
+fn is_same(one: &Field, other: &Field) -> bool {
+    one.name.node == other.name.node
+        && one.arguments.len() == other.arguments.len()
+        && one
+            .arguments
+            .iter()
+            .all(|(name, value)| other.get_argument(&name.node).is_some_and(|found| found.node == value.node))
+}
+
+/// Nulls what failed at `path` below `value`, and what cannot be without it. `left` becomes how much of the path is
+/// below the null. Says whether the parent cannot be without this value.
+fn fail(value: &mut Value, ty: &str, lines: &[Line], path: &[PathSegment], left: &mut usize) -> bool {
+    let nullable = ty.strip_suffix('!').unwrap_or(ty);
+    let failed = match path.split_first() {
+        // A field may have answered and complained.
+        None => *value == Value::Null,
+        Some((PathSegment::Index(index), rest)) => match value {
+            Value::List(items) => {
+                let ty = nullable.strip_prefix('[').and_then(|ty| ty.strip_suffix(']')).unwrap_or_default();
+                items.get_mut(*index).is_some_and(|item| fail(item, ty, lines, rest, left))
+            }
+            _ => *value == Value::Null,
+        },
+        Some((PathSegment::Field(key), rest)) => {
+            // The library answers null for an object of which every field failed.
+            if *value == Value::Null {
+                *value = Value::Object(IndexMap::new());
+            }
+            match (&mut *value, lines.iter().find(|line| line.key.as_str() == key)) {
+                (Value::Object(fields), Some(line)) => {
+                    let field = fields.entry(line.key.clone()).or_default();
+                    fail(field, &line.ty, &line.below, rest, left)
+                }
+                _ => false,
+            }
+        }
+    };
+    if failed {
+        *value = Value::Null;
+        *left = path.len();
+    }
+    failed && ty.ends_with('!')
+}
+
+fn arrange(value: &mut Value, lines: &[Line]) {
+    match value {
+        Value::List(items) => items.iter_mut().for_each(|item| arrange(item, lines)),
+        Value::Object(fields) => {
+            let mut rest = lines.iter();
+            if !fields.keys().all(|key| rest.any(|line| line.key == *key)) {
+                fields.sort_by_cached_key(|key, _| lines.iter().position(|line| line.key == *key));
+            }
+            let mut rest = lines.iter();
+            for (key, value) in fields {
+                if let Some(line) = rest.find(|line| line.key == *key)
+                    && !line.below.is_empty()
+                {
+                    arrange(value, &line.below);
+                }
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,3 @@
+//! Subscriptions.
+
+pub mod feed;

@@ -1,0 +1,125 @@
+//! Objects by their global ids.
+
+use async_graphql::{Context, ID, Interface, Object};
+
+use crate::{
+    domain::{self, AdminUserId, NodeId, UserId},
+    graphql::{
+        error::Result,
+        mutations::passkey::Passkey,
+        request_scope::Scope,
+        scalars::parse_id,
+        types::{
+            admin::AdminUser, audit::AuditLog, conversation::Conversation, message::Message, metric::PerformanceMetric,
+            session::Session, user::User,
+        },
+    },
+    service::{self, conversations::Known},
+};
+
+/// Whatever has a global id.
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "Global and stable; opaque, though it names the type."))]
+pub(crate) enum Node {
+    User(User),
+    Session(Session),
+    Conversation(Conversation),
+    Message(Message),
+    Passkey(Passkey),
+    AuditLog(AuditLog),
+    AdminUser(AdminUser),
+    PerformanceMetric(PerformanceMetric),
+}
+
+macro_rules! identified {
+    ($($object:ident: $id:expr;)+) => {
+        $(
+            impl $object {
+                /// What an interface asks every object for.
+                pub(crate) async fn id(&self, _: &Context<'_>) -> async_graphql::Result<ID> {
+                    Ok($id(&self.value).to_string().into())
+                }
+            }
+        )+
+    };
+}
+
+identified! {
+    User: |it: &domain::User| it.id;
+    Session: |it: &domain::Session| it.id;
+    Conversation: |it: &Known| it.id;
+    Message: |it: &domain::Message| it.id;
+    AuditLog: |it: &domain::AuditLog| it.id;
+    AdminUser: |it: &domain::AdminUser| AdminUserId(it.user_id.0);
+    PerformanceMetric: |it: &domain::PerformanceMetric| it.id;
+}
+
+impl Node {
+    /// The object of this id, if it exists and the caller may see it.
+    pub(crate) async fn find(scope: &Scope, field: &str, id: &ID) -> Result<Option<Self>> {
+        scope.op.viewer()?;
+        let scope = scope.clone();
+        let loader = scope.loader();
+        Ok(match parse_id::<NodeId>(field, id)? {
+            NodeId::User(id) => loader.load_one(id).await?.map(|user| Self::User(User::new(&scope, user))),
+            NodeId::Session(id) => {
+                let session = service::sessions::find(&scope.op, id).await?;
+                session.map(|session| Self::Session(Session::new(&scope, session)))
+            }
+            NodeId::Conversation(id) => {
+                let conversation = loader.load_one(id).await?;
+                conversation.map(|conversation| Self::Conversation(Conversation::new(&scope, conversation.into())))
+            }
+            NodeId::Message(id) => {
+                let message = loader.load_one(id).await?;
+                message.map(|message| Self::Message(Message::new(&scope, message)))
+            }
+            NodeId::Passkey(id) => {
+                service::passkeys::find(&scope.op, id).await?.map(|passkey| Self::Passkey(Passkey(passkey)))
+            }
+            NodeId::AuditLog(id) => {
+                let entry = service::audit::find(&scope.op, id).await?;
+                entry.map(|entry| Self::AuditLog(AuditLog::new(&scope, entry)))
+            }
+            NodeId::AdminUser(AdminUserId(id)) => {
+                // To anyone but an operator there is no such thing.
+                let Ok(admin) = scope.op.admin() else { return Ok(None) };
+                let account = service::admin::find(admin, UserId(id)).await?;
+                account.map(|account| Self::AdminUser(AdminUser::new(&scope, account)))
+            }
+            NodeId::Metric(id) => {
+                let Ok(admin) = scope.op.admin() else { return Ok(None) };
+                let metric = service::metrics::find(admin, id).await?;
+                metric.map(|metric| Self::PerformanceMetric(PerformanceMetric::new(&scope, metric)))
+            }
+        })
+    }
+}
+
+/// Objects by their global ids.
+#[derive(Default)]
+pub struct NodeQuery;
+
+/// Objects by their global ids.
+#[Object]
+impl NodeQuery {
+    /// An object by its id; null when it does not exist or the caller may not see it.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Any global id.")] id: ID) -> Result<Option<Node>> {
+        Box::pin(Node::find(Scope::of(ctx), "id", &id)).await
+    }
+
+    /// Objects by their ids, in the order of the ids, null where `node` would be.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global ids, as many as a page may hold.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        let scope = Scope::of(ctx);
+        let max = scope.op.backend.config.graphql.max_page_size;
+        if ids.len() > max {
+            let reason = format!("must have at most {max} ids, and has {}", ids.len());
+            return Err(service::Error::invalid("ids", reason).into());
+        }
+        futures_util::future::try_join_all(ids.iter().map(|id| Node::find(scope, "ids", id))).await
+    }
+}

@@ -1,0 +1,162 @@
+//! Users and their public keys.
+
+use async_graphql::{Context, ID, Object, OneofObject, Subscription};
+use futures_util::{Stream, StreamExt};
+
+use crate::{
+    domain::{self, Timestamp},
+    engine::object::{Field, Shown, Written, leaf, object},
+    graphql::{
+        error::{Error, Result},
+        loaders::KeysOf,
+        request_scope::Scope,
+        scalars::{Base64, parse_id},
+        types::connection::{Connection, arguments},
+    },
+    service::{self, users::Lookup},
+};
+
+/// A user, as anyone signed in may see it.
+pub(crate) type User = Shown<domain::User>;
+
+/// The hybrid public keys of a user.
+pub(crate) type PublicKeys = Shown<domain::PublicKeys>;
+
+/// How to look a user up: exactly one of these.
+#[derive(OneofObject)]
+pub(crate) enum UserBy {
+    /// The global id.
+    Id(ID),
+    /// The name, in upper or lower case.
+    Username(String),
+    /// The address: answers for the caller's own, or to an operator; else nobody is found.
+    Email(String),
+}
+
+impl Written for domain::User {
+    const NAME: &'static str = "User";
+    const DESCRIPTION: &'static str = "A user, as anyone signed in may see it.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(it.id)),
+        leaf::<_, String>("username", "3 to 32 of `a-z 0-9 _ . -`, unique.", |it, out| out.text(&it.username)),
+        object::<_, Option<PublicKeys>>(
+            "publicKeys",
+            "The keys to encrypt for this user; null until the user has published some.",
+            // The long key is read, with the other one, for whoever asks for it or for what is made of both.
+            |it: &Self, entry, out| match &it.public_keys {
+                Some(_) if entry.asks_for(&["pqc", "fingerprint"]) => out.linked_or_null(Some(&KeysOf(it.id)), entry),
+                short => out.object_or_null(short.as_ref(), entry),
+            },
+        ),
+        leaf::<_, bool>(
+            "isActive",
+            "False once the account has been deactivated: it receives nothing any more.",
+            |it, out| out.json(&it.is_active),
+        ),
+        leaf::<_, bool>("isVerified", "Whether the user has confirmed the address.", |it, out| {
+            out.json(&it.is_verified);
+        }),
+        leaf::<_, Timestamp>("createdAt", "When the account was registered.", |it, out| out.time(it.created_at)),
+    ];
+}
+
+impl Written for domain::PublicKeys {
+    const NAME: &'static str = "PublicKeys";
+    const DESCRIPTION: &'static str = "The hybrid public keys of a user.";
+    const FIELDS: &'static [Field<Self>] = &[
+        leaf::<_, Base64>("ecc", "The X25519 key, 32 bytes (RFC 7748).", |it, out| out.bytes(&it.ecc)),
+        leaf::<_, Base64>("pqc", "The ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).", |it, out| {
+            out.or_null(it.pqc.as_ref(), |out, pqc| out.bytes(&pqc.bytes));
+        }),
+        leaf::<_, String>("fingerprint", FINGERPRINT, |it, out| {
+            out.or_null(it.pqc.as_ref(), |out, pqc| out.text(&pqc.fingerprint));
+        }),
+        leaf::<_, Timestamp>("changedAt", "When the keys were last set.", |it, out| out.time(it.changed_at)),
+    ];
+}
+
+const FINGERPRINT: &str = "Twelve groups of five digits over both keys, for two people to compare.
+
+Let each device compute its own from the keys it uses: SHA-512 of the text `quantumvault fingerprint 1`, `ecc`
+and `pqc`, one behind the other; of that, each five of the first sixty bytes, read as a number with the highest
+byte first, modulo 100000, in five digits.";
+
+impl User {
+    /// The user that something refers to.
+    pub(crate) async fn load(scope: &Scope, id: domain::UserId) -> Result<Self> {
+        let user = scope.loader().load_one(id).await?.ok_or(service::Error::NotFound("user"))?;
+        Ok(Self::new(scope, user))
+    }
+}
+
+impl UserBy {
+    pub(crate) fn lookup(self) -> Result<Lookup> {
+        Ok(match self {
+            Self::Id(id) => Lookup::Id(parse_id("by.id", &id)?),
+            Self::Username(username) => Lookup::Username(username),
+            Self::Email(email) => Lookup::Email(email),
+        })
+    }
+}
+
+/// Looking users up.
+#[derive(Default)]
+pub struct UserQuery;
+
+/// Looking users up.
+#[Object]
+impl UserQuery {
+    /// A user; null when nobody is found.
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How to look the user up.")] by: UserBy,
+    ) -> Result<Option<User>> {
+        let scope = Scope::of(ctx);
+        let user = service::users::find(&scope.op, by.lookup()?).await?;
+        Ok(user.map(|user| User::new(scope, user)))
+    }
+
+    /// Active users by name; null only when it fails.
+    async fn users(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "How the name begins, in upper or lower case.")] search: Option<String>,
+        #[graphql(desc = "How many from the start.")] first: Option<i32>,
+        #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many from the end.")] last: Option<i32>,
+        #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
+    ) -> Result<Option<Connection<domain::User>>> {
+        let scope = Scope::of(ctx);
+        let page = arguments(first, after, last, before);
+        let users = service::users::list(&scope.op, search.as_deref(), &page).await?;
+        Ok(Some(Connection::new(scope, users)))
+    }
+}
+
+/// Changes to users.
+#[derive(Default)]
+pub struct UserSubscription;
+
+/// Changes to users.
+#[Subscription]
+impl UserSubscription {
+    /// Users as they are after each change to their keys, `isActive` or `isVerified` from now on.
+    ///
+    /// Those named, or everyone whom the caller has a conversation with, also one that begins later. Several changes
+    /// in a short time may come as one. A client that has been away asks for the users it knows once it is back.
+    async fn user_changed(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "1 to 100 users; an id that is nobody's is never heard of. Everyone, if left out.")]
+        ids: Option<Vec<ID>>,
+    ) -> Result<impl Stream<Item = Result<User>> + use<>> {
+        let scope = Scope::of(ctx).clone();
+        let ids = ids.map(|ids| ids.iter().map(|id| parse_id("ids", id)).collect::<Result<_>>()).transpose()?;
+        let changes = service::user_changes::follow(scope.op.clone(), ids).await?;
+        Ok(changes.map(move |user| match user {
+            Ok(user) => Ok(User::new(&scope, user)),
+            Err(error) => Err(Error::from(error)),
+        }))
+    }
+}

@@ -1,0 +1,153 @@
+//! `/metrics`: what the server counts about itself, for Prometheus, read from the parts when it is asked for.
+
+use std::collections::BTreeMap;
+
+use poem::{
+    Request, Response,
+    http::{HeaderMap, StatusCode, header},
+};
+use secrecy::ExposeSecret;
+
+use crate::{
+    crypto::token::digest,
+    domain::ErrorCode,
+    http::{
+        Front, client_info,
+        ops::{
+            http_metrics::{CLASSES, KINDS, Route, kind_name},
+            process_metrics,
+            prometheus_text::{CONTENT_TYPE, Exposition},
+        },
+    },
+    service::ops::snapshot::{self, Vitals},
+    telemetry,
+};
+
+/// Headers that only a proxy adds: what comes with one of them comes from somewhere else.
+const FORWARDING: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
+
+/// The page of figures, at the address that everybody may know or at the operators' own.
+pub fn answer(front: &Front, request: &Request, is_for_operators: bool) -> Response {
+    if let Some(status) = refusal(front, request, is_for_operators) {
+        return status.into();
+    }
+    Response::builder().header(header::CONTENT_TYPE, CONTENT_TYPE).body(page(front))
+}
+
+/// Why the page is not shown, if it is not.
+fn refusal(front: &Front, request: &Request, is_for_operators: bool) -> Option<StatusCode> {
+    let settings = &front.parts.operations;
+    let token = settings.metrics_token.expose_secret();
+    if settings.listen.is_some() && !is_for_operators {
+        return Some(StatusCode::NOT_FOUND);
+    }
+    if !token.is_empty() {
+        let given = client_info::token(request.headers()).unwrap_or_default();
+        // Digests take the same time to compare whatever they are of.
+        return (digest(given) != digest(token)).then_some(StatusCode::UNAUTHORIZED);
+    }
+    let is_open = is_for_operators || is_from_here(request);
+    (!is_open).then_some(StatusCode::FORBIDDEN)
+}
+
+fn is_from_here(request: &Request) -> bool {
+    let is_forwarded = |headers: &HeaderMap| FORWARDING.iter().any(|name| headers.contains_key(*name));
+    let peer = request.remote_addr().as_socket_addr();
+    peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) && !is_forwarded(request.headers())
+}
+
+fn page(front: &Front) -> String {
+    let mut page = Exposition::default();
+    let version = env!("CARGO_PKG_VERSION");
+    page.gauge("quantumvault_build_info", "Always 1; its label is the release.").value(&[("version", version)], 1);
+    write_front(&mut page, front);
+    write_parts(&mut page, &snapshot::read(&front.parts.backend));
+    page.counter("quantumvault_panics_total", "Panics; each is a fault of the server, and logged.")
+        .value(&[], telemetry::PANICS.read());
+    page.counter("quantumvault_log_lines_lost_total", "Lines that found the log too slow.")
+        .value(&[], telemetry::LOST.read());
+    process_metrics::write(&mut page);
+    page.finish()
+}
+
+fn write_front(page: &mut Exposition, front: &Front) {
+    let tally = &front.tally;
+    let mut family = page.counter("quantumvault_http_requests_total", "Requests that were answered.");
+    for route in Route::all() {
+        for (class, name) in CLASSES.iter().enumerate() {
+            family.value(&[("route", route.name()), ("status", name)], tally.requests(route, class));
+        }
+    }
+    let mut family =
+        page.histogram("quantumvault_http_request_duration_seconds", "From a request's head to its answer's head.");
+    for route in Route::all() {
+        family.durations(&[("route", route.name())], tally.durations(route));
+    }
+    let mut family = page.counter("quantumvault_graphql_operations_total", "Operations that were let run.");
+    for kind in KINDS {
+        family.value(&[("kind", kind_name(kind))], tally.operations(kind));
+    }
+    let mut family = page.counter("quantumvault_graphql_errors_total", "Errors that clients were told, by their code.");
+    for code in ErrorCode::ALL {
+        family.value(&[("code", code.as_str())], tally.errors(code));
+    }
+    let most = front.parts.http.max_concurrent_requests;
+    page.gauge("quantumvault_graphql_operations_running", "Queries and mutations that run.")
+        .value(&[], most.saturating_sub(front.permits.available_permits()));
+    let mut family = page.gauge("quantumvault_streams_open", "Sockets and event streams that are open.");
+    for (transport, count) in with_all(&["sse", "websocket"], tally.streams.read()) {
+        family.value(&[("transport", &transport)], count);
+    }
+    let mut family = page.gauge("quantumvault_subscriptions_open", "Subscriptions that are followed, by their field.");
+    for (field, count) in tally.subscriptions.read() {
+        family.value(&[("field", &field)], count);
+    }
+}
+
+fn write_parts(page: &mut Exposition, vitals: &Vitals<'_>) {
+    let pool = &vitals.pool;
+    page.gauge("quantumvault_database_connections", "The database's connections.")
+        .value(&[("state", "used")], pool.size.saturating_sub(pool.idle))
+        .value(&[("state", "idle")], pool.idle);
+    page.gauge("quantumvault_database_connections_max", "The most connections.").value(&[], pool.max);
+    page.histogram("quantumvault_database_statement_duration_seconds", "Statements, with a connection at hand.")
+        .durations(&[], &vitals.statements.durations);
+    page.counter("quantumvault_database_statement_errors_total", "Statements that failed, expected ones included.")
+        .value(&[], vitals.statements.failed.read());
+    page.histogram(
+        "quantumvault_database_begin_duration_seconds",
+        "From asking for a transaction to its begin: above all, the wait for a connection.",
+    )
+    .durations(&[], &vitals.statements.begins);
+    let mut family = page.counter("quantumvault_cache_lookups_total", "What was looked for in the cache.");
+    for (cache, lookups) in vitals.caches {
+        family.value(&[("cache", cache), ("result", "hit")], lookups.hits.read());
+        family.value(&[("cache", cache), ("result", "miss")], lookups.misses.read());
+    }
+    page.gauge("quantumvault_mails_waiting", "Mails under way.").value(&[], vitals.mails);
+    let passwords = &vitals.passwords;
+    page.gauge("quantumvault_password_hashes_running", "Password hashes that are computed.")
+        .value(&[], passwords.running);
+    page.gauge("quantumvault_password_hashes_max", "The most that are computed at a time.").value(&[], passwords.most);
+    page.gauge("quantumvault_password_hashes_waiting", "Password hashes that wait for their turn.")
+        .value(&[], passwords.waiting);
+    page.histogram("quantumvault_password_wait_seconds", "For how long they waited.").durations(&[], passwords.waits);
+    let mut family = page.counter("quantumvault_rate_limit_refusals_total", "What rate limits refused, by the action.");
+    for (action, count) in &vitals.refusals {
+        family.value(&[("action", action)], count);
+    }
+    page.gauge("quantumvault_database_clock_ahead_seconds", "This node's clock less the database's, as last compared.")
+        .value(&[], vitals.clock_ahead);
+    page.counter("quantumvault_purges_refused_total", "Purges that were refused because the two clocks differ.")
+        .value(&[], vitals.purges_refused);
+    page.histogram("quantumvault_feed_lag_seconds", "From a message's time to its event on a live feed.")
+        .durations(&[], vitals.feed_lag);
+}
+
+/// Names that there will be, from the start.
+fn with_all(names: &[&str], mut counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    for name in names {
+        counts.entry((*name).to_owned()).or_default();
+    }
+    counts
+}

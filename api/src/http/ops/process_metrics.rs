@@ -1,0 +1,60 @@
+//! What the operating system says of this process, under the names that all of Prometheus' libraries use.
+
+use std::fs;
+
+use crate::http::ops::prometheus_text::Exposition;
+
+/// Ticks of the kernel's clock in a second, as Linux tells them to every process.
+const TICKS: f64 = 100.0;
+
+/// Writes what there is; where there is no `/proc`, nothing.
+pub fn write(page: &mut Exposition) {
+    let Some(stat) = read("/proc/self/stat") else { return };
+    // The name in brackets may hold anything; what follows it are numbers from the third on (proc(5)).
+    let numbers: Vec<f64> = stat
+        .rsplit_once(") ")
+        .map(|(_, rest)| rest.split(' ').skip(1).map(|number| number.trim().parse().unwrap_or_default()).collect())
+        .unwrap_or_default();
+    let number = |place: usize| numbers.get(place - 4).copied().unwrap_or_default();
+    page.counter("process_cpu_seconds_total", "Time of all processors, user and system.")
+        .value(&[], (number(14) + number(15)) / TICKS);
+    if let Some(booted) = read("/proc/stat").and_then(|stat| field(&stat, "btime")) {
+        page.gauge("process_start_time_seconds", "When it started, in seconds since 1970.")
+            .value(&[], booted + number(22) / TICKS);
+    }
+    if let Some(status) = read("/proc/self/status") {
+        for (name, help, key) in [
+            ("process_resident_memory_bytes", "Memory that is resident.", "VmRSS:"),
+            ("process_virtual_memory_bytes", "Memory that is addressed.", "VmSize:"),
+        ] {
+            if let Some(kib) = field(&status, key) {
+                page.gauge(name, help).value(&[], kib * 1024.0);
+            }
+        }
+        if let Some(threads) = field(&status, "Threads:") {
+            page.gauge("process_threads", "Threads.").value(&[], threads);
+        }
+    }
+    if let Ok(open) = fs::read_dir("/proc/self/fd") {
+        // The folder itself is open while it is read.
+        page.gauge("process_open_fds", "File descriptors that are open.").value(&[], open.count().saturating_sub(1));
+    }
+    if let Some(most) = max_files() {
+        page.gauge("process_max_fds", "File descriptors that may be open.").value(&[], most);
+    }
+}
+
+/// The limit of open files, if there is one.
+fn max_files() -> Option<f64> {
+    field(&read("/proc/self/limits")?, "Max open files")
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+/// The number behind a key at the beginning of a line.
+fn field(text: &str, key: &str) -> Option<f64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
+    rest.split_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,313 @@
+//! The accept loop: bounded, timed, and able to stop without dropping anyone.
+//!
+//! A connection that is closed while something unread arrives is reset, and the reset takes the latest answer from a
+//! client that has not read it. So a connection is closed in two steps: the node says that it writes no more, and reads
+//! what comes until the client has closed its side.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{Shutdown, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use poem::{
+    Addr, Endpoint, Response,
+    http::{HeaderValue, StatusCode, header::CONNECTION, uri::Scheme},
+    web::{LocalAddr, RemoteAddr},
+};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::unconstrained,
+    time::{Instant, Sleep, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    config::Http,
+    http::{Front, server::deadline::Timer},
+};
+
+/// Room for the longest request target that HTTP libraries send, 64 KiB, and the other headers. A longer target is
+/// answered 414, longer headers 431.
+const HEAD_MAX_BYTES: usize = 80 * 1024;
+/// How long to wait when no descriptor is left; meanwhile others are closed.
+const BACK_OFF: Duration = Duration::from_millis(100);
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
+/// Time that a stopping node leaves idle connections open. A request that is on its way to one is answered, and told
+/// that the connection closes.
+const LAST_REQUEST: Duration = Duration::from_millis(500);
+/// Time for a client to close its side after the server has closed its own.
+const LAST_READ: Duration = Duration::from_secs(1);
+/// Up to so many bytes, the pieces of an answer are written as one: the kernel takes one piece by a shorter way.
+const TOGETHER: usize = 2048;
+
+/// Serves until the front is stopped: then accepts no more, lets requests finish, tells sockets to come back, and
+/// returns when all have ended or the time for draining is over.
+pub async fn serve<E>(listener: TcpListener, endpoint: E, front: Arc<Front>)
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    let settings = &front.parts.http;
+    let server = Arc::new(Server {
+        endpoint,
+        http: builder(settings),
+        stop: front.stop.clone(),
+        cut: CancellationToken::new(),
+        write_timeout: Duration::from_secs(settings.write_timeout_seconds),
+    });
+    let places = Arc::new(Semaphore::new(settings.max_connections));
+    tokio::select! {
+        () = front.stop.cancelled() => {}
+        () = accept(&listener, &server, &front, &places) => {}
+    }
+    accept_waiting(&listener, &server, &front, &places);
+    drop(listener);
+    front.tasks.close();
+    if timeout(Duration::from_secs(settings.drain_seconds), front.tasks.wait()).await.is_err() {
+        tracing::warn!(tasks = front.tasks.len(), "connections did not end in time and are cut");
+        server.cut.cancel();
+    }
+}
+
+struct Server<E> {
+    endpoint: E,
+    http: http1::Builder,
+    stop: CancellationToken,
+    /// Ends what has not ended by itself.
+    cut: CancellationToken,
+    write_timeout: Duration,
+}
+
+/// HTTP/1.1 only: HTTP/2 is a proxy's business, and its floods with it.
+fn builder(settings: &Http) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // Also runs before the first byte and between requests.
+        .header_read_timeout(Duration::from_secs(settings.header_timeout_seconds))
+        .max_buf_size(HEAD_MAX_BYTES);
+    builder
+}
+
+/// Accepts for ever. At the limit of connections new ones wait in the kernel's queue.
+async fn accept<E>(listener: &TcpListener, server: &Arc<Server<E>>, front: &Front, places: &Arc<Semaphore>)
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    let mut complained: Option<Instant> = None;
+    while let Ok(place) = Arc::clone(places).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, peer)) => server.begin(front, (stream, peer), place),
+            // The client has gone before it was accepted.
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => {
+                if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
+                    tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
+                    complained = Some(Instant::now());
+                }
+                sleep(BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// Accepts those whom the kernel has connected already: it resets what is left in its queue.
+fn accept_waiting<E>(listener: &TcpListener, server: &Arc<Server<E>>, front: &Front, places: &Arc<Semaphore>)
+where
+    E: Endpoint<Output = Response> + 'static,
+{
+    while let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        // Without the runtime's budget, which ends before a long queue does.
+        match unconstrained(listener.accept()).now_or_never() {
+            Some(Ok(accepted)) => server.begin(front, accepted, place),
+            Some(Err(error)) if is_of_the_connection(&error) => {}
+            Some(Err(_)) | None => return,
+        }
+    }
+}
+
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
+}
+
+impl<E: Endpoint<Output = Response> + 'static> Server<E> {
+    fn begin(self: &Arc<Self>, front: &Front, (stream, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
+        // Answers are written whole: waiting to fill a packet would only add delay.
+        if stream.set_nodelay(true).and_then(|()| give_up_within(&stream, self.write_timeout)).is_err() {
+            return;
+        }
+        let local = LocalAddr(stream.local_addr().map(Addr::socket).unwrap_or_default());
+        let stream = Guarded {
+            stream: Some(stream),
+            place: Some(place),
+            is_over: false,
+            stalled: None,
+            write_timeout: self.write_timeout,
+            tasks: front.tasks.clone(),
+        };
+        front.tasks.spawn(Arc::clone(self).connection(stream, local, RemoteAddr(Addr::socket(peer))));
+    }
+
+    async fn connection(self: Arc<Self>, stream: Guarded, local: LocalAddr, remote: RemoteAddr) {
+        let server = &self;
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let request = (request, local.clone(), remote.clone(), Scheme::HTTP);
+            async move {
+                let mut response = server.endpoint.get_response(request.into()).await;
+                if server.stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<hyper::Response<_>, Infallible>(response.into())
+            }
+        });
+        let mut http = self.http.clone();
+        http.timer(Timer::default());
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
+        tokio::pin!(connection);
+        tokio::select! {
+            _ = &mut connection => return,
+            () = self.stop.cancelled() => {}
+        }
+        tokio::select! {
+            _ = &mut connection => return,
+            () = sleep(LAST_REQUEST) => connection.as_mut().graceful_shutdown(),
+            () = self.cut.cancelled() => return,
+        }
+        tokio::select! {
+            _ = connection => {}
+            () = self.cut.cancelled() => {}
+        }
+    }
+}
+
+/// A client that has vanished acknowledges nothing, which writing alone does not show until the kernel's buffer is
+/// full: without this an event stream would keep its user's place for a quarter of an hour (RFC 5482).
+fn give_up_within(stream: &TcpStream, patience: Duration) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    SockRef::from(stream).set_tcp_user_timeout(Some(patience))?;
+    Ok(())
+}
+
+/// A connection that gives its place back when it is closed, and fails when its peer stops reading.
+struct Guarded {
+    /// Taken when it is dropped, with its place.
+    stream: Option<TcpStream>,
+    place: Option<OwnedSemaphorePermit>,
+    /// Whether nothing more can come from the peer.
+    is_over: bool,
+    stalled: Option<Pin<Box<Sleep>>>,
+    write_timeout: Duration,
+    tasks: TaskTracker,
+}
+
+impl Guarded {
+    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Passes the result of a write on, unless writing has made no progress for too long.
+    fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if result.is_ready() {
+            self.stalled = None;
+            return result;
+        }
+        let write_timeout = self.write_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(write_timeout)));
+        stalled.as_mut().poll(cx).map(|()| {
+            self.is_over = true;
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+}
+
+impl Drop for Guarded {
+    /// Closes the connection: says so, and reads on for a while what the client wrote before it heard.
+    fn drop(&mut self) {
+        let (Some(mut stream), Some(place)) = (self.stream.take(), self.place.take()) else { return };
+        let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else { return };
+        let closing = async move {
+            if SockRef::from(&stream).shutdown(Shutdown::Write).is_ok() {
+                let mut rest = [0; 1024];
+                let reading = async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} };
+                // Whoever does not close meanwhile is closed upon.
+                drop(timeout(LAST_READ, reading).await);
+            }
+            drop(place);
+        };
+        self.tasks.spawn_on(closing, &runtime);
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (before, has_room) = (buffer.filled().len(), buffer.remaining() > 0);
+        let read = self.stream()?.poll_read(cx, buffer);
+        let is_end = has_room && buffer.filled().len() == before;
+        self.is_over |= matches!(read, Poll::Ready(Err(_))) || is_end && read.is_ready();
+        read
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let result = self.stream()?.poll_write(cx, bytes);
+        self.watch(cx, result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let length: usize = slices.iter().map(|slice| slice.len()).sum();
+        let result = if slices.len() > 1 && length <= TOGETHER {
+            let (mut bytes, mut end) = ([0; TOGETHER], 0);
+            for slice in slices {
+                bytes[end..end + slice.len()].copy_from_slice(slice);
+                end += slice.len();
+            }
+            self.stream()?.poll_write(cx, &bytes[..end])
+        } else {
+            self.stream()?.poll_write_vectored(cx, slices)
+        };
+        self.watch(cx, result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_os = "linux")]
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_kernel_is_told_when_to_give_a_peer_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let patience = Duration::from_secs(7);
+        give_up_within(&stream, patience).unwrap();
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(patience));
+    }
+}

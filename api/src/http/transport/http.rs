@@ -1,0 +1,218 @@
+//! GraphQL over HTTP (the specification's draft of 2025): one endpoint for queries, mutations and streams.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, future::join_all, stream::once};
+use poem::{
+    Request, Response,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+};
+use serde_json::Value;
+
+use crate::{
+    domain::{Client, Viewer},
+    engine::prepare::{Call, Prepared},
+    graphql::StreamPosition,
+    http::{
+        Front,
+        access_log::Entry,
+        client_info,
+        operation::{Answer, Caller, OperationType, Outcome, Permit},
+        transport::{
+            negotiation::{Accepted, Media, negotiate},
+            parameters,
+            request_body::{self, Work},
+            sse,
+            stream_auth::Lease,
+            websocket::{self, Seat},
+        },
+    },
+    service::sessions,
+};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const BEARER: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+
+/// The methods that the endpoint knows.
+pub const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
+
+/// What a request to the endpoint is answered with.
+pub async fn answer(front: &Arc<Front>, request: Request, client: &Arc<Client>, entry: &Entry) -> Response {
+    // Clients offer other upgrades too, such as h2c, which may be left alone (RFC 9110, 7.8).
+    if client_info::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
+    {
+        return websocket::upgrade(front, &request, Arc::clone(client)).await;
+    }
+    let pages = front.parts.pages.as_ref().filter(|_| request.method() == Method::GET);
+    let Some(accepted) = negotiate(request.headers(), pages.is_some()) else {
+        let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
+        return write(Answer::rejection(StatusCode::NOT_ACCEPTABLE, message, &client.request_id), Media::Json);
+    };
+    if let (Media::Html, Some(pages)) = (accepted.media, pages) {
+        return Box::pin(pages.home(request.headers())).await;
+    }
+    let exchange = Exchange { front, client, accepted, method: request.method().clone(), entry };
+    exchange.respond(request).await.unwrap_or_else(|answer| exchange.write(answer))
+}
+
+/// One request and what is known of it before it is read.
+struct Exchange<'a> {
+    front: &'a Arc<Front>,
+    client: &'a Arc<Client>,
+    accepted: Accepted,
+    method: Method,
+    entry: &'a Entry,
+}
+
+impl Exchange<'_> {
+    /// The response; an error is one that stops the request before any operation of it.
+    async fn respond(&self, mut request: Request) -> Result<Response, Answer> {
+        let work = request_body::read(&mut request, &self.front.parts.http).await;
+        let work = work.map_err(|(status, message)| self.reject(status, message))?;
+        let permit = self.front.admit(self.client)?;
+        let viewer = match self.viewer(request.headers()).await {
+            Ok(viewer) => viewer,
+            Err(answer) => return self.refuse(answer),
+        };
+        if let Some(viewer) = viewer {
+            self.entry.identify(viewer.user_id);
+        }
+        let last_event_id = || client_info::text(request.headers(), LAST_EVENT_ID).map(str::to_owned);
+        let position = self.accepted.events.then(|| StreamPosition::behind(last_event_id()));
+        let caller = Caller { client: Arc::clone(self.client), viewer, position };
+        match work {
+            Work::One(call) => self.one(call, caller, permit).await,
+            Work::Batch(calls) => {
+                // Each of them takes a place of its own.
+                drop(permit);
+                let answers = join_all(calls.into_iter().map(|call| self.member(call, caller.clone()))).await;
+                for answer in &answers {
+                    self.note(answer);
+                }
+                Ok(write_batch(&answers, self.accepted.media))
+            }
+        }
+    }
+
+    async fn one(&self, call: Call, caller: Caller, permit: Permit) -> Result<Response, Answer> {
+        let prepared = match self.front.prepare(call, &caller).and_then(|prepared| self.allow(prepared)) {
+            Ok(prepared) => prepared,
+            Err(answer) => return self.refuse(answer),
+        };
+        if prepared.kind == OperationType::Subscription {
+            let viewer = caller.viewer;
+            let seat = viewer.map(|viewer| self.seat(&viewer)).transpose()?;
+            let lease = Lease::new(self.front, viewer);
+            return Ok(sse::respond(self.front, self.front.subscribe(prepared, caller), lease, seat));
+        }
+        let answer = if prepared.kind == OperationType::Query {
+            self.front.read(prepared, caller, permit).await
+        } else {
+            self.front.execute(prepared, caller, permit).await
+        };
+        Ok(if self.accepted.media == Media::EventStream { self.told(answer) } else { self.write(answer) })
+    }
+
+    fn write(&self, answer: Answer) -> Response {
+        self.note(&answer);
+        write(answer, self.accepted.media)
+    }
+
+    fn note(&self, answer: &Answer) {
+        self.front.tally.answer(answer);
+        self.entry.note(answer);
+    }
+
+    /// What was refused before it ran: an event stream reports it as its first and only result, since a client that asked
+    /// for one reads nothing else.
+    fn refuse(&self, answer: Answer) -> Result<Response, Answer> {
+        if self.accepted.media == Media::EventStream && !matches!(answer.outcome, Outcome::Rejected(_)) {
+            Ok(self.told(answer))
+        } else {
+            Err(answer)
+        }
+    }
+
+    async fn member(&self, call: Value, caller: Caller) -> Answer {
+        let ready = parameters::from_json(call)
+            .map_err(|message| self.reject(StatusCode::BAD_REQUEST, message))
+            .and_then(|call| self.front.prepare(call, &caller))
+            .and_then(|prepared| self.allow(prepared))
+            .and_then(|prepared| self.front.admit(self.client).map(|permit| (prepared, permit)));
+        match ready {
+            Ok((prepared, permit)) => self.front.execute(prepared, caller, permit).await,
+            Err(answer) => answer,
+        }
+    }
+
+    /// Whether the method and the transport fit the kind of operation.
+    fn allow(&self, prepared: Prepared) -> Result<Prepared, Answer> {
+        self.entry.classify(prepared.kind);
+        match prepared.kind {
+            // A link or an image of a foreign page can send a GET.
+            OperationType::Mutation if self.method == Method::GET => {
+                Err(self.reject(StatusCode::METHOD_NOT_ALLOWED, "A mutation needs a POST."))
+            }
+            OperationType::Subscription if !self.accepted.events => Err(self.reject(
+                StatusCode::NOT_ACCEPTABLE,
+                "A subscription needs a WebSocket, or text/event-stream among what is accepted.",
+            )),
+            _ => Ok(prepared),
+        }
+    }
+
+    /// Who asks. No token is anonymous; a token that is not valid is an error, never a silent nobody.
+    async fn viewer(&self, headers: &HeaderMap) -> Result<Option<Viewer>, Answer> {
+        let Some(token) = client_info::token(headers) else {
+            return Ok(None);
+        };
+        let viewer = sessions::authenticate(&self.front.parts.backend, token).await;
+        viewer.map(Some).map_err(|error| Answer::error(&error, &self.client.request_id))
+    }
+
+    /// A place for one more event stream; it takes one of those that the user has for sockets.
+    fn seat(&self, viewer: &Viewer) -> Result<Seat, Answer> {
+        let seat = self.front.seats.take(viewer.user_id, self.front.parts.sockets.max_per_user);
+        let message = "This user has too many sockets and event streams open.";
+        seat.ok_or_else(|| Answer::too_many(message, &self.client.request_id))
+    }
+
+    /// An event stream of one answer.
+    fn told(&self, answer: Answer) -> Response {
+        sse::respond(self.front, once(async { answer }).boxed(), Lease::new(self.front, None), None)
+    }
+
+    fn reject(&self, status: StatusCode, message: &str) -> Answer {
+        Answer::rejection(status, message, &self.client.request_id)
+    }
+}
+
+/// Under `application/graphql-response+json` the status says what became of the request. Under `application/json`
+/// whatever was well formed is 200, a token that is not valid included: older clients take any other status for a
+/// fault of the network and never look at the errors, so that no refresh of the token would follow.
+fn write(answer: Answer, media: Media) -> Response {
+    let status = match answer.outcome {
+        Outcome::Refused(status) if media == Media::GraphqlResponse => status,
+        Outcome::Executed | Outcome::Refused(_) => StatusCode::OK,
+        Outcome::Rejected(status) => status,
+    };
+    let mut response = Response::builder().status(status).body(answer.body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, media.of_results());
+    if let Some(seconds) = answer.retry_after_seconds {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, METHODS);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, BEARER);
+    }
+    response
+}
+
+fn write_batch(answers: &[Answer], media: Media) -> Response {
+    let bodies: Vec<&[u8]> = answers.iter().map(|answer| answer.body.as_ref()).collect();
+    let body = [b"[", bodies.join(&b","[..]).as_slice(), b"]"].concat();
+    Response::builder().header(header::CONTENT_TYPE, media.of_results()).body(body)
+}

@@ -1,0 +1,128 @@
+//! The parameters of an operation as clients send them: JSON of a body or a message, or a query string.
+
+use async_graphql::{Extensions, Variables};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::engine::prepare::Call;
+
+/// Why bytes are no JSON. What is kept of them is bounded in depth, so that nothing after it runs out of stack; what is
+/// ignored is passed over without a stack.
+pub const NO_JSON: &str = "The body must be JSON in UTF-8, at most 128 levels deep.";
+const NO_OBJECT: &str = "The request must be a JSON object with each field once.";
+
+/// What a query string may hold; anything else in it is ignored.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueryString {
+    query: Option<String>,
+    document_id: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<String>,
+    extensions: Option<String>,
+}
+
+/// What a JSON object may hold; anything else in it is ignored.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Fields {
+    query: Value,
+    document_id: Value,
+    operation_name: Value,
+    variables: Value,
+    extensions: Value,
+}
+
+/// The call that a body describes, other than an array; the error is a sentence for the client.
+pub fn from_slice(body: &[u8]) -> Result<Call, &'static str> {
+    from_fields(serde_json::from_slice(body).map_err(|error| if error.is_data() { NO_OBJECT } else { NO_JSON })?)
+}
+
+/// The call that a JSON value describes; the error is a sentence for the client.
+pub fn from_json(value: Value) -> Result<Call, &'static str> {
+    let Value::Object(mut fields) = value else { return Err(NO_OBJECT) };
+    let mut take = |name| fields.remove(name).unwrap_or_default();
+    from_fields(Fields {
+        query: take("query"),
+        document_id: take("documentId"),
+        operation_name: take("operationName"),
+        variables: take("variables"),
+        extensions: take("extensions"),
+    })
+}
+
+fn from_fields(fields: Fields) -> Result<Call, &'static str> {
+    Ok(Call {
+        query: text(fields.query, "`query` must be a string.")?,
+        document_id: text(fields.document_id, "`documentId` must be a string or null.")?,
+        operation_name: text(fields.operation_name, "`operationName` must be a string or null.")?,
+        variables: variables(fields.variables, "`variables` must be an object or null.")?,
+        extensions: extensions(fields.extensions, "`extensions` must be an object or null.")?,
+    })
+}
+
+/// The call that a query string describes (GraphQL over HTTP, section 5.3).
+pub fn from_query(fields: QueryString) -> Result<Call, &'static str> {
+    let decode = |json: Option<String>| json.map_or(Ok(Value::Null), |json| serde_json::from_str(&json));
+    let decoded_variables = decode(fields.variables).map_err(|_| "`variables` must be JSON.")?;
+    let decoded_extensions = decode(fields.extensions).map_err(|_| "`extensions` must be JSON.")?;
+    Ok(Call {
+        query: fields.query,
+        document_id: fields.document_id,
+        operation_name: fields.operation_name.filter(|name| !name.is_empty()),
+        variables: variables(decoded_variables, "`variables` must be a JSON object or null.")?,
+        extensions: extensions(decoded_extensions, "`extensions` must be a JSON object or null.")?,
+    })
+}
+
+fn text(value: Value, refusal: &'static str) -> Result<Option<String>, &'static str> {
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text)),
+        _ => Err(refusal),
+    }
+}
+
+fn variables(value: Value, refusal: &'static str) -> Result<Variables, &'static str> {
+    match value {
+        Value::Null | Value::Object(_) => Ok(Variables::from_json(value)),
+        _ => Err(refusal),
+    }
+}
+
+fn extensions(value: Value, refusal: &'static str) -> Result<Extensions, &'static str> {
+    match value {
+        Value::Null => Ok(Extensions::default()),
+        value => serde_json::from_value(value).map_err(|_| refusal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_one_object_that_says_everything_once() {
+        let query = |body: &str| from_slice(body.as_bytes()).map(|call| call.query);
+        assert_eq!(query(r#" {"query": "{ a }", "more": [{}]} "#), Ok(Some("{ a }".to_owned())));
+        assert_eq!(query("{}"), Ok(None));
+        let deep = format!(r#"{{"variables":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        for (body, refusal) in [
+            ("\"{ a }\"", NO_OBJECT),
+            ("1", NO_OBJECT),
+            ("null", NO_OBJECT),
+            (r#"{"query":"{ a }","query":"{ b }"}"#, NO_OBJECT),
+            (r#"{"query":"{ a }""#, NO_JSON),
+            (r#"{"query":"{ a }"} {}"#, NO_JSON),
+            ("", NO_JSON),
+            (&deep, NO_JSON),
+            (r#"{"query":1}"#, "`query` must be a string."),
+            (r#"{"variables":[]}"#, "`variables` must be an object or null."),
+        ] {
+            assert_eq!(query(body), Err(refusal), "{body}");
+        }
+        for value in [Value::Null, Value::Array(Vec::new()), Value::from("a")] {
+            assert_eq!(from_json(value).map(|call| call.query), Err(NO_OBJECT));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Reads what a request asks for, from its target or its body, within limits of type, size and time.
+
+use futures_util::TryStreamExt;
+use poem::{
+    Body, Request,
+    http::{HeaderMap, Method, StatusCode, header},
+};
+use serde_json::Value;
+
+use crate::{
+    config::Http,
+    engine::prepare::Call,
+    http::{
+        client_info,
+        server::deadline::in_time,
+        transport::parameters::{self, QueryString},
+    },
+};
+
+/// The longest request target, in bytes: a document of 16 KiB with every second character escaped.
+const TARGET_MAX_BYTES: usize = 32 * 1024;
+
+const TOO_LARGE: Refused = (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.");
+
+/// What a request asks for.
+pub enum Work {
+    /// One operation.
+    One(Call),
+    /// Several in an array, each still to be read.
+    Batch(Vec<Value>),
+}
+
+/// Why a request cannot be read: its status and a sentence.
+pub type Refused = (StatusCode, &'static str);
+
+/// Reads a request and takes its body.
+pub async fn read(request: &mut Request, settings: &Http) -> Result<Work, Refused> {
+    let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+    if target.len() > TARGET_MAX_BYTES {
+        return Err((StatusCode::URI_TOO_LONG, "The address is too long: send a POST."));
+    }
+    match *request.method() {
+        Method::GET => read_query(request),
+        Method::POST => read_body(request, settings).await,
+        _ => Err((StatusCode::METHOD_NOT_ALLOWED, "Send a GET or a POST.")),
+    }
+}
+
+fn read_query(request: &Request) -> Result<Work, Refused> {
+    if request.headers().contains_key(header::CONTENT_TYPE) {
+        check_content_type(request.headers())?;
+    }
+    let fields: QueryString = request.params().map_err(|_| bad_request("The query string cannot be read."))?;
+    parameters::from_query(fields).map(Work::One).map_err(bad_request)
+}
+
+async fn read_body(request: &mut Request, settings: &Http) -> Result<Work, Refused> {
+    check_content_type(request.headers())?;
+    if request.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the body without Content-Encoding."));
+    }
+    let body = collect(request, settings).await?;
+    if !body.trim_ascii_start().starts_with(b"[") {
+        return parameters::from_slice(&body).map(Work::One).map_err(bad_request);
+    }
+    let calls: Vec<Value> = serde_json::from_slice(&body).map_err(|_| bad_request(parameters::NO_JSON))?;
+    match calls.len() {
+        _ if settings.batch_limit == 0 => Err(bad_request("Send one operation at a time.")),
+        length if (1..=settings.batch_limit).contains(&length) => Ok(Work::Batch(calls)),
+        _ => Err(bad_request("The batch is empty or too large.")),
+    }
+}
+
+/// JSON by its exact name only: other types can be sent by a foreign page without asking first.
+fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
+    let mut parts = client_info::text(headers, header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = parts.filter_map(|part| part.split_once('=')).all(|(name, value)| {
+        !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+    });
+    if is_json && is_utf8 {
+        Ok(())
+    } else {
+        Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send application/json in UTF-8."))
+    }
+}
+
+/// The body, counted as it comes: a length that was announced may be missing or a lie.
+async fn collect(request: &mut Request, settings: &Http) -> Result<Vec<u8>, Refused> {
+    let announced =
+        client_info::text(request.headers(), header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > settings.body_max_bytes) {
+        return Err(TOO_LARGE);
+    }
+    let body = receive(request.take_body(), settings.body_max_bytes);
+    let received = in_time(settings.body_timeout(), body).await;
+    received.unwrap_or(Err((StatusCode::REQUEST_TIMEOUT, "The body took too long.")))
+}
+
+/// The framework's own way goes through a buffer inside the future, which every layer would carry around.
+async fn receive(body: Body, max_bytes: usize) -> Result<Vec<u8>, Refused> {
+    let (mut chunks, mut received) = (body.into_bytes_stream(), Vec::new());
+    while let Some(chunk) = chunks.try_next().await.map_err(|_| bad_request("The body broke off."))? {
+        if received.len() + chunk.len() > max_bytes {
+            return Err(TOO_LARGE);
+        }
+        received.extend_from_slice(&chunk);
+    }
+    Ok(received)
+}
+
+fn bad_request(message: &'static str) -> Refused {
+    (StatusCode::BAD_REQUEST, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_in_utf8_passes() {
+        for (content_type, passes) in [
+            ("application/json", true),
+            ("Application/JSON; charset=\"UTF-8\"", true),
+            ("application/json;profile=x", true),
+            ("application/json; charset=latin1", false),
+            ("application/jsonp", false),
+            ("text/plain; application/json", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
+            assert_eq!(check_content_type(&headers).is_ok(), passes, "{content_type}");
+        }
+    }
+}

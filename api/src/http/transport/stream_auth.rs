@@ -1,0 +1,77 @@
+//! For how long a stream may go on: until its token expires, its session is revoked or its role is lost.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, pending, select},
+};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    domain::{Timestamp, Viewer},
+    http::Front,
+    service::sessions,
+};
+
+/// How long an answer of `still_valid` is relied upon.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// The right of a stream to its viewer's items.
+pub struct Lease {
+    front: Arc<Front>,
+    viewer: Option<Viewer>,
+    over: BoxFuture<'static, ()>,
+    checked_at: Option<Instant>,
+}
+
+impl Lease {
+    /// A lease for as long as the viewer's token and session last; without a viewer it never ends.
+    pub fn new(front: &Arc<Front>, viewer: Option<Viewer>) -> Self {
+        let over = viewer.map_or_else(|| pending().boxed(), |viewer| over(front, viewer));
+        Self { front: Arc::clone(front), viewer, over, checked_at: None }
+    }
+
+    /// On whose behalf.
+    pub const fn viewer(&self) -> Option<Viewer> {
+        self.viewer
+    }
+
+    /// Goes on with a newer token, if it is one of the same user and session, and of no lesser role: what runs already
+    /// would keep the greater.
+    pub fn renew(&mut self, viewer: Viewer) -> Option<Timestamp> {
+        let own = self.viewer.is_some_and(|own| {
+            (own.user_id, own.session_id) == (viewer.user_id, viewer.session_id) && own.role <= viewer.role
+        });
+        own.then(|| {
+            *self = Self::new(&self.front, Some(viewer));
+            viewer.expires_at
+        })
+    }
+
+    /// Waits for the end. May be dropped and called again.
+    pub async fn over(&mut self) {
+        (&mut self.over).await;
+    }
+
+    /// Whether the next item may be sent: asked before each, answered from memory but once a second.
+    pub async fn admits(&mut self) -> bool {
+        let Some(viewer) = self.viewer else {
+            return true;
+        };
+        if self.front.parts.source.now() >= viewer.expires_at {
+            return false;
+        }
+        if self.checked_at.is_some_and(|at| at.elapsed() < TRUSTED_FOR) {
+            return true;
+        }
+        self.checked_at = Some(Instant::now());
+        sessions::still_valid(&self.front.parts.backend, &viewer).await
+    }
+}
+
+fn over(front: &Arc<Front>, viewer: Viewer) -> BoxFuture<'static, ()> {
+    let revoked = sessions::watch(&front.parts.backend, &viewer).boxed();
+    let left = (viewer.expires_at - front.parts.source.now()).to_std().unwrap_or_default();
+    select(revoked, Box::pin(sleep(left))).map(drop).boxed()
+}

@@ -1,0 +1,279 @@
+//! One socket from its first message to its close.
+
+use std::{future::pending, io, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::BoxFuture};
+use poem::web::websocket::Message;
+use serde_json::{Map, Value};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::{
+    domain::{Client, ErrorCode, Viewer},
+    http::{
+        Front,
+        transport::{
+            stream_auth::Lease,
+            websocket::{
+                Seat,
+                keepalive::{Pace, Pulse},
+                operations::{Operations, Step},
+                protocol::{self, Close, Incoming},
+                send_queue::Outbox,
+            },
+        },
+    },
+    service::{self, sessions},
+};
+
+/// How long a client may take to answer a close frame.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Serves a socket until it ends.
+///
+/// Not an `async fn`, nor anything moved inside: a future keeps room for what was moved as well as for where it went,
+/// and this one is held by every socket.
+pub fn run<K, S>(front: Arc<Front>, client: Arc<Client>, mut sink: K, mut source: S) -> impl Future<Output = ()>
+where
+    K: Sink<Message, Error = io::Error> + Unpin,
+    S: Stream<Item = io::Result<Message>> + Unpin,
+{
+    let open = front.tally.streams.hold("websocket");
+    let mut session = Session::new(front, client);
+    async move {
+        let _open = open;
+        let end = serve(&mut session, &mut sink, &mut source).await;
+        // What it held, such as its user's place, is free before the client has taken leave.
+        drop(session);
+        if let End::Close(close) = end {
+            // A client that does not answer is none that must be waited for.
+            let _ = timeout(GOODBYE, say_goodbye(close, &mut sink, &mut source)).await;
+        }
+    }
+}
+
+async fn say_goodbye<K, S>(close: Close, sink: &mut K, source: &mut S) -> io::Result<()>
+where
+    K: Sink<Message, Error = io::Error> + Unpin,
+    S: Stream<Item = io::Result<Message>> + Unpin,
+{
+    sink.send(Message::Close(Some((close.code.into(), close.reason.to_owned())))).await?;
+    while let Some(Ok(_)) = source.next().await {}
+    if close == Close::TOO_BIG {
+        // The rest of the message is never read, and closing now would reset the connection before the client
+        // has seen the code.
+        sleep(GOODBYE).await;
+    }
+    Ok(())
+}
+
+/// How a session ends.
+enum End {
+    /// With a code.
+    Close(Close),
+    /// The client is gone.
+    Gone,
+}
+
+struct Session {
+    front: Arc<Front>,
+    init_by: Instant,
+    has_init: bool,
+    is_ready: bool,
+    lease: Lease,
+    login: Option<Login>,
+    seat: Option<Seat>,
+    operations: Operations,
+    outbox: Outbox,
+    pace: Pace,
+    pulse: Pulse,
+}
+
+/// A token that is being checked while the socket goes on.
+struct Login {
+    renews: bool,
+    outcome: BoxFuture<'static, Result<Viewer, service::Error>>,
+}
+
+async fn serve<K, S>(session: &mut Session, sink: &mut K, source: &mut S) -> End
+where
+    K: Sink<Message> + Unpin,
+    S: Stream<Item = io::Result<Message>> + Unpin,
+{
+    let stopped = session.front.stop.clone().cancelled_owned();
+    let timer = sleep_until(session.deadline());
+    tokio::pin!(stopped, timer);
+    loop {
+        // The timer may fire early and find nothing to do, which is cheaper than to set it for each message.
+        let deadline = session.deadline();
+        if timer.is_elapsed() || deadline < timer.deadline() {
+            timer.as_mut().reset(deadline);
+        }
+        let has_room = session.outbox.has_room();
+        let result = tokio::select! {
+            biased;
+            () = &mut stopped => Err(End::Close(Close::RESTART)),
+            () = session.lease.over() => Err(End::Close(Close::FORBIDDEN)),
+            () = &mut timer => session.on_time(Instant::now()),
+            frame = source.next(), if has_room => session.on_frame(frame),
+            (renews, outcome) = checked(&mut session.login) => session.on_login(renews, outcome),
+            step = session.operations.next(), if has_room => session.on_step(step).await,
+            // Last, so that what is ready goes out together.
+            written = session.outbox.pump(sink), if !session.outbox.is_idle() => written.map_err(|_| End::Gone),
+        };
+        if let Err(end) = result {
+            return end;
+        }
+    }
+}
+
+async fn checked(login: &mut Option<Login>) -> (bool, Result<Viewer, service::Error>) {
+    let Some(Login { renews, outcome }) = login else {
+        return pending().await;
+    };
+    let result = (*renews, outcome.await);
+    *login = None;
+    result
+}
+
+impl Session {
+    fn new(front: Arc<Front>, client: Arc<Client>) -> Self {
+        let settings = &front.parts.sockets;
+        Self {
+            init_by: Instant::now() + Duration::from_secs(settings.init_timeout_seconds),
+            has_init: false,
+            is_ready: false,
+            lease: Lease::new(&front, None),
+            login: None,
+            seat: None,
+            operations: Operations::new(Arc::clone(&front), client),
+            outbox: Outbox::new(settings),
+            pace: Pace::new(settings),
+            pulse: Pulse::new(settings),
+            front,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let init_by = (!self.is_ready).then_some(self.init_by);
+        [init_by, self.outbox.patience_ends()].into_iter().flatten().fold(self.pulse.next(), Instant::min)
+    }
+
+    fn on_time(&mut self, now: Instant) -> Result<(), End> {
+        if !self.is_ready && now >= self.init_by {
+            return Err(End::Close(Close::INIT_TIMEOUT));
+        }
+        if self.outbox.patience_ends().is_some_and(|end| now >= end) {
+            return Err(End::Close(Close::SLOW_READER));
+        }
+        if self.pulse.is_dead(now) {
+            return Err(End::Gone);
+        }
+        if self.pulse.wants_ping(now) {
+            // A ping frame: every client's WebSocket library answers it, also while its own code is busy.
+            self.outbox.push(Message::Ping(Vec::new()));
+        }
+        Ok(())
+    }
+
+    fn on_frame(&mut self, frame: Option<io::Result<Message>>) -> Result<(), End> {
+        let now = Instant::now();
+        let frame = frame.ok_or(End::Gone)?.map_err(|error| broken(&error))?;
+        self.pulse.heard(now);
+        if !self.pace.allows(now) {
+            return Err(End::Close(Close::TOO_MANY_MESSAGES));
+        }
+        match frame {
+            Message::Text(text) => {
+                self.on_message(Incoming::parse(&text).map_err(|reason| End::Close(Close::invalid(reason)))?)
+            }
+            Message::Binary(_) => Err(End::Close(Close::invalid("Messages are text"))),
+            // Pings and closes are answered by the WebSocket layer itself.
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),
+        }
+    }
+
+    fn on_message(&mut self, incoming: Incoming) -> Result<(), End> {
+        match incoming {
+            Incoming::Init(_) if self.has_init => return Err(End::Close(Close::TOO_MANY_INITS)),
+            Incoming::Init(token) => {
+                self.has_init = true;
+                match token {
+                    Some(token) => self.check(token, false),
+                    None => self.begin(None)?,
+                }
+            }
+            Incoming::Ping(payload) => self.on_ping(payload),
+            Incoming::Pong => {}
+            Incoming::Subscribe(..) if !self.is_ready => return Err(End::Close(Close::UNAUTHORIZED)),
+            Incoming::Subscribe(id, _) if self.operations.has(&id) => return Err(End::Close(Close::DUPLICATE_ID)),
+            Incoming::Subscribe(id, call) => {
+                if let Err(answer) = self.operations.start(&id, call, self.lease.viewer()) {
+                    self.front.tally.answer(&answer);
+                    self.send(protocol::error(&id, &answer));
+                }
+            }
+            Incoming::Complete(id) => self.operations.stop(&id),
+        }
+        Ok(())
+    }
+
+    /// A ping is answered; one that brings a token renews the lease first, and its pong says until when.
+    fn on_ping(&mut self, payload: Option<Map<String, Value>>) {
+        match protocol::token(payload.as_ref()) {
+            Some(token) if self.is_ready => self.check(token, true),
+            Some(_) | None => self.send(protocol::pong(payload)),
+        }
+    }
+
+    fn check(&mut self, token: String, renews: bool) {
+        let backend = Arc::clone(&self.front.parts.backend);
+        let outcome = async move { sessions::authenticate(&backend, &token).await }.boxed();
+        self.login = Some(Login { renews, outcome });
+    }
+
+    fn on_login(&mut self, renews: bool, outcome: Result<Viewer, service::Error>) -> Result<(), End> {
+        let viewer = outcome.map_err(|error| {
+            End::Close(match error.code() {
+                // No verdict on the token: a client that is told 4403 would throw it away.
+                ErrorCode::Unavailable | ErrorCode::RateLimited | ErrorCode::InternalServerError => Close::TRY_AGAIN,
+                _ => Close::FORBIDDEN,
+            })
+        })?;
+        if !renews {
+            return self.begin(Some(viewer));
+        }
+        let expires_at = self.lease.renew(viewer).ok_or(End::Close(Close::FORBIDDEN))?;
+        let payload = Map::from_iter([("accessTokenExpiresAt".to_owned(), expires_at.to_rfc3339().into())]);
+        self.send(protocol::pong(Some(payload)));
+        Ok(())
+    }
+
+    fn begin(&mut self, viewer: Option<Viewer>) -> Result<(), End> {
+        if let Some(viewer) = viewer {
+            let seat = self.front.seats.take(viewer.user_id, self.front.parts.sockets.max_per_user);
+            self.seat = Some(seat.ok_or(End::Close(Close::TOO_MANY_CONNECTIONS))?);
+            self.lease = Lease::new(&self.front, Some(viewer));
+        }
+        self.is_ready = true;
+        self.send(protocol::ack());
+        Ok(())
+    }
+
+    async fn on_step(&mut self, step: Step) -> Result<(), End> {
+        if !self.lease.admits().await {
+            return Err(End::Close(Close::FORBIDDEN));
+        }
+        let message = self.operations.message(step);
+        self.send(message);
+        Ok(())
+    }
+
+    fn send(&mut self, text: String) {
+        self.outbox.push(Message::Text(text));
+    }
+}
+
+/// The WebSocket layer tells its errors apart by their text only.
+fn broken(error: &io::Error) -> End {
+    if error.to_string().starts_with("Space limit exceeded") { End::Close(Close::TOO_BIG) } else { End::Gone }
+}

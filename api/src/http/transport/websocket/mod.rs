@@ -1,0 +1,130 @@
+//! Sockets by the graphql-transport-ws protocol: the handshake, and how many sockets a user may hold.
+
+mod connection;
+mod keepalive;
+mod operations;
+mod protocol;
+mod send_queue;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::StreamExt;
+use poem::{
+    IntoResponse, Request, Response,
+    http::{StatusCode, header},
+    web::websocket::{WebSocket, WebSocketConfig, WebSocketStream},
+};
+
+use crate::{
+    config::Sockets,
+    domain::{Client, UserId},
+    http::{Front, client_info, headers::Origin, operation::Answer, transport::negotiation::Media},
+};
+
+/// The only sub-protocol; the older `graphql-ws` one is refused.
+const PROTOCOL: &str = "graphql-transport-ws";
+/// Held by every socket for as long as it is open; a message that is longer makes room for itself while it comes.
+const READ_BUFFER_BYTES: usize = 512;
+/// Past so much, messages are written before the queue is empty.
+const WRITE_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Answers a request for a WebSocket.
+pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Arc<Client>) -> Response {
+    let refuse = |status, message: &str| refuse(status, message, &client.request_id);
+    let headers = request.headers();
+    if Origin::of(headers, &front.parts.http.allowed_origins) == Origin::Foreign {
+        return refuse(StatusCode::FORBIDDEN, "This origin may not open a WebSocket.");
+    }
+    if client_info::text(headers, header::SEC_WEBSOCKET_VERSION) != Some("13") {
+        let mut response = refuse(StatusCode::UPGRADE_REQUIRED, "Use version 13 of the WebSocket protocol.");
+        response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, header::HeaderValue::from_static("13"));
+        return response;
+    }
+    let offered = client_info::text(headers, header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
+    if !offered.split(',').any(|name| name.trim() == PROTOCOL) {
+        return refuse(StatusCode::BAD_REQUEST, "Offer the sub-protocol graphql-transport-ws.");
+    }
+    let Ok(socket) = <WebSocket as poem::FromRequest>::from_request_without_body(request).await else {
+        return refuse(StatusCode::BAD_REQUEST, "This is not a WebSocket handshake.");
+    };
+    let socket = socket.protocols([PROTOCOL]).config(config(&front.parts.sockets));
+    let front = Arc::clone(front);
+    let run = move |stream: WebSocketStream| {
+        // Split here, because the future would keep room for the whole stream beside its halves.
+        let (sink, source) = stream.split();
+        let tasks = front.tasks.clone();
+        tasks.track_future(connection::run(front, client, sink, source))
+    };
+    socket.on_upgrade(run).into_response()
+}
+
+fn refuse(status: StatusCode, message: &str, request_id: &str) -> Response {
+    let answer = Answer::rejection(status, message, request_id);
+    Response::builder().status(status).header(header::CONTENT_TYPE, Media::Json.of_results()).body(answer.body)
+}
+
+/// The write buffer has no limit of its own: the session hands it one message at a time and bounds its own queue.
+fn config(settings: &Sockets) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(WRITE_BUFFER_BYTES)
+        .max_message_size(Some(settings.message_max_bytes))
+        .max_frame_size(Some(settings.message_max_bytes))
+}
+
+/// How many sockets and event streams each user holds on this node.
+#[derive(Default)]
+pub struct Seats(Mutex<HashMap<UserId, usize>>);
+
+/// One place among its user's; given back when it is dropped.
+pub struct Seat {
+    seats: Arc<Seats>,
+    user_id: UserId,
+}
+
+impl Seats {
+    /// A place for one more, if the user has fewer than `limit`.
+    pub fn take(self: &Arc<Self>, user_id: UserId, limit: usize) -> Option<Seat> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(user_id).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Seat { seats: Arc::clone(self), user_id })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.user_id) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn seats_are_counted_by_user_and_given_back() {
+        let seats = Arc::new(Seats::default());
+        let (alice, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
+        let first = seats.take(alice, 1).unwrap();
+        assert!(seats.take(alice, 1).is_none());
+        assert!(seats.take(bob, 1).is_some());
+        drop(first);
+        assert!(seats.0.lock().unwrap().is_empty());
+        assert!(seats.take(alice, 1).is_some());
+    }
+}

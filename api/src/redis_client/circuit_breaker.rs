@@ -1,0 +1,77 @@
+//! A breaker: after some failures in a row nothing is tried but one probe a second.
+
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+const MAX_FAILURES: u32 = 5;
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// Counts failures in a row. Times are those since its owner began.
+#[derive(Debug, Default)]
+pub(crate) struct Breaker {
+    failures: AtomicU32,
+    probe_at: AtomicU64,
+}
+
+impl Breaker {
+    /// Whether to try now. While open, one caller a second is told so.
+    pub(crate) fn admits(&self, now: Duration) -> bool {
+        if self.failures.load(Relaxed) < MAX_FAILURES {
+            return true;
+        }
+        let due = self.probe_at.load(Relaxed);
+        micros(now) >= due && self.probe_at.compare_exchange(due, micros(now + PROBE_EVERY), Relaxed, Relaxed).is_ok()
+    }
+
+    /// Closes; says whether it was open.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.failures.load(Relaxed) != 0 && self.failures.swap(0, Relaxed) >= MAX_FAILURES
+    }
+
+    /// Counts a failure; says whether it is open, and whether this failure opened it.
+    pub(crate) fn failed(&self, now: Duration) -> State {
+        self.probe_at.store(micros(now + PROBE_EVERY), Relaxed);
+        match self.failures.fetch_add(1, Relaxed) + 1 {
+            MAX_FAILURES => State::Opened,
+            failures if failures > MAX_FAILURES => State::Open,
+            _ => State::Closed,
+        }
+    }
+}
+
+/// What a failure led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Closed,
+    Opened,
+    Open,
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_breaker_opens_after_five_failures_and_lets_one_probe_through_a_second() {
+        let breaker = Breaker::default();
+        let second = Duration::from_secs(1);
+        for _ in 0..4 {
+            assert_eq!(breaker.failed(Duration::ZERO), State::Closed);
+        }
+        assert!(breaker.admits(Duration::ZERO));
+        assert_eq!(breaker.failed(Duration::ZERO), State::Opened);
+        assert!(!breaker.admits(second / 2));
+        assert!(breaker.admits(second));
+        assert!(!breaker.admits(second), "one probe only");
+        assert_eq!(breaker.failed(second), State::Open);
+        assert!(breaker.admits(second * 2));
+        assert!(breaker.succeeded());
+        assert!(breaker.admits(second * 2) && breaker.admits(second * 2));
+    }
+}

@@ -1,0 +1,269 @@
+//! How nodes agree on what none of them may remember any longer.
+//!
+//! A node may use what it remembers itself of shared values only while it holds a lease, which Redis gives it over the
+//! connection that listens, for a second at a time. Whoever forgets something tells all nodes, learns from Redis in the
+//! same step which nodes hold a lease, and waits until each of them has confirmed, or its lease has ended. A lease that
+//! is renewed later than that comes behind the message on its connection. A new connection begins with nothing
+//! remembered. So nobody uses what was forgotten, whatever is lost, late or frozen.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use redis::{RedisResult, Script, aio::ConnectionLike};
+use tokio::{sync::watch, time::timeout};
+
+use crate::{domain::Random, redis_client::Link};
+
+/// How long what a node remembers may be used without another word from Redis, and so how long whoever forgets
+/// something waits at most.
+pub const LEASE: Duration = Duration::from_secs(1);
+/// How soon it is tried again to tell what did not get through.
+const SAY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// How much longer Redis takes a lease for held than its holder does: it counts in whole milliseconds.
+const MARGIN: Duration = Duration::from_millis(50);
+
+/// Takes or renews a lease, and removes those that have ended.
+static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])
+",
+    )
+});
+/// Deletes, tells all nodes, and says which of them hold a lease at this moment.
+static FORGET: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"
+for place = 2, #KEYS do redis.call('DEL', KEYS[place]) end
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+local time = redis.call('TIME')
+return redis.call('ZRANGEBYSCORE', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000), '+inf')
+",
+    )
+});
+
+/// Forgets what the names mean that another node has said, or everything.
+type Forget = Box<dyn Fn(Option<&str>) + Send + Sync>;
+
+/// What a node has heard, and what it waits to hear.
+pub struct Hearing {
+    prefix: String,
+    node: String,
+    /// Where Redis notes the leases.
+    leases: String,
+    /// What to forget, and which nodes have forgotten what this one asked for.
+    channels: [String; 2],
+    forget: Forget,
+    origin: Instant,
+    /// The end of the lease, in microseconds since the origin.
+    until: AtomicU64,
+    /// When the lease was last asked for and given, counted the same.
+    renewed: AtomicU64,
+    latest: AtomicU64,
+    /// Who has confirmed, by the numbers of what waits for it.
+    confirmed: Mutex<HashMap<u64, watch::Sender<HashSet<String>>>>,
+}
+
+/// Something to say on a channel.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Where.
+    pub channel: String,
+    /// What.
+    pub text: Arc<str>,
+}
+
+/// Something that all nodes have been told to forget.
+#[must_use = "nodes may go on with it until they have confirmed"]
+pub struct Forgetting(Option<Question>);
+
+/// Waits for confirmations; dropped, it waits no more.
+struct Question {
+    hearing: Arc<Hearing>,
+    number: u64,
+    confirmed: watch::Receiver<HashSet<String>>,
+    /// The nodes that held a lease.
+    nodes: Vec<String>,
+}
+
+impl Hearing {
+    /// That of a node which hears nothing yet. `forget` gets the names that other nodes say, as they were said, or
+    /// nothing where all must go; it must be done when it returns.
+    pub fn new(prefix: &str, random: &Random, forget: impl Fn(Option<&str>) + Send + Sync + 'static) -> Arc<Self> {
+        let node = u64::from_le_bytes(random.bytes()).to_string();
+        Arc::new(Self {
+            leases: format!("{prefix}bus:leases"),
+            channels: [format!("{prefix}bus:forget"), confirmations(prefix, &node)],
+            prefix: prefix.to_owned(),
+            node,
+            forget: Box::new(forget),
+            origin: Instant::now(),
+            until: AtomicU64::new(0),
+            renewed: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
+            confirmed: Mutex::default(),
+        })
+    }
+
+    /// What this node calls itself.
+    #[must_use]
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The channels that must be listened to before the first lease.
+    #[must_use]
+    pub fn channels(&self) -> &[String] {
+        &self.channels
+    }
+
+    /// Whether what this node remembers may be used.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        micros(self.origin.elapsed()) < self.until.load(Ordering::Acquire)
+    }
+
+    /// The connection that listened is lost, or a new one listens: what was said meanwhile is not known.
+    pub fn begin(&self) {
+        self.until.store(0, Ordering::Release);
+        (self.forget)(None);
+    }
+
+    /// Takes or renews the lease, over the connection that listens.
+    pub async fn renew(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
+        let asked = self.origin.elapsed();
+        let mut call = RENEW.key(&self.leases);
+        call.arg(millis(LEASE + MARGIN)).arg(&self.node).invoke_async::<()>(connection).await?;
+        self.renewed.store(micros(asked), Ordering::Relaxed);
+        self.until.store(micros(asked + LEASE), Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes what came over one of the channels; gives what there is to say to it.
+    pub fn hear(&self, channel: &str, text: &str) -> Option<Message> {
+        let mut words = text.splitn(3, ' ');
+        let (node, number) = (words.next()?, words.next()?);
+        if channel == self.channels[1] {
+            // Whoever waits no more has taken its number away.
+            let confirmed = lock(&self.confirmed);
+            confirmed.get(&number.parse().ok()?)?.send_if_modified(|nodes| nodes.insert(node.to_owned()));
+            return None;
+        }
+        if node == self.node {
+            return None;
+        }
+        (self.forget)(words.next());
+        let channel = confirmations(&self.prefix, node);
+        Some(Message { channel, text: format!("{} {number}", self.node).into() })
+    }
+
+    /// Deletes these keys in Redis and tells all nodes to forget what these names mean.
+    ///
+    /// Where Redis has been away for a while no node holds a lease, so that there is nothing to wait for.
+    pub async fn forget(self: &Arc<Self>, link: &Link, keys: &[String], names: &str) -> Forgetting {
+        let (mut question, asked) = (self.question(), Instant::now());
+        loop {
+            let mut call = FORGET.key(&self.leases);
+            for key in keys {
+                call.key(key);
+            }
+            call.arg(&self.channels[0]).arg(format!("{} {} {names}", self.node, question.number));
+            match link.ask(|mut redis| async move { call.invoke_async::<Vec<String>>(&mut redis).await }).await {
+                // One that is full gives no leases either.
+                Ok(nodes) if nodes.is_empty() && self.is_long_lost() => return Forgetting(None),
+                Ok(nodes) => {
+                    question.nodes = nodes;
+                    return Forgetting(Some(question));
+                }
+                Err(_) if self.is_long_lost() => return Forgetting(None),
+                // It may be there for other nodes.
+                Err(_) if asked.elapsed() >= LEASE => return Forgetting(Some(question)),
+                // What may not have been said is said again, which does no harm.
+                Err(_) => tokio::time::sleep(SAY_AGAIN_AFTER).await,
+            }
+        }
+    }
+
+    /// Whether Redis has been away for so long that all leases have ended: others may have heard it for a moment longer.
+    fn is_long_lost(&self) -> bool {
+        micros(self.origin.elapsed()) > self.renewed.load(Ordering::Relaxed).saturating_add(micros(LEASE * 2))
+    }
+
+    fn question(self: &Arc<Self>) -> Question {
+        let number = self.latest.fetch_add(1, Ordering::Relaxed);
+        let (sender, confirmed) = watch::channel(HashSet::new());
+        lock(&self.confirmed).insert(number, sender);
+        Question { hearing: Arc::clone(self), number, confirmed, nodes: Vec::new() }
+    }
+}
+
+impl Forgetting {
+    /// Where there is only this process.
+    pub fn done() -> Self {
+        Self(None)
+    }
+
+    /// Waits until no node uses any longer what was to be forgotten.
+    pub async fn everywhere(self) {
+        let Some(mut question) = self.0 else { return };
+        let own = &question.hearing.node;
+        // A Redis that does not know of this node's lease may be another one than before, and not know of the others'.
+        let is_known = question.nodes.contains(own);
+        let others: Vec<_> = question.nodes.iter().filter(|node| *node != own).collect();
+        let all = |confirmed: &HashSet<String>| is_known && others.iter().all(|node| confirmed.contains(*node));
+        if timeout(LEASE, question.confirmed.wait_for(all)).await.is_err() {
+            tracing::debug!("not every node has confirmed to have forgotten; none goes on without a new lease");
+        }
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        lock(&self.hearing.confirmed).remove(&self.number);
+    }
+}
+
+/// Where a node hears who has forgotten what it asked for.
+fn confirmations(prefix: &str, node: &str) -> String {
+    format!("{prefix}bus:forgotten:{node}")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_who_waits_no_more() {
+        let url = "redis://127.0.0.1:1".into();
+        let settings = config::Redis { url, prefix: String::new(), command_timeout_ms: 50 };
+        let (link, hearing) = (Link::open(&settings).unwrap(), Hearing::new("test:", &Random::System, |_| {}));
+        let forgetting = hearing.forget(&link, &[], "user:1").await;
+        assert_eq!(lock(&hearing.confirmed).len(), 1);
+        drop(forgetting);
+        assert_eq!(lock(&hearing.confirmed).len(), 0);
+        assert_eq!(hearing.hear(&hearing.channels()[1], "7 0"), None, "a confirmation that comes late");
+        assert!(!hearing.is_held());
+    }
+}

@@ -1,0 +1,122 @@
+//! The node's way to Redis for commands: every one bounded in time, none tried while Redis is known to be away.
+
+pub mod circuit_breaker;
+pub mod invalidation;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use chrono::DateTime;
+use redis::{
+    Client, RedisResult,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use secrecy::ExposeSecret;
+use tokio::time::timeout;
+
+use crate::{
+    config,
+    domain::Timestamp,
+    redis_client::circuit_breaker::{Breaker, State},
+};
+
+/// Why a command has no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("Redis does not answer: {0}")]
+pub struct Away(String);
+
+/// One multiplexed connection that all commands of a node share.
+pub struct Link {
+    client: Client,
+    connection: RwLock<ConnectionManager>,
+    patience: Duration,
+    origin: Instant,
+    breaker: Breaker,
+    asked: AtomicU64,
+}
+
+impl Link {
+    /// A link to the Redis of the settings, which need not answer yet: a node starts while Redis is away.
+    pub fn open(settings: &config::Redis) -> Result<Arc<Self>, String> {
+        let client = Client::open(settings.url.expose_secret()).map_err(|error| error.to_string())?;
+        let patience = Duration::from_millis(settings.command_timeout_ms);
+        let connection = connect(&client, patience).map_err(|error| error.to_string())?;
+        let (connection, origin, breaker) = (RwLock::new(connection), Instant::now(), Breaker::default());
+        Ok(Arc::new(Self { client, connection, patience, origin, breaker, asked: AtomicU64::new(0) }))
+    }
+
+    /// How often Redis has been asked; tests hold this against what a request should need.
+    #[must_use]
+    pub fn command_count(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Runs a command, or says at once that Redis is away.
+    pub async fn ask<T, F>(&self, command: impl FnOnce(ConnectionManager) -> F) -> Result<T, Away>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        if !self.breaker.admits(self.origin.elapsed()) {
+            return Err(Away("it has not for a while".to_owned()));
+        }
+        let connection = self.connection.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match timeout(self.patience, command(connection)).await {
+            Ok(Ok(answer)) => {
+                if self.breaker.succeeded() {
+                    tracing::info!("Redis answers again");
+                }
+                Ok(answer)
+            }
+            Ok(Err(error)) => Err(self.fail(error.to_string())),
+            Err(_) => Err(self.fail("no answer in time".to_owned())),
+        }
+    }
+
+    /// What the clock of Redis says.
+    pub async fn clock(&self) -> Result<Timestamp, Away> {
+        let asked = self.ask(|mut redis| async move {
+            let time: (i64, i64) = redis::cmd("TIME").query_async(&mut redis).await?;
+            Ok(time)
+        });
+        let (seconds, micros) = asked.await?;
+        let time = DateTime::from_timestamp_micros(seconds.saturating_mul(1_000_000).saturating_add(micros));
+        time.ok_or_else(|| Away("its clock cannot be read".to_owned()))
+    }
+
+    fn fail(&self, reason: String) -> Away {
+        let state = self.breaker.failed(self.origin.elapsed());
+        if state == State::Opened {
+            tracing::warn!(reason, "Redis is away; it is asked once a second until it is back");
+        }
+        // The manager reconnects only when it hears that a connection has ended. One that went silent is never
+        // replaced by it, so a new one is made for each probe.
+        if state != State::Closed
+            && let Ok(connection) = connect(&self.client, self.patience)
+        {
+            *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
+        }
+        Away(reason)
+    }
+}
+
+/// A connection that is made when it is first used.
+fn connect(client: &Client, patience: Duration) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(patience))
+        .set_response_timeout(Some(patience))
+        .set_number_of_retries(1);
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+}
+
+/// The Redis of tests that need one, which are in modules called `clustered`.
+#[cfg(test)]
+pub(crate) fn redis_url() -> String {
+    std::env::var("QV_TEST_REDIS_URL").expect("QV_TEST_REDIS_URL names a Redis, see CONTRIBUTING.md")
+}

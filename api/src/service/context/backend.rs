@@ -1,0 +1,264 @@
+//! The running server as use cases see it: its stores, keys and rules.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as Moment},
+};
+
+use chrono::TimeDelta;
+use tokio::{
+    sync::{Mutex, Semaphore},
+    time::Instant,
+};
+
+use crate::{
+    bus::Bus,
+    cache::Cache,
+    config::Config,
+    crypto::{AccessTokens, Passkeys, Passwords, Seal, SigningKey},
+    domain::Source,
+    limiter::{Limiter, Local, Shared},
+    mail::{Outbox, Post},
+    redis_client::Link,
+    service::{
+        Error,
+        after_commit::DOUBTS_MAX,
+        clocks,
+        feed::Reads,
+        metrics::Figures,
+        ops::{health, signing_keys, snapshot},
+        sessions::VerifiedTokens,
+    },
+    store::{self, Store},
+};
+
+/// The least time between two looks for signing keys that tokens ask for.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// How long the memory of a password's hash waits for the next.
+const MEMORY_KEPT_FOR: Duration = Duration::from_secs(10);
+
+/// Why the server does not start: one sentence that names the setting and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(pub String);
+
+/// Everything that outlives a request.
+pub struct Backend {
+    /// The settings.
+    pub config: Config,
+    pub(crate) store: Store,
+    link: Option<Arc<Link>>,
+    pub(crate) cache: Cache,
+    pub(crate) bus: Bus,
+    pub(crate) feeds: Arc<Reads>,
+    pub(crate) limiter: Limiter,
+    pub(crate) costs: Local,
+    pub(crate) passwords: Passwords,
+    pub(crate) passkeys: Passkeys,
+    pub(crate) tokens: AccessTokens,
+    pub(in crate::service) verified: VerifiedTokens,
+    /// When it was last looked for keys that a token named.
+    latest_look: Mutex<Option<Instant>>,
+    pub(crate) seal: Seal,
+    /// Raised by a restore, after which a cursor may name what never happened, and Redis remember what has ended.
+    pub(crate) epoch: i32,
+    pub(crate) outbox: Outbox,
+    pub(crate) figures: Figures,
+    /// Places for commits of unknown outcome.
+    pub(crate) doubts: Arc<Semaphore>,
+    /// Held by whoever writes metrics.
+    pub(crate) metric_turn: Mutex<()>,
+    pub(crate) source: Source,
+    pub(crate) health: health::Latest,
+    pub(crate) counted: snapshot::Counted,
+    pub(crate) started: Moment,
+}
+
+impl Backend {
+    /// Opens what the settings name, and agrees with the other nodes on what all must share.
+    pub async fn open(config: Config, source: Source, signing: SigningKey) -> Result<Arc<Self>, StartError> {
+        let stop = |error: &dyn ToString| StartError(error.to_string());
+        let store = Store::open(&config.database_url(), &config.database).await.map_err(|error| stop(&error))?;
+        let (now, db) = (source.now(), store.db());
+        let installation = store::installation::find_or_insert(db, source.random.bytes(), now).await;
+        let installation = installation.map_err(|error| stop(&error))?;
+        let redis = |cause| StartError(format!("QUANTUMVAULT__REDIS__URL cannot be used ({cause}): correct it"));
+        let (prefix, nodes) = (&config.redis.prefix, config.rate_limits.nodes);
+        let (link, cache, bus, limiter) = if config.redis.is_set() {
+            let link = Link::open(&config.redis).map_err(redis)?;
+            let limiter = Limiter::Redis(Box::new(Shared::new(Arc::clone(&link), prefix, nodes)));
+            let (cache, hearing) = Cache::shared(Arc::clone(&link), prefix, installation.feed_epoch, &source.random);
+            (Some(link), cache, Bus::shared(&config.redis, hearing).map_err(redis)?, limiter)
+        } else {
+            (None, Cache::local(), Bus::local(), Limiter::Local(Local::default()))
+        };
+        let passwords = Passwords::new(&config.passwords, source.random.clone()).map_err(|error| {
+            StartError(format!("QUANTUMVAULT__PASSWORDS__* cannot be used ({error}): correct them"))
+        })?;
+
+        let passkeys = Passkeys::new(&config.webauthn, format!("http://localhost:{}", config.http.listen.port()));
+        let passkeys = passkeys
+            .map_err(|error| StartError(format!("QUANTUMVAULT__WEBAUTHN__* cannot be used ({error}): correct them")))?;
+        let post = Post::open(&config).map_err(StartError)?;
+
+        store::installation::publish_signing_key(db, &signing.kid, &signing.public_key, now)
+            .await
+            .map_err(|error| stop(&error))?;
+
+        let backend = Self {
+            tokens: AccessTokens::new(
+                &config.accounts.token_issuer,
+                TimeDelta::seconds(config.accounts.access_token_ttl_seconds.into()),
+                signing,
+            ),
+            verified: VerifiedTokens::default(),
+            latest_look: Mutex::default(),
+            seal: Seal::new(&installation.cursor_key),
+            epoch: installation.feed_epoch,
+            outbox: Outbox::new(post, &config.mail, source.clone()),
+            costs: Local::default(),
+            figures: Figures::new(node(&config)),
+            doubts: Arc::new(Semaphore::new(DOUBTS_MAX)),
+            metric_turn: Mutex::default(),
+            link,
+            cache,
+            bus,
+            feeds: Arc::default(),
+            limiter,
+            store,
+            passwords,
+            passkeys,
+            source,
+            config,
+            health: health::Latest::default(),
+            counted: snapshot::Counted::default(),
+            started: Moment::now(),
+        };
+        backend.learn_signing_keys().await.map_err(|error| stop(&error))?;
+        Box::pin(clocks::check(&backend)).await.map_err(|error| stop(&error))?;
+        Ok(Arc::new(backend))
+    }
+
+    /// The statements run so far; tests hold them against what a request should need.
+    #[must_use]
+    pub fn statement_count(&self) -> u64 {
+        self.store.statement_count()
+    }
+
+    /// How often Redis has been asked so far; tests hold it against what a request should need.
+    #[must_use]
+    pub fn redis_command_count(&self) -> u64 {
+        self.link.as_ref().map_or(0, |link| link.command_count())
+    }
+
+    /// The streams that listen for news; tests hold it against what clients have open.
+    #[must_use]
+    pub fn listener_count(&self) -> usize {
+        self.bus.listener_count()
+    }
+
+    /// Looks whether the disk keeps what the embedded database writes.
+    pub async fn look_after_disk(&self) -> Result<(), Error> {
+        Ok(self.store.move_log().await?)
+    }
+
+    /// Waits until the disk has failed to keep what was written, after which the process has to end.
+    pub async fn disk_failed(&self) {
+        self.store.disk_failed().await;
+    }
+
+    /// Waits for the mails under way, until the deadline.
+    pub async fn finish_mails(&self, deadline: Instant) {
+        self.outbox.close(deadline).await;
+    }
+
+    /// Forgets what this process alone remembers and lets every stream look again, because another process has changed
+    /// the database and neither shares a cache nor a bus with this one.
+    pub fn look_again(&self) {
+        self.cache.forget_own();
+        self.bus.publish_here();
+    }
+
+    /// Gives up memory that was needed for a while.
+    pub fn give_back_memory(&self) {
+        self.passwords.give_back(MEMORY_KEPT_FOR);
+    }
+
+    /// Sends the last hints, and lets go of the database when the last request is done.
+    pub async fn close(&self) {
+        self.bus.flush().await;
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(%error, "the database's connections did not close");
+        }
+    }
+
+    /// Learns the public keys by a look that begins after this was asked for, which whoever asks meanwhile shares.
+    ///
+    /// However many tokens name keys that do not exist, there are ten looks a second at most; and no token that names
+    /// one of a node that has just come is refused for want of a look.
+    pub(crate) async fn learn_newer_signing_keys(&self) -> Result<(), Error> {
+        let asked = Instant::now();
+        let mut latest = self.latest_look.lock().await;
+        if latest.is_some_and(|began| began >= asked) {
+            return Ok(());
+        }
+        if let Some(began) = *latest {
+            tokio::time::sleep_until(began + LOOK_INTERVAL).await;
+        }
+        *latest = Some(Instant::now());
+        self.learn_signing_keys().await
+    }
+
+    /// Learns the public keys of nodes that have come since, and what was withdrawn.
+    pub(crate) async fn learn_signing_keys(&self) -> Result<(), Error> {
+        let accepted = signing_keys::accepted(self).await?;
+        let withdrawn = store::installation::withdrawn_signing_keys(self.store.db()).await?;
+        if self.tokens.trust(accepted, withdrawn) {
+            // Streams that were opened with a token of that key end when they look.
+            self.bus.publish_here();
+        }
+        Ok(())
+    }
+
+    pub(crate) fn access_token_lifetime(&self) -> TimeDelta {
+        TimeDelta::seconds(self.config.accounts.access_token_ttl_seconds.into())
+    }
+
+    pub(crate) fn mail_token_lifetime(&self) -> TimeDelta {
+        TimeDelta::seconds(self.config.accounts.mail_token_ttl_seconds.into())
+    }
+
+    pub(crate) fn refresh_token_lifetime(&self) -> TimeDelta {
+        TimeDelta::seconds(self.config.accounts.refresh_token_ttl_seconds.into())
+    }
+
+    /// How long a stream waits for news before it looks by itself.
+    pub(crate) fn poll(&self) -> Duration {
+        if self.bus.is_connected() {
+            Duration::from_secs(self.config.feed.poll_seconds)
+        } else {
+            self.unassisted_poll()
+        }
+    }
+
+    /// The same while something that should tell of news is away, spread by half of it either way: streams that lost
+    /// the bus together do not all look at the same moment.
+    pub(crate) fn unassisted_poll(&self) -> Duration {
+        let poll = Duration::from_millis(self.config.feed.poll_without_bus_ms);
+        poll / 2 + poll * u32::from(self.source.random.bytes::<1>()[0]) / 255
+    }
+
+    pub(crate) fn user_cache_lifetime(&self) -> Duration {
+        Duration::from_secs(self.config.cache.user_ttl_seconds)
+    }
+
+    pub(crate) fn session_cache_lifetime(&self) -> Duration {
+        Duration::from_secs(self.config.cache.session_ttl_seconds)
+    }
+}
+
+/// What tells this node from the others, for a person to read.
+fn node(config: &Config) -> String {
+    let host = hostname::get().unwrap_or_default();
+    format!("{}:{}", host.to_string_lossy(), config.http.listen.port())
+}

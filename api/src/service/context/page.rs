@@ -1,0 +1,192 @@
+//! Pages: arguments checked once for every list, cursors sealed for one user and one list.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use uuid::Uuid;
+
+use crate::{
+    domain::{ConversationId, Direction, MetricKey, Page, PageArguments, Slice},
+    service::{Error, Operation},
+};
+
+/// Restores of the database whose older cursors are still told from forged ones.
+const REMEMBERED_EPOCHS: usize = 16;
+
+/// A page of a list with its cursors.
+#[derive(Debug, Clone)]
+pub struct Connection<T> {
+    /// The items, in the list's order.
+    pub edges: Vec<Edge<T>>,
+    /// Whether the list goes on behind.
+    pub has_next: bool,
+    /// Whether the list goes on before.
+    pub has_previous: bool,
+}
+
+/// An item of a list and where it stands.
+#[derive(Debug, Clone)]
+pub struct Edge<T> {
+    /// Its place.
+    pub cursor: Cursor,
+    /// The item.
+    pub node: T,
+}
+
+/// A place in a list, to be spelled and sealed where a client asks for it.
+#[derive(Debug, Clone)]
+pub struct Cursor {
+    list: List,
+    key: Key,
+}
+
+/// Which list it is.
+#[derive(Debug, Clone)]
+pub(crate) enum List {
+    /// One of a name.
+    Named(Arc<str>),
+    /// A conversation's messages.
+    Messages(ConversationId),
+}
+
+/// Where in it.
+#[derive(Debug, Clone)]
+pub(crate) enum Key {
+    Number(i64),
+    Id(Uuid),
+    Text(Arc<str>),
+}
+
+impl<T> Connection<T> {
+    /// A page of a list, whose items stand where their keys say.
+    pub(crate) fn of<K: Into<Key>>(list: impl Into<List>, slice: Slice<T>, key: impl Fn(&T) -> K) -> Self {
+        let list = list.into();
+        let edge = |node| Edge { cursor: Cursor { list: list.clone(), key: key(&node).into() }, node };
+        let edges = slice.items.into_iter().map(edge).collect();
+        Self { edges, has_next: slice.has_next, has_previous: slice.has_previous }
+    }
+
+    /// The same page of what becomes of its items.
+    #[must_use]
+    pub fn map<U>(self, item: impl Fn(T) -> U) -> Connection<U> {
+        let edges = self.edges.into_iter().map(|Edge { cursor, node }| Edge { cursor, node: item(node) }).collect();
+        Connection { edges, has_next: self.has_next, has_previous: self.has_previous }
+    }
+}
+
+impl From<&str> for List {
+    fn from(name: &str) -> Self {
+        Self::Named(name.into())
+    }
+}
+
+impl From<ConversationId> for List {
+    fn from(id: ConversationId) -> Self {
+        Self::Messages(id)
+    }
+}
+
+impl fmt::Display for List {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Messages(id) => write!(f, "messages {id}"),
+        }
+    }
+}
+
+impl From<i64> for Key {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Arc<str>> for Key {
+    fn from(text: Arc<str>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<MetricKey> for Key {
+    fn from(key: MetricKey) -> Self {
+        Self::Text(key.to_string().into())
+    }
+}
+
+impl From<Uuid> for Key {
+    fn from(id: Uuid) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Id(id) => id.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Operation {
+    /// The text of a cursor: opaque, and good for the caller only.
+    #[must_use]
+    pub fn seal(&self, cursor: &Cursor) -> String {
+        self.seal_cursor(&cursor.list.to_string(), &cursor.key)
+    }
+
+    /// Checks a page's arguments against the list they are for.
+    pub(crate) fn page<K: FromStr>(&self, list: impl Into<List>, arguments: &PageArguments) -> Result<Page<K>, Error> {
+        let list = list.into();
+        let (direction, limit) = match (arguments.first, arguments.last) {
+            (Some(_), Some(_)) => return Err(Error::invalid("last", "cannot be asked for together with `first`")),
+            (_, Some(count)) => (Direction::Backward, self.limit("last", count)?),
+            (Some(count), None) => (Direction::Forward, self.limit("first", count)?),
+            (None, None) => (Direction::Forward, self.backend.config.graphql.default_page_size),
+        };
+        let open = |field: &str, cursor: &Option<String>| match cursor {
+            None => Ok(None),
+            Some(cursor) => self.open_cursor(&list.to_string(), field, cursor).map(Some),
+        };
+        let limit = limit as u64;
+        Ok(Page {
+            limit,
+            direction,
+            after: open("after", &arguments.after)?,
+            before: open("before", &arguments.before)?,
+            peeks: true,
+        })
+    }
+
+    pub(crate) fn seal_cursor(&self, list: &str, key: &impl ToString) -> String {
+        self.backend.seal.seal(&self.scope(self.backend.epoch, list), key.to_string().as_bytes())
+    }
+
+    pub(crate) fn open_cursor<K: FromStr>(&self, list: &str, field: &str, cursor: &str) -> Result<K, Error> {
+        let epoch = self.backend.epoch;
+        let open = |epoch| self.backend.seal.open(&self.scope(epoch, list), cursor);
+        let key = open(epoch).and_then(|key| String::from_utf8(key).ok()?.parse().ok());
+        key.ok_or_else(|| {
+            if (1..epoch).rev().take(REMEMBERED_EPOCHS).any(|epoch| open(epoch).is_some()) {
+                Error::CursorExpired
+            } else {
+                Error::invalid(field, "is not a cursor of this list")
+            }
+        })
+    }
+
+    /// Checks how many items are asked for.
+    pub(crate) fn limit(&self, field: &str, asked: i32) -> Result<usize, Error> {
+        let max = self.backend.config.graphql.max_page_size;
+        match usize::try_from(asked) {
+            Ok(asked) if (1..=max).contains(&asked) => Ok(asked),
+            _ => Err(Error::invalid(field, format!("must be between 1 and {max}, and is {asked}"))),
+        }
+    }
+
+    /// A cursor means something to one user in one list only, until the database is restored.
+    fn scope(&self, epoch: i32, list: &str) -> Vec<u8> {
+        let user = self.caller().map(|viewer| viewer.user_id.0).unwrap_or_default();
+        [&epoch.to_be_bytes()[..], user.as_bytes(), list.as_bytes()].concat()
+    }
+}

@@ -1,0 +1,77 @@
+//! One operation of a client: who asks, from where, and of which backend.
+
+use std::{ops::Deref, sync::Arc};
+
+use crate::{
+    domain::{AuthenticationReason, Client, Role, UserId, Viewer},
+    service::{Backend, Error},
+    store::audit_logs::NewEntry,
+};
+
+/// What every use case gets first.
+#[derive(Clone)]
+pub struct Operation {
+    /// The running server.
+    pub backend: Arc<Backend>,
+    /// Where the request comes from.
+    pub client: Arc<Client>,
+    viewer: Option<Viewer>,
+}
+
+/// The proof that an operator asks: what only operators may do takes this instead of the operation.
+#[derive(Clone, Copy)]
+pub struct Admin<'a>(&'a Operation);
+
+impl Operation {
+    /// An operation of whoever the access token proved.
+    #[must_use]
+    pub fn new(backend: Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>) -> Self {
+        Self { backend, client, viewer }
+    }
+
+    /// Who asks, if anyone is signed in.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Viewer> {
+        self.viewer.as_ref()
+    }
+
+    /// Who asks; whoever is not signed in is refused.
+    pub fn viewer(&self) -> Result<&Viewer, Error> {
+        self.caller().ok_or(Error::Unauthenticated(AuthenticationReason::Missing))
+    }
+
+    /// An entry for the audit trail about something done to an account in this operation.
+    pub(crate) fn entry(&self, user_id: UserId, action: &'static str, resource: &impl ToString) -> NewEntry<'_> {
+        let source = &self.backend.source;
+        NewEntry {
+            id: source.uuid(),
+            user_id: Some(user_id),
+            action,
+            resource: Some(resource.to_string()),
+            client: &self.client,
+            created_at: source.now(),
+        }
+    }
+
+    /// The proof that an operator asks; anyone else is refused.
+    pub fn admin(&self) -> Result<Admin<'_>, Error> {
+        match self.viewer()?.role {
+            Role::Admin => Ok(Admin(self)),
+            Role::User => Err(Error::Forbidden),
+        }
+    }
+
+    /// The same operation, gone on as somebody who has just signed in.
+    #[must_use]
+    pub fn signed_in(&self, viewer: Viewer) -> Self {
+        Self { viewer: Some(viewer), ..self.clone() }
+    }
+}
+
+impl Deref for Admin<'_> {
+    type Target = Operation;
+
+    fn deref(&self) -> &Operation {
+        self.0
+    }
+}

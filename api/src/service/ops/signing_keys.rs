@@ -1,0 +1,82 @@
+//! The keys that sign access tokens: each node has one, every node accepts all.
+
+use chrono::TimeDelta;
+
+use crate::{
+    bus::Subscription,
+    crypto::SigningKey,
+    domain::{Timestamp, event::Topic},
+    service::{Backend, Error, Operation, after_commit::AfterCommit},
+    store::{self, audit_logs::NewEntry},
+};
+
+/// The public keys that access tokens may be signed with, by their ids.
+pub async fn accepted(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    Ok(store::installation::signing_keys(backend.store.db(), retired_since(backend, backend.source.now())).await?)
+}
+
+/// Puts a key in the place of the one that this node has signed with so far, for all nodes to know.
+pub async fn rotate(op: &Operation, key: SigningKey) -> Result<(), Error> {
+    let (backend, now) = (&op.backend, op.backend.source.now());
+    let old = backend.tokens.signing_key();
+    let entry = entry(op, "signing_key.rotated", &key.kid);
+    let tx = backend.store.begin().await?;
+    store::installation::publish_signing_key(tx.db(), &key.kid, &key.public_key, now).await?;
+    store::installation::retire_signing_key(tx.db(), &old.kid, now).await?;
+    store::audit_logs::insert_many(tx.db(), [entry]).await?;
+    AfterCommit::default().publish([Topic::SigningKeys]).commit(backend, tx).await?;
+    adopt(backend, key).await
+}
+
+/// Withdraws a key: from now on no node accepts what it has signed, and the node that signs with it makes another.
+///
+/// Nobody is signed out: clients are told that their token has expired, and refresh.
+pub async fn withdraw(op: &Operation, kid: &str) -> Result<(), Error> {
+    let tx = op.backend.store.begin().await?;
+    if !store::installation::withdraw_signing_key(tx.db(), kid).await? {
+        return Err(Error::NotFound("signing key"));
+    }
+    store::audit_logs::insert_many(tx.db(), [entry(op, "signing_key.withdrawn", kid)]).await?;
+    AfterCommit::default().publish([Topic::SigningKeys]).commit(&op.backend, tx).await?;
+    op.backend.learn_signing_keys().await
+}
+
+/// Whether a key was withdrawn.
+pub async fn is_withdrawn(backend: &Backend, kid: &str) -> Result<bool, Error> {
+    let withdrawn = store::installation::withdrawn_signing_keys(backend.store.db()).await?;
+    Ok(withdrawn.iter().any(|withdrawn| withdrawn == kid))
+}
+
+/// Waits for changes of keys by commands, from now on.
+pub fn changes(backend: &Backend) -> Subscription {
+    backend.bus.subscribe(Topic::SigningKeys)
+}
+
+/// Signs with this key if it is another one than so far, and learns which keys other nodes sign with.
+pub async fn adopt(backend: &Backend, key: SigningKey) -> Result<(), Error> {
+    if key.kid != backend.tokens.signing_key().kid {
+        // Whoever put the file there may not have come to publish it.
+        let (db, now) = (backend.store.db(), backend.source.now());
+        store::installation::publish_signing_key(db, &key.kid, &key.public_key, now).await?;
+        backend.tokens.sign_with(key);
+    }
+    backend.learn_signing_keys().await
+}
+
+fn entry<'a>(op: &'a Operation, action: &'static str, kid: &str) -> NewEntry<'a> {
+    NewEntry {
+        id: op.backend.source.uuid(),
+        user_id: None,
+        action,
+        resource: Some(kid.to_owned()),
+        client: &op.client,
+        created_at: op.backend.source.now(),
+    }
+}
+
+/// A key that was retired later than this may have signed tokens that have not ended.
+pub(crate) fn retired_since(backend: &Backend, now: Timestamp) -> Timestamp {
+    // A node goes on with the old key until its next upkeep, and two clocks may differ a little.
+    let late = 2 * i64::from(backend.config.upkeep.interval_seconds) + 10;
+    now - backend.access_token_lifetime() - TimeDelta::seconds(late)
+}

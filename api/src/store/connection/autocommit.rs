@@ -1,0 +1,97 @@
+//! Statements that stand alone: on PostgreSQL over lanes, and on the pool where there are none.
+
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement, Values,
+    prelude::async_trait,
+};
+use sea_query_sqlx::SqlxValues;
+use sqlx::{AssertSqlSafe, Executor, Postgres, query::Query};
+use tracing::{Instrument, Span, field::Empty};
+
+use crate::store::connection::{deadline::Bounded, pinned::Lanes};
+
+/// Runs single statements.
+pub struct Single {
+    pool: Bounded<DatabaseConnection>,
+    lanes: Option<Lanes>,
+}
+
+impl Single {
+    pub(crate) fn new(pool: Bounded<DatabaseConnection>, lanes: Option<Lanes>) -> Self {
+        Self { pool, lanes }
+    }
+
+    pub(crate) fn pool(&self) -> &Bounded<DatabaseConnection> {
+        &self.pool
+    }
+
+    pub(crate) fn lanes(&self) -> Option<&Lanes> {
+        self.lanes.as_ref()
+    }
+
+    /// Where a statement runs on a lane: one that reads or writes rows, and so cannot begin a transaction or set anything
+    /// for those after it. Everything else is left to the pool.
+    fn lanes_for(&self, sql: &str) -> Option<&Lanes> {
+        let word = operation(sql);
+        self.lanes.as_ref().filter(|_| ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&word))
+    }
+}
+
+#[async_trait::async_trait]
+impl ConnectionTrait for Single {
+    fn get_database_backend(&self) -> DbBackend {
+        self.pool.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let Some(lanes) = self.lanes_for(&statement.sql) else { return self.pool.execute_raw(statement).await };
+        let span = span(&statement.sql);
+        let asking = lanes.run(statement, DbErr::Exec, |connection, statement| connection.execute(query(statement)));
+        Ok(traced(span, asking).await?.into())
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.pool.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let Some(lanes) = self.lanes_for(&statement.sql) else { return self.pool.query_one_raw(statement).await };
+        let span = span(&statement.sql);
+        let asking =
+            lanes.run(statement, DbErr::Query, |connection, statement| connection.fetch_optional(query(statement)));
+        Ok(traced(span, asking).await?.map(QueryResult::from))
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let Some(lanes) = self.lanes_for(&statement.sql) else { return self.pool.query_all_raw(statement).await };
+        let span = span(&statement.sql);
+        let asking = lanes.run(statement, DbErr::Query, |connection, statement| connection.fetch_all(query(statement)));
+        Ok(traced(span, asking).await?.into_iter().map(QueryResult::from).collect())
+    }
+}
+
+/// Says how the statement ended; what it carried is not said.
+async fn traced<T>(span: Span, asking: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+    let answer = asking.instrument(span.clone()).await;
+    span.record("otel.status_code", if answer.is_ok() { "OK" } else { "ERROR" });
+    answer
+}
+
+fn query(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
+    sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(statement.values.unwrap_or(Values(Vec::new()))))
+}
+
+/// What the library would say of it, which knows nothing of lanes.
+fn span(sql: &str) -> Span {
+    tracing::debug_span!(
+        "store.statement",
+        otel.kind = "client",
+        db.system = "postgresql",
+        db.operation = operation(sql),
+        otel.status_code = Empty,
+    )
+}
+
+fn operation(sql: &str) -> &str {
+    sql.split_whitespace().next().unwrap_or_default()
+}

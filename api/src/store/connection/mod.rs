@@ -1,0 +1,8 @@
+//! Connections to the database: how they are opened, used, bounded in time and closed.
+
+pub mod autocommit;
+pub mod deadline;
+pub mod liveness;
+pub mod open;
+pub mod pinned;
+pub mod transaction;

@@ -1,0 +1,250 @@
+//! Opening the database: the pool's rules, and what keeps a broken connection from harming the next request.
+
+use std::{sync::Arc, time::Duration};
+
+use qv_migration as migration;
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{
+    ConnectOptions as _, Connection, Executor, SqliteConnection,
+    sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    config,
+    domain::Timestamp,
+    store::{
+        Statements, Store,
+        connection::{
+            autocommit::Single,
+            deadline::{Bounded, Limit},
+            liveness::{self, IDLE_BEFORE_TEST, Trust},
+            pinned::Lanes,
+            transaction::TURN_TIMEOUT,
+        },
+        send,
+    },
+};
+
+/// How much longer than its own time-out PostgreSQL is waited for, so that it can say what it has ended.
+pub(crate) const LAST_WORD: Duration = Duration::from_millis(500);
+/// How long a transaction may do nothing, in milliseconds: a node that vanished in one would keep its locks for hours.
+const IDLE_IN_TRANSACTION_MS: &str = "10000";
+
+/// How many statements of a node deliver at once: few, so that many sends share one.
+const DELIVERING: usize = 4;
+
+/// Why the database cannot be used: one sentence that names the setting and the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No connection could be made.
+    #[error(
+        "QUANTUMVAULT__DATABASE__URL names a database that cannot be reached ({0}): start it, or correct the address"
+    )]
+    Unreachable(DbErr),
+    /// A newer binary has changed the schema.
+    #[error(
+        "QUANTUMVAULT__DATABASE__URL names a database of a newer release (it has {0}, unknown to this binary): \
+         run that release, or reverse its migrations with it"
+    )]
+    Newer(String),
+    /// A migration failed.
+    #[error("the database of QUANTUMVAULT__DATABASE__URL cannot be brought up to date ({0}): see `migrate status`")]
+    Migration(DbErr),
+}
+
+/// A connection that nobody uses, beside the pool. The last connection to close a file removes its write-ahead log, and
+/// the next could not make it anew on a full disk: what is stored could not even be read.
+pub(crate) struct Anchor(SqliteConnection);
+
+/// The schema of a database, for whoever looks after it by hand.
+pub struct Schema(DatabaseConnection, Arc<Trust>);
+
+impl Schema {
+    /// Connects to a database that must exist; the schema is left as it is.
+    pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
+        Self::connect(url, settings, false).await
+    }
+
+    /// The same, with an SQLite file made where there is none.
+    pub async fn open_or_create(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
+        Self::connect(url, settings, true).await
+    }
+
+    /// Applies what is pending.
+    pub async fn up(&self) -> Result<(), OpenError> {
+        let unknown = self.unknown().await?;
+        if !unknown.is_empty() {
+            return Err(OpenError::Newer(unknown.join(", ")));
+        }
+        migration::up(&self.0).await.map_err(OpenError::Migration)
+    }
+
+    /// Reverses the latest `steps` migrations.
+    pub async fn down(&self, steps: u32) -> Result<(), OpenError> {
+        migration::down(&self.0, steps).await.map_err(OpenError::Migration)
+    }
+
+    /// What the database's clock says, where that is not this machine's.
+    pub async fn clock(&self) -> Result<Option<Timestamp>, OpenError> {
+        let backend = self.0.get_database_backend();
+        if backend == DbBackend::Sqlite {
+            return Ok(None);
+        }
+        let asked = self.0.query_one_raw(Statement::from_string(backend, "SELECT clock_timestamp() AS now")).await;
+        let row = asked.map_err(OpenError::Unreachable)?;
+        row.map(|row| row.try_get("", "now")).transpose().map_err(OpenError::Unreachable)
+    }
+
+    /// The migrations that the database has and this binary does not know.
+    pub async fn unknown(&self) -> Result<Vec<String>, OpenError> {
+        migration::unknown(&self.0).await.map_err(OpenError::Migration)
+    }
+
+    /// Every migration this binary knows, and whether it is applied.
+    pub async fn status(&self) -> Result<Vec<(String, bool)>, OpenError> {
+        migration::status(&self.0).await.map_err(OpenError::Migration)
+    }
+
+    async fn connect(url: &SecretString, settings: &config::Database, may_create: bool) -> Result<Self, OpenError> {
+        let trust = Arc::<Trust>::default();
+        Ok(Self(connect(url, settings, may_create, &trust).await?, trust))
+    }
+}
+
+impl Store {
+    /// Opens the database and brings its schema up to date; nodes that start together wait for one another.
+    pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
+        let schema = Schema::open_or_create(url, settings).await?;
+        schema.up().await?;
+        let Schema(mut db, trust) = schema;
+        let anchor = if is_file(url) { Some(Anchor::drop_on(&db).await?) } else { None };
+        let statements = Arc::new(Statements::default());
+        let count = Arc::clone(&statements);
+        db.set_metric_callback(move |statement| {
+            count.durations.observe(statement.elapsed);
+            if statement.failed {
+                count.failed.add();
+            }
+        });
+        let writer = is_sqlite(url).then(|| Arc::new(Mutex::new(())));
+        // A file never goes silent, and a copy of a large one takes its time.
+        let patience = Duration::from_secs(settings.statement_timeout_seconds) + LAST_WORD;
+        let limit = writer.is_none().then(|| {
+            let pool = Some(db.get_postgres_connection_pool().clone());
+            Limit { patience, trust: Arc::clone(&trust), pool }
+        });
+        let lanes = limit.as_ref().and_then(|limit| {
+            let pool = limit.pool.clone()?;
+            Some(Lanes::new(pool, limit, Arc::clone(&statements)))
+        });
+        let db = Single::new(Bounded::pool(db, limit, Arc::clone(&trust)), lanes);
+        let acquire_timeout = Duration::from_secs(settings.acquire_timeout_seconds);
+        let (turns, wait) = if writer.is_some() { (1, TURN_TIMEOUT) } else { (DELIVERING, acquire_timeout) };
+        let deliveries = send::Queue::new(turns, wait);
+        Ok(Self { db: Arc::new(db), writer, anchor: Arc::new(Mutex::new(anchor)), deliveries, statements, trust })
+    }
+}
+
+/// A pool of connections as the settings say.
+async fn connect(
+    url: &SecretString,
+    settings: &config::Database,
+    may_create: bool,
+    trust: &Arc<Trust>,
+) -> Result<DatabaseConnection, OpenError> {
+    let url = url.expose_secret();
+    let is_in_memory = is_in_memory(url);
+    let (going_out, coming_back, of_a_file) = (Arc::clone(trust), Arc::clone(trust), Arc::clone(trust));
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(if is_in_memory { 1 } else { settings.pool_size })
+        .min_connections(1)
+        .acquire_timeout(Duration::from_secs(settings.acquire_timeout_seconds))
+        .test_before_acquire(false)
+        .record_stmt_in_spans(false)
+        .sqlx_logging_level(log::LevelFilter::Debug)
+        .sqlx_slow_statements_logging_settings(
+            log::LevelFilter::Warn,
+            Duration::from_millis(settings.slow_statement_ms),
+        )
+        .statement_timeout(Duration::from_secs(settings.statement_timeout_seconds))
+        .set_application_name("quantumvault")
+        .map_sqlx_postgres_opts(|postgres| {
+            postgres.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS)])
+        })
+        .map_sqlx_postgres_pool_opts(move |pool| {
+            let trust = Arc::clone(&coming_back);
+            pool.after_release(move |connection, meta| {
+                let trust = Arc::clone(&trust);
+                Box::pin(async move { Ok(trust.readmits(connection, meta).await) })
+            })
+        })
+        .map_sqlx_postgres_before_acquire(move |connection, meta| {
+            let trust = Arc::clone(&going_out);
+            let may_have_died = meta.idle_for >= IDLE_BEFORE_TEST;
+            Box::pin(async move { Ok(trust.admits(connection, meta.age, may_have_died).await) })
+        })
+        .map_sqlx_sqlite_before_acquire(move |connection, meta| {
+            let may_be_used = of_a_file.admits_file(connection, meta.age);
+            Box::pin(async move { Ok(may_be_used) })
+        })
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .create_if_missing(may_create)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_secs(5))
+                .foreign_keys(true)
+        });
+    if is_in_memory {
+        // The database lives in its one connection.
+        options.idle_timeout(None).max_lifetime(None);
+    }
+    sea_orm::Database::connect(options).await.map_err(OpenError::Unreachable)
+}
+
+impl Anchor {
+    async fn drop_on(db: &DatabaseConnection) -> Result<Self, OpenError> {
+        let options = db.get_sqlite_connection_pool().connect_options();
+        let connection = options.connect().await.map_err(|error| OpenError::Unreachable(of(error)))?;
+        let mut anchor = Self(connection);
+        // From this first read on it holds the log. After a failed `fsync` a log may hold pages that the system takes for
+        // written and the disk does not have. Here they are written once more, into the database, and synced.
+        match anchor.move_log().await {
+            Err(error) if liveness::is_not_synced(&error) => return Err(OpenError::Unreachable(error)),
+            Err(error) => tracing::warn!(%error, "the write-ahead log was not moved into the database"),
+            Ok(()) => {}
+        }
+        Ok(anchor)
+    }
+
+    /// Writes what is in the write-ahead log into the database, and syncs both.
+    pub(crate) async fn move_log(&mut self) -> Result<(), DbErr> {
+        self.0.execute("PRAGMA wal_checkpoint(PASSIVE)").await.map_err(of)?;
+        Ok(())
+    }
+
+    /// Lets go of the files. The last to do so moves the write-ahead log into the database and removes it.
+    pub(crate) async fn weigh(self) -> Result<(), DbErr> {
+        self.0.close().await.map_err(of)
+    }
+}
+
+fn of(error: sqlx::Error) -> DbErr {
+    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
+}
+
+/// Whether the database outlives its connections.
+fn is_file(url: &SecretString) -> bool {
+    is_sqlite(url) && !is_in_memory(url.expose_secret())
+}
+
+fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:")
+}
+
+fn is_sqlite(url: &SecretString) -> bool {
+    url.expose_secret().starts_with("sqlite:")
+}

@@ -1,0 +1,86 @@
+//! Transactions that write.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use tokio::{sync::OwnedMutexGuard, time::timeout};
+
+use crate::{
+    store::{
+        Error, Store,
+        connection::deadline::{Bounded, Limit, disk_failed, within},
+    },
+    telemetry,
+};
+
+/// How long a writer of SQLite waits for those before it.
+pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A transaction under way; dropping it rolls it back.
+pub struct Transaction {
+    tx: Bounded<DatabaseTransaction>,
+    // Declared last, so that the next writer begins after the roll-back of a dropped one.
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Store {
+    /// Begins a transaction that will write.
+    ///
+    /// On SQLite it takes the write lock at once: a transaction that reads first and asks for the lock later is
+    /// refused when another has written in between.
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        if self.trust.disk_failed().is_cancelled() {
+            return Err(disk_failed().into());
+        }
+        let asked = Instant::now();
+        let turn = match &self.writer {
+            Some(writer) => Some(timeout(TURN_TIMEOUT, writer.clone().lock_owned()).await.map_err(|_| busy())?),
+            None => None,
+        };
+        if let Some(lanes) = self.db.lanes() {
+            lanes.make_room();
+        }
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let (db, limit) = (self.db.pool().inner().clone(), self.db.pool().limit().cloned());
+        let trust = Arc::clone(&self.trust);
+        // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
+        // driver does not know of: whoever got the connection next would lose its writes.
+        let work = async move {
+            let tx = within(limit.as_ref(), db.begin_with_options(options)).await??;
+            let limit = limit.as_ref().map(Limit::of_connection);
+            Ok(Transaction { tx: Bounded::transaction(tx, limit, trust), _turn: turn })
+        };
+        let begun = tokio::spawn(telemetry::carry(work));
+        let begun = begun.await.map_err(|error| DbErr::Custom(error.to_string()))?;
+        self.statements.begins.observe(asked.elapsed());
+        begun
+    }
+}
+
+impl Transaction {
+    /// Runs statements inside the transaction.
+    #[must_use]
+    pub fn db(&self) -> &Bounded<DatabaseTransaction> {
+        &self.tx
+    }
+
+    /// Makes it durable; refuses to if one of its statements failed.
+    pub async fn commit(self) -> Result<(), Error> {
+        Ok(self.tx.commit().await?)
+    }
+
+    /// Undoes it, and waits for that.
+    pub async fn rollback(self) -> Result<(), Error> {
+        Ok(self.tx.rollback().await?)
+    }
+}
+
+fn busy() -> Error {
+    Error::Unavailable("other writers take too long".to_owned())
+}

@@ -1,0 +1,259 @@
+//! Sends that arrive together are written together: a commit, and most of what a statement costs, is then shared.
+//!
+//! A sender who finds nobody writing writes at once, alone. Those who come meanwhile wait, and whoever finishes hands the
+//! turn to the first of them, who writes for as many as wait behind it. More turns are taken only when more wait than one
+//! round holds, or for too long.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, oneshot},
+    time::timeout,
+};
+
+use crate::store::{
+    Error,
+    send::{Delivery, Outcome},
+};
+
+/// How many are written together at most.
+const ROUND_MAX: usize = 32;
+/// How long a sender waits for the round under way before it begins another.
+const ROUND_SLOW: Duration = Duration::from_millis(25);
+
+/// Who waits, and how many write.
+pub(in crate::store) struct Queue {
+    state: Mutex<State>,
+    turns: usize,
+    /// Who is tried alone waits for whoever holds a mailbox, and keeps a connection meanwhile.
+    alone: Semaphore,
+    patience: Duration,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: VecDeque<Waiting>,
+    taken: usize,
+}
+
+struct Waiting {
+    delivery: Arc<Delivery>,
+    tell: oneshot::Sender<Told>,
+}
+
+enum Told {
+    Outcome(Outcome),
+    Lead(Lead),
+}
+
+/// A turn that is taken. Whoever drops it hands it on.
+struct Lead(Arc<Queue>);
+
+/// What has become of a delivery that entered.
+pub(super) enum Turn {
+    /// It has been written with others, or could not be.
+    Over(Outcome),
+    /// It is for the caller to write, with others.
+    Ours(Round),
+}
+
+/// One's own delivery, and the turn to write it.
+pub(super) struct Round {
+    own: Arc<Delivery>,
+    lead: Lead,
+}
+
+impl Queue {
+    /// With so many turns, and as many for what is tried alone; nobody waits much longer for one than patience lasts.
+    pub(in crate::store) fn new(turns: usize, patience: Duration) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::default(), turns, alone: Semaphore::new(turns), patience })
+    }
+
+    /// Waits for a turn, or for somebody else's to write this as well.
+    pub(super) async fn enter(self: &Arc<Self>, delivery: Arc<Delivery>) -> Result<Turn, Error> {
+        let (tell, mut told) = oneshot::channel();
+        self.state().waiting.push_back(Waiting { delivery: Arc::clone(&delivery), tell });
+        self.begin_if(|state| state.taken == 0 || state.waiting.len() > ROUND_MAX);
+        let mut heard = timeout(ROUND_SLOW, &mut told).await;
+        if heard.is_err() {
+            self.begin_if(|state| state.waits(&delivery).is_some());
+            heard = timeout(self.patience, &mut told).await;
+        }
+        let heard = match heard {
+            Ok(heard) => heard,
+            Err(_) if self.state().withdraw(&delivery) => return Err(unavailable("other sends take too long")),
+            // It is being written.
+            Err(_) => told.await,
+        };
+        match heard {
+            Ok(Told::Outcome(outcome)) => Ok(Turn::Over(outcome)),
+            Ok(Told::Lead(lead)) => Ok(Turn::Ours(Round { own: delivery, lead })),
+            Err(_) => Err(unavailable("a send was given up")),
+        }
+    }
+
+    /// A turn to try one alone, if there is one: those who wait for the same mailbox must not take every connection.
+    pub(super) fn alone(&self) -> Option<SemaphorePermit<'_>> {
+        self.alone.try_acquire().ok()
+    }
+
+    /// How long anybody waits here.
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Gives the first who waits one more turn, if there is one and it should be taken.
+    fn begin_if(self: &Arc<Self>, should: impl FnOnce(&State) -> bool) {
+        let mut state = self.state();
+        if state.taken < self.turns && should(&state) {
+            state.taken += 1;
+            drop(state);
+            drop(Lead(Arc::clone(self)));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Where in the queue a delivery waits, if it waits still.
+    fn waits(&self, delivery: &Arc<Delivery>) -> Option<usize> {
+        self.waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.delivery, delivery))
+    }
+
+    /// Takes it out.
+    fn withdraw(&mut self, delivery: &Arc<Delivery>) -> bool {
+        self.waits(delivery).is_some_and(|place| self.waiting.remove(place).is_some())
+    }
+}
+
+impl Round {
+    /// Has this written, and as many as wait; returns what is said of one's own, and tells the others theirs.
+    pub(super) async fn run<F: Future<Output = Vec<Outcome>>>(
+        self,
+        write: impl FnOnce(Vec<Arc<Delivery>>) -> F,
+    ) -> Outcome {
+        let others: Vec<_> = {
+            let mut state = self.lead.0.state();
+            let count = state.waiting.len().min(ROUND_MAX - 1);
+            state.waiting.drain(..count).collect()
+        };
+        let theirs = others.iter().map(|waiting| Arc::clone(&waiting.delivery));
+        let mut outcomes = write([self.own].into_iter().chain(theirs).collect()).await.into_iter();
+        let own = outcomes.next();
+        for (waiting, outcome) in others.into_iter().zip(outcomes) {
+            // Whoever has left in the meantime asks again, and is told that it was written.
+            waiting.tell.send(Told::Outcome(outcome)).ok();
+        }
+        own.unwrap_or(Outcome::Alone)
+    }
+}
+
+impl Drop for Lead {
+    fn drop(&mut self) {
+        let next = {
+            let mut state = self.0.state();
+            let next = state.waiting.pop_front();
+            state.taken -= usize::from(next.is_none());
+            next
+        };
+        // From one who has left the turn comes back, and is dropped here to find the next.
+        let _ = next.map(|next| next.tell.send(Told::Lead(Self(Arc::clone(&self.0)))));
+    }
+}
+
+pub(super) fn unavailable(reason: &str) -> Error {
+    Error::Unavailable(reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::{Outcome, Queue, Turn};
+    use crate::{
+        domain::{ConversationId, MessageId, SessionId, Source, UserId},
+        store::{Error, send::Delivery},
+    };
+
+    fn delivery(id: &str) -> Arc<Delivery> {
+        let source = Source::default();
+        let delivery = Delivery {
+            id: MessageId(source.uuid()),
+            new_conversation_id: ConversationId(source.uuid()),
+            sender_id: UserId(source.uuid()),
+            session_id: SessionId(source.uuid()),
+            recipient_id: UserId(source.uuid()),
+            client_message_id: id.to_owned(),
+            encrypted_content: Vec::new(),
+            iv: Vec::new(),
+            created_at: source.now(),
+        };
+        delivery.into()
+    }
+
+    /// Says of each that nothing has come of it, and by whom it was asked for.
+    async fn nothing(deliveries: Vec<Arc<Delivery>>) -> Vec<Outcome> {
+        let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.client_message_id.as_str()).collect();
+        let ids = ids.join(" ");
+        deliveries.iter().map(|_| Outcome::Settled(Err(Error::Unavailable(ids.clone())))).collect()
+    }
+
+    fn reason(outcome: Outcome) -> String {
+        let Outcome::Settled(Err(error)) = outcome else { panic!("nothing is written here") };
+        error.to_string()
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_written_with_the_next_round_and_nobody_waits_for_a_stuck_one() {
+        let queue = Queue::new(2, Duration::from_millis(50));
+        let Ok(Turn::Ours(stuck)) = queue.enter(delivery("first")).await else { panic!("nobody writes yet") };
+        let Ok(Turn::Ours(second)) = queue.enter(delivery("second")).await else { panic!("the first one is stuck") };
+        // Both turns are taken for longer than anybody waits.
+        let refused = queue.enter(delivery("third")).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))));
+
+        let waiting: Vec<_> = ["fourth", "fifth"]
+            .into_iter()
+            .map(|id| {
+                let queue = queue.clone();
+                tokio::spawn(async move {
+                    match queue.enter(delivery(id)).await {
+                        Ok(Turn::Over(outcome)) => outcome,
+                        Ok(Turn::Ours(round)) => round.run(nothing).await,
+                        Err(error) => Outcome::Settled(Err(error)),
+                    }
+                })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(reason(second.run(nothing).await).ends_with("second fourth fifth"));
+        for waiting in waiting {
+            assert!(reason(waiting.await.expect("no panic")).ends_with("second fourth fifth"));
+        }
+        drop(stuck);
+        let Ok(Turn::Ours(_)) = queue.enter(delivery("sixth")).await else { panic!("nobody writes any more") };
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_handed_on_past_those_who_have_left() {
+        let queue = Queue::new(1, Duration::from_secs(5));
+        let Ok(Turn::Ours(first)) = queue.enter(delivery("first")).await else { panic!("nobody writes yet") };
+        let (one, other) = (queue.clone(), queue.clone());
+        let leaves = tokio::spawn(async move { one.enter(delivery("leaves")).await.is_ok() });
+        tokio::task::yield_now().await;
+        let stays = tokio::spawn(async move { matches!(other.enter(delivery("stays")).await, Ok(Turn::Ours(_))) });
+        tokio::task::yield_now().await;
+        leaves.abort();
+        tokio::task::yield_now().await;
+        drop(first);
+        assert!(stays.await.expect("no panic"));
+        let Ok(Turn::Ours(_)) = queue.enter(delivery("last")).await else { panic!("nobody writes any more") };
+    }
+}

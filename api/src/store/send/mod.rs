@@ -1,0 +1,168 @@
+//! Deliveries: messages written everywhere they show.
+//!
+//! Whoever delivers holds the mailboxes of both members of each message from its first write to its commit, taken in the
+//! order of user ids. Everything else is written under them, so no two deliveries wait for each other in a circle.
+
+mod group_commit;
+mod postgres;
+mod sqlite;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use sea_orm::{ConnectionTrait, DbBackend};
+use tokio::time::sleep;
+
+pub(in crate::store) use self::group_commit::Queue;
+use crate::{
+    domain::{Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId},
+    store::{Error, Store, Unique, send::group_commit::Turn},
+};
+
+/// A message on its way.
+pub struct Delivery {
+    /// Its id.
+    pub id: MessageId,
+    /// The id of the conversation that begins with it, if it is the first between these two.
+    pub new_conversation_id: ConversationId,
+    /// Who writes.
+    pub sender_id: UserId,
+    /// The session that it is written in.
+    pub session_id: SessionId,
+    /// Whom it is for.
+    pub recipient_id: UserId,
+    /// The sender's own id of it.
+    pub client_message_id: String,
+    /// The ciphertext.
+    pub encrypted_content: Vec<u8>,
+    /// Its initialisation vector.
+    pub iv: Vec<u8>,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
+/// Writes a message, its events in both mailboxes and the members' lines of their inboxes.
+///
+/// `None`, with nothing written, when the recipient takes no messages, the session has ended, or the sender has used the
+/// client id before.
+pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(Message, Conversation)>, Error> {
+    let (began, queue) = (Instant::now(), &store.deliveries);
+    let placed = loop {
+        let outcome = match queue.enter(Arc::clone(delivery)).await? {
+            Turn::Over(outcome) => outcome,
+            Turn::Ours(round) => round.run(|deliveries| write_together(store, deliveries)).await,
+        };
+        match outcome {
+            Outcome::Settled(answer) => break answer,
+            // Most are held for a moment: whoever tried alone meanwhile would hold mailboxes that the next round wants.
+            Outcome::Later if began.elapsed() < LATER => {}
+            Outcome::Later | Outcome::Alone => match queue.alone() {
+                Some(_turn) => break write_alone(store, delivery).await,
+                // Others wait for a mailbox, perhaps for another than this one's.
+                None if began.elapsed() < queue.patience() => sleep(LATER).await,
+                None => break Err(group_commit::unavailable("a mailbox is held for too long")),
+            },
+        }
+    };
+    Ok(placed?.map(|placed| placed.of(delivery)))
+}
+
+/// For how long a message goes with the next round when it could not go with one.
+const LATER: Duration = Duration::from_millis(25);
+
+type Answer = Result<Option<Placed>, Error>;
+
+/// What has become of a message that was to be written with others.
+enum Outcome {
+    /// It is known what is to be answered.
+    Settled(Answer),
+    /// Somebody held a mailbox of it, or it came twice: the next round may find it free.
+    Later,
+    /// It has to be tried by itself.
+    Alone,
+}
+
+/// All of them in one transaction, in their order.
+async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Outcome> {
+    let written = match store.db().get_database_backend() {
+        DbBackend::Postgres => postgres::write_free(store.db(), &deliveries).await.map(|rows| {
+            let row = |delivery: &Arc<Delivery>| rows.iter().find(|row| row.is_of(delivery));
+            let outcome = |delivery| match row(delivery).map(postgres::Row::placed) {
+                Some(None) if deliveries.len() > 1 => Outcome::Later,
+                Some(None) => Outcome::Alone,
+                placed => Outcome::Settled(Ok(placed.flatten())),
+            };
+            deliveries.iter().map(outcome).collect()
+        }),
+        _ => sqlite::write(store, &deliveries)
+            .await
+            .map(|placed| placed.into_iter().map(Ok).map(Outcome::Settled).collect()),
+    };
+    written.unwrap_or_else(|error| {
+        deliveries
+            .iter()
+            .map(|_| match &error {
+                Error::Unavailable(reason) => Outcome::Settled(Err(Error::Unavailable(reason.clone()))),
+                _ => Outcome::Alone,
+            })
+            .collect()
+    })
+}
+
+async fn write_alone(store: &Store, delivery: &Arc<Delivery>) -> Answer {
+    let written = match store.db().get_database_backend() {
+        DbBackend::Postgres => {
+            postgres::write(store.db(), delivery).await.map(|rows| rows.first().and_then(postgres::Row::placed))
+        }
+        _ => {
+            sqlite::write(store, std::slice::from_ref(delivery)).await.map(|placed| placed.into_iter().next().flatten())
+        }
+    };
+    match written {
+        // Two requests with one client id passed the check together; the other has won.
+        Err(Error::Taken(Unique::ClientMessageId)) => Ok(None),
+        written => written,
+    }
+}
+
+/// Where a delivered message has got its place.
+struct Placed {
+    conversation_id: ConversationId,
+    sequence: i64,
+    /// The sender's newest message there.
+    last_message_id: Option<MessageId>,
+    /// The sender's unread messages there.
+    unread_count: i64,
+}
+
+impl Placed {
+    fn of(&self, delivery: &Delivery) -> (Message, Conversation) {
+        let conversation = Conversation {
+            id: self.conversation_id,
+            peer_id: delivery.recipient_id,
+            last_message_id: self.last_message_id,
+            unread_count: self.unread_count,
+        };
+        (delivery.message(conversation.id, self.sequence), conversation)
+    }
+}
+
+impl Delivery {
+    /// The message in its place.
+    fn message(&self, conversation_id: ConversationId, sequence: i64) -> Message {
+        Message {
+            id: self.id,
+            conversation_id,
+            sequence,
+            sender_id: self.sender_id,
+            recipient_id: self.recipient_id,
+            client_message_id: self.client_message_id.clone(),
+            encrypted_content: self.encrypted_content.clone(),
+            iv: self.iv.clone(),
+            created_at: self.created_at,
+            read_at: None,
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! For PostgreSQL: one statement, and so one round trip and one commit, however many messages.
+
+use std::sync::{Arc, LazyLock};
+
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
+use uuid::Uuid;
+
+use crate::{
+    domain::{ConversationId, MessageId},
+    store::{
+        Error,
+        send::{Delivery, Placed},
+    },
+};
+
+/// Parts of one statement see what was committed before it, and rows that they update as they are by then. Each part
+/// reads from the part that must come before it, which is what gives them an order: what is asked and allowed, the
+/// mailboxes taken in the order of user ids, then all that is written under them. Which mailboxes is said by an array: a
+/// row that was waited for is looked at anew, and would not find its like in a list of parts.
+///
+/// `copy` tells a message from its repeats, `nth` counts one among those of its pair, and an arrival among those of its
+/// mailbox; `of` is how many the pair has.
+const DELIVER: &str = "
+WITH asked AS MATERIALIZED (
+  SELECT *, least(sender_id, recipient_id) AS one, greatest(sender_id, recipient_id) AS other,
+    row_number() OVER (PARTITION BY sender_id, client_message_id ORDER BY n) AS copy
+  FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[], $8::timestamptz[],
+    $9::uuid[])
+    WITH ORDINALITY AS it (id, new_conversation_id, sender_id, recipient_id, client_message_id, encrypted_content, iv,
+      created_at, session_id, n)
+  WHERE EXISTS (SELECT FROM users WHERE users.id = it.recipient_id AND is_active)
+    AND EXISTS (SELECT FROM sessions s WHERE s.id = it.session_id AND s.user_id = it.sender_id FOR KEY SHARE)
+    AND NOT EXISTS (
+      SELECT FROM messages m WHERE m.sender_id = it.sender_id AND m.client_message_id = it.client_message_id)
+), held AS MATERIALIZED (
+  SELECT user_id FROM mailboxes WHERE user_id = ANY (ARRAY(SELECT one FROM asked UNION ALL SELECT other FROM asked))
+  ORDER BY user_id FOR NO KEY UPDATE
+), taken AS MATERIALIZED (
+  SELECT *, row_number() OVER pair AS nth, count(*) OVER (PARTITION BY one, other) AS of
+  FROM asked
+  WHERE copy = 1 AND one IN (SELECT user_id FROM held) AND other IN (SELECT user_id FROM held)
+  WINDOW pair AS (PARTITION BY one, other ORDER BY n)
+), arrivals AS MATERIALIZED (
+  SELECT id, one, other, created_at, nth = of AS is_last, user_id, peer_id, is_unread,
+    row_number() OVER (PARTITION BY user_id ORDER BY n) AS nth,
+    count(*) FILTER (WHERE is_unread) OVER (PARTITION BY user_id, peer_id) AS unread
+  FROM taken CROSS JOIN LATERAL (
+    SELECT sender_id, recipient_id, false
+    UNION ALL SELECT recipient_id, sender_id, true WHERE recipient_id <> sender_id
+  ) side (user_id, peer_id, is_unread)
+), moved AS (
+  UPDATE mailboxes AS it SET last_sequence = last_sequence + arrived, unread_count = unread_count + unread
+  FROM (
+    SELECT user_id, count(*) AS arrived, count(*) FILTER (WHERE is_unread) AS unread FROM arrivals GROUP BY user_id
+  ) new
+  WHERE it.user_id = new.user_id
+  RETURNING it.user_id, last_sequence - arrived AS before
+), places AS (
+  INSERT INTO conversations AS it (id, first_user_id, second_user_id, created_at, last_sequence)
+  SELECT new_conversation_id, one, other, created_at, of FROM taken
+  WHERE nth = 1 AND (SELECT count(*) FROM moved) > 0
+  ON CONFLICT (first_user_id, second_user_id) DO UPDATE SET last_sequence = it.last_sequence + excluded.last_sequence
+  RETURNING id AS conversation_id, first_user_id AS one, second_user_id AS other, last_sequence
+), members AS (
+  INSERT INTO conversation_members AS it
+    (conversation_id, user_id, peer_id, last_message_id, last_event, unread_count, read_sequence)
+  SELECT conversation_id, user_id, peer_id, id, before + nth, unread, 0
+  FROM arrivals JOIN moved USING (user_id) JOIN places USING (one, other) WHERE is_last
+  ON CONFLICT (conversation_id, user_id) DO UPDATE SET last_message_id = excluded.last_message_id,
+    last_event = excluded.last_event, unread_count = it.unread_count + excluded.unread_count
+  RETURNING conversation_id, user_id AS sender_id, last_message_id, unread_count
+), written AS (
+  INSERT INTO messages (id, conversation_id, sequence, sender_id, recipient_id, client_message_id,
+    encrypted_content, iv, created_at, deleted_by_sender, deleted_by_recipient)
+  SELECT id, conversation_id, last_sequence - of + nth, sender_id, recipient_id, client_message_id,
+    encrypted_content, iv, created_at, false, false
+  FROM taken JOIN places USING (one, other)
+), events AS (
+  INSERT INTO mailbox_events (user_id, sequence, kind, message_id, created_at)
+  SELECT user_id, before + nth, 'SENT', id, created_at FROM arrivals JOIN moved USING (user_id)
+)
+SELECT id AS message_id, conversation_id, last_sequence - of + nth AS sequence, last_message_id, unread_count
+FROM taken JOIN places USING (one, other) JOIN members USING (conversation_id, sender_id)
+UNION ALL SELECT id, NULL, NULL, NULL, NULL FROM asked WHERE id NOT IN (SELECT id FROM taken)";
+
+/// The same of what can be written without a wait for a mailbox that somebody else holds: to wait while holding those of
+/// others would make them wait as well.
+///
+/// It waits for nothing, so it sees the session as it is, and need not write a lock into the session's row for that.
+static DELIVER_WHAT_IS_FREE: LazyLock<String> = LazyLock::new(|| {
+    DELIVER.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED").replace(" FOR KEY SHARE", "")
+});
+
+/// Writes what is free.
+pub(super) async fn write_free(db: &impl ConnectionTrait, deliveries: &[Arc<Delivery>]) -> Result<Vec<Row>, Error> {
+    run(db, &DELIVER_WHAT_IS_FREE, deliveries).await
+}
+
+/// Writes one when it is free.
+pub(super) async fn write(db: &impl ConnectionTrait, delivery: &Arc<Delivery>) -> Result<Vec<Row>, Error> {
+    run(db, DELIVER, std::slice::from_ref(delivery)).await
+}
+
+/// A message that may be sent, and its place unless it must be tried by itself.
+#[derive(FromQueryResult)]
+pub(super) struct Row {
+    message_id: Uuid,
+    conversation_id: Option<Uuid>,
+    sequence: Option<i64>,
+    last_message_id: Option<Uuid>,
+    unread_count: Option<i64>,
+}
+
+impl Row {
+    pub(super) fn is_of(&self, delivery: &Delivery) -> bool {
+        self.message_id == delivery.id.0
+    }
+
+    pub(super) fn placed(&self) -> Option<Placed> {
+        Some(Placed {
+            conversation_id: ConversationId(self.conversation_id?),
+            sequence: self.sequence?,
+            last_message_id: self.last_message_id.map(MessageId),
+            unread_count: self.unread_count?,
+        })
+    }
+}
+
+async fn run(db: &impl ConnectionTrait, sql: &str, deliveries: &[Arc<Delivery>]) -> Result<Vec<Row>, Error> {
+    let values = [
+        column(deliveries, |it| it.id.0),
+        column(deliveries, |it| it.new_conversation_id.0),
+        column(deliveries, |it| it.sender_id.0),
+        column(deliveries, |it| it.recipient_id.0),
+        column(deliveries, |it| it.client_message_id.clone()),
+        column(deliveries, |it| it.encrypted_content.clone()),
+        column(deliveries, |it| it.iv.clone()),
+        column(deliveries, |it| it.created_at),
+        column(deliveries, |it| it.session_id.0),
+    ];
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, sql, values);
+    Ok(Row::find_by_statement(statement).all(db).await?)
+}
+
+/// What one column has of each.
+fn column<T>(deliveries: &[Arc<Delivery>], of: impl Fn(&Delivery) -> T) -> Value
+where
+    Vec<T>: Into<Value>,
+{
+    deliveries.iter().map(|it| of(it)).collect::<Vec<_>>().into()
+}
