@@ -8,7 +8,7 @@ use std::{
 use async_graphql::Variables;
 use quantumvault::{
     config,
-    engine::prepare::{self as documents, Call, Documents},
+    engine::prepare::{self as documents, Documents, GraphqlRequest},
     graphql,
 };
 use serde_json::json;
@@ -50,9 +50,9 @@ fn attacks() -> [(&'static str, String); 6] {
     ]
 }
 
-fn call(text: &str) -> Call {
+fn call(text: &str) -> GraphqlRequest {
     let variables = Variables::from_json(json!({ "with": "user_00000000000000000000000000" }));
-    Call { query: Some(text.to_owned()), variables, ..Call::default() }
+    GraphqlRequest { query: Some(text.to_owned()), variables, ..GraphqlRequest::default() }
 }
 
 /// The fastest of many runs: what the code takes when the machine does nothing else.

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use quantumvault::{
     config,
     domain::ErrorCode,
-    engine::prepare::{Call, Documents},
+    engine::prepare::{Documents, GraphqlRequest},
     graphql,
 };
 use qv_tests::{operation, world::World};
@@ -68,7 +68,8 @@ fn every_operation_of_the_tests_is_valid_and_within_the_limits() {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         let query = Some(fs::read_to_string(&path).expect("a text"));
-        let refusals = documents.prepare(Call { query, ..Call::default() }).err().unwrap_or_default();
+        let refusals =
+            documents.prepare(GraphqlRequest { query, ..GraphqlRequest::default() }).err().unwrap_or_default();
         // What needs variables is refused for want of them, and only after the document was judged.
         let others: Vec<_> = refusals.iter().filter(|refusal| refusal.code != ErrorCode::BadUserInput).collect();
         assert!(others.is_empty(), "{}: {others:?}", path.display());

@@ -18,7 +18,7 @@ use crate::{
     domain::{Random, Source},
     engine::prepare::Documents,
     graphql,
-    http::{self, Front, Pages, Parts},
+    http::{self, AppState, Dependencies, Pages},
     service::{
         self, Backend, StartError, metrics,
         ops::{retention, signing_keys},
@@ -78,7 +78,7 @@ impl Server {
         let changes = signing_keys::changes(&backend);
         Box::pin(take_up_signing_key(&backend, &random)).await?;
         let config = &backend.config;
-        let parts = Parts {
+        let deps = Dependencies {
             schema,
             documents,
             backend: Arc::clone(&backend),
@@ -89,11 +89,11 @@ impl Server {
             pages: Pages::of(&config.graphql),
         };
         let stop = CancellationToken::new();
-        let front = Front::new(parts, stop.clone());
-        let endpoint = http::endpoint(&front);
-        let mut serving = vec![tokio::spawn(http::serve(listener, endpoint, Arc::clone(&front)))];
+        let state = AppState::new(deps, stop.clone());
+        let endpoint = http::endpoint(&state);
+        let mut serving = vec![tokio::spawn(http::serve(listener, endpoint, Arc::clone(&state)))];
         let operations = operators.map(|(listener, address)| {
-            serving.push(tokio::spawn(http::serve(listener, http::operations(&front), front)));
+            serving.push(tokio::spawn(http::serve(listener, http::operations(&state), state)));
             address
         });
         let upkeep = tokio::spawn(keep_up(Arc::clone(&backend), random.clone(), stop.clone()));

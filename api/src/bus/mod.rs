@@ -15,7 +15,7 @@ use crate::{
     bus::{redis::RedisBus, topics::Topics},
     config,
     domain::event::Topic,
-    redis_client::invalidation::Hearing,
+    redis_client::invalidation::Invalidations,
 };
 
 /// One of the two ways to spread hints.
@@ -42,8 +42,8 @@ impl Bus {
     }
 
     /// A bus that all nodes on the Redis of the settings share; what it hears of things to forget goes to `hearing`.
-    pub fn shared(settings: &config::Redis, hearing: Arc<Hearing>) -> Result<Self, String> {
-        Ok(Self::Redis(RedisBus::open(settings, hearing)?))
+    pub fn shared(settings: &config::Redis, invalidations: Arc<Invalidations>) -> Result<Self, String> {
+        Ok(Self::Redis(RedisBus::open(settings, invalidations)?))
     }
 
     /// Tells everyone who listens, on every node, that there is news.
@@ -187,7 +187,7 @@ mod tests {
         async fn the_shared_bus_conforms() {
             let prefix = format!("test-{}:", std::process::id());
             let settings = config::Redis { url: redis_url().into(), prefix: prefix.clone(), command_timeout_ms: 2000 };
-            let node = || Bus::shared(&settings, Hearing::new(&prefix, &Random::System, |_| {})).unwrap();
+            let node = || Bus::shared(&settings, Invalidations::new(&prefix, &Random::System, |_| {})).unwrap();
             conforms(node(), node()).await;
         }
     }

@@ -17,38 +17,38 @@ use tokio::{
 use crate::{bus::redis::client, config, redis_client::invalidation::Message};
 
 /// Batches of messages that may wait to be sent; past it they are dropped, and listeners find the news by polling.
-const OUTBOX: usize = 4096;
+const QUEUE: usize = 4096;
 /// Messages in one round trip.
 const PIPELINE: usize = 256;
 /// How soon messages that did not get through are sent again.
-const SPEAK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How long a process that ends waits for its last messages to be taken.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Takes what there is to say.
 #[derive(Clone)]
-pub(crate) struct Speaker {
-    outbox: mpsc::Sender<Vec<Message>>,
+pub(crate) struct Publisher {
+    queue: mpsc::Sender<Vec<Message>>,
     /// How many batches wait or are on their way.
-    unsaid: watch::Sender<usize>,
+    unpublished: watch::Sender<usize>,
     /// Whether messages have been dropped since all had been said.
     has_dropped: Arc<AtomicBool>,
 }
 
-impl Speaker {
+impl Publisher {
     pub(crate) fn open(settings: &config::Redis) -> Result<Self, String> {
-        let (outbox, messages) = mpsc::channel(OUTBOX);
-        let speaker = Self { outbox, unsaid: watch::Sender::new(0), has_dropped: Arc::default() };
-        let (unsaid, has_dropped) = (speaker.unsaid.clone(), Arc::clone(&speaker.has_dropped));
+        let (queue, messages) = mpsc::channel(QUEUE);
+        let publisher = Self { queue, unpublished: watch::Sender::new(0), has_dropped: Arc::default() };
+        let (unpublished, has_dropped) = (publisher.unpublished.clone(), Arc::clone(&publisher.has_dropped));
         let connection = connect(settings)?;
-        tokio::spawn(speak(settings.clone(), connection, messages, (unsaid, has_dropped)));
-        Ok(speaker)
+        tokio::spawn(run(settings.clone(), connection, messages, (unpublished, has_dropped)));
+        Ok(publisher)
     }
 
-    pub(crate) fn say(&self, messages: Vec<Message>) {
-        self.unsaid.send_modify(|count| *count += 1);
-        if self.outbox.try_send(messages).is_err() {
-            self.unsaid.send_modify(|count| *count -= 1);
+    pub(crate) fn publish(&self, messages: Vec<Message>) {
+        self.unpublished.send_modify(|count| *count += 1);
+        if self.queue.try_send(messages).is_err() {
+            self.unpublished.send_modify(|count| *count -= 1);
             if !self.has_dropped.swap(true, Ordering::Relaxed) {
                 tracing::warn!("the bus drops hints: too many wait to be sent");
             }
@@ -57,8 +57,8 @@ impl Speaker {
 
     /// Waits until Redis has taken what was said, or is found to be away.
     pub(crate) async fn flush(&self) {
-        let mut unsaid = self.unsaid.subscribe();
-        if timeout(FLUSH_WITHIN, unsaid.wait_for(|count| *count == 0)).await.is_err() {
+        let mut unpublished = self.unpublished.subscribe();
+        if timeout(FLUSH_WITHIN, unpublished.wait_for(|count| *count == 0)).await.is_err() {
             tracing::warn!("hints were not sent before the end; other nodes find the news by polling");
         }
     }
@@ -66,20 +66,20 @@ impl Speaker {
 
 /// Tells Redis what there is to tell, until it has heard: a hint that were lost with a connection would leave whoever
 /// waits for it at another node to its long interval.
-async fn speak(
+async fn run(
     settings: config::Redis,
     mut connection: ConnectionManager,
-    mut outbox: mpsc::Receiver<Vec<Message>>,
-    (unsaid, has_dropped): (watch::Sender<usize>, Arc<AtomicBool>),
+    mut queue: mpsc::Receiver<Vec<Message>>,
+    (unpublished, has_dropped): (watch::Sender<usize>, Arc<AtomicBool>),
 ) {
     let (mut batches, mut messages, mut taken, mut is_heard) = (Vec::new(), Vec::new(), 0, true);
     loop {
         if messages.is_empty() {
-            unsaid.send_modify(|count| *count -= taken);
-            if outbox.is_empty() {
+            unpublished.send_modify(|count| *count -= taken);
+            if queue.is_empty() {
                 has_dropped.store(false, Ordering::Relaxed);
             }
-            taken = outbox.recv_many(&mut batches, PIPELINE).await;
+            taken = queue.recv_many(&mut batches, PIPELINE).await;
             if taken == 0 {
                 return;
             }
@@ -100,7 +100,7 @@ async fn speak(
                     tracing::warn!(%error, "the bus cannot tell other nodes");
                 }
                 is_heard = false;
-                tokio::time::sleep(SPEAK_AGAIN_AFTER).await;
+                tokio::time::sleep(RETRY_AFTER).await;
                 if let Ok(anew) = connect(&settings) {
                     connection = anew;
                 }

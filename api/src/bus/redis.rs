@@ -8,13 +8,13 @@ use secrecy::ExposeSecret;
 use crate::{
     bus::{
         Subscription,
-        publisher::Speaker,
-        subscriber::{Ears, Listener},
+        publisher::Publisher,
+        subscriber::{Subscriber, SubscriberState},
         topics::Topics,
     },
     config,
     domain::event::Topic,
-    redis_client::invalidation::{Hearing, Message},
+    redis_client::invalidation::{Invalidations, Message},
 };
 
 /// The handle of a node's bus.
@@ -24,17 +24,17 @@ pub struct RedisBus {
     prefix: Arc<str>,
     /// What every hint says: who spoke.
     node: Arc<str>,
-    speaker: Speaker,
-    ears: Arc<Ears>,
+    publisher: Publisher,
+    state: Arc<SubscriberState>,
 }
 
 impl RedisBus {
-    pub(super) fn open(settings: &config::Redis, hearing: Arc<Hearing>) -> Result<Self, String> {
-        let (topics, node) = (Topics::default(), hearing.node().into());
-        let speaker = Speaker::open(settings)?;
-        let ears = Ears::new(topics.clone(), hearing, speaker.clone());
-        tokio::spawn(Listener::new(settings, Arc::clone(&ears))?.run());
-        Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), node, speaker, ears })
+    pub(super) fn open(settings: &config::Redis, invalidations: Arc<Invalidations>) -> Result<Self, String> {
+        let (topics, node) = (Topics::default(), invalidations.node().into());
+        let publisher = Publisher::open(settings)?;
+        let state = SubscriberState::new(topics.clone(), invalidations, publisher.clone());
+        tokio::spawn(Subscriber::new(settings, Arc::clone(&state))?.run());
+        Ok(Self { topics, prefix: format!("{}bus:", settings.prefix).into(), node, publisher, state })
     }
 
     pub(super) fn publish_all(&self, topics: impl IntoIterator<Item = Topic>) {
@@ -44,7 +44,7 @@ impl RedisBus {
         for hint in &hints {
             self.topics.notify(&hint.channel);
         }
-        self.speaker.say(hints);
+        self.publisher.publish(hints);
     }
 
     pub(super) fn publish_here(&self) {
@@ -52,7 +52,7 @@ impl RedisBus {
     }
 
     pub(super) async fn flush(&self) {
-        self.speaker.flush().await;
+        self.publisher.flush().await;
     }
 
     pub(super) fn subscribe(&self, topic: Topic) -> Subscription {
@@ -64,7 +64,7 @@ impl RedisBus {
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.ears.hear_anything()
+        self.state.hear_anything()
     }
 
     fn channel(&self, topic: Topic) -> String {

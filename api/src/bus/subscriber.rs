@@ -15,9 +15,9 @@ use redis::{
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
-    bus::{publisher::Speaker, redis::client, topics::Topics},
+    bus::{publisher::Publisher, redis::client, topics::Topics},
     config,
-    redis_client::invalidation::Hearing,
+    redis_client::invalidation::Invalidations,
 };
 
 /// How soon a silent Redis is noticed. The lease is renewed as often, so that it outlives a tick or two that come late.
@@ -31,17 +31,17 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 const CHANNELS: usize = 256;
 
 /// What this node does with what it hears.
-pub(crate) struct Ears {
+pub(crate) struct SubscriberState {
     pub(crate) topics: Topics,
-    pub(crate) hearing: Arc<Hearing>,
-    pub(crate) speaker: Speaker,
+    pub(crate) invalidations: Arc<Invalidations>,
+    pub(crate) publisher: Publisher,
     /// The number of the connection that hears; 0 while none does.
     hears: AtomicU64,
 }
 
-impl Ears {
-    pub(crate) fn new(topics: Topics, hearing: Arc<Hearing>, speaker: Speaker) -> Arc<Self> {
-        Arc::new(Self { topics, hearing, speaker, hears: AtomicU64::new(0) })
+impl SubscriberState {
+    pub(crate) fn new(topics: Topics, invalidations: Arc<Invalidations>, publisher: Publisher) -> Arc<Self> {
+        Arc::new(Self { topics, invalidations, publisher, hears: AtomicU64::new(0) })
     }
 
     pub(crate) fn hear_anything(&self) -> bool {
@@ -51,12 +51,12 @@ impl Ears {
     /// Whoever listens must look, and from now on by itself: it may be waiting for a hint that never comes.
     fn lose(&self, number: u64) {
         if self.hears.compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.hearing.begin();
+            self.invalidations.begin();
             self.topics.notify_all();
         }
     }
 
-    fn hear(&self, number: u64, push: &PushInfo) {
+    fn receive(&self, number: u64, push: &PushInfo) {
         let text = |place: usize| push.data.get(place).and_then(|value| String::from_redis_value_ref(value).ok());
         match push.kind {
             PushKind::Disconnection => self.lose(number),
@@ -64,11 +64,11 @@ impl Ears {
             PushKind::Subscribe => self.topics.notify(&text(0).unwrap_or_default()),
             PushKind::Message => {
                 let (channel, said) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
-                if self.hearing.channels().contains(&channel) {
-                    if let Some(answer) = self.hearing.hear(&channel, &said) {
-                        self.speaker.say(vec![answer]);
+                if self.invalidations.channels().contains(&channel) {
+                    if let Some(answer) = self.invalidations.receive(&channel, &said) {
+                        self.publisher.publish(vec![answer]);
                     }
-                } else if said != self.hearing.node() {
+                } else if said != self.invalidations.node() {
                     // What this node said itself has been heard already.
                     self.topics.notify(&channel);
                 }
@@ -79,10 +79,10 @@ impl Ears {
 }
 
 /// Keeps Redis subscribed to just those channels that have listeners here.
-pub(crate) struct Listener {
+pub(crate) struct Subscriber {
     client: Client,
     patience: Duration,
-    ears: Arc<Ears>,
+    state: Arc<SubscriberState>,
     /// One that ended stays ended, unlike one that its manager would replace without a word and without subscriptions.
     connection: Option<MultiplexedConnection>,
     number: u64,
@@ -90,11 +90,11 @@ pub(crate) struct Listener {
     tried: Option<Instant>,
 }
 
-impl Listener {
-    pub(crate) fn new(settings: &config::Redis, ears: Arc<Ears>) -> Result<Self, String> {
+impl Subscriber {
+    pub(crate) fn new(settings: &config::Redis, state: Arc<SubscriberState>) -> Result<Self, String> {
         let patience = Duration::from_millis(settings.command_timeout_ms);
         let client = client(settings)?;
-        Ok(Self { client, patience, ears, connection: None, number: 0, subscribed: HashSet::new(), tried: None })
+        Ok(Self { client, patience, state, connection: None, number: 0, subscribed: HashSet::new(), tried: None })
     }
 
     pub(crate) async fn run(mut self) {
@@ -104,11 +104,11 @@ impl Listener {
             let is_due = tokio::select! {
                 biased;
                 _ = ticks.tick() => true,
-                () = self.ears.topics.changed() => false,
+                () = self.state.topics.changed() => false,
             };
-            let was_heard = self.ears.hear_anything();
+            let was_heard = self.state.hear_anything();
             let done = match (&mut self.connection, was_heard, is_due) {
-                (Some(connection), true, true) => check(&self.ears.hearing, connection).await,
+                (Some(connection), true, true) => check(&self.state.invalidations, connection).await,
                 (Some(_), true, false) => self.follow_changes().await,
                 // While Redis is away it is asked at the ticks only, and not at all of them.
                 _ if is_due && self.tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY) => self.begin_anew().await,
@@ -118,7 +118,7 @@ impl Listener {
                 Ok(()) if !was_heard => tracing::debug!("the bus listens"),
                 Ok(()) => {}
                 Err(error) => {
-                    self.ears.lose(self.number);
+                    self.state.lose(self.number);
                     if was_heard {
                         tracing::warn!(%error, "the bus hears nothing; feeds look by themselves");
                     }
@@ -131,38 +131,38 @@ impl Listener {
         self.tried = Some(Instant::now());
         self.number += 1;
         self.connection = None;
-        let (ears, number) = (Arc::clone(&self.ears), self.number);
+        let (state, number) = (Arc::clone(&self.state), self.number);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.patience))
             .set_response_timeout(Some(self.patience.max(PATIENCE)))
             .set_push_sender(move |push: PushInfo| {
-                ears.hear(number, &push);
+                state.receive(number, &push);
                 Ok::<(), ()>(())
             });
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
-        connection.subscribe(self.ears.hearing.channels()).await?;
-        self.ears.hearing.begin();
-        self.ears.topics.take_changes();
-        self.subscribed = self.ears.topics.channels().into_iter().collect();
+        connection.subscribe(self.state.invalidations.channels()).await?;
+        self.state.invalidations.begin();
+        self.state.topics.take_changes();
+        self.subscribed = self.state.topics.channels().into_iter().collect();
         let channels: Vec<_> = self.subscribed.iter().collect();
         for channels in channels.chunks(CHANNELS) {
             connection.subscribe(channels).await?;
         }
-        check(&self.ears.hearing, &mut connection).await?;
+        check(&self.state.invalidations, &mut connection).await?;
         self.connection = Some(connection);
-        self.ears.hears.store(self.number, Ordering::Relaxed);
+        self.state.hears.store(self.number, Ordering::Relaxed);
         Ok(())
     }
 
     async fn follow_changes(&mut self) -> RedisResult<()> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         let (mut come, mut gone) = (Vec::new(), Vec::new());
-        for channel in self.ears.topics.take_changes() {
-            match (self.ears.topics.has_listeners(&channel), self.subscribed.contains(&channel)) {
+        for channel in self.state.topics.take_changes() {
+            match (self.state.topics.has_listeners(&channel), self.subscribed.contains(&channel)) {
                 (true, false) => come.push(channel),
                 (false, true) => gone.push(channel),
                 // A listener that came to a channel still subscribed gets no confirmation: it may have missed one.
-                (true, true) => self.ears.topics.notify(&channel),
+                (true, true) => self.state.topics.notify(&channel),
                 (false, false) => {}
             }
         }
@@ -179,8 +179,8 @@ impl Listener {
 }
 
 /// Renews the lease. Where Redis takes no writes there is none, and it still tells of news.
-async fn check(hearing: &Hearing, connection: &mut MultiplexedConnection) -> RedisResult<()> {
-    match hearing.renew(connection).await {
+async fn check(invalidations: &Invalidations, connection: &mut MultiplexedConnection) -> RedisResult<()> {
+    match invalidations.renew(connection).await {
         Err(error) if !error.is_timeout() => redis::cmd("PING").query_async(connection).await,
         renewed => renewed,
     }

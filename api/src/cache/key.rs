@@ -47,7 +47,7 @@ pub struct Group {
 
 /// What nodes tell each other to forget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Forgotten {
+pub(super) enum Invalidated {
     /// One value.
     One(Name),
     /// All of one owner.
@@ -129,7 +129,7 @@ impl fmt::Display for Group {
     }
 }
 
-impl fmt::Display for Forgotten {
+impl fmt::Display for Invalidated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::One(name) => name.fmt(f),
@@ -138,7 +138,7 @@ impl fmt::Display for Forgotten {
     }
 }
 
-impl FromStr for Forgotten {
+impl FromStr for Invalidated {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -162,11 +162,11 @@ mod tests {
     fn what_is_to_be_forgotten_is_read_as_it_was_written() {
         let group = Group::new(Kind::Session, Uuid::from_u128(1));
         let names = [Key::<u32>::of(group, Uuid::from_u128(2)).name(), Key::<u32>::new(Kind::User, Uuid::nil()).name()];
-        for forgotten in [Forgotten::One(names[0]), Forgotten::One(names[1]), Forgotten::All(group)] {
-            assert_eq!(forgotten.to_string().parse(), Ok(forgotten));
+        for invalidated in [Invalidated::One(names[0]), Invalidated::One(names[1]), Invalidated::All(group)] {
+            assert_eq!(invalidated.to_string().parse(), Ok(invalidated));
         }
         for text in ["", "session", "session:", "session:1", "planet:00000000-0000-0000-0000-000000000000"] {
-            assert_eq!(text.parse::<Forgotten>(), Err(()), "{text}");
+            assert_eq!(text.parse::<Invalidated>(), Err(()), "{text}");
         }
     }
 }

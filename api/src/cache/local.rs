@@ -13,7 +13,7 @@ use quick_cache::{Weighter, sync};
 
 use crate::cache::{
     Key,
-    key::{Forgotten, Name},
+    key::{Invalidated, Name},
 };
 
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
@@ -92,12 +92,12 @@ impl LocalCache {
         }
     }
 
-    pub(super) fn forget(&self, forgotten: &[Forgotten]) {
+    pub(super) fn invalidate(&self, invalidated: &[Invalidated]) {
         self.count_deletion();
-        for forgotten in forgotten {
-            match forgotten {
-                Forgotten::One(name) => drop(self.values.remove(name)),
-                Forgotten::All(group) => self.values.retain(|name, _| !group.has(name)),
+        for invalidated in invalidated {
+            match invalidated {
+                Invalidated::One(name) => drop(self.values.remove(name)),
+                Invalidated::All(group) => self.values.retain(|name, _| !group.has(name)),
             }
         }
     }

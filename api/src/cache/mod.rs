@@ -15,11 +15,11 @@ pub use self::{
     redis::RedisCache,
 };
 use crate::{
-    cache::{key::Forgotten, local::LocalCache},
+    cache::{key::Invalidated, local::LocalCache},
     domain::Random,
     redis_client::{
-        Link,
-        invalidation::{Forgetting, Hearing},
+        RedisClient,
+        invalidation::{Invalidations, PendingInvalidation},
     },
 };
 
@@ -55,15 +55,15 @@ impl Cache {
     /// A cache that all nodes on this Redis share, and what its bus has to tell it before anything is remembered nearer
     /// than there. What was remembered in another epoch of the installation is not found.
     #[must_use]
-    pub fn shared(link: Arc<Link>, prefix: &str, epoch: i32, random: &Random) -> (Self, Arc<Hearing>) {
-        let cache = RedisCache::new(link, prefix, epoch, random);
-        let hearing = Arc::clone(cache.hearing());
-        (Self::Redis(cache), hearing)
+    pub fn shared(redis: Arc<RedisClient>, prefix: &str, epoch: i32, random: &Random) -> (Self, Arc<Invalidations>) {
+        let cache = RedisCache::new(redis, prefix, epoch, random);
+        let invalidations = Arc::clone(cache.invalidations());
+        (Self::Redis(cache), invalidations)
     }
 
     /// The value under a key, if it is remembered and still fits its type.
     pub async fn get<T: Value>(&self, key: &Key<T>) -> Option<T> {
-        match self.get_own(key) {
+        match self.get_local(key) {
             Some(value) => Some(value),
             None => Box::pin(self.get_many(std::slice::from_ref(key))).await.pop().flatten(),
         }
@@ -79,7 +79,7 @@ impl Cache {
 
     /// Says that these values are about to be read where they come from, and may be remembered then.
     pub async fn reserve<T>(&self, keys: &[Key<T>]) -> Reservation {
-        let Reservation { seen, .. } = self.reserve_own();
+        let Reservation { seen, .. } = self.reserve_local();
         let mark = match self {
             Self::Local(_) => None,
             Self::Redis(cache) => Some(cache.reserve(keys).await),
@@ -102,7 +102,7 @@ impl Cache {
         let json = values.iter().filter_map(|(key, value)| Some((*key, *value, serde_json::to_vec(value).ok()?)));
         let json: Vec<_> = json.collect();
         for (key, value, json) in &json {
-            self.set_own(key, *value, json.len(), lifetime, reservation);
+            self.set_local(key, *value, json.len(), lifetime, reservation);
         }
         if let (Self::Redis(cache), Some(mark)) = (self, &reservation.mark)
             && !json.is_empty()
@@ -113,21 +113,21 @@ impl Cache {
 
     /// The value under a key, if this process remembers it.
     #[must_use]
-    pub fn get_own<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
+    pub fn get_local<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
         match self {
             Self::Local(cache) => cache.get(key),
-            Self::Redis(cache) => cache.get_near(key),
+            Self::Redis(cache) => cache.get_local(key),
         }
     }
 
     /// The same as [`Cache::reserve`] for what will be remembered in this process alone.
     #[must_use]
-    pub fn reserve_own(&self) -> Reservation {
-        Reservation { seen: self.own().deletions(), mark: None }
+    pub fn reserve_local(&self) -> Reservation {
+        Reservation { seen: self.local_cache().deletions(), mark: None }
     }
 
     /// The same as [`Cache::set`] for what must not leave this process; `bytes` is about the memory that it holds.
-    pub fn set_own<T: Clone + Send + Sync + 'static>(
+    pub fn set_local<T: Clone + Send + Sync + 'static>(
         &self,
         key: &Key<T>,
         value: &T,
@@ -137,7 +137,7 @@ impl Cache {
     ) {
         match self {
             Self::Local(cache) => cache.set(key, value, bytes, lifetime, reservation.seen),
-            Self::Redis(cache) => cache.set_near(key, value, bytes, lifetime, reservation.seen),
+            Self::Redis(cache) => cache.set_local(key, value, bytes, lifetime, reservation.seen),
         }
     }
 
@@ -153,37 +153,37 @@ impl Cache {
     /// Forgets a value here and in Redis; other nodes may go on with it for the nearer share of its lifetime.
     pub async fn delete<T>(&self, key: &Key<T>) {
         match self {
-            Self::Local(cache) => cache.forget(&[Forgotten::One(key.name())]),
+            Self::Local(cache) => cache.invalidate(&[Invalidated::One(key.name())]),
             Self::Redis(cache) => cache.delete(key.name()).await,
         }
     }
 
     /// Forgets values on every node, together.
-    pub async fn forget(&self, names: &[Name]) -> Forgetting {
+    pub async fn invalidate(&self, names: &[Name]) -> PendingInvalidation {
         match self {
             Self::Local(cache) => {
-                cache.forget(&names.iter().copied().map(Forgotten::One).collect::<Vec<_>>());
-                Forgetting::done()
+                cache.invalidate(&names.iter().copied().map(Invalidated::One).collect::<Vec<_>>());
+                PendingInvalidation::done()
             }
-            Self::Redis(cache) => cache.forget(names).await,
+            Self::Redis(cache) => cache.invalidate(names).await,
         }
     }
 
     /// The same of all values of one owner. In Redis that takes a look at the name of every key there is: for rare
     /// occasions.
-    pub async fn forget_group(&self, group: Group) -> Forgetting {
+    pub async fn invalidate_group(&self, group: Group) -> PendingInvalidation {
         match self {
             Self::Local(cache) => {
-                cache.forget(&[Forgotten::All(group)]);
-                Forgetting::done()
+                cache.invalidate(&[Invalidated::All(group)]);
+                PendingInvalidation::done()
             }
-            Self::Redis(cache) => cache.forget_group(group).await,
+            Self::Redis(cache) => cache.invalidate_group(group).await,
         }
     }
 
     /// Forgets all that this process remembers; what nodes share is kept right by whoever changes it.
-    pub fn forget_own(&self) {
-        self.own().clear();
+    pub fn clear_local(&self) {
+        self.local_cache().clear();
     }
 
     /// Whether the cache answers, and if not, why.
@@ -194,10 +194,10 @@ impl Cache {
         }
     }
 
-    fn own(&self) -> &LocalCache {
+    fn local_cache(&self) -> &LocalCache {
         match self {
             Self::Local(cache) => cache,
-            Self::Redis(cache) => cache.copy(),
+            Self::Redis(cache) => cache.local(),
         }
     }
 }
@@ -248,12 +248,12 @@ mod tests {
         cache.set(&read, &1, long, &before).await;
         assert_eq!(cache.get(&read).await, Some(2));
         let before = cache.reserve(&[read]).await;
-        drop(cache.forget(&[read.name(), other.name()]).await);
+        drop(cache.invalidate(&[read.name(), other.name()]).await);
         cache.set(&read, &1, long, &before).await;
         assert_eq!(cache.get_many(&[read, other]).await, [None, None]);
         let of_group = of(owned(9), 1);
         let before = cache.reserve(&[of_group]).await;
-        drop(cache.forget_group(owned(9)).await);
+        drop(cache.invalidate_group(owned(9)).await);
         cache.set(&of_group, &1, long, &before).await;
         assert_eq!(cache.get(&of_group).await, None);
     }
@@ -308,8 +308,8 @@ mod tests {
         for n in 0..3000 {
             put(cache, &of(crowd, n), &n, Duration::from_mins(1)).await;
         }
-        drop(cache.forget_group(owners[0]).await);
-        drop(cache.forget_group(crowd).await);
+        drop(cache.invalidate_group(owners[0]).await);
+        drop(cache.invalidate_group(crowd).await);
         let left = cache.get_many(&owners.into_iter().flat_map(keys).collect::<Vec<_>>()).await;
         assert_eq!(left, [None, None, Some(2), Some(3), Some(4), Some(5), Some(6), Some(7)]);
         let crowd: Vec<_> = (0..3000).map(|n| of(crowd, n)).collect();
@@ -317,12 +317,12 @@ mod tests {
     }
 
     /// A node of an installation, whose prefix could be taken for a pattern.
-    fn at(url: &str, installation: &str, command_timeout_ms: u64) -> (Cache, Arc<Hearing>, Arc<Link>) {
+    fn at(url: &str, installation: &str, command_timeout_ms: u64) -> (Cache, Arc<Invalidations>, Arc<RedisClient>) {
         let settings = config::Redis { url: url.into(), prefix: String::new(), command_timeout_ms };
-        let (link, prefix) =
-            (Link::open(&settings).unwrap(), format!("test-[a]*?-{}-{installation}:", std::process::id()));
-        let (cache, hearing) = Cache::shared(Arc::clone(&link), &prefix, 1, &Random::System);
-        (cache, hearing, link)
+        let (redis, prefix) =
+            (RedisClient::open(&settings).unwrap(), format!("test-[a]*?-{}-{installation}:", std::process::id()));
+        let (cache, invalidations) = Cache::shared(Arc::clone(&redis), &prefix, 1, &Random::System);
+        (cache, invalidations, redis)
     }
 
     #[tokio::test]
@@ -330,7 +330,7 @@ mod tests {
         let cache = Cache::local();
         conforms(cache.clone()).await;
         put(&cache, &key(1), &1, Duration::from_mins(1)).await;
-        cache.forget_own();
+        cache.clear_local();
         assert_eq!(cache.get(&key::<i32>(1)).await, None);
     }
 
@@ -349,15 +349,15 @@ mod tests {
         use crate::redis_client::redis_url;
 
         /// Holds the lease of a node that need not listen to others.
-        async fn hold(url: &str, hearing: &Arc<Hearing>) {
+        async fn hold(url: &str, invalidations: &Arc<Invalidations>) {
             let client = ::redis::Client::open(url).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-            hearing.begin();
-            hearing.renew(&mut connection).await.unwrap();
-            let hearing = Arc::clone(hearing);
+            invalidations.begin();
+            invalidations.renew(&mut connection).await.unwrap();
+            let invalidations = Arc::clone(invalidations);
             tokio::spawn(async move {
                 let mut ticks = tokio::time::interval(Duration::from_millis(50));
-                while hearing.renew(&mut connection).await.is_ok() {
+                while invalidations.renew(&mut connection).await.is_ok() {
                     ticks.tick().await;
                 }
             });
@@ -373,35 +373,36 @@ mod tests {
         #[tokio::test]
         async fn the_shared_cache_with_a_copy_near_at_hand_conforms() {
             let url = redis_url();
-            let (cache, hearing, _) = at(&url, "near", 2000);
-            hold(&url, &hearing).await;
+            let (cache, invalidations, _) = at(&url, "near", 2000);
+            hold(&url, &invalidations).await;
             conforms(cache).await;
         }
 
         #[tokio::test]
         async fn what_was_read_in_redis_is_near_until_the_lease_is_lost_or_another_node_says_so() {
             let url = redis_url();
-            let ((here, hearing, link), (there, ..)) = (at(&url, "read", 2000), at(&url, "read", 2000));
-            hold(&url, &hearing).await;
+            let ((here, invalidations, redis), (there, ..)) = (at(&url, "read", 2000), at(&url, "read", 2000));
+            hold(&url, &invalidations).await;
             let (one, long) = (key::<u32>(1), Duration::from_mins(1));
             put(&there, &one, &1, long).await;
-            assert_eq!((here.get_own(&one), there.get_own(&one)), (None, None), "without a lease nothing is near");
+            assert_eq!((here.get_local(&one), there.get_local(&one)), (None, None), "without a lease nothing is near");
             assert_eq!(here.get(&one).await, Some(1));
-            let asked = link.command_count();
-            assert_eq!((here.get(&one).await, here.get_own(&one)), (Some(1), Some(1)));
-            assert_eq!(link.command_count(), asked);
+            let asked = redis.command_count();
+            assert_eq!((here.get(&one).await, here.get_local(&one)), (Some(1), Some(1)));
+            assert_eq!(redis.command_count(), asked);
 
-            let said = hearing.hear(&hearing.channels()[0], &format!("7 3 {}", Forgotten::One(one.name())));
+            let said =
+                invalidations.receive(&invalidations.channels()[0], &format!("7 3 {}", Invalidated::One(one.name())));
             let said = said.expect("a confirmation");
-            assert_eq!((said.channel.ends_with("bus:forgotten:7"), here.get_own(&one)), (true, None));
-            assert_eq!(*said.text, format!("{} 3", hearing.node()));
+            assert_eq!((said.channel.ends_with("bus:forgotten:7"), here.get_local(&one)), (true, None));
+            assert_eq!(*said.text, format!("{} 3", invalidations.node()));
 
             assert_eq!(here.get(&one).await, Some(1));
-            hearing.hear(&hearing.channels()[0], "7 4 something-unknown").expect("a confirmation");
-            assert_eq!(here.get_own(&one), None, "what is not understood means all");
+            invalidations.receive(&invalidations.channels()[0], "7 4 something-unknown").expect("a confirmation");
+            assert_eq!(here.get_local(&one), None, "what is not understood means all");
             assert_eq!(here.get(&one).await, Some(1));
-            hearing.begin();
-            assert_eq!(here.get_own(&one), None);
+            invalidations.begin();
+            assert_eq!(here.get_local(&one), None);
         }
     }
 }

@@ -13,20 +13,20 @@ use redis::{AsyncCommands, Script};
 use crate::{
     cache::{
         Group, Key, Value,
-        key::{Forgotten, Name},
+        key::{Invalidated, Name},
         local::LocalCache,
     },
     domain::Random,
     redis_client::{
-        Away, Link,
-        invalidation::{Forgetting, Hearing},
+        RedisClient, RedisUnavailable,
+        invalidation::{Invalidations, PendingInvalidation},
     },
 };
 
 /// The share of a value's lifetime for which a node remembers it by itself. Redis has it for the rest, so that the
 /// whole is kept also where nothing can be taken out of either. A fifth saves nearly every round trip to what is asked
 /// for often, and lets what a node was not told end soon.
-const NEAR_SHARE: u32 = 5;
+const LOCAL_SHARE: u32 = 5;
 /// Keys that Redis looks at in one step of a scan, during which nobody else is served.
 const SCANNED_AT_A_TIME: usize = 1000;
 /// Longer than a statement of the database may take.
@@ -45,52 +45,52 @@ end
 /// Values under a prefix of the installation's own.
 #[derive(Clone)]
 pub struct RedisCache {
-    link: Arc<Link>,
+    redis: Arc<RedisClient>,
     prefix: Arc<str>,
     /// What the marks of this node begin with: no number, so that none is taken for a value.
     mark: Arc<str>,
     marks: Arc<AtomicU64>,
-    near: LocalCache,
-    hearing: Arc<Hearing>,
+    local: LocalCache,
+    invalidations: Arc<Invalidations>,
 }
 
 impl RedisCache {
-    pub(super) fn new(link: Arc<Link>, prefix: &str, epoch: i32, random: &Random) -> Self {
-        let near = LocalCache::default();
-        let copy = near.clone();
-        let hearing = Hearing::new(prefix, random, move |names| {
+    pub(super) fn new(redis: Arc<RedisClient>, prefix: &str, epoch: i32, random: &Random) -> Self {
+        let local = LocalCache::default();
+        let heard = local.clone();
+        let invalidations = Invalidations::new(prefix, random, move |names| {
             let all = |names: &str| names.split(' ').map(str::parse).collect::<Result<Vec<_>, ()>>();
             match names.map(all) {
-                Some(Ok(forgotten)) => copy.forget(&forgotten),
+                Some(Ok(invalidated)) => heard.invalidate(&invalidated),
                 // A node of another version may name what this one does not know.
-                Some(Err(())) | None => copy.clear(),
+                Some(Err(())) | None => heard.clear(),
             }
         });
         let mark = format!("!{:x}.", u128::from_be_bytes(random.bytes())).into();
         let prefix = format!("{prefix}cache:{epoch}:").into();
-        Self { link, prefix, mark, marks: Arc::default(), near, hearing }
+        Self { redis, prefix, mark, marks: Arc::default(), local, invalidations }
     }
 
-    pub(super) fn hearing(&self) -> &Arc<Hearing> {
-        &self.hearing
+    pub(super) fn invalidations(&self) -> &Arc<Invalidations> {
+        &self.invalidations
     }
 
-    /// What this node remembers itself, while it may be used.
-    pub(super) fn near(&self) -> Option<&LocalCache> {
-        self.hearing.is_held().then_some(&self.near)
+    /// Returns the local cache while the lease allows reading it.
+    pub(super) fn leased(&self) -> Option<&LocalCache> {
+        self.invalidations.is_held().then_some(&self.local)
     }
 
-    /// The same whether it may be used or not.
-    pub(super) fn copy(&self) -> &LocalCache {
-        &self.near
+    /// Returns the local cache, with or without a lease.
+    pub(super) fn local(&self) -> &LocalCache {
+        &self.local
     }
 
-    pub(super) fn get_near<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
-        self.near()?.get(key)
+    pub(super) fn get_local<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
+        self.leased()?.get(key)
     }
 
     /// Remembers a value in this process alone.
-    pub(super) fn set_near<T: Clone + Send + Sync + 'static>(
+    pub(super) fn set_local<T: Clone + Send + Sync + 'static>(
         &self,
         key: &Key<T>,
         value: &T,
@@ -98,25 +98,25 @@ impl RedisCache {
         lifetime: Duration,
         seen: u64,
     ) {
-        if let Some(near) = self.near() {
-            near.set(key, value, bytes, near_share(lifetime), seen);
+        if let Some(local) = self.leased() {
+            local.set(key, value, bytes, local_share(lifetime), seen);
         }
     }
 
     pub(super) async fn get_many<T: Value>(&self, keys: &[Key<T>]) -> Vec<Option<T>> {
-        let mut values: Vec<_> = keys.iter().map(|key| self.get_near(key)).collect();
+        let mut values: Vec<_> = keys.iter().map(|key| self.get_local(key)).collect();
         let missing: Vec<_> = (0..keys.len()).filter(|place| values[*place].is_none()).collect();
         if missing.is_empty() {
             return values;
         }
-        let seen = self.near.deletions();
+        let seen = self.local.deletions();
         let names: Vec<_> = missing.iter().map(|place| self.name(keys[*place].name())).collect();
-        let asked = self.link.ask(|mut redis| async move { redis.mget::<_, Vec<Option<Vec<u8>>>>(&names).await });
+        let asked = self.redis.ask(|mut redis| async move { redis.mget::<_, Vec<Option<Vec<u8>>>>(&names).await });
         for (place, read) in missing.into_iter().zip(asked.await.unwrap_or_default()) {
             let Some((lifetime, json)) = read.as_deref().and_then(unpack) else { continue };
             let Ok(value) = serde_json::from_slice(json) else { continue };
-            if let Some(near) = self.near() {
-                near.set(&keys[place], &value, json.len(), lifetime, seen);
+            if let Some(local) = self.leased() {
+                local.set(&keys[place], &value, json.len(), lifetime, seen);
             }
             values[place] = Some(value);
         }
@@ -131,52 +131,52 @@ impl RedisCache {
             let name = self.name(key.name());
             pipeline.cmd("SET").arg(name).arg(&mark).arg("NX").arg("PX").arg(RESERVED_FOR_MS).ignore();
         }
-        forget(self.link.ask(|mut redis| async move { pipeline.query_async::<()>(&mut redis).await }).await);
+        invalidate(self.redis.ask(|mut redis| async move { pipeline.query_async::<()>(&mut redis).await }).await);
         mark
     }
 
     /// One call of the script for all of them.
     pub(super) async fn set_many(&self, values: Vec<(Name, Vec<u8>)>, lifetime: Duration, mark: &str) {
-        let near = near_share(lifetime);
+        let local = local_share(lifetime);
         let mut call = REPLACE.arg(mark);
-        call.arg(millis(lifetime.saturating_sub(near)));
+        call.arg(millis(lifetime.saturating_sub(local)));
         for (name, json) in values {
-            call.key(self.name(name)).arg(pack(near, &json));
+            call.key(self.name(name)).arg(pack(local, &json));
         }
-        forget(self.link.ask(|mut redis| async move { call.invoke_async::<()>(&mut redis).await }).await);
+        invalidate(self.redis.ask(|mut redis| async move { call.invoke_async::<()>(&mut redis).await }).await);
     }
 
     pub(super) async fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
-        let near = near_share(lifetime);
-        self.near.extend(key, near);
-        let (name, rest) = (self.name(key.name()), millis(lifetime.saturating_sub(near)).cast_signed());
-        forget(self.link.ask(|mut redis| async move { redis.pexpire::<_, ()>(name, rest).await }).await);
+        let local = local_share(lifetime);
+        self.local.extend(key, local);
+        let (name, rest) = (self.name(key.name()), millis(lifetime.saturating_sub(local)).cast_signed());
+        invalidate(self.redis.ask(|mut redis| async move { redis.pexpire::<_, ()>(name, rest).await }).await);
     }
 
     /// Deletes in Redis and on this node.
     pub(super) async fn delete(&self, name: Name) {
         let key = self.name(name);
-        forget(self.link.ask(|mut redis| async move { redis.del::<_, ()>(key).await }).await);
+        invalidate(self.redis.ask(|mut redis| async move { redis.del::<_, ()>(key).await }).await);
         // The last, so that nobody reads it in Redis and remembers it after that.
-        self.near.forget(&[Forgotten::One(name)]);
+        self.local.invalidate(&[Invalidated::One(name)]);
     }
 
     /// Deletes in Redis and on every node.
-    pub(super) async fn forget(&self, names: &[Name]) -> Forgetting {
-        let forgotten: Vec<_> = names.iter().copied().map(Forgotten::One).collect();
+    pub(super) async fn invalidate(&self, names: &[Name]) -> PendingInvalidation {
+        let invalidated: Vec<_> = names.iter().copied().map(Invalidated::One).collect();
         let keys: Vec<_> = names.iter().map(|name| self.name(*name)).collect();
-        self.tell(&keys, &forgotten).await
+        self.tell(&keys, &invalidated).await
     }
 
     /// The same of a group. A scan sees every key that is there from its beginning to its end, which is all that is
     /// asked of it.
-    pub(super) async fn forget_group(&self, group: Group) -> Forgetting {
+    pub(super) async fn invalidate_group(&self, group: Group) -> PendingInvalidation {
         let pattern = format!("{}*", escape(&format!("{}{group}", self.prefix)));
         let mut cursor = 0;
         loop {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED_AT_A_TIME);
-            let step = self.link.ask(|mut redis| async move {
+            let step = self.redis.ask(|mut redis| async move {
                 let (next, names): (u64, Vec<String>) = scan.query_async(&mut redis).await?;
                 if !names.is_empty() {
                     redis.unlink::<_, ()>(names).await?;
@@ -184,22 +184,22 @@ impl RedisCache {
                 Ok(next)
             });
             match step.await {
-                Ok(0) | Err(_) => return self.tell(&[], &[Forgotten::All(group)]).await,
+                Ok(0) | Err(_) => return self.tell(&[], &[Invalidated::All(group)]).await,
                 Ok(next) => cursor = next,
             }
         }
     }
 
-    pub(super) async fn ping(&self) -> Result<(), Away> {
-        self.link.ask(|mut redis| async move { redis.ping().await }).await
+    pub(super) async fn ping(&self) -> Result<(), RedisUnavailable> {
+        self.redis.ask(|mut redis| async move { redis.ping().await }).await
     }
 
-    async fn tell(&self, keys: &[String], forgotten: &[Forgotten]) -> Forgetting {
-        let names: Vec<_> = forgotten.iter().map(ToString::to_string).collect();
-        let told = self.hearing.forget(&self.link, keys, &names.join(" ")).await;
+    async fn tell(&self, keys: &[String], invalidated: &[Invalidated]) -> PendingInvalidation {
+        let names: Vec<_> = invalidated.iter().map(ToString::to_string).collect();
+        let pending = self.invalidations.invalidate(&self.redis, keys, &names.join(" ")).await;
         // The last, so that nobody reads it in Redis and remembers it after that.
-        self.near.forget(forgotten);
-        told
+        self.local.invalidate(invalidated);
+        pending
     }
 
     fn name(&self, name: Name) -> String {
@@ -208,20 +208,20 @@ impl RedisCache {
 }
 
 /// A value as it stands in Redis: for how long a node that reads it may remember it, in milliseconds, and its JSON.
-fn pack(near: Duration, json: &[u8]) -> Vec<u8> {
-    let mut packed = format!("{} ", near.as_millis()).into_bytes();
+fn pack(local: Duration, json: &[u8]) -> Vec<u8> {
+    let mut packed = format!("{} ", local.as_millis()).into_bytes();
     packed.extend_from_slice(json);
     packed
 }
 
 fn unpack(packed: &[u8]) -> Option<(Duration, &[u8])> {
     let end = packed.iter().position(|byte| *byte == b' ')?;
-    let near = std::str::from_utf8(&packed[..end]).ok()?.parse().ok()?;
-    Some((Duration::from_millis(near), &packed[end + 1..]))
+    let local = std::str::from_utf8(&packed[..end]).ok()?.parse().ok()?;
+    Some((Duration::from_millis(local), &packed[end + 1..]))
 }
 
-fn near_share(lifetime: Duration) -> Duration {
-    lifetime / NEAR_SHARE
+fn local_share(lifetime: Duration) -> Duration {
+    lifetime / LOCAL_SHARE
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -234,4 +234,4 @@ fn escape(text: &str) -> String {
 }
 
 /// The link has logged that Redis is away; values of that time end by their lifetimes.
-fn forget(_: Result<(), Away>) {}
+fn invalidate(_: Result<(), RedisUnavailable>) {}

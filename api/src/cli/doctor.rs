@@ -17,8 +17,8 @@ use crate::{
     cli::{Outcome, print},
     config::{self, Config},
     domain::{Clock, Random, Timestamp},
-    mail::Post,
-    redis_client::Link,
+    mail::Mailer,
+    redis_client::RedisClient,
     store,
 };
 
@@ -169,11 +169,11 @@ async fn redis(config: &Config) -> Vec<Finding> {
     // Connecting may take longer than a command may: a node would try again as well.
     loop {
         let asked = clock_now();
-        let link = match Link::open(&config.redis) {
-            Ok(link) => link,
+        let redis = match RedisClient::open(&config.redis) {
+            Ok(redis) => redis,
             Err(error) => return vec![Finding::fail("redis", error, "correct QUANTUMVAULT__REDIS__URL")],
         };
-        match link.clock().await {
+        match redis.clock().await {
             Ok(theirs) => return vec![Finding::ok("redis", "answers"), clock("redis clock", asked, theirs)],
             Err(_) if began.elapsed() < PATIENCE => tokio::time::sleep(ASK_AGAIN_AFTER).await,
             Err(error) => {
@@ -186,7 +186,7 @@ async fn redis(config: &Config) -> Vec<Finding> {
 
 async fn mail(config: &Config) -> Finding {
     let check = "mail";
-    match Post::open(config) {
+    match Mailer::open(config) {
         Err(error) => Finding::fail(check, error, "correct it"),
         Ok(post) => match timeout(PATIENCE, post.test()).await {
             Ok(Ok(())) => match config.mail_folder() {

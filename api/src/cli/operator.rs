@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     domain::{Client, Source},
     service::{
-        Backend, Operation,
+        Backend, RequestContext,
         accounts::{self, Registration},
         ops::{retention as purging, signing_keys},
         sessions,
@@ -74,7 +74,7 @@ pub(super) async fn user(config: Config, action: User) -> Outcome {
     done
 }
 
-async fn act(op: &Operation, action: User) -> Outcome {
+async fn act(op: &RequestContext, action: User) -> Outcome {
     match action {
         User::Create { username, email } => {
             let mut password = String::new();
@@ -157,13 +157,13 @@ pub(super) async fn purge(config: Config) -> Outcome {
 
 /// Makes what was done hold at the servers that run beside: hints to nodes on the same Redis, a sign to the one on the
 /// same folder.
-async fn close(op: &Operation) -> Outcome {
+async fn close(op: &RequestContext) -> Outcome {
     op.backend.close().await;
     data_dir::tell_of_change(&op.backend.config.data_dir).map_err(text)
 }
 
 /// An operation of whoever has the command line.
-pub(super) async fn open(config: Config) -> Result<Operation, String> {
+pub(super) async fn open(config: Config) -> Result<RequestContext, String> {
     let source = Source::default();
     data_dir::prepare(&config.data_dir).map_err(text)?;
     let signing = data_dir::signing_key(&config.data_dir, &source.random).map_err(text)?;
@@ -175,5 +175,5 @@ pub(super) async fn open(config: Config) -> Result<Operation, String> {
     let random = source.random.clone();
     let backend = Backend::open(config, source, signing).await.map_err(text)?;
     take_up_signing_key(&backend, &random).await.map_err(text)?;
-    Ok(Operation::new(backend, Arc::new(client), None))
+    Ok(RequestContext::new(backend, Arc::new(client), None))
 }

@@ -34,7 +34,7 @@ pub struct Page<K> {
     /// Only keys before this one.
     pub before: Option<K>,
     /// Whether it is asked for whether there is more, which takes one row more to tell.
-    pub peeks: bool,
+    pub fetch_extra: bool,
 }
 
 /// A page's items in the list's order, and whether there is more on either side.
@@ -52,7 +52,7 @@ impl<K> Page<K> {
     /// How many rows to read.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.limit.saturating_add(self.peeks.into())
+        self.limit.saturating_add(self.fetch_extra.into())
     }
 
     /// Cuts rows, read in the page's direction, to the page.

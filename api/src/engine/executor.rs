@@ -20,7 +20,7 @@ use async_graphql::{
     resolver_utils::{resolve_container, resolve_container_serial},
 };
 
-use crate::engine::{field_spans, prepare::Runnable};
+use crate::engine::{field_spans, prepare::ExecutableOperation};
 
 /// Up to so many bytes, JSON is copied sooner than a map is made to hold it.
 const SMALL: usize = 2048;
@@ -45,13 +45,13 @@ impl<Q: ObjectType + Default, M: ObjectType + Default> Executor<Q, M> {
     }
 
     /// The answer of an operation, whose resolvers find `data`.
-    pub(crate) async fn run(&self, runnable: Runnable, data: Data) -> Response {
+    pub(crate) async fn run(&self, executable: ExecutableOperation, data: Data) -> Response {
         let env = QueryEnv::new(QueryEnvInner {
             extensions: self.extensions.clone(),
-            variables: runnable.variables,
+            variables: executable.variables,
             operation_name: None,
-            operation: runnable.operation,
-            fragments: runnable.fragments,
+            operation: executable.operation,
+            fragments: executable.fragments,
             uploads: Vec::new(),
             session_data: Arc::clone(&self.nothing),
             query_data: Arc::new(data),
@@ -114,9 +114,9 @@ fn alone(name: &Name, value: Value) -> Value {
 }
 
 /// An object of the library of which mostly one field is asked for.
-pub(crate) struct Lean<T>(pub(crate) T);
+pub(crate) struct SingleField<T>(pub(crate) T);
 
-impl<T: ObjectType> OutputType for Lean<T> {
+impl<T: ObjectType> OutputType for SingleField<T> {
     fn type_name() -> Cow<'static, str> {
         T::type_name()
     }
@@ -192,11 +192,11 @@ mod tests {
             call.operation_name = query.contains("query B").then(|| "B".to_owned());
             let prepared = || documents.prepare(call.clone()).unwrap();
             let expected = library.execute(prepared().request()).await;
-            let answer = executor.run(prepared().into_runnable().unwrap(), Data::default()).await;
+            let answer = executor.run(prepared().into_executable().unwrap(), Data::default()).await;
             assert_eq!(serde_json::to_value(&answer).unwrap(), serde_json::to_value(&expected).unwrap(), "{query}");
         }
         let asking = documents.prepare(call("{ viewer { id } __schema { queryType { name } } }", json!({}))).unwrap();
-        assert!(asking.into_runnable().is_err());
+        assert!(asking.into_executable().is_err());
     }
 
     /// The library takes what was left out for false.
@@ -208,8 +208,8 @@ mod tests {
         for (variables, expected) in
             [(json!({}), json!({ "username": "ada" })), (json!({ "yes": false }), json!({ "id": "user_1" }))]
         {
-            let runnable = documents.prepare(call(query, variables)).unwrap().into_runnable().unwrap();
-            let answer = executor.run(runnable, Data::default()).await;
+            let executable = documents.prepare(call(query, variables)).unwrap().into_executable().unwrap();
+            let answer = executor.run(executable, Data::default()).await;
             assert_eq!(answer.data.into_json().unwrap(), json!({ "viewer": expected }));
         }
     }

@@ -6,7 +6,7 @@ use crate::domain::ErrorCode;
 
 /// One error of a request that was not executed.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Refusal {
+pub struct RequestError {
     /// Its kind, for programs.
     pub code: ErrorCode,
     /// Its sentence, for people.
@@ -17,7 +17,7 @@ pub struct Refusal {
     pub fields: Vec<(&'static str, serde_json::Value)>,
 }
 
-impl Refusal {
+impl RequestError {
     /// A refusal without a place.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
@@ -37,14 +37,14 @@ impl Refusal {
     }
 }
 
-impl From<Refusal> for Vec<Refusal> {
-    fn from(refusal: Refusal) -> Self {
+impl From<RequestError> for Vec<RequestError> {
+    fn from(refusal: RequestError) -> Self {
         vec![refusal]
     }
 }
 
-impl From<Refusal> for ServerError {
-    fn from(refusal: Refusal) -> Self {
+impl From<RequestError> for ServerError {
+    fn from(refusal: RequestError) -> Self {
         let mut extensions = ErrorExtensionValues::default();
         for (name, value) in refusal.fields {
             extensions.set(name, Value::from_json(value).unwrap_or_default());

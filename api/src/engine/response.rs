@@ -7,7 +7,7 @@ use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Va
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{domain::ErrorCode, engine::prepare::Refusal, service};
+use crate::{domain::ErrorCode, engine::prepare::RequestError, service};
 
 /// The most errors that an answer carries.
 const MAX_ERRORS: usize = 10;
@@ -69,7 +69,7 @@ pub fn is_request_error(response: &Response) -> bool {
 
 /// The answer to a request that does not run, as JSON.
 #[must_use]
-pub fn refusal_json(refusals: Vec<Refusal>, request_id: &str) -> Bytes {
+pub fn refusal_json(refusals: Vec<RequestError>, request_id: &str) -> Bytes {
     finish(Response::from_errors(refusals.into_iter().map(ServerError::from).collect()), request_id).body
 }
 

@@ -10,40 +10,40 @@ use async_graphql::{
     registry::{MetaType, MetaTypeName, Registry},
 };
 
-use crate::{domain::ErrorCode, engine::prepare::Refusal};
+use crate::{domain::ErrorCode, engine::prepare::RequestError};
 
 /// The fields that an operation asks for.
 #[derive(Debug)]
-pub struct Outline {
-    lines: Vec<Line>,
+pub struct ResultShape {
+    fields: Vec<ShapeField>,
     repeats: bool,
 }
 
 #[derive(Debug)]
-struct Line {
+struct ShapeField {
     key: Name,
     ty: String,
-    below: Vec<Line>,
+    below: Vec<ShapeField>,
 }
 
-impl Outline {
+impl ResultShape {
     /// The outline of an operation that is valid and within the limits, unless fields of it contradict each other.
     pub(crate) fn of(
         registry: &Registry,
         document: &ExecutableDocument,
         operation: &OperationDefinition,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, RequestError> {
         let root = match operation.ty {
             OperationType::Query => Some(&registry.query_type),
             OperationType::Mutation => registry.mutation_type.as_ref(),
             OperationType::Subscription => registry.subscription_type.as_ref(),
         };
-        let mut pen = Pen { registry, document, repeats: false };
-        let mut marks = Vec::new();
+        let mut builder = ShapeBuilder { registry, document, repeats: false };
+        let mut drafts = Vec::new();
         if let Some(root) = root {
-            pen.draw(&operation.selection_set.node, root, &[], &mut marks)?;
+            builder.draw(&operation.selection_set.node, root, &[], &mut drafts)?;
         }
-        Ok(Self { lines: marks.into_iter().map(Line::from).collect(), repeats: pen.repeats })
+        Ok(Self { fields: drafts.into_iter().map(ShapeField::from).collect(), repeats: builder.repeats })
     }
 
     /// Whether an object is asked for by one key in several places, whose answers have to be put together.
@@ -59,26 +59,26 @@ impl Outline {
             // What was nulled for one error stays null, whatever else failed in it.
             if !error.path.is_empty() && !nulls.iter().any(|null| error.path.starts_with(null)) {
                 let mut left = 0;
-                fail(&mut response.data, "", &self.lines, &error.path, &mut left);
+                fail(&mut response.data, "", &self.fields, &error.path, &mut left);
                 nulls.push(&error.path[..error.path.len() - left]);
             }
         }
-        arrange(&mut response.data, &self.lines);
+        arrange(&mut response.data, &self.fields);
     }
 }
 
 /// Draws an outline.
-struct Pen<'a> {
+struct ShapeBuilder<'a> {
     registry: &'a Registry,
     document: &'a ExecutableDocument,
     repeats: bool,
 }
 
 /// A line that is being drawn, with all places that ask for it.
-struct Mark<'a> {
+struct Draft<'a> {
     key: &'a Name,
     ty: &'a str,
-    below: Vec<Mark<'a>>,
+    below: Vec<Draft<'a>>,
     asked: Vec<Asked<'a>>,
 }
 
@@ -88,29 +88,29 @@ struct Asked<'a> {
     of: Vec<&'a str>,
 }
 
-impl<'a> Pen<'a> {
+impl<'a> ShapeBuilder<'a> {
     fn draw(
         &mut self,
         set: &'a SelectionSet,
         parent: &'a str,
         above: &[&'a str],
-        marks: &mut Vec<Mark<'a>>,
-    ) -> Result<(), Refusal> {
+        drafts: &mut Vec<Draft<'a>>,
+    ) -> Result<(), RequestError> {
         for selection in &set.items {
             match &selection.node {
                 Selection::Field(field) => {
                     let asked = Asked { field: &field.node, of: [above, &[parent]].concat() };
-                    self.mark(asked, field.pos, marks)?;
+                    self.draft(asked, field.pos, drafts)?;
                 }
                 Selection::InlineFragment(fragment) => {
                     let condition = fragment.node.type_condition.as_ref();
                     let parent = condition.map_or(parent, |condition| condition.node.on.node.as_str());
-                    self.draw(&fragment.node.selection_set.node, parent, above, marks)?;
+                    self.draw(&fragment.node.selection_set.node, parent, above, drafts)?;
                 }
                 Selection::FragmentSpread(spread) => {
                     if let Some(fragment) = self.document.fragments.get(&spread.node.fragment_name.node) {
                         let parent = fragment.node.type_condition.node.on.node.as_str();
-                        self.draw(&fragment.node.selection_set.node, parent, above, marks)?;
+                        self.draw(&fragment.node.selection_set.node, parent, above, drafts)?;
                     }
                 }
             }
@@ -118,22 +118,22 @@ impl<'a> Pen<'a> {
         Ok(())
     }
 
-    fn mark(&mut self, asked: Asked<'a>, pos: Pos, marks: &mut Vec<Mark<'a>>) -> Result<(), Refusal> {
+    fn draft(&mut self, asked: Asked<'a>, pos: Pos, drafts: &mut Vec<Draft<'a>>) -> Result<(), RequestError> {
         let key = &asked.field.response_key().node;
-        let same = marks.iter().position(|mark| mark.key == key);
+        let same = drafts.iter().position(|draft| draft.key == key);
         self.repeats |= same.is_some() && !asked.field.selection_set.node.items.is_empty();
         let index = same.unwrap_or_else(|| {
             let parent = asked.of.last().and_then(|parent| self.registry.types.get(*parent));
             let ty = parent.and_then(|parent| parent.field_by_name(&asked.field.name.node));
             let ty = ty.map_or("", |field| &field.ty);
-            marks.push(Mark { key, ty, below: Vec::new(), asked: Vec::new() });
-            marks.len() - 1
+            drafts.push(Draft { key, ty, below: Vec::new(), asked: Vec::new() });
+            drafts.len() - 1
         });
-        let Mark { ty, below, asked: others, .. } = &mut marks[index];
+        let Draft { ty, below, asked: others, .. } = &mut drafts[index];
         // The library's own rule does not look into fragments.
         if others.iter().any(|other| self.meet(&other.of, &asked.of) && !is_same(other.field, asked.field)) {
             let message = format!("Fields conflict: `{key}` is asked for with different fields or arguments.");
-            return Err(Refusal::new(ErrorCode::GraphqlValidationFailed, message).at(pos));
+            return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).at(pos));
         }
         self.draw(&asked.field.selection_set.node, MetaTypeName::concrete_typename(ty), &asked.of, below)?;
         // The same once more conflicts with nothing else, and a document may ask for it a thousand times.
@@ -150,10 +150,10 @@ impl<'a> Pen<'a> {
     }
 }
 
-impl From<Mark<'_>> for Line {
-    fn from(mark: Mark<'_>) -> Self {
-        let below = mark.below.into_iter().map(Self::from).collect();
-        Self { key: mark.key.clone(), ty: mark.ty.to_owned(), below }
+impl From<Draft<'_>> for ShapeField {
+    fn from(draft: Draft<'_>) -> Self {
+        let below = draft.below.into_iter().map(Self::from).collect();
+        Self { key: draft.key.clone(), ty: draft.ty.to_owned(), below }
     }
 }
 
@@ -169,7 +169,7 @@ fn is_same(one: &Field, other: &Field) -> bool {
 
 /// Nulls what failed at `path` below `value`, and what cannot be without it. `left` becomes how much of the path is
 /// below the null. Says whether the parent cannot be without this value.
-fn fail(value: &mut Value, ty: &str, lines: &[Line], path: &[PathSegment], left: &mut usize) -> bool {
+fn fail(value: &mut Value, ty: &str, fields: &[ShapeField], path: &[PathSegment], left: &mut usize) -> bool {
     let nullable = ty.strip_suffix('!').unwrap_or(ty);
     let failed = match path.split_first() {
         // A field may have answered and complained.
@@ -177,7 +177,7 @@ fn fail(value: &mut Value, ty: &str, lines: &[Line], path: &[PathSegment], left:
         Some((PathSegment::Index(index), rest)) => match value {
             Value::List(items) => {
                 let ty = nullable.strip_prefix('[').and_then(|ty| ty.strip_suffix(']')).unwrap_or_default();
-                items.get_mut(*index).is_some_and(|item| fail(item, ty, lines, rest, left))
+                items.get_mut(*index).is_some_and(|item| fail(item, ty, fields, rest, left))
             }
             _ => *value == Value::Null,
         },
@@ -186,10 +186,10 @@ fn fail(value: &mut Value, ty: &str, lines: &[Line], path: &[PathSegment], left:
             if *value == Value::Null {
                 *value = Value::Object(IndexMap::new());
             }
-            match (&mut *value, lines.iter().find(|line| line.key.as_str() == key)) {
-                (Value::Object(fields), Some(line)) => {
-                    let field = fields.entry(line.key.clone()).or_default();
-                    fail(field, &line.ty, &line.below, rest, left)
+            match (&mut *value, fields.iter().find(|field| field.key.as_str() == key)) {
+                (Value::Object(object), Some(field)) => {
+                    let value = object.entry(field.key.clone()).or_default();
+                    fail(value, &field.ty, &field.below, rest, left)
                 }
                 _ => false,
             }
@@ -202,20 +202,20 @@ fn fail(value: &mut Value, ty: &str, lines: &[Line], path: &[PathSegment], left:
     failed && ty.ends_with('!')
 }
 
-fn arrange(value: &mut Value, lines: &[Line]) {
+fn arrange(value: &mut Value, fields: &[ShapeField]) {
     match value {
-        Value::List(items) => items.iter_mut().for_each(|item| arrange(item, lines)),
-        Value::Object(fields) => {
-            let mut rest = lines.iter();
-            if !fields.keys().all(|key| rest.any(|line| line.key == *key)) {
-                fields.sort_by_cached_key(|key, _| lines.iter().position(|line| line.key == *key));
+        Value::List(items) => items.iter_mut().for_each(|item| arrange(item, fields)),
+        Value::Object(object) => {
+            let mut rest = fields.iter();
+            if !object.keys().all(|key| rest.any(|field| field.key == *key)) {
+                object.sort_by_cached_key(|key, _| fields.iter().position(|field| field.key == *key));
             }
-            let mut rest = lines.iter();
-            for (key, value) in fields {
-                if let Some(line) = rest.find(|line| line.key == *key)
-                    && !line.below.is_empty()
+            let mut rest = fields.iter();
+            for (key, value) in object {
+                if let Some(field) = rest.find(|field| field.key == *key)
+                    && !field.below.is_empty()
                 {
-                    arrange(value, &line.below);
+                    arrange(value, &field.below);
                 }
             }
         }

@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use crate::{
     domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId},
     engine::load_queue::Loads,
-    service::{self, Connection, Operation},
+    service::{self, Connection, RequestContext},
 };
 
 /// The batches of one operation, a type of key each.
@@ -21,16 +21,16 @@ use crate::{
 /// Without a cache: caching belongs to the use cases, where writes invalidate. Without a delay: a batch is what was
 /// asked for by the time the executor has nothing else to do. Items of a subscription, which have no loads of their
 /// operation's, are read on tasks: their reader may be slow, and they ask for little.
-pub(crate) fn loader(op: &Operation, loads: Option<Loads>) -> DataLoader<Batch> {
+pub(crate) fn loader(context: &RequestContext, loads: Option<Loads>) -> DataLoader<Batch> {
     let begin = move |batch: BoxFuture<'static, ()>| match &loads {
         Some(loads) => loads.add(batch),
         None => service::spawn(batch),
     };
-    DataLoader::new(Batch(op.clone()), begin).delay(Duration::ZERO)
+    DataLoader::new(Batch(context.clone()), begin).delay(Duration::ZERO)
 }
 
 /// Reads a batch on behalf of an operation.
-pub(crate) struct Batch(Operation);
+pub(crate) struct Batch(RequestContext);
 
 /// Asks for the public keys of a user.
 #[derive(Clone, PartialEq, Eq, Hash)]

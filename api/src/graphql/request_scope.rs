@@ -12,7 +12,7 @@ use crate::{
     domain::Viewer,
     engine::load_queue::Loads,
     graphql::loaders::{Batch, loader},
-    service::Operation,
+    service::RequestContext,
 };
 
 /// An operation with its loader, cheap to clone.
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) struct Scope(Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) op: Operation,
+    pub(crate) context: RequestContext,
     /// Made when something is first loaded: what is near at hand needs none.
     loader: OnceLock<DataLoader<Batch>>,
     loads: Option<Loads>,
@@ -32,13 +32,13 @@ pub(crate) struct Inner {
 }
 
 impl Scope {
-    pub(crate) fn new(op: Operation, loads: Option<Loads>, repeats: bool) -> Self {
-        Self(Arc::new(Inner { op, loader: OnceLock::new(), loads, repeats }))
+    pub(crate) fn new(context: RequestContext, loads: Option<Loads>, repeats: bool) -> Self {
+        Self(Arc::new(Inner { context, loader: OnceLock::new(), loads, repeats }))
     }
 
     /// What the operation's fields load by.
     pub(crate) fn loader(&self) -> &DataLoader<Batch> {
-        self.loader.get_or_init(|| loader(&self.op, self.loads.clone()))
+        self.loader.get_or_init(|| loader(&self.context, self.loads.clone()))
     }
 
     /// The scope of the request that a root field belongs to.
@@ -48,7 +48,7 @@ impl Scope {
 
     /// The scope of somebody who has just signed in.
     pub(crate) fn signed_in(&self, viewer: Viewer) -> Self {
-        Self::new(self.op.signed_in(viewer), self.loads.clone(), self.repeats)
+        Self::new(self.context.signed_in(viewer), self.loads.clone(), self.repeats)
     }
 
     /// JSON as the library takes it: as it is, or in pieces where another answer may have to be put between them.

@@ -10,14 +10,14 @@ use crate::{
         executor::Executor,
         field_spans::Fields,
         load_queue::Loads,
-        prepare::{Documents, Prepared, SetupError},
+        prepare::{Documents, PreparedOperation, SetupError},
     },
     graphql::{
         request_scope::Scope,
         roots::{Mutation, Query, Subscription},
         subscriptions::feed::{FeedSource, StreamPosition},
     },
-    service::Operation,
+    service::RequestContext,
 };
 
 /// A schema as the library executes it.
@@ -56,17 +56,17 @@ impl Schema {
     }
 
     /// Runs a query or a mutation.
-    pub async fn execute(&self, prepared: Prepared, op: Operation, loads: Loads) -> Response {
-        let scope = Scope::new(op, Some(loads), prepared.outline.repeats());
-        let runnable = match &self.executor {
-            Some(executor) => prepared.into_runnable().map(|runnable| (executor, runnable)),
+    pub async fn execute(&self, prepared: PreparedOperation, context: RequestContext, loads: Loads) -> Response {
+        let scope = Scope::new(context, Some(loads), prepared.shape.repeats());
+        let executable = match &self.executor {
+            Some(executor) => prepared.into_executable().map(|executable| (executor, executable)),
             None => Err(prepared),
         };
-        match runnable {
-            Ok((executor, runnable)) => {
+        match executable {
+            Ok((executor, executable)) => {
                 let mut data = Data::default();
                 data.insert(scope);
-                executor.run(runnable, data).await
+                executor.run(executable, data).await
             }
             Err(prepared) => self.library.execute(prepared.request().data(scope)).await,
         }
@@ -75,12 +75,12 @@ impl Schema {
     /// The answers of a subscription, from where its feed is; an event stream's position is noted.
     pub fn follow(
         &self,
-        prepared: &Prepared,
-        op: Operation,
+        prepared: &PreparedOperation,
+        context: RequestContext,
         feed: &Arc<FeedSource>,
         position: Option<Arc<StreamPosition>>,
     ) -> BoxStream<'static, Response> {
-        let scope = Scope::new(op, None, prepared.outline.repeats());
+        let scope = Scope::new(context, None, prepared.shape.repeats());
         let mut request = prepared.request().data(scope).data(Arc::clone(feed));
         if let Some(position) = position {
             request = request.data(position);

@@ -15,7 +15,7 @@ use poem::http::{Method, StatusCode};
 use crate::{
     domain::{Client, ErrorCode, UserId},
     http::{
-        Front,
+        AppState,
         operation::{Answer, Caller},
         ops::http_metrics::{Route, kind_name},
     },
@@ -24,7 +24,7 @@ use crate::{
 
 /// What becomes known of a request while it is served.
 #[derive(Debug)]
-pub struct Entry {
+pub struct RequestLog {
     began: Instant,
     method: &'static str,
     /// Where it goes.
@@ -35,7 +35,7 @@ pub struct Entry {
     bytes: AtomicUsize,
 }
 
-impl Entry {
+impl RequestLog {
     /// A request that has just come.
     pub fn new(method: &Method, path: &str) -> Self {
         let method = [Method::GET, Method::POST, Method::OPTIONS, Method::HEAD]
@@ -78,9 +78,9 @@ impl Entry {
     }
 
     /// Counts and logs the request, now that it is answered.
-    fn close(&self, front: &Front, client: &Client, status: StatusCode) {
+    fn close(&self, state: &AppState, client: &Client, status: StatusCode) {
         let elapsed = self.began.elapsed();
-        front.tally.request(self.route, status, elapsed);
+        state.http_metrics.request(self.route, status, elapsed);
         // Both have the same fields; the level of a line cannot be a variable.
         macro_rules! line {
             ($level:ident) => {
@@ -116,26 +116,26 @@ impl Entry {
 }
 
 /// Closes a request's entry when it ends, also when its client did not wait for the answer.
-pub struct Closing<'a> {
-    front: &'a Front,
+pub struct RequestLogGuard<'a> {
+    state: &'a AppState,
     client: &'a Client,
-    entry: &'a Entry,
+    request_log: &'a RequestLog,
     /// How it is answered.
     pub status: StatusCode,
 }
 
-impl<'a> Closing<'a> {
+impl<'a> RequestLogGuard<'a> {
     /// Of a request that has no answer yet.
-    pub fn new(front: &'a Front, client: &'a Client, entry: &'a Entry) -> Self {
+    pub fn new(state: &'a AppState, client: &'a Client, request_log: &'a RequestLog) -> Self {
         // What proxies note of a request whose client went away before the answer.
         let status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
-        Self { front, client, entry, status }
+        Self { state, client, request_log, status }
     }
 }
 
-impl Drop for Closing<'_> {
+impl Drop for RequestLogGuard<'_> {
     fn drop(&mut self) {
-        self.entry.close(self.front, self.client, self.status);
+        self.request_log.close(self.state, self.client, self.status);
     }
 }
 
@@ -157,7 +157,7 @@ pub fn operation(caller: &Caller, kind: OperationType, began: Instant, answer: &
 }
 
 /// A subscription that is being followed; it counts, and has its line when it ends.
-pub struct Following {
+pub struct StreamLog {
     caller: Caller,
     field: String,
     began: Instant,
@@ -166,11 +166,11 @@ pub struct Following {
     _counted: Counted,
 }
 
-impl Following {
+impl StreamLog {
     /// One that begins.
-    pub fn new(front: &Front, caller: &Caller, field: Option<String>) -> Self {
+    pub fn new(state: &AppState, caller: &Caller, field: Option<String>) -> Self {
         let field = field.unwrap_or_default();
-        let counted = front.tally.subscriptions.hold(&field);
+        let counted = state.http_metrics.subscriptions.hold(&field);
         Self { caller: caller.clone(), field, began: Instant::now(), events: 0, codes: Vec::new(), _counted: counted }
     }
 
@@ -181,7 +181,7 @@ impl Following {
     }
 }
 
-impl Drop for Following {
+impl Drop for StreamLog {
     fn drop(&mut self) {
         tracing::info!(
             target: "requests",

@@ -25,7 +25,9 @@ use crate::{
     domain::Source,
     engine::prepare::Documents,
     graphql::Schema,
-    http::{client_info::RequestIds, ops::http_metrics::Tally, router::Site, transport::websocket::Seats},
+    http::{
+        client_info::RequestIds, ops::http_metrics::HttpMetrics, router::Router, transport::websocket::ConnectionSlots,
+    },
     service::Backend,
 };
 
@@ -33,7 +35,7 @@ use crate::{
 pub const PATH: &str = "/graphql";
 
 /// What the front is made of.
-pub struct Parts {
+pub struct Dependencies {
     /// The words of the API.
     pub schema: Schema,
     /// The guard, the parser and the persisted queries.
@@ -53,40 +55,40 @@ pub struct Parts {
 }
 
 /// The state that all connections share.
-pub struct Front {
-    parts: Parts,
+pub struct AppState {
+    deps: Dependencies,
     /// Cancelled once to stop: connections finish, sockets are told to come back.
     pub stop: CancellationToken,
     /// Everything that must end before the process may.
     pub tasks: TaskTracker,
     permits: Arc<Semaphore>,
-    seats: Arc<Seats>,
+    slots: Arc<ConnectionSlots>,
     request_ids: RequestIds,
-    tally: Tally,
+    http_metrics: HttpMetrics,
 }
 
-impl Front {
+impl AppState {
     /// A front that serves until `stop` is cancelled.
     #[must_use]
-    pub fn new(parts: Parts, stop: CancellationToken) -> Arc<Self> {
+    pub fn new(deps: Dependencies, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
-            permits: Arc::new(Semaphore::new(parts.http.max_concurrent_requests)),
-            seats: Arc::default(),
-            request_ids: RequestIds::new(&parts.source),
+            permits: Arc::new(Semaphore::new(deps.http.max_concurrent_requests)),
+            slots: Arc::default(),
+            request_ids: RequestIds::new(&deps.source),
             tasks: TaskTracker::new(),
-            tally: Tally::default(),
+            http_metrics: HttpMetrics::default(),
             stop,
-            parts,
+            deps,
         })
     }
 }
 
 /// The whole of HTTP, as everybody sees it.
-pub fn endpoint(front: &Arc<Front>) -> impl Endpoint<Output = Response> + 'static {
-    Site::new(front, false)
+pub fn endpoint(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
+    Router::new(state, false)
 }
 
 /// What operators have an address of their own for, if the settings give them one.
-pub fn operations(front: &Arc<Front>) -> impl Endpoint<Output = Response> + 'static {
-    Site::new(front, true)
+pub fn operations(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
+    Router::new(state, true)
 }

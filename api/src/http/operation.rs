@@ -14,12 +14,12 @@ use crate::{
     domain::{Client, ErrorCode, Viewer},
     engine::{
         load_queue::Loads,
-        prepare::{Call, Prepared, Refusal},
+        prepare::{GraphqlRequest, PreparedOperation, RequestError},
         response::{self, Finished},
     },
     graphql::StreamPosition,
-    http::{Front, server::deadline::in_time},
-    service::{self, Operation, context::rate_limits, metrics},
+    http::{AppState, server::deadline::in_time},
+    service::{self, RequestContext, context::rate_limits, metrics},
     telemetry,
 };
 
@@ -64,7 +64,7 @@ pub struct Permit {
     _permit: OwnedSemaphorePermit,
 }
 
-impl Front {
+impl AppState {
     /// Lets a request in, unless too many are running: a quick refusal costs less than a slow answer.
     pub fn admit(&self, client: &Client) -> Result<Permit, Answer> {
         let busy = || Answer::refusals(vec![overloaded()], &client.request_id);
@@ -72,12 +72,12 @@ impl Front {
     }
 
     /// Takes a call through the guard, the parser and the persisted queries, and counts what it may cost.
-    pub fn prepare(&self, call: Call, caller: &Caller) -> Result<Prepared, Answer> {
+    pub fn prepare(&self, call: GraphqlRequest, caller: &Caller) -> Result<PreparedOperation, Answer> {
         let request_id = &caller.client.request_id;
-        let prepared = self.parts.documents.prepare(call).map_err(|refusals| Answer::refusals(refusals, request_id))?;
-        rate_limits::spend_cost(&self.parts.backend, &caller.client, caller.viewer.as_ref(), prepared.cost)
+        let prepared = self.deps.documents.prepare(call).map_err(|refusals| Answer::refusals(refusals, request_id))?;
+        rate_limits::spend_cost(&self.deps.backend, &caller.client, caller.viewer.as_ref(), prepared.cost)
             .map_err(|error| Answer::error(&error, request_id))?;
-        self.tally.operation(prepared.kind);
+        self.http_metrics.operation(prepared.kind);
         Ok(prepared)
     }
 
@@ -88,32 +88,32 @@ impl Front {
     /// It runs from now on and not from when its answer is waited for, because it holds a place of all requests.
     pub fn execute(
         self: &Arc<Self>,
-        prepared: Prepared,
+        prepared: PreparedOperation,
         caller: Caller,
         permit: Permit,
     ) -> impl Future<Output = Answer> + use<> {
-        let (front, client) = (Arc::clone(self), Arc::clone(&caller.client));
+        let (state, client) = (Arc::clone(self), Arc::clone(&caller.client));
         let runner = Arc::clone(self);
         let work = async move { runner.operation(prepared, caller, permit).await }.in_current_span();
         let task = self.tasks.spawn(telemetry::within(&client, work));
-        async move { front.answer(task, &client).await }
+        async move { state.answer(task, &client).await }
     }
 
     /// Runs a query on its caller's own task, which is cheaper: it goes on for as long as the client waits for it.
-    pub async fn read(&self, prepared: Prepared, caller: Caller, permit: Permit) -> Answer {
+    pub async fn read(&self, prepared: PreparedOperation, caller: Caller, permit: Permit) -> Answer {
         let client = Arc::clone(&caller.client);
         let operation = self.operation(prepared, caller, permit);
         self.answer(AssertUnwindSafe(operation).catch_unwind(), &client).await
     }
 
     /// In a box, because the future is some kilobytes that would be copied at every layer around it.
-    fn operation(&self, prepared: Prepared, caller: Caller, permit: Permit) -> BoxFuture<'_, Response> {
+    fn operation(&self, prepared: PreparedOperation, caller: Caller, permit: Permit) -> BoxFuture<'_, Response> {
         Box::pin(async move {
-            let (loads, outline) = (Loads::default(), Arc::clone(&prepared.outline));
-            let op = Operation::new(Arc::clone(&self.parts.backend), caller.client, caller.viewer);
-            let answering = pin!(self.parts.schema.execute(prepared, op, loads.clone()));
+            let (loads, shape) = (Loads::default(), Arc::clone(&prepared.shape));
+            let op = RequestContext::new(Arc::clone(&self.deps.backend), caller.client, caller.viewer);
+            let answering = pin!(self.deps.schema.execute(prepared, op, loads.clone()));
             let mut response = loads.drive(answering).await;
-            outline.restore(&mut response);
+            shape.restore(&mut response);
             drop(permit);
             response
         })
@@ -123,12 +123,12 @@ impl Front {
     async fn answer<E>(&self, operation: impl Future<Output = Result<Response, E>>, client: &Client) -> Answer {
         let request_id = &client.request_id;
         let began = Instant::now();
-        let answer = match in_time(self.parts.http.request_timeout(), operation).await {
+        let answer = match in_time(self.deps.http.request_timeout(), operation).await {
             Some(Ok(response)) => Answer::new(response, request_id),
             Some(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", request_id),
             None => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", request_id),
         };
-        metrics::observe(&self.parts.backend, began.elapsed(), !answer.codes.is_empty());
+        metrics::observe(&self.deps.backend, began.elapsed(), !answer.codes.is_empty());
         answer
     }
 }
@@ -139,7 +139,7 @@ impl Answer {
         if let Some(cause) = error.cause() {
             tracing::error!(request.id = request_id, error.code = error.code().as_str(), cause, "a request failed");
         }
-        let refusal = Refusal { fields: error.fields(), ..Refusal::new(error.code(), error.to_string()) };
+        let refusal = RequestError { fields: error.fields(), ..RequestError::new(error.code(), error.to_string()) };
         Self::refusals(vec![refusal], request_id)
     }
 
@@ -151,7 +151,7 @@ impl Answer {
 
     /// One more than a connection or a user may have at the same time.
     pub fn too_many(message: &str, request_id: &str) -> Self {
-        let refusal = Refusal::new(ErrorCode::RateLimited, message);
+        let refusal = RequestError::new(ErrorCode::RateLimited, message);
         Self::refusals(vec![retry_soon(refusal)], request_id)
     }
 
@@ -161,10 +161,10 @@ impl Answer {
     }
 
     pub fn failure(code: ErrorCode, message: &str, request_id: &str) -> Self {
-        Self::refusals(vec![Refusal::new(code, message)], request_id)
+        Self::refusals(vec![RequestError::new(code, message)], request_id)
     }
 
-    fn refusals(refusals: Vec<Refusal>, request_id: &str) -> Self {
+    fn refusals(refusals: Vec<RequestError>, request_id: &str) -> Self {
         let outcome = refusals.first().map_or(Outcome::Executed, |refusal| outcome(refusal.code));
         let errors = refusals.into_iter().map(ServerError::from).collect();
         Self { outcome, ..Self::new(Response::from_errors(errors), request_id) }
@@ -197,12 +197,12 @@ fn outcome(code: ErrorCode) -> Outcome {
     }
 }
 
-fn overloaded() -> Refusal {
-    retry_soon(Refusal::new(ErrorCode::Unavailable, "The server is busy: try again."))
+fn overloaded() -> RequestError {
+    retry_soon(RequestError::new(ErrorCode::Unavailable, "The server is busy: try again."))
 }
 
-fn retry_soon(refusal: Refusal) -> Refusal {
-    Refusal { fields: vec![("retryAfterSeconds", 1.into())], ..refusal }
+fn retry_soon(refusal: RequestError) -> RequestError {
+    RequestError { fields: vec![("retryAfterSeconds", 1.into())], ..refusal }
 }
 
 fn retry_after_seconds(error: &ServerError) -> Option<u64> {

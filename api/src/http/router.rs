@@ -12,8 +12,8 @@ use tracing::Instrument;
 use crate::{
     domain::Client,
     http::{
-        Front, PATH,
-        access_log::{Closing, Entry},
+        AppState, PATH,
+        access_log::{RequestLog, RequestLogGuard},
         client_info,
         headers::{self, Origin},
         ops::{health, http_metrics::Route, jwks, metrics},
@@ -26,63 +26,63 @@ use crate::{
 /// access tokens; or, at the operators' own, what only they have to do with.
 ///
 /// These are few. The library's router would compile an expression for each, and put a map into each request.
-pub struct Site {
-    front: Arc<Front>,
+pub struct Router {
+    state: Arc<AppState>,
     is_for_operators: bool,
 }
 
-impl Site {
+impl Router {
     /// What is served to everybody, or to operators.
-    pub fn new(front: &Arc<Front>, is_for_operators: bool) -> Self {
-        Self { front: Arc::clone(front), is_for_operators }
+    pub fn new(state: &Arc<AppState>, is_for_operators: bool) -> Self {
+        Self { state: Arc::clone(state), is_for_operators }
     }
 }
 
-impl Endpoint for Site {
+impl Endpoint for Router {
     type Output = Response;
 
     /// An answer that is complete, also when what makes it panics.
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        let (front, settings) = (&*self.front, &self.front.parts.http);
-        let client = Arc::new(client_info::client(&request, &front.request_ids, &settings.trusted_proxies));
+        let (state, settings) = (&*self.state, &self.state.deps.http);
+        let client = Arc::new(client_info::client(&request, &state.request_ids, &settings.trusted_proxies));
         let origin = Origin::of(request.headers(), &settings.allowed_origins);
-        let entry = Entry::new(request.method(), request.uri().path());
-        let mut closing = Closing::new(front, &client, &entry);
+        let request_log = RequestLog::new(request.method(), request.uri().path());
+        let mut log_guard = RequestLogGuard::new(state, &client, &request_log);
         let mut response = if request.method() == Method::OPTIONS {
             headers::preflight(&origin)
         } else {
             let span = tracing::info_span!(
                 "request",
                 request.id = client.request_id,
-                otel.name = entry.name(),
+                otel.name = request_log.name(),
                 otel.kind = "server"
             );
             traces::adopt(&span, request.headers());
-            let answer = AssertUnwindSafe(self.answer(request, &client, &entry)).catch_unwind().instrument(span);
+            let answer = AssertUnwindSafe(self.answer(request, &client, &request_log)).catch_unwind().instrument(span);
             // The panic hook has logged the cause.
             telemetry::within(&client, answer).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into())
         };
         headers::dress(response.headers_mut(), origin, &client.request_id);
-        closing.status = response.status();
+        log_guard.status = response.status();
         Ok(response)
     }
 }
 
-impl Site {
-    async fn answer(&self, request: Request, client: &Arc<Client>, entry: &Entry) -> Response {
-        let (front, parts) = (&self.front, &self.front.parts);
+impl Router {
+    async fn answer(&self, request: Request, client: &Arc<Client>, request_log: &RequestLog) -> Response {
+        let (state, deps) = (&self.state, &self.state.deps);
         // In boxes: each connection has room for the largest of these futures, and every layer around them moves it.
-        match entry.route {
+        match request_log.route {
             Route::Live => health::live(),
-            Route::Ready => Box::pin(health::ready(&parts.backend)).await,
-            Route::Metrics => metrics::answer(front, &request, self.is_for_operators),
+            Route::Ready => Box::pin(health::ready(&deps.backend)).await,
+            Route::Metrics => metrics::answer(state, &request, self.is_for_operators),
             _ if self.is_for_operators => StatusCode::NOT_FOUND.into(),
-            Route::Graphql => Box::pin(http::answer(front, request, client, entry)).await,
+            Route::Graphql => Box::pin(http::answer(state, request, client, request_log)).await,
             Route::Home => {
                 Response::builder().status(StatusCode::TEMPORARY_REDIRECT).header(header::LOCATION, PATH).finish()
             }
-            Route::Keys => Box::pin(jwks::answer(&parts.backend)).await,
-            Route::Page => match &parts.pages {
+            Route::Keys => Box::pin(jwks::answer(&deps.backend)).await,
+            Route::Page => match &deps.pages {
                 Some(pages) => Box::pin(pages.answer(request.uri().path(), request.headers())).await,
                 None => StatusCode::NOT_FOUND.into(),
             },

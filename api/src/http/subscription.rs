@@ -14,36 +14,36 @@ use futures_util::{
 
 use crate::{
     domain::ErrorCode,
-    engine::prepare::Prepared,
+    engine::prepare::PreparedOperation,
     graphql::FeedSource,
     http::{
-        Front,
-        access_log::Following,
+        AppState,
+        access_log::StreamLog,
         operation::{Answer, Caller},
     },
-    service::Operation,
+    service::RequestContext,
 };
 
-impl Front {
+impl AppState {
     /// Follows a subscription; a panic ends its stream with an error.
-    pub fn subscribe(self: &Arc<Self>, prepared: Prepared, caller: Caller) -> BoxStream<'static, Answer> {
-        let mut following = Following::new(self, &caller, prepared.field.clone());
+    pub fn subscribe(self: &Arc<Self>, prepared: PreparedOperation, caller: Caller) -> BoxStream<'static, Answer> {
+        let mut stream_log = StreamLog::new(self, &caller, prepared.field.clone());
         let (client, position) = (Arc::clone(&caller.client), caller.position.clone());
-        let outline = Arc::clone(&prepared.outline);
-        let (front, feed) = (Arc::clone(self), Arc::default());
-        let mut subscription = Subscription { front, prepared, caller, feed, responses: None };
+        let shape = Arc::clone(&prepared.shape);
+        let (state, feed) = (Arc::clone(self), Arc::default());
+        let mut subscription = Subscription { state, prepared, caller, feed, responses: None };
         subscription.begin();
         AssertUnwindSafe(poll_fn(move |cx| subscription.poll_next(cx)))
             .catch_unwind()
             .map(move |item| match item {
                 Ok(mut response) => {
-                    outline.restore(&mut response);
+                    shape.restore(&mut response);
                     let cursor = position.as_ref().and_then(|position| position.take_cursor());
                     Answer { cursor, ..Answer::new(response, &client.request_id) }
                 }
                 Err(_) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", &client.request_id),
             })
-            .inspect(move |answer| following.note(answer))
+            .inspect(move |answer| stream_log.note(answer))
             .boxed()
     }
 }
@@ -51,8 +51,8 @@ impl Front {
 /// What the library runs for a subscription takes kilobytes, most of it the document and what is kept of it while an
 /// event is answered. While a feed waits that is dropped, and made again for the next event, unless that takes long.
 struct Subscription {
-    front: Arc<Front>,
-    prepared: Prepared,
+    state: Arc<AppState>,
+    prepared: PreparedOperation,
     caller: Caller,
     feed: Arc<FeedSource>,
     responses: Option<BoxStream<'static, Response>>,
@@ -61,9 +61,9 @@ struct Subscription {
 impl Subscription {
     fn begin(&mut self) {
         let Caller { client, viewer, position } = self.caller.clone();
-        let parts = &self.front.parts;
-        let op = Operation::new(Arc::clone(&parts.backend), client, viewer);
-        self.responses = Some(parts.schema.follow(&self.prepared, op, &self.feed, position));
+        let deps = &self.state.deps;
+        let op = RequestContext::new(Arc::clone(&deps.backend), client, viewer);
+        self.responses = Some(deps.schema.follow(&self.prepared, op, &self.feed, position));
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Response>> {

@@ -20,7 +20,7 @@ use crate::{
     domain::{Client, Random, Source},
     engine::prepare::Documents,
     graphql,
-    http::{Front, Parts, endpoint, operation::Caller, serve, transport::parameters},
+    http::{AppState, Dependencies, endpoint, operation::Caller, serve, transport::parameters},
     service::Backend,
     telemetry::{PANICS, watch_panics},
 };
@@ -48,11 +48,11 @@ impl Extension for Broken {
 }
 
 /// The real front with a schema of which one field, if there is one of this name, is broken.
-async fn front(field: &'static str, folder: &TempDir) -> Arc<Front> {
+async fn state(field: &'static str, folder: &TempDir) -> Arc<AppState> {
     let data_dir = folder.path().to_str().unwrap().to_owned();
     let config = config::load([("QUANTUMVAULT__DATA_DIR".to_owned(), data_dir)]).unwrap();
     let (source, pair) = (Source::default(), SigningKey::generate(&Random::System).unwrap());
-    let parts = Parts {
+    let deps = Dependencies {
         schema: graphql::Schema::of(
             graphql::builder().extension(Broken(field)).validation_mode(ValidationMode::Fast).finish(),
         ),
@@ -64,7 +64,7 @@ async fn front(field: &'static str, folder: &TempDir) -> Arc<Front> {
         source,
         pages: None,
     };
-    Front::new(parts, CancellationToken::new())
+    AppState::new(deps, CancellationToken::new())
 }
 
 async fn ask(connection: &mut TcpStream, query: &str) -> String {
@@ -88,10 +88,10 @@ async fn ask(connection: &mut TcpStream, query: &str) -> String {
 async fn a_panic_is_one_coded_error_and_the_connection_goes_on() {
     watch_panics();
     let folder = tempfile::tempdir().unwrap();
-    let front = front("serviceConfig", &folder).await;
+    let state = state("serviceConfig", &folder).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut connection = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let serving = tokio::spawn(serve(listener, endpoint(&front), Arc::clone(&front)));
+    let serving = tokio::spawn(serve(listener, endpoint(&state), Arc::clone(&state)));
     for panics in 1..=3 {
         let answer = ask(&mut connection, "{ serviceConfig { maxMessageBytes } }").await;
         assert!(answer.contains("INTERNAL_SERVER_ERROR") && answer.contains("requestId"), "{answer}");
@@ -101,24 +101,24 @@ async fn a_panic_is_one_coded_error_and_the_connection_goes_on() {
         assert!(answer.ends_with(r#"{"data":{"__typename":"Query"}}"#), "{answer}");
     }
     drop(connection);
-    front.stop.cancel();
+    state.stop.cancel();
     serving.await.unwrap();
 }
 
 #[tokio::test]
 async fn an_operation_whose_answer_nobody_waits_for_gives_its_place_back() {
     let folder = tempfile::tempdir().unwrap();
-    let front = front("", &folder).await;
-    let places = front.permits.available_permits();
+    let state = state("", &folder).await;
+    let places = state.permits.available_permits();
     let client = Arc::new(Client { request_id: "1".to_owned(), ip: None, user_agent: None });
     let caller = Caller { client, viewer: None, position: None };
     let call = parameters::from_json(serde_json::json!({ "query": "{ serviceConfig { maxMessageBytes } }" })).unwrap();
-    let prepared = front.prepare(call, &caller).map_err(|answer| answer.body).unwrap();
-    let permit = front.admit(&caller.client).map_err(|answer| answer.body).unwrap();
-    assert_eq!(front.permits.available_permits(), places - 1);
-    let _answer = front.execute(prepared, caller, permit);
+    let prepared = state.prepare(call, &caller).map_err(|answer| answer.body).unwrap();
+    let permit = state.admit(&caller.client).map_err(|answer| answer.body).unwrap();
+    assert_eq!(state.permits.available_permits(), places - 1);
+    let _answer = state.execute(prepared, caller, permit);
     let ran = async {
-        while front.permits.available_permits() < places {
+        while state.permits.available_permits() < places {
             tokio::task::yield_now().await;
         }
     };

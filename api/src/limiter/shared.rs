@@ -6,7 +6,7 @@ use redis::Script;
 
 use crate::{
     limiter::{Decision, Fallback, Limit, Local, gcra::micros},
-    redis_client::Link,
+    redis_client::RedisClient,
 };
 
 /// As `gcra::decide`. Numbers are stored by format: Lua would round a time in microseconds to 14 digits.
@@ -26,7 +26,7 @@ return {1, 0, math.floor((horizon - next) / interval)}
 
 /// A limiter that all nodes share.
 pub struct Shared {
-    link: Arc<Link>,
+    redis: Arc<RedisClient>,
     script: Arc<Script>,
     prefix: String,
     nodes: u32,
@@ -36,15 +36,15 @@ pub struct Shared {
 impl Shared {
     /// A limiter on this Redis; `nodes` share a limit when it does not answer.
     #[must_use]
-    pub fn new(link: Arc<Link>, prefix: &str, nodes: u32) -> Self {
+    pub fn new(redis: Arc<RedisClient>, prefix: &str, nodes: u32) -> Self {
         let (script, prefix) = (Arc::new(Script::new(SCRIPT)), format!("{prefix}limit:"));
-        Self { link, script, prefix, nodes, local: Local::default() }
+        Self { redis, script, prefix, nodes, local: Local::default() }
     }
 
     /// Spends `cost` units of what `limit` allows `key`, if they are there.
     pub async fn check(&self, key: &str, limit: &Limit, cost: u32) -> Decision {
         let (script, name, limit_now) = (Arc::clone(&self.script), format!("{}{key}", self.prefix), *limit);
-        let answer = self.link.ask(|mut redis| async move {
+        let answer = self.redis.ask(|mut redis| async move {
             let mut call = script.key(name);
             call.arg(micros(limit_now.interval).max(1)).arg(limit_now.burst).arg(cost);
             call.invoke_async::<(bool, u64, u32)>(&mut redis).await

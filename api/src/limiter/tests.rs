@@ -5,7 +5,7 @@ use std::{process, time::Duration};
 use crate::{
     config,
     limiter::{Decision, Fallback, Limit, Limiter, Local, Shared, gcra},
-    redis_client::Link,
+    redis_client::RedisClient,
 };
 
 const MINUTE: Limit = Limit { interval: Duration::from_mins(1), burst: 5, fallback: Fallback::Local };
@@ -16,7 +16,7 @@ fn allowed(remaining: u32) -> Decision {
 
 fn shared(url: &str, nodes: u32) -> Shared {
     let settings = config::Redis { url: url.into(), prefix: String::new(), command_timeout_ms: 100 };
-    Shared::new(Link::open(&settings).unwrap(), "test:", nodes)
+    Shared::new(RedisClient::open(&settings).unwrap(), "test:", nodes)
 }
 
 /// A key that no other test and no other process uses.

@@ -8,7 +8,7 @@ use lettre::{
 use crate::domain::Timestamp;
 
 /// A letter to one address.
-pub struct Letter {
+pub struct EmailMessage {
     to: String,
     subject: &'static str,
     greeting: String,
@@ -16,7 +16,7 @@ pub struct Letter {
     link: Option<String>,
 }
 
-impl Letter {
+impl EmailMessage {
     /// The link that sets another password.
     #[must_use]
     pub fn password_reset(to: &str, username: &str, link: String) -> Self {

@@ -8,7 +8,7 @@ mod smtp;
 use lettre::message::Mailbox;
 use secrecy::ExposeSecret;
 
-pub use self::{email::Letter, outbox::Outbox};
+pub use self::{email::EmailMessage, outbox::Outbox};
 use crate::{
     config::Config,
     domain::{Source, Timestamp},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// One of the two ways a letter leaves.
-pub enum Mailer {
+pub enum Transport {
     /// To a mail server.
     Smtp(Box<SmtpMailer>),
     /// Into a folder, for development.
@@ -31,43 +31,43 @@ struct Failure {
 }
 
 /// Who sends, and by which way.
-pub struct Post {
-    mailer: Mailer,
+pub struct Mailer {
+    transport: Transport,
     from: Mailbox,
 }
 
-impl Post {
+impl Mailer {
     /// What the settings name; a folder is there already.
     pub fn open(config: &Config) -> Result<Self, String> {
         let unusable = |name: &str, cause: &dyn ToString| {
             format!("QUANTUMVAULT__MAIL__{name} cannot be used ({}): correct it", cause.to_string())
         };
         let from = config.mail.from.parse().map_err(|error| unusable("FROM", &error))?;
-        let mailer = if let Some(folder) = config.mail_folder() {
-            Mailer::Folder(FolderMailer(folder))
+        let transport = if let Some(folder) = config.mail_folder() {
+            Transport::Folder(FolderMailer(folder))
         } else {
-            let mailer = SmtpMailer::open(config.mail.url.expose_secret());
-            Mailer::Smtp(Box::new(mailer.map_err(|error| unusable("URL", &error))?))
+            let transport = SmtpMailer::open(config.mail.url.expose_secret());
+            Transport::Smtp(Box::new(transport.map_err(|error| unusable("URL", &error))?))
         };
-        Ok(Self { mailer, from })
+        Ok(Self { transport, from })
     }
 
     /// Whether letters would be taken, without one; the error says why not.
     pub async fn test(&self) -> Result<(), String> {
-        match &self.mailer {
-            Mailer::Smtp(mailer) => mailer.test().await,
+        match &self.transport {
+            Transport::Smtp(transport) => transport.test().await,
             // Made at the start, with the rights it must have.
-            Mailer::Folder(_) => Ok(()),
+            Transport::Folder(_) => Ok(()),
         }
     }
 
-    async fn send(&self, letter: &Letter, id: &str, now: Timestamp) -> Result<(), Failure> {
-        let message = letter.message(&self.from, id, now);
+    async fn send(&self, email: &EmailMessage, id: &str, now: Timestamp) -> Result<(), Failure> {
+        let message = email.message(&self.from, id, now);
         let message = message.map_err(|cause| Failure { cause, is_final: true })?;
-        match &self.mailer {
-            Mailer::Smtp(mailer) => mailer.send(message).await,
-            Mailer::Folder(mailer) => {
-                let written = mailer.send(id, message.formatted()).await;
+        match &self.transport {
+            Transport::Smtp(transport) => transport.send(message).await,
+            Transport::Folder(transport) => {
+                let written = transport.send(id, message.formatted()).await;
                 written.map_err(|error| Failure { cause: error.to_string(), is_final: false })
             }
         }

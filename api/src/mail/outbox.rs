@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config,
     domain::Source,
-    mail::{Failure, Letter, Post},
+    mail::{EmailMessage, Failure, Mailer},
 };
 
 /// How many letters are handed over at a time.
@@ -28,7 +28,7 @@ const CONNECTIONS: usize = 4;
 pub struct Outbox(Arc<Inner>);
 
 struct Inner {
-    post: Post,
+    mailer: Mailer,
     source: Source,
     attempts: u32,
     retry: Duration,
@@ -43,9 +43,9 @@ struct Inner {
 impl Outbox {
     /// An empty one.
     #[must_use]
-    pub fn new(post: Post, settings: &config::Mail, source: Source) -> Self {
+    pub fn new(mailer: Mailer, settings: &config::Mail, source: Source) -> Self {
         Self(Arc::new(Inner {
-            post,
+            mailer,
             source,
             attempts: settings.attempts,
             retry: Duration::from_millis(settings.retry_ms),
@@ -58,7 +58,7 @@ impl Outbox {
     }
 
     /// Writes a letter and sends it, after the caller has gone on; past the bound it is dropped and logged.
-    pub fn post(&self, letter: impl Future<Output = Option<Letter>> + Send + 'static) {
+    pub fn send(&self, email: impl Future<Output = Option<EmailMessage>> + Send + 'static) {
         let Ok(place) = Arc::clone(&self.0.queue).try_acquire_owned() else {
             tracing::error!("too many mails are waiting: one was dropped");
             self.0.is_failing.store(true, Relaxed);
@@ -66,8 +66,8 @@ impl Outbox {
         };
         let inner = Arc::clone(&self.0);
         self.0.tasks.spawn(async move {
-            if let Some(letter) = letter.await {
-                inner.deliver(&letter).await;
+            if let Some(email) = email.await {
+                inner.deliver(&email).await;
             }
             drop(place);
         });
@@ -96,13 +96,13 @@ impl Outbox {
 }
 
 impl Inner {
-    async fn deliver(&self, letter: &Letter) {
+    async fn deliver(&self, email: &EmailMessage) {
         // One id for all attempts, so that a letter that arrives twice is known to be one.
-        let id = Post::id(&self.source);
+        let id = Mailer::id(&self.source);
         let mut wait = self.retry;
         for attempt in 1..=self.attempts {
             let Ok(connection) = self.connections.acquire().await else { return };
-            let sent = self.post.send(letter, &id, self.source.now()).await;
+            let sent = self.mailer.send(email, &id, self.source.now()).await;
             drop(connection);
             match sent {
                 Ok(()) => {

@@ -10,12 +10,12 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// Counts failures in a row. Times are those since its owner began.
 #[derive(Debug, Default)]
-pub(crate) struct Breaker {
+pub(crate) struct CircuitBreaker {
     failures: AtomicU32,
     probe_at: AtomicU64,
 }
 
-impl Breaker {
+impl CircuitBreaker {
     /// Whether to try now. While open, one caller a second is told so.
     pub(crate) fn admits(&self, now: Duration) -> bool {
         if self.failures.load(Relaxed) < MAX_FAILURES {
@@ -59,19 +59,19 @@ mod tests {
 
     #[test]
     fn the_breaker_opens_after_five_failures_and_lets_one_probe_through_a_second() {
-        let breaker = Breaker::default();
+        let circuit_breaker = CircuitBreaker::default();
         let second = Duration::from_secs(1);
         for _ in 0..4 {
-            assert_eq!(breaker.failed(Duration::ZERO), State::Closed);
+            assert_eq!(circuit_breaker.failed(Duration::ZERO), State::Closed);
         }
-        assert!(breaker.admits(Duration::ZERO));
-        assert_eq!(breaker.failed(Duration::ZERO), State::Opened);
-        assert!(!breaker.admits(second / 2));
-        assert!(breaker.admits(second));
-        assert!(!breaker.admits(second), "one probe only");
-        assert_eq!(breaker.failed(second), State::Open);
-        assert!(breaker.admits(second * 2));
-        assert!(breaker.succeeded());
-        assert!(breaker.admits(second * 2) && breaker.admits(second * 2));
+        assert!(circuit_breaker.admits(Duration::ZERO));
+        assert_eq!(circuit_breaker.failed(Duration::ZERO), State::Opened);
+        assert!(!circuit_breaker.admits(second / 2));
+        assert!(circuit_breaker.admits(second));
+        assert!(!circuit_breaker.admits(second), "one probe only");
+        assert_eq!(circuit_breaker.failed(second), State::Open);
+        assert!(circuit_breaker.admits(second * 2));
+        assert!(circuit_breaker.succeeded());
+        assert!(circuit_breaker.admits(second * 2) && circuit_breaker.admits(second * 2));
     }
 }

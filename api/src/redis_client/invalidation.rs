@@ -18,13 +18,13 @@ use std::{
 use redis::{RedisResult, Script, aio::ConnectionLike};
 use tokio::{sync::watch, time::timeout};
 
-use crate::{domain::Random, redis_client::Link};
+use crate::{domain::Random, redis_client::RedisClient};
 
 /// How long what a node remembers may be used without another word from Redis, and so how long whoever forgets
 /// something waits at most.
 pub const LEASE: Duration = Duration::from_secs(1);
 /// How soon it is tried again to tell what did not get through.
-const SAY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How much longer Redis takes a lease for held than its holder does: it counts in whole milliseconds.
 const MARGIN: Duration = Duration::from_millis(50);
 
@@ -40,7 +40,7 @@ redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])
     )
 });
 /// Deletes, tells all nodes, and says which of them hold a lease at this moment.
-static FORGET: LazyLock<Script> = LazyLock::new(|| {
+static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 for place = 2, #KEYS do redis.call('DEL', KEYS[place]) end
@@ -52,17 +52,17 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], time[1] * 1000 + math.floor(time[2] 
 });
 
 /// Forgets what the names mean that another node has said, or everything.
-type Forget = Box<dyn Fn(Option<&str>) + Send + Sync>;
+type Invalidate = Box<dyn Fn(Option<&str>) + Send + Sync>;
 
 /// What a node has heard, and what it waits to hear.
-pub struct Hearing {
+pub struct Invalidations {
     prefix: String,
     node: String,
     /// Where Redis notes the leases.
     leases: String,
     /// What to forget, and which nodes have forgotten what this one asked for.
     channels: [String; 2],
-    forget: Forget,
+    invalidate: Invalidate,
     origin: Instant,
     /// The end of the lease, in microseconds since the origin.
     until: AtomicU64,
@@ -84,28 +84,28 @@ pub struct Message {
 
 /// Something that all nodes have been told to forget.
 #[must_use = "nodes may go on with it until they have confirmed"]
-pub struct Forgetting(Option<Question>);
+pub struct PendingInvalidation(Option<PendingConfirmation>);
 
 /// Waits for confirmations; dropped, it waits no more.
-struct Question {
-    hearing: Arc<Hearing>,
+struct PendingConfirmation {
+    invalidations: Arc<Invalidations>,
     number: u64,
     confirmed: watch::Receiver<HashSet<String>>,
     /// The nodes that held a lease.
     nodes: Vec<String>,
 }
 
-impl Hearing {
+impl Invalidations {
     /// That of a node which hears nothing yet. `forget` gets the names that other nodes say, as they were said, or
     /// nothing where all must go; it must be done when it returns.
-    pub fn new(prefix: &str, random: &Random, forget: impl Fn(Option<&str>) + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(prefix: &str, random: &Random, invalidate: impl Fn(Option<&str>) + Send + Sync + 'static) -> Arc<Self> {
         let node = u64::from_le_bytes(random.bytes()).to_string();
         Arc::new(Self {
             leases: format!("{prefix}bus:leases"),
             channels: [format!("{prefix}bus:forget"), confirmations(prefix, &node)],
             prefix: prefix.to_owned(),
             node,
-            forget: Box::new(forget),
+            invalidate: Box::new(invalidate),
             origin: Instant::now(),
             until: AtomicU64::new(0),
             renewed: AtomicU64::new(0),
@@ -135,7 +135,7 @@ impl Hearing {
     /// The connection that listened is lost, or a new one listens: what was said meanwhile is not known.
     pub fn begin(&self) {
         self.until.store(0, Ordering::Release);
-        (self.forget)(None);
+        (self.invalidate)(None);
     }
 
     /// Takes or renews the lease, over the connection that listens.
@@ -149,7 +149,7 @@ impl Hearing {
     }
 
     /// Takes what came over one of the channels; gives what there is to say to it.
-    pub fn hear(&self, channel: &str, text: &str) -> Option<Message> {
+    pub fn receive(&self, channel: &str, text: &str) -> Option<Message> {
         let mut words = text.splitn(3, ' ');
         let (node, number) = (words.next()?, words.next()?);
         if channel == self.channels[1] {
@@ -161,7 +161,7 @@ impl Hearing {
         if node == self.node {
             return None;
         }
-        (self.forget)(words.next());
+        (self.invalidate)(words.next());
         let channel = confirmations(&self.prefix, node);
         Some(Message { channel, text: format!("{} {number}", self.node).into() })
     }
@@ -169,26 +169,31 @@ impl Hearing {
     /// Deletes these keys in Redis and tells all nodes to forget what these names mean.
     ///
     /// Where Redis has been away for a while no node holds a lease, so that there is nothing to wait for.
-    pub async fn forget(self: &Arc<Self>, link: &Link, keys: &[String], names: &str) -> Forgetting {
-        let (mut question, asked) = (self.question(), Instant::now());
+    pub async fn invalidate(
+        self: &Arc<Self>,
+        redis: &RedisClient,
+        keys: &[String],
+        names: &str,
+    ) -> PendingInvalidation {
+        let (mut pending, asked) = (self.pending(), Instant::now());
         loop {
-            let mut call = FORGET.key(&self.leases);
+            let mut call = INVALIDATE.key(&self.leases);
             for key in keys {
                 call.key(key);
             }
-            call.arg(&self.channels[0]).arg(format!("{} {} {names}", self.node, question.number));
-            match link.ask(|mut redis| async move { call.invoke_async::<Vec<String>>(&mut redis).await }).await {
+            call.arg(&self.channels[0]).arg(format!("{} {} {names}", self.node, pending.number));
+            match redis.ask(|mut redis| async move { call.invoke_async::<Vec<String>>(&mut redis).await }).await {
                 // One that is full gives no leases either.
-                Ok(nodes) if nodes.is_empty() && self.is_long_lost() => return Forgetting(None),
+                Ok(nodes) if nodes.is_empty() && self.is_long_lost() => return PendingInvalidation(None),
                 Ok(nodes) => {
-                    question.nodes = nodes;
-                    return Forgetting(Some(question));
+                    pending.nodes = nodes;
+                    return PendingInvalidation(Some(pending));
                 }
-                Err(_) if self.is_long_lost() => return Forgetting(None),
+                Err(_) if self.is_long_lost() => return PendingInvalidation(None),
                 // It may be there for other nodes.
-                Err(_) if asked.elapsed() >= LEASE => return Forgetting(Some(question)),
+                Err(_) if asked.elapsed() >= LEASE => return PendingInvalidation(Some(pending)),
                 // What may not have been said is said again, which does no harm.
-                Err(_) => tokio::time::sleep(SAY_AGAIN_AFTER).await,
+                Err(_) => tokio::time::sleep(RETRY_AFTER).await,
             }
         }
     }
@@ -198,37 +203,37 @@ impl Hearing {
         micros(self.origin.elapsed()) > self.renewed.load(Ordering::Relaxed).saturating_add(micros(LEASE * 2))
     }
 
-    fn question(self: &Arc<Self>) -> Question {
+    fn pending(self: &Arc<Self>) -> PendingConfirmation {
         let number = self.latest.fetch_add(1, Ordering::Relaxed);
         let (sender, confirmed) = watch::channel(HashSet::new());
         lock(&self.confirmed).insert(number, sender);
-        Question { hearing: Arc::clone(self), number, confirmed, nodes: Vec::new() }
+        PendingConfirmation { invalidations: Arc::clone(self), number, confirmed, nodes: Vec::new() }
     }
 }
 
-impl Forgetting {
+impl PendingInvalidation {
     /// Where there is only this process.
     pub fn done() -> Self {
         Self(None)
     }
 
     /// Waits until no node uses any longer what was to be forgotten.
-    pub async fn everywhere(self) {
-        let Some(mut question) = self.0 else { return };
-        let own = &question.hearing.node;
+    pub async fn confirmed_by_all(self) {
+        let Some(mut pending) = self.0 else { return };
+        let own = &pending.invalidations.node;
         // A Redis that does not know of this node's lease may be another one than before, and not know of the others'.
-        let is_known = question.nodes.contains(own);
-        let others: Vec<_> = question.nodes.iter().filter(|node| *node != own).collect();
+        let is_known = pending.nodes.contains(own);
+        let others: Vec<_> = pending.nodes.iter().filter(|node| *node != own).collect();
         let all = |confirmed: &HashSet<String>| is_known && others.iter().all(|node| confirmed.contains(*node));
-        if timeout(LEASE, question.confirmed.wait_for(all)).await.is_err() {
+        if timeout(LEASE, pending.confirmed.wait_for(all)).await.is_err() {
             tracing::debug!("not every node has confirmed to have forgotten; none goes on without a new lease");
         }
     }
 }
 
-impl Drop for Question {
+impl Drop for PendingConfirmation {
     fn drop(&mut self) {
-        lock(&self.hearing.confirmed).remove(&self.number);
+        lock(&self.invalidations.confirmed).remove(&self.number);
     }
 }
 
@@ -258,12 +263,13 @@ mod tests {
     async fn nothing_is_kept_of_who_waits_no_more() {
         let url = "redis://127.0.0.1:1".into();
         let settings = config::Redis { url, prefix: String::new(), command_timeout_ms: 50 };
-        let (link, hearing) = (Link::open(&settings).unwrap(), Hearing::new("test:", &Random::System, |_| {}));
-        let forgetting = hearing.forget(&link, &[], "user:1").await;
-        assert_eq!(lock(&hearing.confirmed).len(), 1);
+        let (redis, invalidations) =
+            (RedisClient::open(&settings).unwrap(), Invalidations::new("test:", &Random::System, |_| {}));
+        let forgetting = invalidations.invalidate(&redis, &[], "user:1").await;
+        assert_eq!(lock(&invalidations.confirmed).len(), 1);
         drop(forgetting);
-        assert_eq!(lock(&hearing.confirmed).len(), 0);
-        assert_eq!(hearing.hear(&hearing.channels()[1], "7 0"), None, "a confirmation that comes late");
-        assert!(!hearing.is_held());
+        assert_eq!(lock(&invalidations.confirmed).len(), 0);
+        assert_eq!(invalidations.receive(&invalidations.channels()[1], "7 0"), None, "a confirmation that comes late");
+        assert!(!invalidations.is_held());
     }
 }

@@ -23,32 +23,33 @@ use tokio::time::timeout;
 use crate::{
     config,
     domain::Timestamp,
-    redis_client::circuit_breaker::{Breaker, State},
+    redis_client::circuit_breaker::{CircuitBreaker, State},
 };
 
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("Redis does not answer: {0}")]
-pub struct Away(String);
+pub struct RedisUnavailable(String);
 
 /// One multiplexed connection that all commands of a node share.
-pub struct Link {
+pub struct RedisClient {
     client: Client,
     connection: RwLock<ConnectionManager>,
     patience: Duration,
     origin: Instant,
-    breaker: Breaker,
+    circuit_breaker: CircuitBreaker,
     asked: AtomicU64,
 }
 
-impl Link {
+impl RedisClient {
     /// A link to the Redis of the settings, which need not answer yet: a node starts while Redis is away.
     pub fn open(settings: &config::Redis) -> Result<Arc<Self>, String> {
         let client = Client::open(settings.url.expose_secret()).map_err(|error| error.to_string())?;
         let patience = Duration::from_millis(settings.command_timeout_ms);
         let connection = connect(&client, patience).map_err(|error| error.to_string())?;
-        let (connection, origin, breaker) = (RwLock::new(connection), Instant::now(), Breaker::default());
-        Ok(Arc::new(Self { client, connection, patience, origin, breaker, asked: AtomicU64::new(0) }))
+        let (connection, origin, circuit_breaker) =
+            (RwLock::new(connection), Instant::now(), CircuitBreaker::default());
+        Ok(Arc::new(Self { client, connection, patience, origin, circuit_breaker, asked: AtomicU64::new(0) }))
     }
 
     /// How often Redis has been asked; tests hold this against what a request should need.
@@ -58,18 +59,18 @@ impl Link {
     }
 
     /// Runs a command, or says at once that Redis is away.
-    pub async fn ask<T, F>(&self, command: impl FnOnce(ConnectionManager) -> F) -> Result<T, Away>
+    pub async fn ask<T, F>(&self, command: impl FnOnce(ConnectionManager) -> F) -> Result<T, RedisUnavailable>
     where
         F: Future<Output = RedisResult<T>>,
     {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        if !self.breaker.admits(self.origin.elapsed()) {
-            return Err(Away("it has not for a while".to_owned()));
+        if !self.circuit_breaker.admits(self.origin.elapsed()) {
+            return Err(RedisUnavailable("it has not for a while".to_owned()));
         }
         let connection = self.connection.read().unwrap_or_else(PoisonError::into_inner).clone();
         match timeout(self.patience, command(connection)).await {
             Ok(Ok(answer)) => {
-                if self.breaker.succeeded() {
+                if self.circuit_breaker.succeeded() {
                     tracing::info!("Redis answers again");
                 }
                 Ok(answer)
@@ -80,18 +81,18 @@ impl Link {
     }
 
     /// What the clock of Redis says.
-    pub async fn clock(&self) -> Result<Timestamp, Away> {
+    pub async fn clock(&self) -> Result<Timestamp, RedisUnavailable> {
         let asked = self.ask(|mut redis| async move {
             let time: (i64, i64) = redis::cmd("TIME").query_async(&mut redis).await?;
             Ok(time)
         });
         let (seconds, micros) = asked.await?;
         let time = DateTime::from_timestamp_micros(seconds.saturating_mul(1_000_000).saturating_add(micros));
-        time.ok_or_else(|| Away("its clock cannot be read".to_owned()))
+        time.ok_or_else(|| RedisUnavailable("its clock cannot be read".to_owned()))
     }
 
-    fn fail(&self, reason: String) -> Away {
-        let state = self.breaker.failed(self.origin.elapsed());
+    fn fail(&self, reason: String) -> RedisUnavailable {
+        let state = self.circuit_breaker.failed(self.origin.elapsed());
         if state == State::Opened {
             tracing::warn!(reason, "Redis is away; it is asked once a second until it is back");
         }
@@ -102,7 +103,7 @@ impl Link {
         {
             *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
         }
-        Away(reason)
+        RedisUnavailable(reason)
     }
 }
 

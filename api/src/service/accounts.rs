@@ -8,11 +8,11 @@ use crate::{
     crypto::password,
     domain::{Account, Email, Role, TokenPurpose, UserId, Username},
     service::{
-        Error, Operation,
+        Error, RequestContext,
         after_commit::AfterCommit,
         context::rate_limits,
         one_time_tokens,
-        sessions::{self, Grant},
+        sessions::{self, IssuedTokens},
         users,
     },
     store::{
@@ -47,49 +47,49 @@ pub struct Login {
 }
 
 /// Makes an account and signs its owner in.
-pub async fn register(op: &Operation, registration: Registration) -> Result<Grant, Error> {
+pub async fn register(context: &RequestContext, registration: Registration) -> Result<IssuedTokens, Error> {
     let device_info = sessions::check_device_info(registration.device_info.clone())?;
     let names = names(&registration)?;
-    rate_limits::spend_registration(op).await?;
-    let password_hash = new_hash(op, &names, registration.password).await?;
-    let tx = op.backend.store.begin().await?;
-    let (id, entry) = insert(op, &tx, &names, password_hash).await?;
+    rate_limits::spend_registration(context).await?;
+    let password_hash = new_hash(context, &names, registration.password).await?;
+    let tx = context.backend.store.begin().await?;
+    let (id, entry) = insert(context, &tx, &names, password_hash).await?;
     let recipient = [names.0.as_str(), names.1.as_str()];
-    let letter = one_time_tokens::issue(op, &tx, id, recipient, TokenPurpose::EmailVerification).await?;
-    let grant = sessions::open(op, &tx, (id, Role::User), device_info).await?;
-    sessions::after_opening(&grant).mail(letter, entry).commit(&op.backend, tx).await?;
-    Ok(grant)
+    let email = one_time_tokens::issue(context, &tx, id, recipient, TokenPurpose::EmailVerification).await?;
+    let tokens = sessions::open(context, &tx, (id, Role::User), device_info).await?;
+    sessions::after_opening(&tokens).mail(email, entry).commit(&context.backend, tx).await?;
+    Ok(tokens)
 }
 
 /// Makes an account on an operator's behalf; nobody is signed in.
-pub async fn create(op: &Operation, registration: Registration) -> Result<UserId, Error> {
+pub async fn create(context: &RequestContext, registration: Registration) -> Result<UserId, Error> {
     let names = names(&registration)?;
-    let password_hash = new_hash(op, &names, registration.password).await?;
-    let tx = op.backend.store.begin().await?;
-    let (id, _) = insert(op, &tx, &names, password_hash).await?;
+    let password_hash = new_hash(context, &names, registration.password).await?;
+    let tx = context.backend.store.begin().await?;
+    let (id, _) = insert(context, &tx, &names, password_hash).await?;
     tx.commit().await?;
     Ok(id)
 }
 
 /// Signs a user in; whoever does not exist is refused in the same words and the same time.
-pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
+pub async fn login(context: &RequestContext, login: Login) -> Result<IssuedTokens, Error> {
     let device_info = sessions::check_device_info(login.device_info)?;
-    rate_limits::spend_login(op).await?;
-    let (store, now) = (&op.backend.store, op.backend.source.now());
+    rate_limits::spend_login(context).await?;
+    let (store, now) = (&context.backend.store, context.backend.source.now());
     let credentials = match (login.login.parse::<Email>(), login.login.parse::<Username>()) {
         (Ok(email), _) => store::accounts::find_by_email(store.db(), &email).await?,
         (_, Ok(username)) => store::accounts::find_by_username(store.db(), &username).await?,
         (Err(_), Err(_)) => None,
     };
     let found = credentials.as_ref().map(|credentials| credentials.user_id);
-    rate_limits::spend_account(op, found, &login.login).await?;
+    rate_limits::spend_account(context, found, &login.login).await?;
     let mut active = credentials.filter(|credentials| credentials.is_active);
     for _ in 0..PROOFS {
-        let proven = verify(op, active, login.password.clone()).await?;
-        let upgrade = if op.backend.passwords.is_current(&proven.password_hash) {
+        let proven = verify(context, active, login.password.clone()).await?;
+        let upgrade = if context.backend.passwords.is_current(&proven.password_hash) {
             None
         } else {
-            Some(op.backend.passwords.hash(login.password.clone()).await?)
+            Some(context.backend.passwords.hash(login.password.clone()).await?)
         };
 
         let tx = store.begin().await?;
@@ -103,90 +103,91 @@ pub async fn login(op: &Operation, login: Login) -> Result<Grant, Error> {
         if let Some(password_hash) = upgrade {
             store::accounts::update_password(tx.db(), account, password_hash).await?;
         }
-        let grant = sessions::open(op, &tx, (account.user_id, account.role), device_info).await?;
-        sessions::after_opening(&grant).commit(&op.backend, tx).await?;
-        return Ok(grant);
+        let tokens = sessions::open(context, &tx, (account.user_id, account.role), device_info).await?;
+        sessions::after_opening(&tokens).commit(&context.backend, tx).await?;
+        return Ok(tokens);
     }
     Err(Error::InvalidCredentials)
 }
 
 /// What the caller may see of the own account, remembered in this process alone: an address stands nowhere else.
-pub async fn own(op: &Operation) -> Result<Account, Error> {
-    let (cache, id) = (&op.backend.cache, op.viewer()?.user_id);
+pub async fn own(context: &RequestContext) -> Result<Account, Error> {
+    let (cache, id) = (&context.backend.cache, context.viewer()?.user_id);
     let key = key(id);
-    if let Some(account) = cache.get_own(&key) {
+    if let Some(account) = cache.get_local(&key) {
         return Ok(account);
     }
-    let reservation = cache.reserve_own();
-    let account = store::accounts::find(op.backend.store.db(), id).await?.ok_or(Error::NotFound("user"))?;
+    let reservation = cache.reserve_local();
+    let account = store::accounts::find(context.backend.store.db(), id).await?.ok_or(Error::NotFound("user"))?;
     let bytes = account.email.len() + account.key_vault.as_ref().map_or(0, Vec::len);
-    cache.set_own(&key, &account, bytes, op.backend.user_cache_lifetime(), &reservation);
+    cache.set_local(&key, &account, bytes, context.backend.user_cache_lifetime(), &reservation);
     Ok(account)
 }
 
 /// Gives the caller's account another password and ends its other sessions.
-pub async fn change_password(op: &Operation, current: SecretString, new: SecretString) -> Result<(), Error> {
-    let viewer = op.viewer()?;
-    let credentials = prove(op, current).await?;
-    let user = users::find_many(op, &[viewer.user_id]).await?.remove(&viewer.user_id).ok_or(Error::NotFound("user"))?;
-    let email = own(op).await?.email;
-    check_new_password(op, "input.newPassword", &new, [&user.username, &email]).await?;
-    let password_hash = op.backend.passwords.hash(new).await?;
+pub async fn change_password(context: &RequestContext, current: SecretString, new: SecretString) -> Result<(), Error> {
+    let viewer = context.viewer()?;
+    let credentials = prove(context, current).await?;
+    let user =
+        users::find_many(context, &[viewer.user_id]).await?.remove(&viewer.user_id).ok_or(Error::NotFound("user"))?;
+    let email = own(context).await?.email;
+    check_new_password(context, "input.newPassword", &new, [&user.username, &email]).await?;
+    let password_hash = context.backend.passwords.hash(new).await?;
 
-    let tx = op.backend.store.begin().await?;
-    sessions::hold_account(op, &tx).await?;
+    let tx = context.backend.store.begin().await?;
+    sessions::hold_account(context, &tx).await?;
     // Of two changes that began with the same password, one has it no more.
     if !store::accounts::update_password(tx.db(), &credentials, password_hash).await? {
         return Err(Error::InvalidCredentials);
     }
     // Whoever could read the mailbox must not undo the change with a link from before it.
     store::one_time_tokens::delete_many(tx.db(), viewer.user_id, TokenPurpose::PasswordReset).await?;
-    let entry = op.entry(viewer.user_id, "password.changed", &viewer.user_id);
+    let entry = context.entry(viewer.user_id, "password.changed", &viewer.user_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
-    let ended = sessions::end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
-    sessions::after_end(viewer.user_id, &ended).commit(&op.backend, tx).await
+    let ended = sessions::end_others(context, &tx, viewer.user_id, Some(viewer.session_id)).await?;
+    sessions::after_end(viewer.user_id, &ended).commit(&context.backend, tx).await
 }
 
 /// Takes the caller's account out of use: hidden, without sessions, its messages kept for the peers.
-pub async fn deactivate(op: &Operation, password: SecretString) -> Result<(), Error> {
-    let proven = prove(op, password).await?;
-    let tx = op.backend.store.begin().await?;
-    let account = sessions::hold_account(op, &tx).await?;
+pub async fn deactivate(context: &RequestContext, password: SecretString) -> Result<(), Error> {
+    let proven = prove(context, password).await?;
+    let tx = context.backend.store.begin().await?;
+    let account = sessions::hold_account(context, &tx).await?;
     if account.password_hash != proven.password_hash {
         return Err(Error::InvalidCredentials);
     }
-    end_within(op, tx, account.user_id).await
+    end_within(context, tx, account.user_id).await
 }
 
 /// Takes an account out of use, for an operator.
-pub async fn end(op: &Operation, id: UserId) -> Result<(), Error> {
-    let tx = op.backend.store.begin().await?;
+pub async fn end(context: &RequestContext, id: UserId) -> Result<(), Error> {
+    let tx = context.backend.store.begin().await?;
     store::accounts::lock(tx.db(), id).await?;
-    end_within(op, tx, id).await
+    end_within(context, tx, id).await
 }
 
 /// Takes an account out of use in a transaction that has locked it, and commits that.
-async fn end_within(op: &Operation, tx: Transaction, id: UserId) -> Result<(), Error> {
+async fn end_within(context: &RequestContext, tx: Transaction, id: UserId) -> Result<(), Error> {
     let was_active = store::accounts::deactivate(tx.db(), id).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.deactivated", &id)]).await?;
-    let ended = sessions::end_others(op, &tx, id, None).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(id, "user.deactivated", &id)]).await?;
+    let ended = sessions::end_others(context, &tx, id, None).await?;
     if was_active {
         store::user_changes::record(tx.db(), id).await?;
     }
-    users::after_change(id, sessions::after_end(id, &ended)).commit(&op.backend, tx).await
+    users::after_change(id, sessions::after_end(id, &ended)).commit(&context.backend, tx).await
 }
 
 /// Makes an account an operator's, at an operator's request.
-pub async fn promote(op: &Operation, id: UserId) -> Result<(), Error> {
-    let tx = op.backend.store.begin().await?;
+pub async fn promote(context: &RequestContext, id: UserId) -> Result<(), Error> {
+    let tx = context.backend.store.begin().await?;
     store::accounts::update_role(tx.db(), id, Role::Admin).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, "user.promoted", &id)]).await?;
-    after_change(id).forget_group(sessions::all_of(id)).commit(&op.backend, tx).await
+    store::audit_logs::insert_many(tx.db(), [context.entry(id, "user.promoted", &id)]).await?;
+    after_change(id).invalidate_group(sessions::all_of(id)).commit(&context.backend, tx).await
 }
 
 /// Returns the steps after a change that only the owner sees: no node shows the account as it was.
 pub(super) fn after_change(id: UserId) -> AfterCommit {
-    AfterCommit::default().forget([key(id).name()])
+    AfterCommit::default().invalidate([key(id).name()])
 }
 
 pub(super) fn key(id: UserId) -> Key<Account> {
@@ -194,9 +195,9 @@ pub(super) fn key(id: UserId) -> Key<Account> {
 }
 
 /// The account of this name, for an operator.
-pub async fn named(op: &Operation, username: &str) -> Result<UserId, Error> {
+pub async fn named(context: &RequestContext, username: &str) -> Result<UserId, Error> {
     let username: Username = username.parse().map_err(|reason| Error::invalid("username", reason))?;
-    let found = store::users::find_by_username(op.backend.store.db(), &username).await?;
+    let found = store::users::find_by_username(context.backend.store.db(), &username).await?;
     found.ok_or(Error::NotFound("user"))
 }
 
@@ -206,34 +207,38 @@ fn names(registration: &Registration) -> Result<(Username, Email), Error> {
     Ok((username, registration.email.parse().map_err(invalid("input.email"))?))
 }
 
-async fn new_hash(op: &Operation, (username, email): &(Username, Email), new: SecretString) -> Result<String, Error> {
-    check_new_password(op, "input.password", &new, [username.as_str(), email.as_str()]).await?;
-    Ok(op.backend.passwords.hash(new).await?)
+async fn new_hash(
+    context: &RequestContext,
+    (username, email): &(Username, Email),
+    new: SecretString,
+) -> Result<String, Error> {
+    check_new_password(context, "input.password", &new, [username.as_str(), email.as_str()]).await?;
+    Ok(context.backend.passwords.hash(new).await?)
 }
 
 /// Adds an account; tells its id and that of its first entry in the audit trail.
 async fn insert(
-    op: &Operation,
+    context: &RequestContext,
     tx: &Transaction,
     (username, email): &(Username, Email),
     password_hash: String,
 ) -> Result<(UserId, Uuid), Error> {
-    let (id, created_at) = (UserId(op.backend.source.uuid()), op.backend.source.now());
+    let (id, created_at) = (UserId(context.backend.source.uuid()), context.backend.source.now());
     let account = NewAccount { id, username, email, password_hash, created_at };
     store::accounts::insert(tx.db(), account).await.map_err(taken)?;
     store::mailboxes::insert(tx.db(), id).await?;
-    let entry = op.entry(id, "user.registered", &id);
+    let entry = context.entry(id, "user.registered", &id);
     let entry_id = entry.id;
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     Ok((id, entry_id))
 }
 
 /// The caller's credentials, once the caller has shown to know the password and not merely to hold a token.
-async fn prove(op: &Operation, password: SecretString) -> Result<Credentials, Error> {
-    let id = op.viewer()?.user_id;
-    rate_limits::spend_proof(op, id).await?;
-    let credentials = store::accounts::find_by_id(op.backend.store.db(), id).await?;
-    verify(op, credentials, password).await
+async fn prove(context: &RequestContext, password: SecretString) -> Result<Credentials, Error> {
+    let id = context.viewer()?.user_id;
+    rate_limits::spend_proof(context, id).await?;
+    let credentials = store::accounts::find_by_id(context.backend.store.db(), id).await?;
+    verify(context, credentials, password).await
 }
 
 /// The credentials, if the password is theirs; past too many failures it is taken for wrong until it is reset, while
@@ -241,34 +246,34 @@ async fn prove(op: &Operation, password: SecretString) -> Result<Credentials, Er
 ///
 /// Whether there are any credentials shows neither in words nor in time: the same statement runs, and the same hash.
 async fn verify(
-    op: &Operation,
+    context: &RequestContext,
     credentials: Option<Credentials>,
     password: SecretString,
 ) -> Result<Credentials, Error> {
-    let store = &op.backend.store;
+    let store = &context.backend.store;
     let tx = store.begin().await?;
     let user_id = credentials.as_ref().map(|credentials| credentials.user_id);
     let failures = store::password_failures::increment(tx.db(), user_id).await?;
     tx.commit().await?;
-    let credentials = credentials.filter(|_| failures <= op.backend.config.accounts.max_password_failures.into());
+    let credentials = credentials.filter(|_| failures <= context.backend.config.accounts.max_password_failures.into());
     let hash = credentials.as_ref().map(|credentials| credentials.password_hash.clone());
-    let is_right = op.backend.passwords.verify(password, hash).await?;
+    let is_right = context.backend.passwords.verify(password, hash).await?;
     let credentials = credentials.filter(|_| is_right).ok_or(Error::InvalidCredentials)?;
     store::password_failures::delete(store.db(), credentials.user_id).await?;
     Ok(credentials)
 }
 
 pub(super) async fn check_new_password(
-    op: &Operation,
+    context: &RequestContext,
     field: &'static str,
     password: &SecretString,
-    context: [&str; 2],
+    known: [&str; 2],
 ) -> Result<(), Error> {
-    let (password, context) = (password.clone(), context.map(str::to_owned));
-    let min_length = usize::from(op.backend.config.accounts.password_min_length);
+    let (password, known) = (password.clone(), known.map(str::to_owned));
+    let min_length = usize::from(context.backend.config.accounts.password_min_length);
     // The estimate takes up to a millisecond of computing.
     let weakness = tokio::task::spawn_blocking(move || {
-        password::weakness(password.expose_secret(), min_length, &context.each_ref().map(String::as_str))
+        password::weakness(password.expose_secret(), min_length, &known.each_ref().map(String::as_str))
     });
     match weakness.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
         Some(reason) => Err(Error::invalid(field, reason)),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::{
     cache::{Group, Name},
     domain::{AuditLogId, UserId, event::Topic},
-    mail::Letter,
+    mail::EmailMessage,
     service::{Backend, Error, context::streams::spawn, user_changes},
     store::{self, Transaction},
 };
@@ -30,18 +30,18 @@ pub(super) struct AfterCommit {
     topics: Vec<Topic>,
     changed_user: Option<UserId>,
     /// A letter, and the entry of the audit trail that the same transaction wrote.
-    letter: Option<(Letter, Uuid)>,
+    email: Option<(EmailMessage, Uuid)>,
 }
 
 impl AfterCommit {
     /// Has every node forget these values.
-    pub(super) fn forget(mut self, names: impl IntoIterator<Item = Name>) -> Self {
+    pub(super) fn invalidate(mut self, names: impl IntoIterator<Item = Name>) -> Self {
         self.names.extend(names);
         self
     }
 
     /// Has every node forget all values of one owner.
-    pub(super) fn forget_group(mut self, group: Group) -> Self {
+    pub(super) fn invalidate_group(mut self, group: Group) -> Self {
         self.group = Some(group);
         self
     }
@@ -59,8 +59,8 @@ impl AfterCommit {
     }
 
     /// Mails a letter. Where the outcome is unknown, the entry of the audit trail decides.
-    pub(super) fn mail(mut self, letter: Letter, entry: Uuid) -> Self {
-        self.letter = Some((letter, entry));
+    pub(super) fn mail(mut self, email: EmailMessage, entry: Uuid) -> Self {
+        self.email = Some((email, entry));
         self
     }
 
@@ -72,17 +72,17 @@ impl AfterCommit {
 
     /// Does what follows work that has been committed, or that failed and may have been.
     pub(super) async fn follow<T>(mut self, backend: &Arc<Backend>, done: Result<T, Error>) -> Result<T, Error> {
-        let letter = self.letter.take();
+        let email = self.email.take();
         self.run(backend).await;
         if done.is_ok() {
-            if let Some((letter, _)) = letter {
-                backend.outbox.post(ready(Some(letter)));
+            if let Some((email, _)) = email {
+                backend.outbox.send(ready(Some(email)));
             }
             return done;
         }
-        if let Some((letter, entry)) = letter {
+        if let Some((email, entry)) = email {
             let later = Arc::clone(backend);
-            backend.outbox.post(async move { has_happened(&later, entry).await.then_some(letter) });
+            backend.outbox.send(async move { has_happened(&later, entry).await.then_some(email) });
         }
         self.run_again(backend);
         done
@@ -93,12 +93,12 @@ impl AfterCommit {
         backend.bus.publish_all(self.topics.iter().copied());
         let names = async {
             if !self.names.is_empty() {
-                backend.cache.forget(&self.names).await.everywhere().await;
+                backend.cache.invalidate(&self.names).await.confirmed_by_all().await;
             }
         };
         let group = async {
             if let Some(group) = self.group {
-                backend.cache.forget_group(group).await.everywhere().await;
+                backend.cache.invalidate_group(group).await.confirmed_by_all().await;
             }
         };
         join(names, group).await;

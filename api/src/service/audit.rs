@@ -2,14 +2,14 @@
 
 use crate::{
     domain::{AuditFilter, AuditLog, AuditLogId, PageArguments},
-    service::{Admin, Connection, Error, Operation},
+    service::{Admin, Connection, Error, RequestContext},
     store,
 };
 
 /// What concerns the caller's own account, newest first; also what operators did to it.
-pub async fn own(op: &Operation, arguments: &PageArguments) -> Result<Connection<AuditLog>, Error> {
-    let filter = AuditFilter { user_id: Some(op.viewer()?.user_id), ..AuditFilter::default() };
-    read(op, &filter, arguments).await
+pub async fn own(context: &RequestContext, arguments: &PageArguments) -> Result<Connection<AuditLog>, Error> {
+    let filter = AuditFilter { user_id: Some(context.viewer()?.user_id), ..AuditFilter::default() };
+    read(context, &filter, arguments).await
 }
 
 /// The entries that fit a filter, newest first.
@@ -22,14 +22,18 @@ pub async fn list(
 }
 
 /// One entry, if the caller may see it.
-pub async fn find(op: &Operation, id: AuditLogId) -> Result<Option<AuditLog>, Error> {
-    let viewer = op.viewer()?.user_id;
-    let entry = store::audit_logs::find(op.backend.store.db(), id).await?;
-    Ok(entry.filter(|entry| entry.user_id == Some(viewer) || op.admin().is_ok()))
+pub async fn find(context: &RequestContext, id: AuditLogId) -> Result<Option<AuditLog>, Error> {
+    let viewer = context.viewer()?.user_id;
+    let entry = store::audit_logs::find(context.backend.store.db(), id).await?;
+    Ok(entry.filter(|entry| entry.user_id == Some(viewer) || context.admin().is_ok()))
 }
 
-async fn read(op: &Operation, filter: &AuditFilter, arguments: &PageArguments) -> Result<Connection<AuditLog>, Error> {
-    let page = op.page("audit logs", arguments)?;
-    let slice = store::audit_logs::list(op.backend.store.db(), filter, &page).await?;
+async fn read(
+    context: &RequestContext,
+    filter: &AuditFilter,
+    arguments: &PageArguments,
+) -> Result<Connection<AuditLog>, Error> {
+    let page = context.page("audit logs", arguments)?;
+    let slice = store::audit_logs::list(context.backend.store.db(), filter, &page).await?;
     Ok(Connection::of("audit logs", slice, |entry| entry.id.0))
 }

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use crate::{
     cache::{Group, Key, Kind},
     domain::{Conversation, ConversationId, Message, PageArguments, UserId},
-    service::{Connection, Error, Operation},
+    service::{Connection, Error, RequestContext},
     store,
 };
 
 const LIST: &str = "conversations";
 
 /// A conversation of the caller's, and what has been read of it.
-pub struct Known {
+pub struct ConversationRef {
     /// The same for both members.
     pub id: ConversationId,
     /// The other member.
@@ -23,50 +23,57 @@ pub struct Known {
     pub last_message: Option<Message>,
 }
 
-impl From<Conversation> for Known {
+impl From<Conversation> for ConversationRef {
     fn from(share: Conversation) -> Self {
         Self { id: share.id, peer_id: share.peer_id, share: Some(share), last_message: None }
     }
 }
 
 /// The caller's inbox, the conversation of the latest message first, with these messages if they are asked for.
-pub async fn list(op: &Operation, arguments: &PageArguments, with_messages: bool) -> Result<Connection<Known>, Error> {
-    let page = op.page(LIST, arguments)?;
-    let (db, viewer) = (op.backend.store.db(), op.viewer()?.user_id);
+pub async fn list(
+    context: &RequestContext,
+    arguments: &PageArguments,
+    with_messages: bool,
+) -> Result<Connection<ConversationRef>, Error> {
+    let page = context.page(LIST, arguments)?;
+    let (db, viewer) = (context.backend.store.db(), context.viewer()?.user_id);
     let slice = store::conversations::list(db, viewer, &page, with_messages).await?;
     let lines = Connection::of(LIST, slice, |line| line.place);
-    Ok(lines.map(|line| Known { last_message: line.last_message, ..line.conversation.into() }))
+    Ok(lines.map(|line| ConversationRef { last_message: line.last_message, ..line.conversation.into() }))
 }
 
 /// The messages to the caller that it has not marked read, in all conversations together.
-pub async fn count_unread(op: &Operation) -> Result<i64, Error> {
-    let mailbox = store::mailboxes::find(op.backend.store.db(), op.viewer()?.user_id).await?;
+pub async fn count_unread(context: &RequestContext) -> Result<i64, Error> {
+    let mailbox = store::mailboxes::find(context.backend.store.db(), context.viewer()?.user_id).await?;
     Ok(mailbox.map_or(0, |mailbox| mailbox.unread_count))
 }
 
 /// The caller's conversation with a peer, if they have one. Once they have it stays, so that it is remembered.
-pub async fn known_with(op: &Operation, peer_id: UserId) -> Result<Option<Known>, Error> {
-    let (cache, viewer) = (&op.backend.cache, op.viewer()?.user_id);
+pub async fn known_with(context: &RequestContext, peer_id: UserId) -> Result<Option<ConversationRef>, Error> {
+    let (cache, viewer) = (&context.backend.cache, context.viewer()?.user_id);
     let key = Key::of(Group::new(Kind::Conversation, viewer.0), peer_id.0);
-    if let Some(id) = cache.get_own(&key) {
-        return Ok(Some(Known { id, peer_id, share: None, last_message: None }));
+    if let Some(id) = cache.get_local(&key) {
+        return Ok(Some(ConversationRef { id, peer_id, share: None, last_message: None }));
     }
-    let reservation = cache.reserve_own();
-    let found = find_with(op, peer_id).await?;
+    let reservation = cache.reserve_local();
+    let found = find_with(context, peer_id).await?;
     if let Some(conversation) = &found {
         let bytes = size_of::<ConversationId>();
-        cache.set_own(&key, &conversation.id, bytes, op.backend.user_cache_lifetime(), &reservation);
+        cache.set_local(&key, &conversation.id, bytes, context.backend.user_cache_lifetime(), &reservation);
     }
-    Ok(found.map(Known::from))
+    Ok(found.map(ConversationRef::from))
 }
 
 /// The caller's conversation with a peer, if they have one.
-pub(super) async fn find_with(op: &Operation, peer_id: UserId) -> Result<Option<Conversation>, Error> {
-    Ok(store::conversations::find_with(op.backend.store.db(), op.viewer()?.user_id, peer_id).await?)
+pub(super) async fn find_with(context: &RequestContext, peer_id: UserId) -> Result<Option<Conversation>, Error> {
+    Ok(store::conversations::find_with(context.backend.store.db(), context.viewer()?.user_id, peer_id).await?)
 }
 
 /// Those of these conversations that the caller is a member of.
-pub async fn find_many(op: &Operation, ids: &[ConversationId]) -> Result<HashMap<ConversationId, Conversation>, Error> {
-    let found = store::conversations::find_many(op.backend.store.db(), op.viewer()?.user_id, ids).await?;
+pub async fn find_many(
+    context: &RequestContext,
+    ids: &[ConversationId],
+) -> Result<HashMap<ConversationId, Conversation>, Error> {
+    let found = store::conversations::find_many(context.backend.store.db(), context.viewer()?.user_id, ids).await?;
     Ok(found.into_iter().map(|conversation| (conversation.id, conversation)).collect())
 }

@@ -21,7 +21,7 @@ use crate::{
     bus::Subscription,
     domain::{FeedEvent, FeedEventKind, event::Topic, message::MESSAGE_MAX_BYTES},
     service::{
-        Error, Operation,
+        Error, RequestContext,
         context::streams::{on_a_task, patiently},
         feed::reads::{Batch, Found},
         messages,
@@ -56,33 +56,36 @@ pub struct FeedPage {
 }
 
 /// The same events as [`follow`] tells, by the page, without CAUGHT_UP.
-pub async fn page(op: &Operation, after: Option<&str>, first: Option<i32>) -> Result<FeedPage, Error> {
-    let position = position(op, after)?;
+pub async fn page(context: &RequestContext, after: Option<&str>, first: Option<i32>) -> Result<FeedPage, Error> {
+    let position = position(context, after)?;
     let limit = match first {
-        Some(count) => op.limit("first", count)?,
-        None => op.backend.config.graphql.default_page_size,
+        Some(count) => context.limit("first", count)?,
+        None => context.backend.config.graphql.default_page_size,
     };
-    let mut events = told(op, position, find_after(op, position, limit + 1).await?).await?;
+    let mut events = told(context, position, find_after(context, position, limit + 1).await?).await?;
     if events.is_empty() {
-        events.extend(beyond(op, position).await?);
+        events.extend(beyond(context, position).await?);
     }
     let has_more = events.len() > limit;
     events.truncate(limit);
     let end = events.last().map_or(position, |event| event.sequence);
-    let deliveries = events.into_iter().map(|event| delivery(op, event)).collect();
-    Ok(FeedPage { deliveries, end_cursor: op.seal_cursor(LIST, &end), has_more })
+    let deliveries = events.into_iter().map(|event| delivery(context, event)).collect();
+    Ok(FeedPage { deliveries, end_cursor: context.seal_cursor(LIST, &end), has_more })
 }
 
 /// All events behind a cursor, then CAUGHT_UP, then each new one as it commits.
 ///
 /// In boxes, because whoever holds the stream moves it, and each move takes its room once more for as long as it lives.
-pub fn follow(op: Operation, after: Option<&str>) -> Result<BoxStream<'static, Result<Arc<Delivery>, Error>>, Error> {
-    let user_id = op.viewer()?.user_id;
-    let position = position(&op, after)?;
+pub fn follow(
+    context: RequestContext,
+    after: Option<&str>,
+) -> Result<BoxStream<'static, Result<Arc<Delivery>, Error>>, Error> {
+    let user_id = context.viewer()?.user_id;
+    let position = position(&context, after)?;
     // Listening begins before the first look, so that nothing falls between the two.
-    let news = op.backend.bus.subscribe(Topic::Mailbox(user_id));
+    let news = context.backend.bus.subscribe(Topic::Mailbox(user_id));
     let found = Found { events: VecDeque::new(), is_drained: false, began: news.latest() };
-    let feed = Box::new(Feed { op, news, woken_by: None, position, found, is_caught_up: false });
+    let feed = Box::new(Feed { context, news, woken_by: None, position, found, is_caught_up: false });
     let deliveries = stream::unfold(Some(feed), |feed| async move {
         let mut feed = feed?;
         match feed.next().await {
@@ -95,7 +98,7 @@ pub fn follow(op: Operation, after: Option<&str>) -> Result<BoxStream<'static, R
 }
 
 struct Feed {
-    op: Operation,
+    context: RequestContext,
     news: Subscription,
     /// The number of the news that it reads on for; none where it looks by itself.
     woken_by: Option<u64>,
@@ -115,12 +118,12 @@ impl Feed {
             }
             if self.found.is_drained && !self.is_caught_up {
                 self.is_caught_up = true;
-                return Ok(delivery(&self.op, marker(FeedEventKind::CaughtUp, self.position)));
+                return Ok(delivery(&self.context, marker(FeedEventKind::CaughtUp, self.position)));
             }
             if self.found.is_drained {
                 self.woken_by = self.wake().await;
             }
-            self.found = patiently(&self.op.backend, "a feed", || self.look()).await?;
+            self.found = patiently(&self.context.backend, "a feed", || self.look()).await?;
         }
     }
 
@@ -128,7 +131,7 @@ impl Feed {
     async fn wake(&mut self) -> Option<u64> {
         // What is waited for long is not waited for with room for a whole batch.
         self.found.events = VecDeque::new();
-        let timer = tokio::time::sleep(self.op.backend.poll());
+        let timer = tokio::time::sleep(self.context.backend.poll());
         tokio::pin!(timer);
         loop {
             tokio::select! {
@@ -143,17 +146,17 @@ impl Feed {
     /// Counts how late a message comes to a reader who has seen all before it.
     fn note_lag(&self, event: &FeedEvent) {
         if let (true, FeedEventKind::Sent, Some(message)) = (self.is_caught_up, event.kind, &event.message) {
-            let backend = &self.op.backend;
+            let backend = &self.context.backend;
             backend.counted.feed_lag.observe((backend.source.now() - message.created_at).to_std().unwrap_or_default());
         }
     }
 
     /// What comes next, from a read that feeds of this user share once they have caught up.
     async fn look(&self) -> Result<Found, Error> {
-        let (reads, user_id) = (&self.op.backend.feeds, self.op.viewer()?.user_id);
+        let (reads, user_id) = (&self.context.backend.feeds, self.context.viewer()?.user_id);
         let (place, began) = (self.position, self.news.latest());
         if !self.is_caught_up {
-            let Batch { events, is_drained } = on_a_task(read(self.op.clone(), place, false)).await?;
+            let Batch { events, is_drained } = on_a_task(read(self.context.clone(), place, false)).await?;
             return Ok(Found { events: events.into(), is_drained, began });
         }
         if let Some(news) = self.woken_by
@@ -162,42 +165,42 @@ impl Feed {
             return Ok(found);
         }
         // Joining may have taken its time.
-        reads.begin(user_id, place, self.news.latest(), read(self.op.clone(), place, true)).await
+        reads.begin(user_id, place, self.news.latest(), read(self.context.clone(), place, true)).await
     }
 }
 
 /// Reads on behind a place.
-async fn read(op: Operation, place: i64, is_caught_up: bool) -> Result<Batch, Error> {
-    let limit: usize = op.backend.config.feed.batch_size.into();
-    let mut stored = find_after(&op, place, limit).await?;
-    let kept = keepable(&op, &stored).await?;
+async fn read(context: RequestContext, place: i64, is_caught_up: bool) -> Result<Batch, Error> {
+    let limit: usize = context.backend.config.feed.batch_size.into();
+    let mut stored = find_after(&context, place, limit).await?;
+    let kept = keepable(&context, &stored).await?;
     let is_drained = kept == stored.len() && kept < limit;
     stored.truncate(kept);
-    let mut events = told(&op, place, stored).await?;
+    let mut events = told(&context, place, stored).await?;
     if events.is_empty() && !is_caught_up {
-        events.extend(beyond(&op, place).await?);
+        events.extend(beyond(&context, place).await?);
     }
-    Ok(Batch { events: events.into_iter().map(|event| delivery(&op, event)).collect(), is_drained })
+    Ok(Batch { events: events.into_iter().map(|event| delivery(&context, event)).collect(), is_drained })
 }
 
 /// The place behind which to read.
-fn position(op: &Operation, after: Option<&str>) -> Result<i64, Error> {
-    after.map_or(Ok(0), |cursor| op.open_cursor(LIST, "after", cursor))
+fn position(context: &RequestContext, after: Option<&str>) -> Result<i64, Error> {
+    after.map_or(Ok(0), |cursor| context.open_cursor(LIST, "after", cursor))
 }
 
 /// The next events behind a position, without their messages.
-async fn find_after(op: &Operation, position: i64, limit: usize) -> Result<Vec<StoredEvent>, Error> {
-    let (db, user_id) = (op.backend.store.db(), op.viewer()?.user_id);
+async fn find_after(context: &RequestContext, position: i64, limit: usize) -> Result<Vec<StoredEvent>, Error> {
+    let (db, user_id) = (context.backend.store.db(), context.viewer()?.user_id);
     Ok(store::mailboxes::find_after(db, user_id, position, limit as u64).await?)
 }
 
 /// How many of these events a stream may keep with their messages: one always, so that it goes on.
-async fn keepable(op: &Operation, stored: &[StoredEvent]) -> Result<usize, Error> {
+async fn keepable(context: &RequestContext, stored: &[StoredEvent]) -> Result<usize, Error> {
     if stored.len() <= LARGEST_KEPT {
         return Ok(stored.len());
     }
     let ids: Vec<_> = stored.iter().map(|event| event.message_id).collect();
-    let lengths = store::messages::find_lengths(op.backend.store.db(), op.viewer()?.user_id, &ids).await?;
+    let lengths = store::messages::find_lengths(context.backend.store.db(), context.viewer()?.user_id, &ids).await?;
     let ends = stored.iter().scan(0, |end, event| {
         *end += lengths.get(&event.message_id).copied().unwrap_or_default();
         Some(*end)
@@ -206,7 +209,7 @@ async fn keepable(op: &Operation, stored: &[StoredEvent]) -> Result<usize, Error
 }
 
 /// Stored events behind a position as they are told, with a GAP before them where retention has taken some.
-async fn told(op: &Operation, position: i64, stored: Vec<StoredEvent>) -> Result<Vec<FeedEvent>, Error> {
+async fn told(context: &RequestContext, position: i64, stored: Vec<StoredEvent>) -> Result<Vec<FeedEvent>, Error> {
     let Some(first) = stored.first() else { return Ok(Vec::new()) };
     // Places are gapless as they are taken; a hole can only be what retention has removed.
     let gap = (first.sequence > position + 1).then(|| marker(FeedEventKind::Gap, first.sequence - 1));
@@ -214,7 +217,7 @@ async fn told(op: &Operation, position: i64, stored: Vec<StoredEvent>) -> Result
     let mut ids: Vec<_> = stored.iter().map(|event| event.message_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let found = messages::find_many(op, &ids).await?;
+    let found = messages::find_many(context, &ids).await?;
     let events = stored.into_iter().map(|event| FeedEvent {
         sequence: event.sequence,
         kind: event.kind,
@@ -226,8 +229,8 @@ async fn told(op: &Operation, position: i64, stored: Vec<StoredEvent>) -> Result
 
 /// What a cursor means that has nothing behind it: the end, a GAP where retention has taken all, or a place that there
 /// never was, because the database was restored from before it.
-async fn beyond(op: &Operation, position: i64) -> Result<Option<FeedEvent>, Error> {
-    let mailbox = store::mailboxes::find(op.backend.store.db(), op.viewer()?.user_id).await?;
+async fn beyond(context: &RequestContext, position: i64) -> Result<Option<FeedEvent>, Error> {
+    let mailbox = store::mailboxes::find(context.backend.store.db(), context.viewer()?.user_id).await?;
     let Some(mailbox) = mailbox else { return Ok(None) };
     if position > mailbox.last_sequence {
         return Err(Error::CursorExpired);
@@ -236,8 +239,8 @@ async fn beyond(op: &Operation, position: i64) -> Result<Option<FeedEvent>, Erro
     Ok(is_gap.then(|| marker(FeedEventKind::Gap, mailbox.oldest_sequence - 1)))
 }
 
-fn delivery(op: &Operation, event: FeedEvent) -> Arc<Delivery> {
-    Arc::new(Delivery { cursor: op.seal_cursor(LIST, &event.sequence), event, written: OnceLock::new() })
+fn delivery(context: &RequestContext, event: FeedEvent) -> Arc<Delivery> {
+    Arc::new(Delivery { cursor: context.seal_cursor(LIST, &event.sequence), event, written: OnceLock::new() })
 }
 
 fn marker(kind: FeedEventKind, sequence: i64) -> FeedEvent {

@@ -11,7 +11,7 @@ use crate::{
         Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, Viewer, event::Topic,
         message::MESSAGE_MAX_BYTES,
     },
-    service::{Connection, Error, Operation, context::rate_limits, conversations, sessions},
+    service::{Connection, Error, RequestContext, context::rate_limits, conversations, sessions},
     store::{self, send::Delivery},
 };
 
@@ -30,11 +30,11 @@ pub struct Draft {
 }
 
 /// Sends a message; the same one again is answered with the first.
-pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation), Error> {
-    let Viewer { user_id: sender_id, session_id, .. } = *op.viewer()?;
+pub async fn send(context: &RequestContext, draft: Draft) -> Result<(Message, Conversation), Error> {
+    let Viewer { user_id: sender_id, session_id, .. } = *context.viewer()?;
     check(&draft)?;
-    rate_limits::spend_send(op, sender_id).await?;
-    let source = &op.backend.source;
+    rate_limits::spend_send(context, sender_id).await?;
+    let source = &context.backend.source;
     let delivery = Arc::new(Delivery {
         id: MessageId(source.uuid()),
         new_conversation_id: ConversationId(source.uuid()),
@@ -47,38 +47,43 @@ pub async fn send(op: &Operation, draft: Draft) -> Result<(Message, Conversation
         created_at: source.now(),
     });
     let topics = [delivery.recipient_id, sender_id].map(Topic::Mailbox);
-    match store::send::deliver(&op.backend.store, &delivery).await {
+    match store::send::deliver(&context.backend.store, &delivery).await {
         Ok(Some(delivered)) => {
-            op.backend.bus.publish_all(topics);
+            context.backend.bus.publish_all(topics);
             Ok(delivered)
         }
-        Ok(None) => sent_before(op, &delivery).await,
+        Ok(None) => sent_before(context, &delivery).await,
         Err(error) => {
             // It may be stored. Feeds that look too soon find it by themselves; a second hint is for what ends sessions.
-            op.backend.bus.publish_all(topics);
+            context.backend.bus.publish_all(topics);
             Err(error.into())
         }
     }
 }
 
 /// Those of these messages that the caller may see.
-pub async fn find_many(op: &Operation, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>, Error> {
-    let messages = store::messages::find_many(op.backend.store.db(), op.viewer()?.user_id, ids).await?;
+pub async fn find_many(context: &RequestContext, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>, Error> {
+    let messages = store::messages::find_many(context.backend.store.db(), context.viewer()?.user_id, ids).await?;
     Ok(messages.into_iter().map(|message| (message.id, message)).collect())
 }
 
 /// Which of a conversation's messages are asked for, and whether it is asked for whether there are more.
-pub fn page(op: &Operation, id: ConversationId, arguments: &PageArguments, peeks: bool) -> Result<Page<i64>, Error> {
-    Ok(Page { peeks, ..op.page(id, arguments)? })
+pub fn page(
+    context: &RequestContext,
+    id: ConversationId,
+    arguments: &PageArguments,
+    fetch_extra: bool,
+) -> Result<Page<i64>, Error> {
+    Ok(Page { fetch_extra, ..context.page(id, arguments)? })
 }
 
 /// The same page, the newest messages first, of each of these conversations.
 pub async fn list_many(
-    op: &Operation,
+    context: &RequestContext,
     ids: &[ConversationId],
     page: &Page<i64>,
 ) -> Result<HashMap<ConversationId, Connection<Message>>, Error> {
-    let (db, viewer) = (op.backend.store.db(), op.viewer()?.user_id);
+    let (db, viewer) = (context.backend.store.db(), context.viewer()?.user_id);
     let mut slices = HashMap::with_capacity(ids.len());
     if ids.len() == 1 || page.after.is_some() || page.before.is_some() {
         for id in ids {
@@ -112,12 +117,12 @@ fn check(draft: &Draft) -> Result<(), Error> {
 }
 
 /// The message that this sender has sent under this client id before, or the reason why there is none.
-async fn sent_before(op: &Operation, delivery: &Delivery) -> Result<(Message, Conversation), Error> {
-    let (db, sender_id) = (op.backend.store.db(), delivery.sender_id);
+async fn sent_before(context: &RequestContext, delivery: &Delivery) -> Result<(Message, Conversation), Error> {
+    let (db, sender_id) = (context.backend.store.db(), delivery.sender_id);
     let earlier = store::messages::find_by_client_message_id(db, sender_id, &delivery.client_message_id).await?;
     let Some(earlier) = earlier else {
         // Either the recipient takes no messages, or the session has ended meanwhile.
-        sessions::current(op).await?;
+        sessions::current(context).await?;
         return Err(Error::NotFound("recipient"));
     };
     let conflict = |reason| Err(Error::Conflict { field: "input.clientMessageId", reason });
@@ -128,8 +133,8 @@ async fn sent_before(op: &Operation, delivery: &Delivery) -> Result<(Message, Co
         return conflict("names another message already");
     }
     // The hints may have been lost with the first answer.
-    op.backend.bus.publish_all([earlier.recipient_id, sender_id].map(Topic::Mailbox));
-    let conversation = conversations::find_with(op, earlier.recipient_id).await?;
+    context.backend.bus.publish_all([earlier.recipient_id, sender_id].map(Topic::Mailbox));
+    let conversation = conversations::find_with(context, earlier.recipient_id).await?;
     Ok((earlier, conversation.ok_or(Error::NotFound("conversation"))?))
 }
 

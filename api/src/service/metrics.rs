@@ -19,7 +19,7 @@ use crate::{
         Timestamp, event::Topic,
     },
     service::{
-        Admin, Backend, Connection, Error, Operation, after_commit::AfterCommit, context::rate_limits, sessions,
+        Admin, Backend, Connection, Error, RequestContext, after_commit::AfterCommit, context::rate_limits, sessions,
     },
     store,
 };
@@ -51,21 +51,21 @@ pub struct Reading {
 }
 
 /// Records what a client has measured, all of it or nothing, and says how much that was.
-pub async fn record(op: &Operation, readings: Vec<Reading>) -> Result<usize, Error> {
-    let user_id = op.viewer()?.user_id;
+pub async fn record(context: &RequestContext, readings: Vec<Reading>) -> Result<usize, Error> {
+    let user_id = context.viewer()?.user_id;
     let count = readings.len();
     if !(1..=BATCH_MAX).contains(&count) {
         let reason = format!("must have 1 to {BATCH_MAX} metrics, and has {count}");
         return Err(Error::invalid("input.metrics", reason));
     }
-    let now = op.backend.source.now();
+    let now = context.backend.source.now();
     let metrics = readings.into_iter().enumerate().map(|(index, reading)| {
         let invalid = |(field, reason)| Error::invalid(format!("input.metrics[{index}].{field}"), reason);
-        check(&op.backend, reading, now).map_err(invalid)
+        check(&context.backend, reading, now).map_err(invalid)
     });
     let metrics = metrics.collect::<Result<_, _>>()?;
-    rate_limits::spend_metrics(op, user_id).await?;
-    write(&op.backend, Some(op), metrics).await?;
+    rate_limits::spend_metrics(context, user_id).await?;
+    write(&context.backend, Some(context), metrics).await?;
     Ok(count)
 }
 
@@ -126,17 +126,21 @@ pub(super) fn kept_since(backend: &Backend, now: Timestamp) -> Timestamp {
 }
 
 /// Writes metrics and tells who listens; `op` is the caller's who recorded them, if not the server itself.
-async fn write(backend: &Arc<Backend>, op: Option<&Operation>, metrics: Vec<PerformanceMetric>) -> Result<(), Error> {
+async fn write(
+    backend: &Arc<Backend>,
+    context: Option<&RequestContext>,
+    metrics: Vec<PerformanceMetric>,
+) -> Result<(), Error> {
     // Those of one node take turns: whoever waits for the row that hands out places holds no connection. It holds a
     // request's place, so it waits no longer than for a connection.
     let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);
     let turn = timeout(patience, backend.metric_turn.lock()).await;
     let turn = turn.map_err(|_| Error::Unavailable { cause: "other metrics take too long".to_owned() })?;
     let tx = backend.store.begin().await?;
-    if let Some(op) = op {
-        sessions::hold(op, &tx).await?;
+    if let Some(context) = context {
+        sessions::hold(context, &tx).await?;
     }
-    let user_id = op.and_then(Operation::caller).map(|viewer| viewer.user_id);
+    let user_id = context.and_then(RequestContext::caller).map(|viewer| viewer.user_id);
     store::performance_metrics::insert_many(&tx, user_id, metrics).await?;
     let committed = tx.commit().await;
     drop(turn);

@@ -24,6 +24,6 @@ pub use self::context::{
     backend::{Backend, StartError},
     error::Error,
     page::{Connection, Cursor, Edge},
-    request::{Admin, Operation},
+    request::{Admin, RequestContext},
     streams::spawn,
 };

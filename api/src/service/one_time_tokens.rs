@@ -7,9 +7,9 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     crypto::token,
     domain::{Email, TokenPurpose, UserId},
-    mail::Letter,
+    mail::EmailMessage,
     service::{
-        Error, Operation,
+        Error, RequestContext,
         accounts::check_new_password,
         after_commit::{AfterCommit, has_happened},
         context::rate_limits,
@@ -21,12 +21,12 @@ use crate::{
 /// Mails a link that sets another password, if the address is an account's.
 ///
 /// Nothing is looked up before the answer, so that neither its words nor its time tell whether there is one.
-pub async fn request_password_reset(op: &Operation, email: &str) -> Result<(), Error> {
+pub async fn request_password_reset(context: &RequestContext, email: &str) -> Result<(), Error> {
     let email: Email = email.parse().map_err(|reason: &'static str| Error::invalid("input.email", reason))?;
-    rate_limits::spend_mail(op, "reset", email.as_str()).await?;
-    let later = op.clone();
-    op.backend.outbox.post(async move {
-        reset_letter(&later, &email).await.unwrap_or_else(|error| {
+    rate_limits::spend_mail(context, "reset", email.as_str()).await?;
+    let later = context.clone();
+    context.backend.outbox.send(async move {
+        reset_email(&later, &email).await.unwrap_or_else(|error| {
             // Nobody waits for it any more.
             tracing::error!(%error, cause = error.cause(), "a mail could not be prepared");
             None
@@ -36,63 +36,67 @@ pub async fn request_password_reset(op: &Operation, email: &str) -> Result<(), E
 }
 
 /// Mails the caller a link that confirms the address.
-pub async fn resend_verification(op: &Operation) -> Result<(), Error> {
-    let id = op.viewer()?.user_id;
-    rate_limits::spend_mail(op, "verify", &id.to_string()).await?;
-    let tx = op.backend.store.begin().await?;
-    sessions::hold_account(op, &tx).await?;
-    let letter = replace(op, tx, id, TokenPurpose::EmailVerification).await?.ok_or(Error::NotFound("user"))?;
-    op.backend.outbox.post(ready(Some(letter)));
+pub async fn resend_verification(context: &RequestContext) -> Result<(), Error> {
+    let id = context.viewer()?.user_id;
+    rate_limits::spend_mail(context, "verify", &id.to_string()).await?;
+    let tx = context.backend.store.begin().await?;
+    sessions::hold_account(context, &tx).await?;
+    let email = replace(context, tx, id, TokenPurpose::EmailVerification).await?.ok_or(Error::NotFound("user"))?;
+    context.backend.outbox.send(ready(Some(email)));
     Ok(())
 }
 
 /// Sets another password by a mailed token and ends all sessions of the account.
-pub async fn reset_password(op: &Operation, token: &SecretString, new: SecretString) -> Result<UserId, Error> {
+pub async fn reset_password(
+    context: &RequestContext,
+    token: &SecretString,
+    new: SecretString,
+) -> Result<UserId, Error> {
     let (purpose, digest) = (TokenPurpose::PasswordReset, token::digest(token.expose_secret()));
-    let (store, source) = (&op.backend.store, &op.backend.source);
+    let (store, source) = (&context.backend.store, &context.backend.source);
     let id = store::one_time_tokens::find(store.db(), purpose, &digest, source.now()).await?.ok_or_else(unusable)?;
     let user = store::accounts::find_recipient(store.db(), id).await?.ok_or_else(unusable)?;
-    check_new_password(op, "input.newPassword", &new, [&user.username, &user.email]).await?;
-    let password_hash = op.backend.passwords.hash(new).await?;
+    check_new_password(context, "input.newPassword", &new, [&user.username, &user.email]).await?;
+    let password_hash = context.backend.passwords.hash(new).await?;
 
     let tx = store.begin().await?;
-    let user = spend(op, &tx, id, (purpose, &digest)).await?;
+    let user = spend(context, &tx, id, (purpose, &digest)).await?;
     store::accounts::reset_password(tx.db(), id, password_hash, source.now()).await?;
     store::password_failures::delete(tx.db(), id).await?;
-    let entry = op.entry(id, "password.reset", &id);
+    let entry = context.entry(id, "password.reset", &id);
     let entry_id = entry.id;
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
-    let ended = sessions::end_others(op, &tx, id, None).await?;
-    let letter = Letter::password_changed(&user.email, &user.username);
-    sessions::after_end(id, &ended).mail(letter, entry_id).commit(&op.backend, tx).await?;
+    let ended = sessions::end_others(context, &tx, id, None).await?;
+    let email = EmailMessage::password_changed(&user.email, &user.username);
+    sessions::after_end(id, &ended).mail(email, entry_id).commit(&context.backend, tx).await?;
     Ok(id)
 }
 
 /// Confirms an address by a mailed token.
-pub async fn verify_email(op: &Operation, token: &SecretString) -> Result<UserId, Error> {
+pub async fn verify_email(context: &RequestContext, token: &SecretString) -> Result<UserId, Error> {
     let (purpose, digest) = (TokenPurpose::EmailVerification, token::digest(token.expose_secret()));
-    let (store, now) = (&op.backend.store, op.backend.source.now());
+    let (store, now) = (&context.backend.store, context.backend.source.now());
     let id = store::one_time_tokens::find(store.db(), purpose, &digest, now).await?.ok_or_else(unusable)?;
     let tx = store.begin().await?;
-    spend(op, &tx, id, (purpose, &digest)).await?;
+    spend(context, &tx, id, (purpose, &digest)).await?;
     let is_news = store::accounts::verify(tx.db(), id, now).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(id, "email.verified", &id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(id, "email.verified", &id)]).await?;
     if is_news {
         store::user_changes::record(tx.db(), id).await?;
     }
-    users::after_change(id, AfterCommit::default()).commit(&op.backend, tx).await?;
+    users::after_change(id, AfterCommit::default()).commit(&context.backend, tx).await?;
     Ok(id)
 }
 
 /// A new token inside a transaction, and the letter that carries it once that is committed.
 pub(super) async fn issue(
-    op: &Operation,
+    context: &RequestContext,
     tx: &Transaction,
     id: UserId,
     [username, email]: [&str; 2],
     purpose: TokenPurpose,
-) -> Result<Letter, Error> {
-    let (source, now) = (&op.backend.source, op.backend.source.now());
+) -> Result<EmailMessage, Error> {
+    let (source, now) = (&context.backend.source, context.backend.source.now());
     let token = token::one_time_token(purpose, &source.random);
     let row = NewToken {
         id: source.uuid(),
@@ -100,44 +104,49 @@ pub(super) async fn issue(
         purpose,
         digest: token::digest(token.expose_secret()),
         created_at: now,
-        expires_at: now + op.backend.mail_token_lifetime(),
+        expires_at: now + context.backend.mail_token_lifetime(),
     };
     store::one_time_tokens::insert(tx.db(), row).await?;
-    let (base, token) = (op.backend.config.link_base(), token.expose_secret());
+    let (base, token) = (context.backend.config.link_base(), token.expose_secret());
     Ok(match purpose {
         TokenPurpose::PasswordReset => {
-            Letter::password_reset(email, username, format!("{base}/reset-password?token={token}"))
+            EmailMessage::password_reset(email, username, format!("{base}/reset-password?token={token}"))
         }
         TokenPurpose::EmailVerification => {
-            Letter::verification(email, username, format!("{base}/verify-email?token={token}"))
+            EmailMessage::verification(email, username, format!("{base}/verify-email?token={token}"))
         }
     })
 }
 
-async fn reset_letter(op: &Operation, email: &Email) -> Result<Option<Letter>, Error> {
-    let found = store::accounts::find_by_email(op.backend.store.db(), email).await?;
+async fn reset_email(context: &RequestContext, email: &Email) -> Result<Option<EmailMessage>, Error> {
+    let found = store::accounts::find_by_email(context.backend.store.db(), email).await?;
     let Some(credentials) = found else { return Ok(None) };
-    let tx = op.backend.store.begin().await?;
-    replace(op, tx, credentials.user_id, TokenPurpose::PasswordReset).await
+    let tx = context.backend.store.begin().await?;
+    replace(context, tx, credentials.user_id, TokenPurpose::PasswordReset).await
 }
 
 /// A new token in the place of older ones, and the letter that carries it; nothing for an account out of use.
-async fn replace(op: &Operation, tx: Transaction, id: UserId, purpose: TokenPurpose) -> Result<Option<Letter>, Error> {
+async fn replace(
+    context: &RequestContext,
+    tx: Transaction,
+    id: UserId,
+    purpose: TokenPurpose,
+) -> Result<Option<EmailMessage>, Error> {
     // Held until the commit, so that of two requests at once the later one's token stands alone.
     let user = store::accounts::lock_recipient(tx.db(), id).await?;
     let Some(Recipient { username, email }) = user else { return Ok(None) };
     store::one_time_tokens::delete_many(tx.db(), id, purpose).await?;
-    let letter = issue(op, &tx, id, [&username, &email], purpose).await?;
+    let email = issue(context, &tx, id, [&username, &email], purpose).await?;
     let action = match purpose {
         TokenPurpose::PasswordReset => "password.reset_requested",
         TokenPurpose::EmailVerification => "email.verification_requested",
     };
-    let entry = op.entry(id, action, &id);
+    let entry = context.entry(id, action, &id);
     let entry_id = entry.id;
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     match tx.commit().await {
-        Err(error) if !has_happened(&op.backend, entry_id).await => Err(error.into()),
-        _ => Ok(Some(letter)),
+        Err(error) if !has_happened(&context.backend, entry_id).await => Err(error.into()),
+        _ => Ok(Some(email)),
     }
 }
 
@@ -146,13 +155,13 @@ async fn replace(op: &Operation, tx: Transaction, id: UserId, purpose: TokenPurp
 /// The account's row is taken first, as every change to an account does: whoever changes the password or ends the
 /// account meanwhile comes before, and then the token is refused, or after.
 async fn spend(
-    op: &Operation,
+    context: &RequestContext,
     tx: &Transaction,
     id: UserId,
     (purpose, digest): (TokenPurpose, &[u8; 32]),
 ) -> Result<Recipient, Error> {
     let user = store::accounts::lock_recipient(tx.db(), id).await?.ok_or_else(unusable)?;
-    if !store::one_time_tokens::spend(tx.db(), purpose, digest, op.backend.source.now()).await? {
+    if !store::one_time_tokens::spend(tx.db(), purpose, digest, context.backend.source.now()).await? {
         return Err(unusable());
     }
     Ok(user)

@@ -10,9 +10,9 @@ use crate::{
     },
     domain::{CeremonyId, CeremonyKind, DeviceName, Passkey, PasskeyId, SessionId, UserId},
     service::{
-        Error, Operation,
+        Error, RequestContext,
         context::rate_limits,
-        sessions::{self, Grant},
+        sessions::{self, IssuedTokens},
     },
     store::{self, Unique, passkey_ceremonies::Ceremony, passkeys::Credential},
 };
@@ -51,24 +51,24 @@ pub struct PasskeyLogin {
 }
 
 /// Begins to add a passkey to the caller's account.
-pub async fn begin_registration(op: &Operation) -> Result<Offer, Error> {
-    let (viewer, backend) = (op.viewer()?, &op.backend);
-    rate_limits::spend_passkey(op).await?;
-    check_recent_sign_in(op).await?;
-    let user = super::users::find_many(op, &[viewer.user_id]).await?.remove(&viewer.user_id);
+pub async fn begin_registration(context: &RequestContext) -> Result<Offer, Error> {
+    let (viewer, backend) = (context.viewer()?, &context.backend);
+    rate_limits::spend_passkey(context).await?;
+    check_recent_sign_in(context).await?;
+    let user = super::users::find_many(context, &[viewer.user_id]).await?.remove(&viewer.user_id);
     let user = user.ok_or(Error::NotFound("user"))?;
     let existing = store::passkeys::find_credential_ids(backend.store.db(), viewer.user_id).await?;
     check_room(existing.len() as u64)?;
-    let begun = backend.passkeys.begin_registration(handle(op, viewer.user_id), &user.username, existing);
-    begin(op, CeremonyKind::Registration, Some(viewer.session_id), begun).await
+    let begun = backend.passkeys.begin_registration(handle(context, viewer.user_id), &user.username, existing);
+    begin(context, CeremonyKind::Registration, Some(viewer.session_id), begun).await
 }
 
 /// Adds the passkey that an authenticator has made.
-pub async fn finish_registration(op: &Operation, new: NewPasskey) -> Result<Passkey, Error> {
-    let (viewer, backend) = (op.viewer()?, &op.backend);
+pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> Result<Passkey, Error> {
+    let (viewer, backend) = (context.viewer()?, &context.backend);
     let name: DeviceName = new.device_name.parse().map_err(|reason| Error::invalid("input.deviceName", reason))?;
     // Another session's ceremony is as good as none: who began must be who finishes.
-    let state = take(op, new.ceremony_id, CeremonyKind::Registration, Some(viewer.session_id)).await?;
+    let state = take(context, new.ceremony_id, CeremonyKind::Registration, Some(viewer.session_id)).await?;
     let state = state.ok_or(Error::NotFound("ceremony"))?;
     let registered = backend.passkeys.finish_registration(state, new.credential).map_err(|error| match error {
         PasskeyError::Failed(cause) => Error::Internal { cause },
@@ -87,35 +87,35 @@ pub async fn finish_registration(op: &Operation, new: NewPasskey) -> Result<Pass
     let credential =
         Credential { credential_id: registered.credential_id, key: registered.key, counter: registered.counter };
     let tx = backend.store.begin().await?;
-    sessions::hold_account(op, &tx).await?;
+    sessions::hold_account(context, &tx).await?;
     // Counted while the account is locked: ceremonies that began at once may be finished at once.
     check_room(store::passkeys::count(tx.db(), viewer.user_id).await?)?;
     store::passkeys::insert(tx.db(), &passkey, credential).await.map_err(taken)?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(viewer.user_id, "passkey.added", &passkey.id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(viewer.user_id, "passkey.added", &passkey.id)]).await?;
     tx.commit().await?;
     Ok(passkey)
 }
 
 /// Begins to sign in; who it is comes out at its end, so all are answered alike.
-pub async fn begin_login(op: &Operation) -> Result<Offer, Error> {
-    rate_limits::spend_passkey(op).await?;
-    begin(op, CeremonyKind::Login, None, op.backend.passkeys.begin_login()).await
+pub async fn begin_login(context: &RequestContext) -> Result<Offer, Error> {
+    rate_limits::spend_passkey(context).await?;
+    begin(context, CeremonyKind::Login, None, context.backend.passkeys.begin_login()).await
 }
 
 /// Signs in whoever has the passkey; whatever is wrong is refused in the same words.
-pub async fn finish_login(op: &Operation, login: PasskeyLogin) -> Result<Grant, Error> {
-    let (backend, store) = (&op.backend, &op.backend.store);
+pub async fn finish_login(context: &RequestContext, login: PasskeyLogin) -> Result<IssuedTokens, Error> {
+    let (backend, store) = (&context.backend, &context.backend.store);
     let device_info = sessions::check_device_info(login.device_info)?;
-    let state = take(op, login.ceremony_id, CeremonyKind::Login, None).await?.ok_or(Error::InvalidCredentials)?;
+    let state = take(context, login.ceremony_id, CeremonyKind::Login, None).await?.ok_or(Error::InvalidCredentials)?;
     let assertion = Assertion::parse(login.credential).map_err(refused)?;
     let found = store::passkeys::find_by_credential_id(store.db(), assertion.credential_id()).await?;
     let (passkey, key) = found.ok_or(Error::InvalidCredentials)?;
     let user_id = passkey.user_id;
-    if assertion.handle() != Some(&handle(op, user_id)) {
+    if assertion.handle() != Some(&handle(context, user_id)) {
         return Err(Error::InvalidCredentials);
     }
     let judged = match backend.passkeys.finish_login(state, &assertion, key) {
-        Err(PasskeyError::CounterRegressed) => return Err(report_regression(op, &passkey).await?),
+        Err(PasskeyError::CounterRegressed) => return Err(report_regression(context, &passkey).await?),
         other => other.map_err(refused)?,
     };
 
@@ -126,23 +126,23 @@ pub async fn finish_login(op: &Operation, login: PasskeyLogin) -> Result<Grant, 
         tx.rollback().await?;
         // Either it has just been removed, or another login has just come as far.
         let is_there = store::passkeys::find(store.db(), passkey.id).await?.is_some();
-        return Err(if is_there { report_regression(op, &passkey).await? } else { Error::InvalidCredentials });
+        return Err(if is_there { report_regression(context, &passkey).await? } else { Error::InvalidCredentials });
     }
     store::accounts::update_last_login(tx.db(), user_id, now).await?;
-    let grant = sessions::open(op, &tx, (user_id, account.role), device_info).await?;
-    sessions::after_opening(&grant).commit(&op.backend, tx).await?;
-    Ok(grant)
+    let tokens = sessions::open(context, &tx, (user_id, account.role), device_info).await?;
+    sessions::after_opening(&tokens).commit(&context.backend, tx).await?;
+    Ok(tokens)
 }
 
 /// The caller's passkeys, oldest first.
-pub async fn own(op: &Operation) -> Result<Vec<Passkey>, Error> {
-    Ok(store::passkeys::list(op.backend.store.db(), op.viewer()?.user_id).await?)
+pub async fn own(context: &RequestContext) -> Result<Vec<Passkey>, Error> {
+    Ok(store::passkeys::list(context.backend.store.db(), context.viewer()?.user_id).await?)
 }
 
 /// One of the caller's own passkeys.
-pub async fn find(op: &Operation, id: PasskeyId) -> Result<Option<Passkey>, Error> {
-    let viewer = op.viewer()?.user_id;
-    let passkey = store::passkeys::find(op.backend.store.db(), id).await?;
+pub async fn find(context: &RequestContext, id: PasskeyId) -> Result<Option<Passkey>, Error> {
+    let viewer = context.viewer()?.user_id;
+    let passkey = store::passkeys::find(context.backend.store.db(), id).await?;
     Ok(passkey.filter(|passkey| passkey.user_id == viewer))
 }
 
@@ -151,19 +151,19 @@ pub async fn find(op: &Operation, id: PasskeyId) -> Result<Option<Passkey>, Erro
 /// The other ways are further passkeys and a password. Whoever registers sets one, but an account can be without:
 /// its stored hash is then nothing that a password could match. A password that is only limited for now, or for
 /// attacks, is a way in still: time or a mail opens it again.
-pub async fn remove(op: &Operation, id: PasskeyId) -> Result<(), Error> {
-    let user_id = op.viewer()?.user_id;
-    check_recent_sign_in(op).await?;
-    let tx = op.backend.store.begin().await?;
+pub async fn remove(context: &RequestContext, id: PasskeyId) -> Result<(), Error> {
+    let user_id = context.viewer()?.user_id;
+    check_recent_sign_in(context).await?;
+    let tx = context.backend.store.begin().await?;
     // Locked, so that two removals at once cannot each leave the other's passkey as the last way in.
-    let account = sessions::hold_account(op, &tx).await?;
+    let account = sessions::hold_account(context, &tx).await?;
     if !store::passkeys::delete(tx.db(), user_id, id).await? {
         return Err(Error::NotFound("passkey"));
     }
     if !password::is_set(&account.password_hash) && store::passkeys::count(tx.db(), user_id).await? == 0 {
         return Err(Error::Conflict { field: "input.id", reason: "is the last way into the account" });
     }
-    store::audit_logs::insert_many(tx.db(), [op.entry(user_id, "passkey.removed", &id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(user_id, "passkey.removed", &id)]).await?;
     Ok(tx.commit().await?)
 }
 
@@ -176,26 +176,26 @@ fn check_room(count: u64) -> Result<(), Error> {
 }
 
 /// A stolen access token must not change what signs in: only somebody who has just signed in may.
-async fn check_recent_sign_in(op: &Operation) -> Result<(), Error> {
-    let within = op.backend.config.webauthn.recent_sign_in_seconds;
-    let opened_at = sessions::current(op).await?.created_at;
-    let is_recent = op.backend.source.now() - opened_at <= TimeDelta::seconds(within.into());
+async fn check_recent_sign_in(context: &RequestContext) -> Result<(), Error> {
+    let within = context.backend.config.webauthn.recent_sign_in_seconds;
+    let opened_at = sessions::current(context).await?.created_at;
+    let is_recent = context.backend.source.now() - opened_at <= TimeDelta::seconds(within.into());
     if is_recent { Ok(()) } else { Err(Error::SignInAgain) }
 }
 
 /// What an authenticator keeps instead of the user's id, which others know: derived, so that nothing is to be stored.
-fn handle(op: &Operation, user_id: UserId) -> [u8; 16] {
-    op.backend.seal.derive(b"passkey handle", user_id.0.as_bytes())
+fn handle(context: &RequestContext, user_id: UserId) -> [u8; 16] {
+    context.backend.seal.derive(b"passkey handle", user_id.0.as_bytes())
 }
 
 async fn begin(
-    op: &Operation,
+    context: &RequestContext,
     kind: CeremonyKind,
     session_id: Option<SessionId>,
     begun: Result<Begun, PasskeyError>,
 ) -> Result<Offer, Error> {
     let Begun { options, state } = begun.map_err(|error| Error::Internal { cause: error.to_string() })?;
-    let (db, source) = (op.backend.store.db(), &op.backend.source);
+    let (db, source) = (context.backend.store.db(), &context.backend.source);
     let (id, now) = (CeremonyId(source.uuid()), source.now());
     let expires_at = now + TimeDelta::minutes(CEREMONY_MINUTES);
     // Each that comes clears what was left, so that they cannot pile up.
@@ -206,22 +206,22 @@ async fn begin(
 
 /// A ceremony's state, for the first who asks; whatever comes of it, the ceremony is over.
 async fn take(
-    op: &Operation,
+    context: &RequestContext,
     id: CeremonyId,
     kind: CeremonyKind,
     session_id: Option<SessionId>,
 ) -> Result<Option<Value>, Error> {
-    let now = op.backend.source.now();
-    let ceremony = store::passkey_ceremonies::delete(op.backend.store.db(), id).await?;
+    let now = context.backend.source.now();
+    let ceremony = store::passkey_ceremonies::delete(context.backend.store.db(), id).await?;
     let is_meant = |found: &Ceremony| found.kind == kind && found.session_id == session_id && now < found.expires_at;
     Ok(ceremony.filter(is_meant).map(|ceremony| ceremony.state))
 }
 
 /// Tells the owner that there may be a copy of the authenticator, and refuses.
-async fn report_regression(op: &Operation, passkey: &Passkey) -> Result<Error, Error> {
+async fn report_regression(context: &RequestContext, passkey: &Passkey) -> Result<Error, Error> {
     tracing::warn!(user.id = %passkey.user_id, passkey.id = %passkey.id, "a passkey's counter did not grow");
-    let entry = op.entry(passkey.user_id, "passkey.counter_regressed", &passkey.id);
-    store::audit_logs::insert_many(op.backend.store.db(), [entry]).await?;
+    let entry = context.entry(passkey.user_id, "passkey.counter_regressed", &passkey.id);
+    store::audit_logs::insert_many(context.backend.store.db(), [entry]).await?;
     Ok(Error::InvalidCredentials)
 }
 

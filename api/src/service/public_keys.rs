@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use crate::{
     crypto::public_keys,
     domain::{UserId, account::KEY_VAULT_MAX_BYTES},
-    service::{Error, Operation, accounts, after_commit::AfterCommit, context::rate_limits, sessions, users},
+    service::{Error, RequestContext, accounts, after_commit::AfterCommit, context::rate_limits, sessions, users},
     store::{self, public_keys::Stored},
 };
 
@@ -30,14 +30,14 @@ pub enum Vault {
 }
 
 /// Puts these keys in the place of the caller's; the same ones again change nothing and show nobody anything new.
-pub async fn update(op: &Operation, keys: NewKeys) -> Result<UserId, Error> {
-    let id = op.viewer()?.user_id;
+pub async fn update(context: &RequestContext, keys: NewKeys) -> Result<UserId, Error> {
+    let id = context.viewer()?.user_id;
     check(&keys)?;
-    rate_limits::spend_keys(op, id).await?;
-    let now = op.backend.source.now();
-    let tx = op.backend.store.begin().await?;
+    rate_limits::spend_keys(context, id).await?;
+    let now = context.backend.source.now();
+    let tx = context.backend.store.begin().await?;
     let before = store::public_keys::lock(tx.db(), id).await?;
-    sessions::hold(op, &tx).await?;
+    sessions::hold(context, &tx).await?;
     let before = before.ok_or(Error::NotFound("user"))?;
     let mut after = Stored {
         public_key_ecc: Some(keys.ecc),
@@ -54,15 +54,15 @@ pub async fn update(op: &Operation, keys: NewKeys) -> Result<UserId, Error> {
     if are_new {
         // Clients tell keys apart by this time, which must grow even where the clocks of two nodes differ.
         after.keys_changed_at = before.keys_changed_at.map(|time| time + TimeDelta::microseconds(1)).max(Some(now));
-        actions.push(op.entry(id, "keys.updated", &id));
+        actions.push(context.entry(id, "keys.updated", &id));
     }
     if before.key_vault != after.key_vault {
-        actions.push(op.entry(id, "key_vault.updated", &id));
+        actions.push(context.entry(id, "key_vault.updated", &id));
     }
     if actions.is_empty() {
         tx.rollback().await?;
         // A repeat, where the first answer was lost and perhaps what follows as well.
-        return users::after_change(id, AfterCommit::default()).follow(&op.backend, Ok(id)).await;
+        return users::after_change(id, AfterCommit::default()).follow(&context.backend, Ok(id)).await;
     }
     store::public_keys::update(tx.db(), id, after, now).await?;
     store::audit_logs::insert_many(tx.db(), actions).await?;
@@ -70,7 +70,7 @@ pub async fn update(op: &Operation, keys: NewKeys) -> Result<UserId, Error> {
         store::user_changes::record(tx.db(), id).await?;
     }
     let after = if are_new { users::after_change(id, AfterCommit::default()) } else { accounts::after_change(id) };
-    after.commit(&op.backend, tx).await?;
+    after.commit(&context.backend, tx).await?;
     Ok(id)
 }
 

@@ -25,7 +25,7 @@ use crate::{
     cache::{Group, Key, Kind},
     crypto::{TokenError, Verified, access_token, token},
     domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
-    service::{Backend, Connection, Error, Operation, after_commit::AfterCommit},
+    service::{Backend, Connection, Error, RequestContext, after_commit::AfterCommit},
     store::{self, Transaction, sessions::TokenDigests},
 };
 
@@ -34,7 +34,7 @@ const VERIFIED_TOKENS: usize = 20_000;
 const DEVICE_INFO_MAX: usize = 200;
 
 /// A new session with the tokens that are shown once.
-pub struct Grant {
+pub struct IssuedTokens {
     /// For requests.
     pub access_token: SecretString,
     /// When the access token ends.
@@ -51,7 +51,7 @@ pub struct Grant {
 
 /// What is remembered of a living session.
 #[derive(Clone, Serialize, Deserialize)]
-struct Alive {
+struct SessionState {
     role: Role,
     unconfirmed: Option<Vec<u8>>,
 }
@@ -135,23 +135,23 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
 }
 
 /// The session that the operation runs in.
-pub async fn current(op: &Operation) -> Result<Session, Error> {
-    let session = store::sessions::find(op.backend.store.db(), op.viewer()?.session_id).await?;
+pub async fn current(context: &RequestContext) -> Result<Session, Error> {
+    let session = store::sessions::find(context.backend.store.db(), context.viewer()?.session_id).await?;
     session.ok_or(Error::Unauthenticated(AuthenticationReason::Revoked))
 }
 
 /// One of the caller's own sessions.
-pub async fn find(op: &Operation, id: SessionId) -> Result<Option<Session>, Error> {
-    let viewer = op.viewer()?.user_id;
-    let session = store::sessions::find(op.backend.store.db(), id).await?;
+pub async fn find(context: &RequestContext, id: SessionId) -> Result<Option<Session>, Error> {
+    let viewer = context.viewer()?.user_id;
+    let session = store::sessions::find(context.backend.store.db(), id).await?;
     Ok(session.filter(|session| session.user_id == viewer))
 }
 
 /// The caller's own living sessions, newest first.
-pub async fn list(op: &Operation, arguments: &PageArguments) -> Result<Connection<Session>, Error> {
-    let viewer = op.viewer()?.user_id;
-    let page = op.page("sessions", arguments)?;
-    let slice = store::sessions::list(op.backend.store.db(), viewer, op.backend.source.now(), &page).await?;
+pub async fn list(context: &RequestContext, arguments: &PageArguments) -> Result<Connection<Session>, Error> {
+    let viewer = context.viewer()?.user_id;
+    let page = context.page("sessions", arguments)?;
+    let slice = store::sessions::list(context.backend.store.db(), viewer, context.backend.source.now(), &page).await?;
     Ok(Connection::of("sessions", slice, |session| session.id.0))
 }
 
@@ -171,12 +171,12 @@ pub(super) fn check_device_info(device_info: Option<String>) -> Result<Option<St
 /// The transaction has locked the account and found it as it was when its owner proved it. Whatever ends the account's
 /// sessions locks it too, so no session is opened behind it.
 pub(super) async fn open(
-    op: &Operation,
+    context: &RequestContext,
     tx: &Transaction,
     (user_id, role): (UserId, Role),
     device_info: Option<String>,
-) -> Result<Grant, Error> {
-    let backend = &op.backend;
+) -> Result<IssuedTokens, Error> {
+    let backend = &context.backend;
     let (source, now) = (&backend.source, backend.source.now());
     let id = SessionId(source.uuid());
     let (access_token, access_token_expires_at) = sign(backend, user_id, id, now)?;
@@ -185,7 +185,7 @@ pub(super) async fn open(
         id,
         user_id,
         device_info,
-        ip_address: op.client.ip.map(|ip| ip.to_string()),
+        ip_address: context.client.ip.map(|ip| ip.to_string()),
         created_at: now,
         last_used_at: now,
         expires_at: now + backend.refresh_token_lifetime(),
@@ -196,31 +196,35 @@ pub(super) async fn open(
     };
     let kept = u64::from(backend.config.accounts.max_sessions).saturating_sub(1);
     let idle = store::sessions::find_idle(tx.db(), user_id, kept).await?;
-    let ended = revoke::end_many(op, tx, user_id, &idle, "session.displaced").await?;
+    let ended = revoke::end_many(context, tx, user_id, &idle, "session.displaced").await?;
     store::sessions::insert(tx.db(), &session, digests).await?;
-    store::audit_logs::insert_many(tx.db(), [op.entry(user_id, "session.created", &id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(user_id, "session.created", &id)]).await?;
     let key = backend.tokens.signing_key().tag();
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at, key };
     let refresh_token_expires_at = session.expires_at;
-    Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
+    Ok(IssuedTokens { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
 }
 
 /// Opens a session for a user at an operator's request, without the user's proof.
-pub async fn issue(op: &Operation, user_id: UserId, device_info: Option<String>) -> Result<Grant, Error> {
+pub async fn issue(
+    context: &RequestContext,
+    user_id: UserId,
+    device_info: Option<String>,
+) -> Result<IssuedTokens, Error> {
     let device_info = check_device_info(device_info)?;
-    let tx = op.backend.store.begin().await?;
+    let tx = context.backend.store.begin().await?;
     let account = store::accounts::lock(tx.db(), user_id).await?;
     let account = account.filter(|account| account.is_active).ok_or(Error::NotFound("user"))?;
-    let grant = open(op, &tx, (user_id, account.role), device_info).await?;
-    let entry = op.entry(user_id, "session.issued", &grant.viewer.session_id);
+    let tokens = open(context, &tx, (user_id, account.role), device_info).await?;
+    let entry = context.entry(user_id, "session.issued", &tokens.viewer.session_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
-    after_opening(&grant).commit(&op.backend, tx).await?;
-    Ok(grant)
+    after_opening(&tokens).commit(&context.backend, tx).await?;
+    Ok(tokens)
 }
 
 /// Returns the steps that follow the commit of a session that was opened.
-pub(super) fn after_opening(grant: &Grant) -> AfterCommit {
-    after_end(grant.viewer.user_id, &grant.ended)
+pub(super) fn after_opening(tokens: &IssuedTokens) -> AfterCommit {
+    after_end(tokens.viewer.user_id, &tokens.ended)
 }
 
 fn sign(backend: &Backend, user_id: UserId, id: SessionId, now: Timestamp) -> Result<(SecretString, Timestamp), Error> {
@@ -268,7 +272,7 @@ fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, Opti
 }
 
 /// What is known of a user's session, remembered for a few seconds.
-async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<Alive>, Error> {
+async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<SessionState>, Error> {
     let key = key(user_id, id);
     let remembered = backend.cache.get(&key).await;
     backend.counted.sessions.note(remembered.is_some());
@@ -276,17 +280,17 @@ async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Opti
 }
 
 /// The same from the database.
-async fn read_alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<Alive>, Error> {
+async fn read_alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<SessionState>, Error> {
     let key = key(user_id, id);
     let reservation = backend.cache.reserve(std::slice::from_ref(&key)).await;
     let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;
     let Some(found) = found.filter(|found| found.user_id == user_id) else { return Ok(None) };
-    let alive = Alive { role: found.role, unconfirmed: found.unconfirmed };
+    let alive = SessionState { role: found.role, unconfirmed: found.unconfirmed };
     backend.cache.set(&key, &alive, backend.session_cache_lifetime(), &reservation).await;
     Ok(Some(alive))
 }
 
-fn key(user_id: UserId, id: SessionId) -> Key<Alive> {
+fn key(user_id: UserId, id: SessionId) -> Key<SessionState> {
     Key::of(all_of(user_id), id.0)
 }
 

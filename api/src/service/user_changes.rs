@@ -12,7 +12,7 @@ use crate::{
     bus::Subscription,
     domain::{User, UserId, event::Topic},
     service::{
-        Backend, Error, Operation,
+        Backend, Error, RequestContext,
         context::streams::{on_a_task, patiently, spawn},
     },
     store::{self, user_changes::Followed},
@@ -25,11 +25,11 @@ const CONTACTS: u64 = 1000;
 
 /// Each of these users, or of whoever the caller has a conversation with, as it is after each change from now on.
 pub async fn follow(
-    op: Operation,
+    context: RequestContext,
     ids: Option<Vec<UserId>>,
 ) -> Result<impl Stream<Item = Result<User, Error>> + use<>, Error> {
-    let viewer = op.viewer()?.user_id;
-    let max = op.backend.config.graphql.max_page_size;
+    let viewer = context.viewer()?.user_id;
+    let max = context.backend.config.graphql.max_page_size;
     let (followed, topics) = match ids {
         None => (Followed::ContactsOf(viewer), vec![Topic::Contacts(viewer)]),
         Some(ids) if (1..=max).contains(&ids.len()) => {
@@ -41,10 +41,10 @@ pub async fn follow(
         }
     };
     // Listening begins before the first look, so that nothing falls between the two.
-    let news = topics.into_iter().map(|topic| op.backend.bus.subscribe(topic)).collect();
-    let reader = Arc::clone(&op.backend);
+    let news = topics.into_iter().map(|topic| context.backend.bus.subscribe(topic)).collect();
+    let reader = Arc::clone(&context.backend);
     let position = on_a_task(async move { Ok(store::user_changes::latest(reader.store.db()).await?) }).await?;
-    let changes = Changes { op, news, followed, position, ready: VecDeque::new() };
+    let changes = Changes { context, news, followed, position, ready: VecDeque::new() };
     Ok(stream::unfold(Some(changes), |changes| async move {
         let mut changes = changes?;
         match changes.next().await {
@@ -86,7 +86,7 @@ async fn tell_contacts(backend: &Backend, id: UserId) -> Result<(), store::Error
 }
 
 struct Changes {
-    op: Operation,
+    context: RequestContext,
     news: Vec<Subscription>,
     followed: Followed,
     position: i64,
@@ -110,7 +110,7 @@ impl Changes {
     }
 
     async fn wait(&mut self) {
-        let poll = self.op.backend.poll();
+        let poll = self.context.backend.poll();
         let news = select_all(self.news.iter_mut().map(|news| Box::pin(news.news())));
         tokio::select! {
             _ = news => {}
@@ -119,16 +119,20 @@ impl Changes {
     }
 
     async fn look(&self) -> Result<(i64, VecDeque<(i64, User)>), Error> {
-        let read = || on_a_task(look(self.op.clone(), self.followed.clone(), self.position));
-        patiently(&self.op.backend, "a stream of users", read).await
+        let read = || on_a_task(look(self.context.clone(), self.followed.clone(), self.position));
+        patiently(&self.context.backend, "a stream of users", read).await
     }
 }
 
 /// The latest number, and the followed users among those whose last change is between the position and it.
 ///
 /// A user who changes once more meanwhile has a higher number, and is found by the next look.
-async fn look(op: Operation, followed: Followed, position: i64) -> Result<(i64, VecDeque<(i64, User)>), Error> {
-    let db = op.backend.store.db();
+async fn look(
+    context: RequestContext,
+    followed: Followed,
+    position: i64,
+) -> Result<(i64, VecDeque<(i64, User)>), Error> {
+    let db = context.backend.store.db();
     let latest = store::user_changes::latest(db).await?;
     if latest == position {
         return Ok((latest, VecDeque::new()));

@@ -6,7 +6,7 @@ use crate::{
     cache::{Key, Kind},
     crypto::fingerprint,
     domain::{Email, PageArguments, PqcKey, PublicKeys, Role, User, UserId, Username, UsernamePrefix},
-    service::{Connection, Error, Operation, accounts, after_commit::AfterCommit},
+    service::{Connection, Error, RequestContext, accounts, after_commit::AfterCommit},
     store,
 };
 
@@ -21,9 +21,9 @@ pub enum Lookup {
 }
 
 /// One user, for anyone signed in.
-pub async fn find(op: &Operation, lookup: Lookup) -> Result<Option<User>, Error> {
-    let viewer = op.viewer()?;
-    let db = op.backend.store.db();
+pub async fn find(context: &RequestContext, lookup: Lookup) -> Result<Option<User>, Error> {
+    let viewer = context.viewer()?;
+    let db = context.backend.store.db();
     let is_by_id = matches!(lookup, Lookup::Id(_));
     let id = match lookup {
         Lookup::Id(id) => Some(id),
@@ -40,52 +40,52 @@ pub async fn find(op: &Operation, lookup: Lookup) -> Result<Option<User>, Error>
         },
     };
     let Some(id) = id else { return Ok(None) };
-    let remembered = op.backend.cache.get(&key(id)).await;
-    let user = if remembered.is_some() { remembered } else { Box::pin(read_many(op, &[id])).await?.pop() };
+    let remembered = context.backend.cache.get(&key(id)).await;
+    let user = if remembered.is_some() { remembered } else { Box::pin(read_many(context, &[id])).await?.pop() };
     // By id a deactivated account is still somebody's peer; whoever searches does not find it.
     Ok(user.filter(|user| is_by_id || user.is_active))
 }
 
 /// Those of these users that exist: from the cache, the rest in one statement.
-pub async fn find_many(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId, User>, Error> {
-    let cache = &op.backend.cache;
+pub async fn find_many(context: &RequestContext, ids: &[UserId]) -> Result<HashMap<UserId, User>, Error> {
+    let cache = &context.backend.cache;
     let keys: Vec<_> = ids.iter().map(|id| key(*id)).collect();
     let mut users: HashMap<_, _> =
         cache.get_many(&keys).await.into_iter().flatten().map(|user| (user.id, user)).collect();
     let missing: Vec<_> = ids.iter().copied().filter(|id| !users.contains_key(id)).collect();
     for id in ids {
-        op.backend.counted.users.note(users.contains_key(id));
+        context.backend.counted.users.note(users.contains_key(id));
     }
     if !missing.is_empty() {
-        users.extend(read_many(op, &missing).await?.into_iter().map(|user| (user.id, user)));
+        users.extend(read_many(context, &missing).await?.into_iter().map(|user| (user.id, user)));
     }
     Ok(users)
 }
 
 /// A user whom this process remembers itself.
 #[must_use]
-pub fn find_near(op: &Operation, id: UserId) -> Option<User> {
-    let user = op.backend.cache.get_own(&key(id));
+pub fn find_local(context: &RequestContext, id: UserId) -> Option<User> {
+    let user = context.backend.cache.get_local(&key(id));
     if user.is_some() {
-        op.backend.counted.users.note(true);
+        context.backend.counted.users.note(true);
     }
     user
 }
 
 /// The same from the database, remembered for the next time.
-async fn read_many(op: &Operation, ids: &[UserId]) -> Result<Vec<User>, Error> {
-    let cache = &op.backend.cache;
+async fn read_many(context: &RequestContext, ids: &[UserId]) -> Result<Vec<User>, Error> {
+    let cache = &context.backend.cache;
     let reservation = cache.reserve(&ids.iter().copied().map(key).collect::<Vec<_>>()).await;
-    let users = store::users::find_many(op.backend.store.db(), ids).await?;
+    let users = store::users::find_many(context.backend.store.db(), ids).await?;
     let keys: Vec<_> = users.iter().map(|user| key(user.id)).collect();
     let read: Vec<_> = keys.iter().zip(&users).collect();
-    cache.set_many(&read, op.backend.user_cache_lifetime(), &reservation).await;
+    cache.set_many(&read, context.backend.user_cache_lifetime(), &reservation).await;
     Ok(users)
 }
 
 /// All public keys of those of these users that have published some.
-pub async fn find_keys(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId, PublicKeys>, Error> {
-    let stored = store::users::find_keys(op.backend.store.db(), ids).await?;
+pub async fn find_keys(context: &RequestContext, ids: &[UserId]) -> Result<HashMap<UserId, PublicKeys>, Error> {
+    let stored = store::users::find_keys(context.backend.store.db(), ids).await?;
     let keys = stored.into_iter().map(|(id, keys, bytes)| {
         let fingerprint = fingerprint(&keys.ecc, &bytes);
         (id, PublicKeys { pqc: Some(PqcKey { bytes, fingerprint }), ..keys })
@@ -94,19 +94,23 @@ pub async fn find_keys(op: &Operation, ids: &[UserId]) -> Result<HashMap<UserId,
 }
 
 /// Active users by name, for anyone signed in; `search` is how the name begins.
-pub async fn list(op: &Operation, search: Option<&str>, arguments: &PageArguments) -> Result<Connection<User>, Error> {
-    op.viewer()?;
+pub async fn list(
+    context: &RequestContext,
+    search: Option<&str>,
+    arguments: &PageArguments,
+) -> Result<Connection<User>, Error> {
+    context.viewer()?;
     let prefix = UsernamePrefix::of(search);
     let list = format!("users {}", prefix.as_str());
-    let page = op.page(&*list, arguments)?;
-    let slice = store::users::list(op.backend.store.db(), &prefix, &page).await?;
+    let page = context.page(&*list, arguments)?;
+    let slice = store::users::list(context.backend.store.db(), &prefix, &page).await?;
     Ok(Connection::of(&*list, slice, |user| user.username.clone()))
 }
 
 /// What follows each change to a user, beside something else: nobody is shown the user as it was, on any node, and its
 /// followers hear of it.
 pub(super) fn after_change(id: UserId, also: AfterCommit) -> AfterCommit {
-    also.forget([key(id).name(), accounts::key(id).name()]).tell_followers_of(id)
+    also.invalidate([key(id).name(), accounts::key(id).name()]).tell_followers_of(id)
 }
 
 fn key(id: UserId) -> Key<User> {

@@ -15,7 +15,7 @@ use crate::{
     store::{
         Error,
         columns::at,
-        messages::{self, Stretch},
+        messages::{self, SequenceRange},
         page::descending,
     },
 };
@@ -142,13 +142,13 @@ pub async fn update_member(
 pub async fn mark_read(
     db: &impl ConnectionTrait,
     user_id: UserId,
-    stretch: &Stretch,
+    range: &SequenceRange,
     count: i64,
 ) -> Result<i64, Error> {
     let rows = Members::update_many()
-        .col_expr(Member::ReadSequence, Expr::val(stretch.up_to))
+        .col_expr(Member::ReadSequence, Expr::val(range.up_to))
         .col_expr(Member::UnreadCount, Expr::col(Member::UnreadCount).sub(count))
-        .filter(Member::ConversationId.eq(stretch.conversation_id.0))
+        .filter(Member::ConversationId.eq(range.conversation_id.0))
         .filter(Member::UserId.eq(user_id.0))
         .exec_with_returning(db)
         .await?;

@@ -75,7 +75,7 @@ pub(super) fn read(row: &QueryResult, start: usize) -> Result<Message, DbErr> {
 }
 
 /// The messages of a conversation behind one place, up to another.
-pub struct Stretch {
+pub struct SequenceRange {
     /// The conversation.
     pub conversation_id: ConversationId,
     /// The place behind which it begins.
@@ -233,15 +233,15 @@ pub async fn hold(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) 
 pub async fn mark_read(
     db: &impl ConnectionTrait,
     reader: UserId,
-    stretch: &Stretch,
+    range: &SequenceRange,
     is_deleted: bool,
     now: Timestamp,
 ) -> Result<i64, Error> {
     let update = Entity::update_many()
         .col_expr(Column::ReadAt, Expr::val(now))
-        .filter(Column::ConversationId.eq(stretch.conversation_id.0))
-        .filter(Column::Sequence.gt(stretch.after))
-        .filter(Column::Sequence.lte(stretch.up_to))
+        .filter(Column::ConversationId.eq(range.conversation_id.0))
+        .filter(Column::Sequence.gt(range.after))
+        .filter(Column::Sequence.lte(range.up_to))
         // Not by the recipient, whose index leads through all that was ever sent to it.
         .filter(Column::SenderId.ne(reader.0))
         .filter(Column::ReadAt.is_null())
@@ -253,13 +253,13 @@ pub async fn mark_read(
 pub async fn newest_to(
     db: &impl ConnectionTrait,
     reader: UserId,
-    stretch: &Stretch,
+    range: &SequenceRange,
 ) -> Result<Option<MessageId>, Error> {
     let newest = Entity::find()
         .select_only()
         .column(Column::Id)
-        .filter(Column::ConversationId.eq(stretch.conversation_id.0))
-        .filter(Column::Sequence.lte(stretch.up_to))
+        .filter(Column::ConversationId.eq(range.conversation_id.0))
+        .filter(Column::Sequence.lte(range.up_to))
         .filter(Column::SenderId.ne(reader.0))
         .order_by_desc(Column::Sequence)
         .limit(1);

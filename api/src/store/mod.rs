@@ -35,8 +35,8 @@ use tokio::sync::Mutex;
 
 pub use self::{
     connection::{
-        autocommit::Single,
-        deadline::Bounded,
+        autocommit::Autocommit,
+        deadline::WithDeadline,
         open::{OpenError, Schema},
         transaction::Transaction,
     },
@@ -44,20 +44,20 @@ pub use self::{
 };
 use crate::{
     domain::{Clock, Timestamp},
-    store::connection::{deadline::within, liveness::Trust, open::Anchor},
+    store::connection::{deadline::within, liveness::Liveness, open::Anchor},
     telemetry::counters::{Counter, Durations},
 };
 
 /// The pool of connections to one database.
 #[derive(Clone)]
 pub struct Store {
-    db: Arc<Single>,
+    db: Arc<Autocommit>,
     /// SQLite has one writer at a time: waiting here is fair and costs nothing, waiting there is neither.
     writer: Option<Arc<Mutex<()>>>,
     anchor: Arc<Mutex<Option<Anchor>>>,
     deliveries: Arc<send::Queue>,
     statements: Arc<Statements>,
-    trust: Arc<Trust>,
+    liveness: Arc<Liveness>,
 }
 
 /// What is counted of statements.
@@ -85,7 +85,7 @@ pub struct Pool {
 impl Store {
     /// Runs single statements.
     #[must_use]
-    pub fn db(&self) -> &Single {
+    pub fn db(&self) -> &Autocommit {
         &self.db
     }
 
@@ -110,9 +110,9 @@ impl Store {
             Pool { size, idle: pool.num_idle(), max }
         }
         let db = self.db.pool().inner();
-        let Some(lanes) = self.db.lanes() else { return of(db.get_sqlite_connection_pool()) };
+        let Some(pinned) = self.db.pinned() else { return of(db.get_sqlite_connection_pool()) };
         let pool = of(db.get_postgres_connection_pool());
-        Pool { idle: pool.idle + lanes.idle(), ..pool }
+        Pool { idle: pool.idle + pinned.idle(), ..pool }
     }
 
     /// Whether the database answers.
@@ -141,8 +141,8 @@ impl Store {
 
     /// Ends all connections after what they are doing.
     pub async fn close(&self) -> Result<(), Error> {
-        if let Some(lanes) = self.db.lanes() {
-            lanes.close();
+        if let Some(pinned) = self.db.pinned() {
+            pinned.close();
         }
         self.db.pool().inner().close_by_ref().await?;
         let anchor = self.anchor.lock().await.take();
@@ -163,7 +163,7 @@ impl Store {
         let Some(anchor) = anchor.as_mut() else { return Ok(()) };
         let moved = anchor.move_log().await;
         if let Err(error) = &moved {
-            self.trust.notice(error);
+            self.liveness.notice(error);
         }
         Ok(moved?)
     }
@@ -171,6 +171,6 @@ impl Store {
     /// Waits until the disk has failed to keep what was written. Nothing is written after that, and the process has to
     /// end: only a start that reads the files again finds out what they hold.
     pub async fn disk_failed(&self) {
-        self.trust.disk_failed().cancelled().await;
+        self.liveness.disk_failed().cancelled().await;
     }
 }

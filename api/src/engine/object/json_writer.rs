@@ -9,9 +9,9 @@ use serde::Serialize;
 use crate::{
     domain::{Rfc3339, Timestamp},
     engine::object::{
-        Write, Written,
-        loaded::{Key, Loaded, Wanted},
-        selection::{Entry, Plan},
+        JsonObject, Write,
+        loaded::{Key, Loaded, Missing},
+        selection::{SelectedField, SelectedFields},
     },
     graphql::{error::Error, request_scope::Scope, scalars::BASE64},
     service::{self, Cursor},
@@ -29,9 +29,9 @@ pub(crate) struct Writer<'a> {
     pub(crate) scope: &'a Scope,
     out: Vec<u8>,
     loaded: &'a Loaded,
-    wanted: Wanted,
+    missing: Missing,
     /// Something is lacking: what is written from here on serves to find out what else is.
-    is_lacking: bool,
+    is_incomplete: bool,
     above: Option<&'a QueryPathNode<'a>>,
     path: Vec<QueryPathSegment<'a>>,
     errors: Vec<ServerError>,
@@ -39,17 +39,17 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(crate) fn new(scope: &'a Scope, loaded: &'a Loaded, above: Option<&'a QueryPathNode<'a>>) -> Self {
-        let (out, wanted) = (Vec::with_capacity(ROOM * (1 + loaded.len())), Wanted::default());
-        Self { scope, out, loaded, wanted, is_lacking: false, above, path: Vec::new(), errors: Vec::new() }
+        let (out, missing) = (Vec::with_capacity(ROOM * (1 + loaded.len())), Missing::default());
+        Self { scope, out, loaded, missing, is_incomplete: false, above, path: Vec::new(), errors: Vec::new() }
     }
 
     /// The JSON with the errors of what is null in it, or what must be loaded first.
-    pub(crate) fn finish(self) -> Result<(Vec<u8>, Vec<ServerError>), Box<Wanted>> {
-        if self.is_lacking { Err(Box::new(self.wanted)) } else { Ok((self.out, self.errors)) }
+    pub(crate) fn finish(self) -> Result<(Vec<u8>, Vec<ServerError>), Box<Missing>> {
+        if self.is_incomplete { Err(Box::new(self.missing)) } else { Ok((self.out, self.errors)) }
     }
 
     /// An object, as far as it is asked for.
-    pub(crate) fn object<T: Written>(&mut self, value: &T, plan: &Plan<'a>) -> Outcome {
+    pub(crate) fn object<T: JsonObject>(&mut self, value: &T, plan: &SelectedFields<'a>) -> Outcome {
         self.out.push(b'{');
         for (index, entry) in plan.0.iter().enumerate() {
             if index > 0 {
@@ -68,7 +68,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The value of one field.
-    pub(crate) fn field<T: Written>(&mut self, value: &T, entry: &Entry<'a>) -> Outcome {
+    pub(crate) fn field<T: JsonObject>(&mut self, value: &T, entry: &SelectedField<'a>) -> Outcome {
         let Some(field) = entry.place.map(|place| &T::FIELDS[place]) else {
             self.plain(T::NAME);
             return Ok(());
@@ -109,18 +109,22 @@ impl<'a> Writer<'a> {
     }
 
     /// The object that a key names, in a field that is never null.
-    pub(crate) fn linked<K: Key<Value: Written>>(&mut self, key: &K, entry: &Entry<'a>) -> Outcome {
+    pub(crate) fn linked<K: Key<Value: JsonObject>>(&mut self, key: &K, entry: &SelectedField<'a>) -> Outcome {
         self.with(key, entry, |writer, value| writer.object(value, &entry.below))
     }
 
     /// The same in a field that is null without it.
-    pub(crate) fn linked_or_null<K: Key<Value: Written>>(&mut self, key: Option<&K>, entry: &Entry<'a>) -> Outcome {
+    pub(crate) fn linked_or_null<K: Key<Value: JsonObject>>(
+        &mut self,
+        key: Option<&K>,
+        entry: &SelectedField<'a>,
+    ) -> Outcome {
         let value = key.map_or(Ok(None), |key| self.find(key, entry.asked.pos))?;
         self.object_or_null(value, entry)
     }
 
     /// An object in a field that is null without it.
-    pub(crate) fn object_or_null<T: Written>(&mut self, value: Option<&T>, entry: &Entry<'a>) -> Outcome {
+    pub(crate) fn object_or_null<T: JsonObject>(&mut self, value: Option<&T>, entry: &SelectedField<'a>) -> Outcome {
         if let Some(value) = value {
             return self.object(value, &entry.below);
         }
@@ -132,12 +136,12 @@ impl<'a> Writer<'a> {
     pub(crate) fn with<K: Key>(
         &mut self,
         key: &K,
-        entry: &Entry<'a>,
+        entry: &SelectedField<'a>,
         write: impl FnOnce(&mut Self, &'a K::Value) -> Outcome,
     ) -> Outcome {
         match self.find(key, entry.asked.pos)? {
             Some(value) => write(self, value),
-            None if self.is_lacking => Ok(()),
+            None if self.is_incomplete => Ok(()),
             None => Err(self.fail(service::Error::NotFound(K::WHAT), entry).into()),
         }
     }
@@ -149,15 +153,15 @@ impl<'a> Writer<'a> {
             Some(Ok(value)) => Ok(value.as_ref()),
             Some(Err(error)) => Err(self.located(async_graphql::Error::from(error.clone()).into_server_error(pos))),
             None => {
-                K::list(&mut self.wanted).insert(key.clone());
-                self.is_lacking = true;
+                K::list(&mut self.missing).insert(key.clone());
+                self.is_incomplete = true;
                 Ok(None)
             }
         }
     }
 
     /// The error of a field.
-    pub(crate) fn fail(&self, error: service::Error, entry: &Entry<'a>) -> ServerError {
+    pub(crate) fn fail(&self, error: service::Error, entry: &SelectedField<'a>) -> ServerError {
         let error = async_graphql::Error::from(Error::from(error));
         self.located(error.into_server_error(entry.asked.pos))
     }
@@ -189,7 +193,7 @@ impl<'a> Writer<'a> {
 
     /// Text that needs no escapes, such as an id.
     pub(crate) fn plain(&mut self, text: impl Display) {
-        if !self.is_lacking {
+        if !self.is_incomplete {
             self.out.push(b'"');
             // A vector of bytes takes all that is written to it.
             let _ = write!(Bytes(&mut self.out), "{text}");
@@ -198,8 +202,8 @@ impl<'a> Writer<'a> {
     }
 
     pub(crate) fn cursor(&mut self, cursor: &Cursor) {
-        if !self.is_lacking {
-            self.plain(self.scope.op.seal(cursor));
+        if !self.is_incomplete {
+            self.plain(self.scope.context.seal(cursor));
         }
     }
 
@@ -209,7 +213,7 @@ impl<'a> Writer<'a> {
 
     /// Bytes in base 64 with padding.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        if self.is_lacking {
+        if self.is_incomplete {
             return;
         }
         self.out.push(b'"');
@@ -228,7 +232,7 @@ impl<'a> Writer<'a> {
 
     /// Whatever has a JSON form.
     pub(crate) fn json(&mut self, value: &(impl Serialize + ?Sized)) {
-        if !self.is_lacking {
+        if !self.is_incomplete {
             let start = self.out.len();
             if serde_json::to_writer(&mut self.out, value).is_err() {
                 self.out.truncate(start);

@@ -27,14 +27,14 @@ pub(crate) trait Key: Clone + Hash + Eq + Send + Sync + 'static {
     const WHAT: &'static str;
 
     /// Where its values are, once loaded.
-    fn shelf(loaded: &Loaded) -> &Shelf<Self>;
+    fn shelf(loaded: &Loaded) -> &LoadedValues<Self>;
 
     /// Where what is lacking is noted.
-    fn list(wanted: &mut Wanted) -> &mut Keys<Self>;
+    fn list(missing: &mut Missing) -> &mut Keys<Self>;
 }
 
 /// Values by their keys, or why they could not be read.
-pub(crate) type Shelf<K> = HashMap<K, Result<Option<<K as Key>::Value>>, RandomState>;
+pub(crate) type LoadedValues<K> = HashMap<K, Result<Option<<K as Key>::Value>>, RandomState>;
 
 /// Keys of one kind.
 pub(crate) type Keys<K> = HashSet<K, RandomState>;
@@ -44,12 +44,12 @@ macro_rules! shelves {
         /// Everything that has been loaded so far.
         #[derive(Default)]
         pub(crate) struct Loaded {
-            $($name: Shelf<$key>,)+
+            $($name: LoadedValues<$key>,)+
         }
 
         /// The keys of what is lacking.
         #[derive(Default)]
-        pub(crate) struct Wanted {
+        pub(crate) struct Missing {
             $($name: Keys<$key>,)+
         }
 
@@ -58,12 +58,12 @@ macro_rules! shelves {
                 type Value = $value;
                 const WHAT: &'static str = $what;
 
-                fn shelf(loaded: &Loaded) -> &Shelf<Self> {
+                fn shelf(loaded: &Loaded) -> &LoadedValues<Self> {
                     &loaded.$name
                 }
 
-                fn list(wanted: &mut Wanted) -> &mut Keys<Self> {
-                    &mut wanted.$name
+                fn list(missing: &mut Missing) -> &mut Keys<Self> {
+                    &mut missing.$name
                 }
             }
         )+
@@ -75,9 +75,9 @@ macro_rules! shelves {
             }
 
             /// Reads what is lacking, each kind of it together.
-            pub(crate) async fn load(&mut self, scope: &Scope, mut wanted: Wanted) {
-                self.take_near(scope, &mut wanted);
-                tokio::join!($(fill(&mut self.$name, scope, wanted.$name),)+);
+            pub(crate) async fn load(&mut self, scope: &Scope, mut missing: Missing) {
+                self.take_local(scope, &mut missing);
+                tokio::join!($(fill(&mut self.$name, scope, missing.$name),)+);
             }
         }
     };
@@ -94,25 +94,25 @@ shelves! {
 
 impl Loaded {
     /// Takes the users that are near at hand, without a wait in which others would begin to write the same.
-    fn take_near(&mut self, scope: &Scope, wanted: &mut Wanted) {
-        let near = wanted.users.iter().filter_map(|id| service::users::find_near(&scope.op, *id));
+    fn take_local(&mut self, scope: &Scope, missing: &mut Missing) {
+        let near = missing.users.iter().filter_map(|id| service::users::find_local(&scope.context, *id));
         self.users.extend(near.map(|user| (user.id, Ok(Some(user)))));
-        wanted.users.retain(|id| !self.users.contains_key(id));
+        missing.users.retain(|id| !self.users.contains_key(id));
     }
 }
 
-async fn fill<K: Key>(shelf: &mut Shelf<K>, scope: &Scope, wanted: Keys<K>)
+async fn fill<K: Key>(shelf: &mut LoadedValues<K>, scope: &Scope, missing: Keys<K>)
 where
     Batch: Loader<K, Value = K::Value, Error = Arc<service::Error>>,
 {
-    if wanted.is_empty() {
+    if missing.is_empty() {
         return;
     }
-    match scope.loader().load_many(wanted.iter().cloned()).await {
-        Ok(mut found) => shelf.extend(wanted.into_iter().map(|key| {
+    match scope.loader().load_many(missing.iter().cloned()).await {
+        Ok(mut found) => shelf.extend(missing.into_iter().map(|key| {
             let value = found.remove(&key);
             (key, Ok(value))
         })),
-        Err(error) => shelf.extend(wanted.into_iter().map(|key| (key, Err(Arc::clone(&error).into())))),
+        Err(error) => shelf.extend(missing.into_iter().map(|key| (key, Err(Arc::clone(&error).into())))),
     }
 }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 
 pub(crate) use self::{
     json_writer::{Outcome, Writer},
-    selection::{Entry, Plan},
+    selection::{SelectedField, SelectedFields},
 };
 use crate::{
     engine::{field_spans, object::loaded::Loaded},
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A type of object that is written as a whole.
-pub(crate) trait Written: Sized + Send + Sync + 'static {
+pub(crate) trait JsonObject: Sized + Send + Sync + 'static {
     /// What the schema calls it.
     const NAME: &'static str;
     /// What it is.
@@ -37,13 +37,13 @@ pub(crate) trait Written: Sized + Send + Sync + 'static {
 
     /// Where others who are shown the same value, and ask for the same of it, find its JSON; nowhere if it may be another
     /// for them.
-    fn kept(&self, _: &Plan<'_>) -> Option<&Kept> {
+    fn kept(&self, _: &SelectedFields<'_>) -> Option<&CachedJson> {
         None
     }
 }
 
 /// The JSON of a value as one reader asked for it, under the name of what that was.
-pub(crate) type Kept = OnceLock<(String, Bytes)>;
+pub(crate) type CachedJson = OnceLock<(String, Bytes)>;
 
 /// A field: how the schema describes it, and how it is written.
 pub(crate) struct Field<T> {
@@ -60,7 +60,7 @@ pub(crate) struct Field<T> {
 
 enum Write<T> {
     Leaf(fn(&T, &mut Writer<'_>)),
-    Loading(for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome),
+    Loading(for<'a> fn(&T, &SelectedField<'a>, &mut Writer<'a>) -> Outcome),
 }
 
 /// A field without a selection, of the output type `O`.
@@ -76,7 +76,7 @@ pub(crate) const fn leaf<T, O: OutputType>(
 pub(crate) const fn lookup<T, O: OutputType>(
     name: &'static str,
     description: &'static str,
-    write: for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome,
+    write: for<'a> fn(&T, &SelectedField<'a>, &mut Writer<'a>) -> Outcome,
 ) -> Field<T> {
     Field::new::<O>(name, description, Write::Loading(write))
 }
@@ -85,7 +85,7 @@ pub(crate) const fn lookup<T, O: OutputType>(
 pub(crate) const fn object<T, O: Composite>(
     name: &'static str,
     description: &'static str,
-    write: for<'a> fn(&T, &Entry<'a>, &mut Writer<'a>) -> Outcome,
+    write: for<'a> fn(&T, &SelectedField<'a>, &mut Writer<'a>) -> Outcome,
 ) -> Field<T> {
     let below = Some(selection::plan::<O::Object> as selection::Compile);
     Field { below, is_nullable: O::IS_NULLABLE, ..Field::new::<O>(name, description, Write::Loading(write)) }
@@ -105,33 +105,33 @@ impl<T> Field<T> {
 /// An output type with a selection: an object, one that may be absent, or a list.
 pub(crate) trait Composite: OutputType {
     /// The type of its objects.
-    type Object: Written;
+    type Object: JsonObject;
     /// Whether it may be absent.
     const IS_NULLABLE: bool = false;
 }
 
-impl<T: Written> Composite for Shown<T> {
+impl<T: JsonObject> Composite for Scoped<T> {
     type Object = T;
 }
 
-impl<T: Written> Composite for Option<Shown<T>> {
+impl<T: JsonObject> Composite for Option<Scoped<T>> {
     type Object = T;
     const IS_NULLABLE: bool = true;
 }
 
-impl<T: Written> Composite for Vec<Shown<T>> {
+impl<T: JsonObject> Composite for Vec<Scoped<T>> {
     type Object = T;
 }
 
 /// An object with the operation that it is shown in.
 ///
 /// It is not the request's, because what a sign-in returns belongs to whoever has just signed in.
-pub(crate) struct Shown<T> {
+pub(crate) struct Scoped<T> {
     pub(crate) scope: Scope,
     pub(crate) value: T,
 }
 
-impl<T: Written> Shown<T> {
+impl<T: JsonObject> Scoped<T> {
     pub(crate) fn new(scope: &Scope, value: T) -> Self {
         Self { scope: scope.clone(), value }
     }
@@ -152,7 +152,7 @@ impl<T: Written> Shown<T> {
             };
             match writer.finish() {
                 // In a box: it would be most of a future that is moved, with every field above it, and mostly not needed.
-                Err(wanted) => Box::pin(loaded.load(&self.scope, *wanted)).await,
+                Err(missing) => Box::pin(loaded.load(&self.scope, *missing)).await,
                 Ok((json, errors)) => {
                     let is_whole = errors.is_empty();
                     for error in errors {
@@ -172,11 +172,11 @@ impl<T: Written> Shown<T> {
 
 /// What is written of an object at a time.
 enum Part<'a> {
-    Whole(Plan<'a>),
-    Field(Entry<'a>),
+    Whole(SelectedFields<'a>),
+    Field(SelectedField<'a>),
 }
 
-impl<T: Written> OutputType for Shown<T> {
+impl<T: JsonObject> OutputType for Scoped<T> {
     fn type_name() -> Cow<'static, str> {
         T::NAME.into()
     }
@@ -200,11 +200,11 @@ impl<T: Written> OutputType for Shown<T> {
     }
 }
 
-impl<T: Written> ContainerType for Shown<T> {
+impl<T: JsonObject> ContainerType for Scoped<T> {
     async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
-        let Some(entry) = Entry::of::<T>(ctx) else { return Ok(None) };
+        let Some(entry) = SelectedField::of::<T>(ctx) else { return Ok(None) };
         self.write(ctx, Part::Field(entry), |_| ()).await.map(Some)
     }
 }
 
-impl<T: Written> ObjectType for Shown<T> {}
+impl<T: JsonObject> ObjectType for Scoped<T> {}

@@ -6,14 +6,14 @@ use async_graphql::{
     registry::{Deprecation, MetaField, MetaInputValue, MetaType, MetaTypeId, Registry},
 };
 
-use crate::engine::object::{Field, Shown, Written};
+use crate::engine::object::{Field, JsonObject, Scoped};
 
 /// Puts a type into the registry and says its qualified name.
 pub(crate) type Describe = fn(&mut Registry) -> String;
 
 /// Puts a type into the registry, unless it is there, and says its qualified name.
-pub(crate) fn object<T: Written>(registry: &mut Registry) -> String {
-    registry.create_output_type::<Shown<T>, _>(MetaTypeId::Object, |registry| MetaType::Object {
+pub(crate) fn object<T: JsonObject>(registry: &mut Registry) -> String {
+    registry.create_output_type::<Scoped<T>, _>(MetaTypeId::Object, |registry| MetaType::Object {
         name: T::NAME.to_owned(),
         description: Some(T::DESCRIPTION.to_owned()),
         fields: T::FIELDS.iter().map(|it| (it.name.to_owned(), field(it, registry))).collect(),
@@ -27,7 +27,7 @@ pub(crate) fn object<T: Written>(registry: &mut Registry) -> String {
         interface_object: false,
         tags: Vec::new(),
         is_subscription: false,
-        rust_typename: Some(std::any::type_name::<Shown<T>>()),
+        rust_typename: Some(std::any::type_name::<Scoped<T>>()),
         directive_invocations: Vec::new(),
         requires_scopes: Vec::new(),
     })

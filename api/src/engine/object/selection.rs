@@ -5,38 +5,38 @@ use async_graphql::{
     parser::types::{Field as Asked, Selection, SelectionSet},
 };
 
-use crate::{domain::PageArguments, engine::object::Written};
+use crate::{domain::PageArguments, engine::object::JsonObject};
 
 /// Reads what selections ask of one type.
-pub(crate) type Compile = for<'a> fn(&ContextSelectionSet<'a>, &[&'a SelectionSet]) -> Plan<'a>;
+pub(crate) type Compile = for<'a> fn(&ContextSelectionSet<'a>, &[&'a SelectionSet]) -> SelectedFields<'a>;
 
 /// The fields to write of an object, in the order of the answer.
 #[derive(Default)]
-pub(crate) struct Plan<'a>(pub(crate) Vec<Entry<'a>>);
+pub(crate) struct SelectedFields<'a>(pub(crate) Vec<SelectedField<'a>>);
 
 /// One field to write.
-pub(crate) struct Entry<'a> {
+pub(crate) struct SelectedField<'a> {
     pub(crate) asked: &'a Positioned<Asked>,
     /// Its place in the type's table; none for `__typename`.
     pub(crate) place: Option<usize>,
     /// What is asked of the objects below it.
-    pub(crate) below: Plan<'a>,
+    pub(crate) below: SelectedFields<'a>,
     /// The arguments of a list.
     page: Option<ServerResult<PageArguments>>,
 }
 
 /// What these selections ask of `T`, which validation has found to have all of it.
-pub(crate) fn plan<'a, T: Written>(ctx: &ContextSelectionSet<'a>, sets: &[&'a SelectionSet]) -> Plan<'a> {
+pub(crate) fn plan<'a, T: JsonObject>(ctx: &ContextSelectionSet<'a>, sets: &[&'a SelectionSet]) -> SelectedFields<'a> {
     let mut asked = Vec::new();
     for set in sets {
         gather::<T>(ctx, set, &mut asked);
     }
-    Plan(asked.into_iter().filter_map(|asked| entry::<T>(ctx, &asked)).collect())
+    SelectedFields(asked.into_iter().filter_map(|asked| entry::<T>(ctx, &asked)).collect())
 }
 
-impl Plan<'_> {
+impl SelectedFields<'_> {
     /// What is asked of the objects below.
-    pub(crate) fn below(&self) -> impl Iterator<Item = &Plan<'_>> {
+    pub(crate) fn below(&self) -> impl Iterator<Item = &SelectedFields<'_>> {
         self.0.iter().map(|entry| &entry.below)
     }
 
@@ -57,9 +57,9 @@ impl Plan<'_> {
     }
 }
 
-impl<'a> Entry<'a> {
+impl<'a> SelectedField<'a> {
     /// The entry of a single field.
-    pub(crate) fn of<T: Written>(ctx: &Context<'a>) -> Option<Self> {
+    pub(crate) fn of<T: JsonObject>(ctx: &Context<'a>) -> Option<Self> {
         entry::<T>(&ctx.with_selection_set(&ctx.item.node.selection_set), &[ctx.item])
     }
 
@@ -81,7 +81,7 @@ impl<'a> Entry<'a> {
 }
 
 /// Fields by their response keys, each with all the places it is asked for at.
-fn gather<'a, T: Written>(
+fn gather<'a, T: JsonObject>(
     ctx: &ContextSelectionSet<'a>,
     set: &'a SelectionSet,
     asked: &mut Vec<Vec<&'a Positioned<Asked>>>,
@@ -117,20 +117,23 @@ fn gather<'a, T: Written>(
     }
 }
 
-fn entry<'a, T: Written>(ctx: &ContextSelectionSet<'a>, same: &[&'a Positioned<Asked>]) -> Option<Entry<'a>> {
+fn entry<'a, T: JsonObject>(
+    ctx: &ContextSelectionSet<'a>,
+    same: &[&'a Positioned<Asked>],
+) -> Option<SelectedField<'a>> {
     let asked = *same.first()?;
     let name = asked.node.name.node.as_str();
     if name == "__typename" {
-        return Some(Entry { asked, place: None, below: Plan::default(), page: None });
+        return Some(SelectedField { asked, place: None, below: SelectedFields::default(), page: None });
     }
     let place = T::FIELDS.iter().position(|field| field.name == name)?;
     let field = &T::FIELDS[place];
-    let below = field.below.map_or_else(Plan::default, |compile| {
+    let below = field.below.map_or_else(SelectedFields::default, |compile| {
         let sets: Vec<_> = same.iter().map(|field| &field.node.selection_set.node).collect();
         compile(ctx, &sets)
     });
     let page = field.page.map(|_| arguments(&ctx.with_field(asked)));
-    Some(Entry { asked, place: Some(place), below, page })
+    Some(SelectedField { asked, place: Some(place), below, page })
 }
 
 fn arguments(ctx: &Context<'_>) -> ServerResult<PageArguments> {

@@ -6,13 +6,13 @@
 
 use async_graphql::Pos;
 
-use crate::{config::graphql::Graphql, domain::ErrorCode, engine::prepare::Refusal};
+use crate::{config::graphql::Graphql, domain::ErrorCode, engine::prepare::RequestError};
 
 /// The longest name of anything, in bytes: names come back in response keys and in the paths of errors.
 const MAX_NAME_BYTES: usize = 128;
 
 /// Refuses a text that the parser must not be given. Neither recurses nor allocates unless it refuses.
-pub fn check(text: &str, limits: &Graphql) -> Result<(), Refusal> {
+pub fn check(text: &str, limits: &Graphql) -> Result<(), RequestError> {
     check_size(text, limits)?;
     let bytes = text.as_bytes();
     let (mut at, mut tokens, mut depth) = (0, 0, 0_usize);
@@ -31,7 +31,7 @@ pub fn check(text: &str, limits: &Graphql) -> Result<(), Refusal> {
             b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
                 let end = run(bytes, at, |byte| byte == b'_' || byte.is_ascii_alphanumeric());
                 if end - at > MAX_NAME_BYTES {
-                    return Err(Refusal::over("bytes in a name", end - at, MAX_NAME_BYTES));
+                    return Err(RequestError::over("bytes in a name", end - at, MAX_NAME_BYTES));
                 }
                 end
             }
@@ -40,7 +40,7 @@ pub fn check(text: &str, limits: &Graphql) -> Result<(), Refusal> {
             b'{' | b'[' | b'(' => {
                 depth += 1;
                 if depth > limits.max_bracket_depth {
-                    return Err(Refusal::over("nested brackets", depth, limits.max_bracket_depth));
+                    return Err(RequestError::over("nested brackets", depth, limits.max_bracket_depth));
                 }
                 at + 1
             }
@@ -53,7 +53,7 @@ pub fn check(text: &str, limits: &Graphql) -> Result<(), Refusal> {
         };
         tokens += 1;
         if tokens > limits.max_tokens {
-            return Err(Refusal::over("tokens", tokens, limits.max_tokens));
+            return Err(RequestError::over("tokens", tokens, limits.max_tokens));
         }
         at = end;
     }
@@ -61,9 +61,9 @@ pub fn check(text: &str, limits: &Graphql) -> Result<(), Refusal> {
 }
 
 /// Refuses a text for its size alone, before it is even worth a digest.
-pub(crate) fn check_size(text: &str, limits: &Graphql) -> Result<(), Refusal> {
+pub(crate) fn check_size(text: &str, limits: &Graphql) -> Result<(), RequestError> {
     if text.len() > limits.max_document_bytes {
-        return Err(Refusal::over("bytes", text.len(), limits.max_document_bytes));
+        return Err(RequestError::over("bytes", text.len(), limits.max_document_bytes));
     }
     Ok(())
 }
@@ -115,9 +115,10 @@ fn number_end(bytes: &[u8], start: usize) -> usize {
     end
 }
 
-fn unterminated(text: &str, at: usize) -> Refusal {
+fn unterminated(text: &str, at: usize) -> RequestError {
     let before = &text[..at];
     let line = before.split('\n').count();
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    Refusal::new(ErrorCode::GraphqlParseFailed, "The document has a string that does not end.").at(Pos { line, column })
+    RequestError::new(ErrorCode::GraphqlParseFailed, "The document has a string that does not end.")
+        .at(Pos { line, column })
 }

@@ -13,7 +13,7 @@ use async_graphql::{
     parser::types::{Directive, ExecutableDocument, Field, FragmentSpread, OperationType, Selection, SelectionSet},
 };
 
-use crate::{config::graphql::Graphql, domain::ErrorCode, engine::prepare::Refusal};
+use crate::{config::graphql::Graphql, domain::ErrorCode, engine::prepare::RequestError};
 
 /// Fields that try a secret: one an operation, so that a limit by request is a limit by attempt.
 const AUTHENTICATION: [&str; 6] =
@@ -38,7 +38,7 @@ pub(crate) struct Shape {
 }
 
 /// Measures a document against the limits.
-pub(crate) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<Shape, Refusal> {
+pub(crate) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<Shape, RequestError> {
     within("operations", document.operations.iter().len(), limits.max_operations)?;
     within("fragments", document.fragments.len(), limits.max_fragments)?;
     let mut walk = Walk { document, reaches: HashMap::new(), repeats: 0, directives: 0, mixes_variables: false };
@@ -57,7 +57,7 @@ pub(crate) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<S
             && !matches!(operation.selection_set.node.items.as_slice(), [Positioned { node: Selection::Field(_), .. }])
         {
             let message = "A subscription has exactly one root field, written in the operation itself.";
-            return Err(Refusal::new(ErrorCode::GraphqlValidationFailed, message).at(operation.selection_set.pos));
+            return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).at(operation.selection_set.pos));
         }
         whole = whole.beside(reach);
     }
@@ -78,8 +78,8 @@ pub(crate) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<S
     Ok(Shape { introspects, mixes_variables, has_directives: walk.directives > 0 })
 }
 
-fn within(what: &str, seen: usize, limit: usize) -> Result<(), Refusal> {
-    if seen > limit { Err(Refusal::over(what, seen, limit)) } else { Ok(()) }
+fn within(what: &str, seen: usize, limit: usize) -> Result<(), RequestError> {
+    if seen > limit { Err(RequestError::over(what, seen, limit)) } else { Ok(()) }
 }
 
 /// What is counted of fields alike, of the API or of introspection.
@@ -171,7 +171,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn set(&mut self, set: &'a SelectionSet) -> Result<Reach, Refusal> {
+    fn set(&mut self, set: &'a SelectionSet) -> Result<Reach, RequestError> {
         let mut whole = Reach::default();
         let mut keys = HashSet::with_capacity(set.items.len());
         for selection in &set.items {
@@ -195,16 +195,16 @@ impl<'a> Walk<'a> {
         Ok(whole)
     }
 
-    fn spread(&mut self, spread: &'a Positioned<FragmentSpread>) -> Result<Reach, Refusal> {
+    fn spread(&mut self, spread: &'a Positioned<FragmentSpread>) -> Result<Reach, RequestError> {
         self.fragment(&spread.node.fragment_name.node)
             .map_err(|refusal| if refusal.locations.is_empty() { refusal.at(spread.pos) } else { refusal })
     }
 
-    fn fragment(&mut self, name: &'a Name) -> Result<Reach, Refusal> {
+    fn fragment(&mut self, name: &'a Name) -> Result<Reach, RequestError> {
         match self.reaches.get(name.as_str()) {
             Some(Some(reach)) => return Ok(*reach),
             Some(None) => {
-                return Err(Refusal::new(ErrorCode::GraphqlValidationFailed, "A fragment spreads itself."));
+                return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, "A fragment spreads itself."));
             }
             None => {}
         }

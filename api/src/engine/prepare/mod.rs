@@ -31,18 +31,18 @@ use crate::{
     domain::ErrorCode,
     engine::prepare::{
         limits::Shape,
-        persisted::{Digest, Wanted},
-        validation::Judge,
+        persisted::{Digest, DocumentRef},
+        validation::Validator,
     },
 };
 
 pub use self::lexer::check as guard;
-pub use crate::engine::{request_error::Refusal, result_shape::Outline};
+pub use crate::engine::{request_error::RequestError, result_shape::ResultShape};
 
 /// What a client sends, over whichever transport (GraphQL over HTTP, 5.1).
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Call {
+pub struct GraphqlRequest {
     /// The document's text.
     pub query: Option<String>,
     /// The document's name in the manifest, or `sha256:` and its digest.
@@ -59,7 +59,7 @@ pub struct Call {
 
 /// A request that may be executed.
 #[derive(Debug)]
-pub struct Prepared {
+pub struct PreparedOperation {
     document: Arc<Document>,
     variables: Variables,
     /// What kind of operation it is.
@@ -71,12 +71,12 @@ pub struct Prepared {
     /// The field of the schema that a subscription follows.
     pub field: Option<String>,
     /// What the answer has to look like: restore it before it is written.
-    pub outline: Arc<Outline>,
+    pub shape: Arc<ResultShape>,
 }
 
 /// An operation with nothing left in it to be decided.
 #[derive(Debug)]
-pub struct Runnable {
+pub struct ExecutableOperation {
     /// What it asks for.
     pub operation: Positioned<OperationDefinition>,
     /// The fragments of its document.
@@ -112,7 +112,7 @@ const CACHE_PART: u64 = 32;
 /// Every document that is known here.
 pub struct Documents {
     settings: Graphql,
-    judge: Judge,
+    validator: Validator,
     cache: Cache<Digest, Arc<Document>, Weight>,
     /// Documents of the manifest by their ids; they do not count into the cache.
     named: HashMap<String, Arc<Document>>,
@@ -127,7 +127,7 @@ struct Document {
     mixes_variables: bool,
     has_directives: bool,
     introspects: bool,
-    outlines: HashMap<Option<Name>, Arc<Outline>>,
+    shapes: HashMap<Option<Name>, Arc<ResultShape>>,
     text_bytes: usize,
 }
 
@@ -143,9 +143,9 @@ impl Documents {
         let parts = settings.document_cache_bytes / weight(settings.max_document_bytes).saturating_mul(2);
         let values = usize::try_from(parts.max(1) * CACHE_PART).unwrap_or(usize::MAX);
         let cache = Cache::with_weighter(values, settings.document_cache_bytes, Weight);
-        let judge = Judge::new(schema).ok_or(SetupError::Library)?;
+        let validator = Validator::new(schema).ok_or(SetupError::Library)?;
         let (named, listed) = (HashMap::new(), HashMap::new());
-        let mut documents = Self { settings, judge, cache, named, listed };
+        let mut documents = Self { settings, validator, cache, named, listed };
         if !documents.settings.manifest.as_os_str().is_empty() {
             documents.read_manifest()?;
         } else if documents.settings.mode == Mode::Trusted {
@@ -157,38 +157,38 @@ impl Documents {
     /// The types that documents are judged by.
     #[must_use]
     pub fn types(&self) -> &SchemaEnv {
-        self.judge.env()
+        self.validator.env()
     }
 
     /// Finds, checks and resolves what a request asks to run.
-    pub fn prepare(&self, call: Call) -> Result<Prepared, Vec<Refusal>> {
+    pub fn prepare(&self, call: GraphqlRequest) -> Result<PreparedOperation, Vec<RequestError>> {
         let document = self.find(&call)?;
-        let Call { operation_name, mut variables, .. } = call;
+        let GraphqlRequest { operation_name, mut variables, .. } = call;
         let (operation_name, operation) = document.operation(operation_name.as_deref())?;
         let operation = &operation.node;
-        let outline = document.outlines[&operation_name.cloned()].clone();
+        let shape = document.shapes[&operation_name.cloned()].clone();
         variables::complete(operation, &mut variables);
         let cost = cost::of(&document.ast, operation, &variables, &self.settings);
         if cost > self.settings.max_complexity {
-            return Err(Refusal::over("units of cost", cost, self.settings.max_complexity).into());
+            return Err(RequestError::over("units of cost", cost, self.settings.max_complexity).into());
         }
-        variables::check(self.judge.registry(), operation, &variables)?;
+        variables::check(self.validator.registry(), operation, &variables)?;
         if document.mixes_variables {
-            self.judge.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
+            self.validator.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
         }
         let operation_name = operation_name.map(Name::to_string);
         let follows = operation.ty == OperationType::Subscription;
         let field = follows.then(|| document.first_field(&operation.selection_set.node)).flatten();
         let (kind, field) = (operation.ty, field.map(str::to_owned));
-        Ok(Prepared { document, variables, kind, operation_name, cost, field, outline })
+        Ok(PreparedOperation { document, variables, kind, operation_name, cost, field, shape })
     }
 
-    fn find(&self, call: &Call) -> Result<Arc<Document>, Vec<Refusal>> {
+    fn find(&self, call: &GraphqlRequest) -> Result<Arc<Document>, Vec<RequestError>> {
         call.query.iter().try_for_each(|text| lexer::check_size(text, &self.settings))?;
-        let wanted = persisted::wanted(call)?;
-        let (name, digest) = match wanted {
-            Wanted::Text(_, digest) => (None, Some(digest)),
-            Wanted::Name(name) => (Some(name), persisted::parse_digest(name)),
+        let document_ref = persisted::document_ref(call)?;
+        let (name, digest) = match document_ref {
+            DocumentRef::Text(_, digest) => (None, Some(digest)),
+            DocumentRef::Name(name) => (Some(name), persisted::parse_digest(name)),
         };
         let listed = name.and_then(|name| self.named.get(name)).or_else(|| self.listed.get(digest.as_ref()?));
         if let Some(document) = listed {
@@ -196,34 +196,34 @@ impl Documents {
         }
         if self.settings.mode == Mode::Trusted {
             let message = "Only the documents of this server's manifest run here.";
-            return Err(Refusal::new(ErrorCode::PersistedQueryNotFound, message).into());
+            return Err(RequestError::new(ErrorCode::PersistedQueryNotFound, message).into());
         }
         if let Some(document) = digest.and_then(|digest| self.cache.get(&digest)) {
             return Ok(document);
         }
-        let Wanted::Text(text, digest) = wanted else {
+        let DocumentRef::Text(text, digest) = document_ref else {
             let message = "The persisted query is not known here: send it with its text.";
-            return Err(Refusal::new(ErrorCode::PersistedQueryNotFound, message).into());
+            return Err(RequestError::new(ErrorCode::PersistedQueryNotFound, message).into());
         };
         let document = Arc::new(self.read(text)?);
         self.cache.insert(digest, document.clone());
         Ok(document)
     }
 
-    fn read(&self, text: &str) -> Result<Document, Vec<Refusal>> {
+    fn read(&self, text: &str) -> Result<Document, Vec<RequestError>> {
         lexer::check(text, &self.settings)?;
         let ast = parser::parse_query(text).map_err(|error| unreadable(&error))?;
-        let shape = limits::check(&ast, &self.settings)?;
-        if shape.introspects && self.settings.mode != Mode::Explore {
+        let measured = limits::check(&ast, &self.settings)?;
+        if measured.introspects && self.settings.mode != Mode::Explore {
             let message = "This server does not answer questions about its schema.";
-            return Err(Refusal::new(ErrorCode::GraphqlValidationFailed, message).into());
+            return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).into());
         }
-        self.judge.validate(&ast, None, Variables::default())?;
-        let outline = |operation| Outline::of(self.judge.registry(), &ast, operation).map(Arc::new);
-        let outlines = ast.operations.iter().map(|(name, it)| Ok((name.cloned(), outline(&it.node)?)));
-        let outlines = outlines.collect::<Result<_, Refusal>>()?;
-        let Shape { introspects, mixes_variables, has_directives } = shape;
-        Ok(Document { ast, mixes_variables, has_directives, introspects, outlines, text_bytes: text.len() })
+        self.validator.validate(&ast, None, Variables::default())?;
+        let shape = |operation| ResultShape::of(self.validator.registry(), &ast, operation).map(Arc::new);
+        let shapes = ast.operations.iter().map(|(name, it)| Ok((name.cloned(), shape(&it.node)?)));
+        let shapes = shapes.collect::<Result<_, RequestError>>()?;
+        let Shape { introspects, mixes_variables, has_directives } = measured;
+        Ok(Document { ast, mixes_variables, has_directives, introspects, shapes, text_bytes: text.len() })
     }
 
     fn read_manifest(&mut self) -> Result<(), SetupError> {
@@ -242,7 +242,7 @@ impl Documents {
     }
 }
 
-impl Prepared {
+impl PreparedOperation {
     /// Whether it costs little to make its request again and again.
     #[must_use]
     pub fn is_small(&self) -> bool {
@@ -259,24 +259,24 @@ impl Prepared {
     }
 
     /// What its resolvers need, without a walk of the library's; itself again where the library has to answer.
-    pub fn into_runnable(self) -> Result<Runnable, Self> {
+    pub fn into_executable(self) -> Result<ExecutableOperation, Self> {
         let is_for_resolvers = !self.document.introspects && self.kind != OperationType::Subscription;
         let found = self.document.operation(self.operation_name.as_deref()).ok().filter(|_| is_for_resolvers);
         let Some(operation) = found.map(|(_, operation)| operation.clone()) else { return Err(self) };
         let Self { document, variables, .. } = self;
-        let mut runnable = Runnable { operation, fragments: document.ast.fragments.clone(), variables };
+        let mut executable = ExecutableOperation { operation, fragments: document.ast.fragments.clone(), variables };
         if document.has_directives {
-            directives::apply(&mut runnable.operation.node.selection_set.node, &runnable.variables);
-            for fragment in runnable.fragments.values_mut() {
-                directives::apply(&mut fragment.node.selection_set.node, &runnable.variables);
+            directives::apply(&mut executable.operation.node.selection_set.node, &executable.variables);
+            for fragment in executable.fragments.values_mut() {
+                directives::apply(&mut fragment.node.selection_set.node, &executable.variables);
             }
         }
-        Ok(runnable)
+        Ok(executable)
     }
 }
 
 impl Document {
-    fn operation(&self, name: Option<&str>) -> Result<(Option<&Name>, &Positioned<OperationDefinition>), Refusal> {
+    fn operation(&self, name: Option<&str>) -> Result<(Option<&Name>, &Positioned<OperationDefinition>), RequestError> {
         let found = match (&self.ast.operations, name) {
             (DocumentOperations::Single(operation), None) => Some((None, operation)),
             (DocumentOperations::Single(_), Some(_)) => None,
@@ -288,11 +288,11 @@ impl Document {
             }
             (DocumentOperations::Multiple(_), None) => {
                 let message = "The document has several operations: say by `operationName` which to run.";
-                return Err(Refusal::new(ErrorCode::OperationResolutionFailure, message));
+                return Err(RequestError::new(ErrorCode::OperationResolutionFailure, message));
             }
         };
         let (name, operation) = found.ok_or_else(|| {
-            Refusal::new(ErrorCode::OperationResolutionFailure, "The document has no operation of that name.")
+            RequestError::new(ErrorCode::OperationResolutionFailure, "The document has no operation of that name.")
         })?;
         Ok((name, operation))
     }
@@ -325,7 +325,7 @@ const fn weight(text_bytes: usize) -> u64 {
 }
 
 /// What the parser found, without its words: they would echo the document and name the library's grammar.
-fn unreadable(error: &parser::Error) -> Refusal {
+fn unreadable(error: &parser::Error) -> RequestError {
     let (code, message) = match error {
         parser::Error::MultipleOperations { .. } => {
             (ErrorCode::GraphqlValidationFailed, "An operation without a name is the only one of its document.")
@@ -342,7 +342,7 @@ fn unreadable(error: &parser::Error) -> Refusal {
         parser::Error::RecursionLimitExceeded => (ErrorCode::TooComplex, "The document is nested too deep."),
         _ => (ErrorCode::GraphqlParseFailed, "The document is not GraphQL."),
     };
-    let mut refusal = Refusal::new(code, message);
+    let mut refusal = RequestError::new(code, message);
     refusal.locations = error.positions().collect::<Vec<Pos>>();
     refusal
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     domain::ErrorCode,
-    engine::prepare::{Call, Refusal},
+    engine::prepare::{GraphqlRequest, RequestError},
 };
 
 /// The SHA-256 of a document's text: its name in the cache, in Apollo's protocol and in `sha256:` ids.
@@ -16,7 +16,7 @@ pub(crate) type Digest = [u8; 32];
 
 /// Which document a request means.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Wanted<'a> {
+pub(crate) enum DocumentRef<'a> {
     /// The one with this text.
     Text(&'a str, Digest),
     /// The one that a manifest calls so, or whose digest this is.
@@ -38,7 +38,7 @@ struct Operation {
 }
 
 /// Reads which document a request means.
-pub(crate) fn wanted(call: &Call) -> Result<Wanted<'_>, Refusal> {
+pub(crate) fn document_ref(call: &GraphqlRequest) -> Result<DocumentRef<'_>, RequestError> {
     let name = match (&call.document_id, call.extensions.get("persistedQuery")) {
         (Some(_), Some(_)) => return Err(bad_request("Send either `documentId` or `persistedQuery`, not both.")),
         (Some(id), None) => Some(id.as_str()),
@@ -47,13 +47,13 @@ pub(crate) fn wanted(call: &Call) -> Result<Wanted<'_>, Refusal> {
     };
     match (&call.query, name) {
         (None, None) => Err(bad_request("The request has no `query`.")),
-        (None, Some(name)) => Ok(Wanted::Name(name)),
+        (None, Some(name)) => Ok(DocumentRef::Name(name)),
         (Some(text), name) => {
             let digest = digest(text);
             if name.is_some_and(|name| parse_digest(name) != Some(digest)) {
                 return Err(bad_request("The hash sent is not the SHA-256 of the `query` sent with it."));
             }
-            Ok(Wanted::Text(text, digest))
+            Ok(DocumentRef::Text(text, digest))
         }
     }
 }
@@ -90,11 +90,11 @@ pub(crate) fn parse_digest(text: &str) -> Option<Digest> {
     Some(digest)
 }
 
-fn hash(extension: &Value) -> Result<&str, Refusal> {
+fn hash(extension: &Value) -> Result<&str, RequestError> {
     let Value::Object(fields) = extension else { return Err(bad_request("`persistedQuery` is an object.")) };
     if fields.get("version") != Some(&Value::from(1)) {
         let message = "Persisted queries are offered in version 1 of the protocol.";
-        return Err(Refusal::new(ErrorCode::PersistedQueryNotSupported, message));
+        return Err(RequestError::new(ErrorCode::PersistedQueryNotSupported, message));
     }
     match fields.get("sha256Hash") {
         Some(Value::String(hash)) => Ok(hash),
@@ -102,6 +102,6 @@ fn hash(extension: &Value) -> Result<&str, Refusal> {
     }
 }
 
-fn bad_request(message: &str) -> Refusal {
-    Refusal::new(ErrorCode::BadRequest, message)
+fn bad_request(message: &str) -> RequestError {
+    RequestError::new(ErrorCode::BadRequest, message)
 }

@@ -16,18 +16,18 @@ use async_graphql::{
     registry::Registry,
 };
 
-use crate::{domain::ErrorCode, engine::prepare::Refusal};
+use crate::{domain::ErrorCode, engine::prepare::RequestError};
 
 /// The most errors that are reported of one document.
 const MAX_REFUSALS: usize = 10;
 
 /// Says whether a document fits the schema.
-pub(crate) struct Judge {
+pub(crate) struct Validator {
     validate: Box<dyn Fn(Request) -> Option<Response> + Send + Sync>,
     env: SchemaEnv,
 }
 
-impl Judge {
+impl Validator {
     /// A judge by the types of a schema; `None` if the library no longer validates when asked to.
     pub(crate) fn new<Q, M, S>(schema: SchemaBuilder<Q, M, S>) -> Option<Self>
     where
@@ -59,18 +59,18 @@ impl Judge {
         document: &ExecutableDocument,
         operation: Option<&str>,
         variables: Variables,
-    ) -> Result<(), Vec<Refusal>> {
+    ) -> Result<(), Vec<RequestError>> {
         let mut request = Request::new("").variables(variables);
         request.operation_name = operation.map(str::to_owned);
         request.set_parsed_query(document.clone());
         let Some(response) = (self.validate)(request) else {
-            return Err(Refusal::new(ErrorCode::InternalServerError, "Validation did not end.").into());
+            return Err(RequestError::new(ErrorCode::InternalServerError, "Validation did not end.").into());
         };
         if response.errors.is_empty() {
             return Ok(());
         }
         let refusals = response.errors.into_iter().take(MAX_REFUSALS).map(|error| {
-            let mut refusal = Refusal::new(ErrorCode::GraphqlValidationFailed, error.message);
+            let mut refusal = RequestError::new(ErrorCode::GraphqlValidationFailed, error.message);
             refusal.locations = error.locations;
             refusal
         });

@@ -9,14 +9,14 @@ use async_graphql::{
     registry::{MetaInputValue, MetaType, MetaTypeName, Registry},
 };
 
-use crate::{domain::ErrorCode, engine::prepare::Refusal};
+use crate::{domain::ErrorCode, engine::prepare::RequestError};
 
 /// Refuses variables that the operation cannot take: one refusal a variable.
 pub(crate) fn check(
     registry: &Registry,
     operation: &OperationDefinition,
     variables: &Variables,
-) -> Result<(), Vec<Refusal>> {
+) -> Result<(), Vec<RequestError>> {
     let mut refusals = Vec::new();
     for definition in &operation.variable_definitions {
         let name = definition.node.name.node.as_str();
@@ -29,7 +29,7 @@ pub(crate) fn check(
         if let Err(misfit) = outcome {
             let field = format!("{name}{}", misfit.path);
             let message = format!("The variable ${field} is not acceptable: {}.", misfit.reason);
-            let mut refusal = Refusal::new(ErrorCode::BadUserInput, message).at(definition.pos);
+            let mut refusal = RequestError::new(ErrorCode::BadUserInput, message).at(definition.pos);
             refusal.fields.push(("field", field.into()));
             refusals.push(refusal);
         }

@@ -8,7 +8,7 @@ use crate::{
     domain::ErrorCode,
     engine::{
         prepare::{
-            Refusal,
+            RequestError,
             tests::{call, documents, limits, schema},
         },
         response::{MAX_ERROR_BYTES, finish, refusal_json},
@@ -23,7 +23,7 @@ async fn answer(query: &str, variables: Value) -> Value {
     let bytes = match documents(limits(Mode::Open)).prepare(call(query, variables)) {
         Ok(prepared) => {
             let mut response = schema.execute(prepared.request()).await;
-            prepared.outline.restore(&mut response);
+            prepared.shape.restore(&mut response);
             finish(response, ID).body
         }
         Err(refusals) => refusal_json(refusals, ID),
@@ -75,7 +75,7 @@ async fn a_fault_says_nothing_of_its_cause() {
         assert_eq!(error["extensions"], json!({ "code": "INTERNAL_SERVER_ERROR", "requestId": ID }));
         assert!(!answer.to_string().contains("relation") && !answer.to_string().contains("secret"), "{answer}");
     }
-    let mut told = ServerError::from(Refusal::new(ErrorCode::InternalServerError, "disk /dev/sda is full"));
+    let mut told = ServerError::from(RequestError::new(ErrorCode::InternalServerError, "disk /dev/sda is full"));
     told.path.push(async_graphql::PathSegment::Field("viewer".to_owned()));
     assert!(!String::from_utf8_lossy(&finish(Response::from_errors(vec![told]), ID).body).contains("sda"));
 }
@@ -99,7 +99,7 @@ fn an_error_without_a_code_or_a_path_is_a_fault_of_ours() {
 #[test]
 fn errors_are_few_and_short() {
     let refusals = |count, length: usize| -> Vec<_> {
-        (0..count).map(|_| Refusal::new(ErrorCode::BadRequest, "é\"".repeat(length))).collect()
+        (0..count).map(|_| RequestError::new(ErrorCode::BadRequest, "é\"".repeat(length))).collect()
     };
     let answer: Value = serde_json::from_slice(&refusal_json(refusals(30, 10), ID)).unwrap();
     assert_eq!(answer["errors"].as_array().unwrap().len(), 10);

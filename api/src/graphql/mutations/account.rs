@@ -13,7 +13,7 @@ use crate::{
     service::{
         self,
         accounts::{Login, Registration},
-        sessions::Grant,
+        sessions::IssuedTokens,
     },
 };
 
@@ -81,7 +81,7 @@ impl ChangePasswordPayload {
 /// A session's tokens, shown this once, and whose it is.
 pub(crate) struct AuthPayload {
     scope: Scope,
-    grant: Grant,
+    tokens: IssuedTokens,
 }
 
 /// A session's tokens, shown this once, and whose it is.
@@ -89,22 +89,22 @@ pub(crate) struct AuthPayload {
 impl AuthPayload {
     /// A JWT for `Authorization: Bearer`, signed with a key of `/.well-known/jwks.json`.
     async fn access_token(&self) -> &str {
-        self.grant.access_token.expose_secret()
+        self.tokens.access_token.expose_secret()
     }
 
     /// When the access token ends.
     async fn access_token_expires_at(&self) -> Timestamp {
-        self.grant.access_token_expires_at
+        self.tokens.access_token_expires_at
     }
 
     /// An opaque token that another access token is got with.
     async fn refresh_token(&self) -> &str {
-        self.grant.refresh_token.expose_secret()
+        self.tokens.refresh_token.expose_secret()
     }
 
     /// When the session ends unless it is refreshed before.
     async fn refresh_token_expires_at(&self) -> Timestamp {
-        self.grant.refresh_token_expires_at
+        self.tokens.refresh_token_expires_at
     }
 
     /// Who is signed in now.
@@ -114,8 +114,8 @@ impl AuthPayload {
 }
 
 impl AuthPayload {
-    pub(crate) fn new(scope: &Scope, grant: Grant) -> Self {
-        Self { scope: scope.signed_in(grant.viewer), grant }
+    pub(crate) fn new(scope: &Scope, tokens: IssuedTokens) -> Self {
+        Self { scope: scope.signed_in(tokens.viewer), tokens }
     }
 }
 
@@ -147,8 +147,8 @@ impl AccountMutation {
         #[graphql(desc = "The account.")] input: RegisterInput,
     ) -> Result<Option<AuthPayload>> {
         let scope = Scope::of(ctx);
-        let grant = service::accounts::register(&scope.op, input.into()).await?;
-        Ok(Some(AuthPayload::new(scope, grant)))
+        let tokens = service::accounts::register(&scope.context, input.into()).await?;
+        Ok(Some(AuthPayload::new(scope, tokens)))
     }
 
     /// Signs a user in; null only when it fails.
@@ -158,8 +158,8 @@ impl AccountMutation {
         #[graphql(desc = "Who, and the proof.")] input: LoginInput,
     ) -> Result<Option<AuthPayload>> {
         let scope = Scope::of(ctx);
-        let grant = service::accounts::login(&scope.op, input.into()).await?;
-        Ok(Some(AuthPayload::new(scope, grant)))
+        let tokens = service::accounts::login(&scope.context, input.into()).await?;
+        Ok(Some(AuthPayload::new(scope, tokens)))
     }
 
     /// Changes the caller's password and ends the other sessions; null only when it fails.
@@ -170,7 +170,7 @@ impl AccountMutation {
     ) -> Result<Option<ChangePasswordPayload>> {
         let scope = Scope::of(ctx).clone();
         let ChangePasswordInput { current_password, new_password } = input;
-        service::accounts::change_password(&scope.op, current_password.into(), new_password.into()).await?;
+        service::accounts::change_password(&scope.context, current_password.into(), new_password.into()).await?;
         Ok(Some(ChangePasswordPayload { scope }))
     }
 
@@ -181,8 +181,8 @@ impl AccountMutation {
         #[graphql(desc = "The proof.")] input: DeactivateAccountInput,
     ) -> Result<Option<DeactivateAccountPayload>> {
         let scope = Scope::of(ctx);
-        service::accounts::deactivate(&scope.op, input.password.into()).await?;
-        let user = User::load(scope, scope.op.viewer()?.user_id).await?;
+        service::accounts::deactivate(&scope.context, input.password.into()).await?;
+        let user = User::load(scope, scope.context.viewer()?.user_id).await?;
         Ok(Some(DeactivateAccountPayload { user }))
     }
 }

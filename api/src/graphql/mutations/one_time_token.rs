@@ -72,7 +72,7 @@ impl OneTimeTokenMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whose password.")] input: RequestPasswordResetInput,
     ) -> Result<Option<RequestPasswordResetPayload>> {
-        one_time_tokens::request_password_reset(&Scope::of(ctx).op, &input.email).await?;
+        one_time_tokens::request_password_reset(&Scope::of(ctx).context, &input.email).await?;
         Ok(Some(RequestPasswordResetPayload { accepted: true }))
     }
 
@@ -84,7 +84,7 @@ impl OneTimeTokenMutation {
     ) -> Result<Option<ResetPasswordPayload>> {
         let scope = Scope::of(ctx);
         let id: UserId =
-            one_time_tokens::reset_password(&scope.op, &input.token.into(), input.new_password.into()).await?;
+            one_time_tokens::reset_password(&scope.context, &input.token.into(), input.new_password.into()).await?;
         Ok(Some(ResetPasswordPayload { user: User::load(scope, id).await? }))
     }
 
@@ -95,13 +95,13 @@ impl OneTimeTokenMutation {
         #[graphql(desc = "The token.")] input: VerifyEmailInput,
     ) -> Result<Option<VerifyEmailPayload>> {
         let scope = Scope::of(ctx);
-        let id = one_time_tokens::verify_email(&scope.op, &input.token.into()).await?;
+        let id = one_time_tokens::verify_email(&scope.context, &input.token.into()).await?;
         Ok(Some(VerifyEmailPayload { user: User::load(scope, id).await? }))
     }
 
     /// Mails the caller another link that confirms the address; null only when it fails.
     async fn resend_verification_email(&self, ctx: &Context<'_>) -> Result<Option<ResendVerificationEmailPayload>> {
-        one_time_tokens::resend_verification(&Scope::of(ctx).op).await?;
+        one_time_tokens::resend_verification(&Scope::of(ctx).context).await?;
         Ok(Some(ResendVerificationEmailPayload { accepted: true }))
     }
 }

@@ -106,7 +106,7 @@ pub struct PasskeyMutation;
 impl PasskeyMutation {
     /// Begins to add a passkey, within 5 minutes of signing in; null only when it fails.
     async fn begin_passkey_registration(&self, ctx: &Context<'_>) -> Result<Option<PasskeyCeremony>> {
-        Ok(Some(service::passkeys::begin_registration(&Scope::of(ctx).op).await?.into()))
+        Ok(Some(service::passkeys::begin_registration(&Scope::of(ctx).context).await?.into()))
     }
 
     /// Adds a passkey in the session that has begun to; null only when it fails.
@@ -118,13 +118,13 @@ impl PasskeyMutation {
         let FinishPasskeyRegistrationInput { ceremony_id, credential: Json(credential), device_name } = input;
         let ceremony_id = parse_id("input.ceremonyId", &ceremony_id)?;
         let new = NewPasskey { ceremony_id, credential, device_name };
-        let passkey = Passkey(service::passkeys::finish_registration(&Scope::of(ctx).op, new).await?);
+        let passkey = Passkey(service::passkeys::finish_registration(&Scope::of(ctx).context, new).await?);
         Ok(Some(FinishPasskeyRegistrationPayload { passkey }))
     }
 
     /// Begins to sign in with whichever passkey the user chooses; null only when it fails.
     async fn begin_passkey_login(&self, ctx: &Context<'_>) -> Result<Option<PasskeyCeremony>> {
-        Ok(Some(service::passkeys::begin_login(&Scope::of(ctx).op).await?.into()))
+        Ok(Some(service::passkeys::begin_login(&Scope::of(ctx).context).await?.into()))
     }
 
     /// Signs a user in by passkey; null only when it fails.
@@ -136,7 +136,7 @@ impl PasskeyMutation {
         let FinishPasskeyLoginInput { ceremony_id, credential: Json(credential), device_info } = input;
         let ceremony_id = parse_id("input.ceremonyId", &ceremony_id)?;
         let (scope, login) = (Scope::of(ctx), PasskeyLogin { ceremony_id, credential, device_info });
-        Ok(Some(AuthPayload::new(scope, service::passkeys::finish_login(&scope.op, login).await?)))
+        Ok(Some(AuthPayload::new(scope, service::passkeys::finish_login(&scope.context, login).await?)))
     }
 
     /// Removes a passkey within 5 minutes of signing in, never the last way in; null only when it fails.
@@ -145,7 +145,7 @@ impl PasskeyMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which one.")] input: RemovePasskeyInput,
     ) -> Result<Option<RemovePasskeyPayload>> {
-        service::passkeys::remove(&Scope::of(ctx).op, parse_id("input.id", &input.id)?).await?;
+        service::passkeys::remove(&Scope::of(ctx).context, parse_id("input.id", &input.id)?).await?;
         Ok(Some(RemovePasskeyPayload { removed_passkey_id: input.id }))
     }
 }

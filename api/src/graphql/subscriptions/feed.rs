@@ -13,7 +13,7 @@ use futures_util::{
 
 use crate::{
     domain,
-    engine::object::{Field, Kept, Plan, Shown, Writer, Written, leaf, object},
+    engine::object::{CachedJson, Field, JsonObject, Scoped, SelectedFields, Writer, leaf, object},
     graphql::{
         error::{Error, Result},
         request_scope::Scope,
@@ -53,10 +53,10 @@ type FeedItem = std::result::Result<Arc<Delivery>, service::Error>;
 const LASTING: &[&str] = &["__typename", "id", "username", "createdAt"];
 
 /// One event of the caller's mailbox.
-pub(crate) type MessageFeedEvent = Shown<Arc<Delivery>>;
+pub(crate) type MessageFeedEvent = Scoped<Arc<Delivery>>;
 
 /// Some events of the caller's mailbox, in order.
-pub(crate) type MessageFeedPage = Shown<FeedPage>;
+pub(crate) type MessageFeedPage = Scoped<FeedPage>;
 
 /// What an event of the feed says.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl Source {
     }
 }
 
-impl Written for Arc<Delivery> {
+impl JsonObject for Arc<Delivery> {
     const NAME: &'static str = "MessageFeedEvent";
     const DESCRIPTION: &'static str = "One event of the caller's mailbox.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -159,12 +159,12 @@ impl Written for Arc<Delivery> {
     ];
 
     /// Only its user's feeds share an event, and none of its own fields makes a difference between sessions.
-    fn kept(&self, plan: &Plan<'_>) -> Option<&Kept> {
-        plan.below().flat_map(Plan::below).all(|user| user.is_within(LASTING)).then_some(&self.written)
+    fn kept(&self, plan: &SelectedFields<'_>) -> Option<&CachedJson> {
+        plan.below().flat_map(SelectedFields::below).all(|user| user.is_within(LASTING)).then_some(&self.written)
     }
 }
 
-impl Written for FeedPage {
+impl JsonObject for FeedPage {
     const NAME: &'static str = "MessageFeedPage";
     const DESCRIPTION: &'static str = "Some events of the caller's mailbox, in order.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -202,7 +202,7 @@ impl FeedSubscription {
         // A browser that reconnects repeats the address it began with, and says in a header how far it has come since.
         let after = position.as_ref().and_then(|position| position.last_event_id.clone()).or(after);
         let source = ctx.data_opt::<Arc<FeedSource>>().cloned().unwrap_or_default();
-        source.begin(|| Ok(service::feed::follow(scope.op.clone(), after.as_deref())?))?;
+        source.begin(|| Ok(service::feed::follow(scope.context.clone(), after.as_deref())?))?;
         Ok(poll_fn(move |cx| source.poll_next(cx)).map(move |delivery| {
             let delivery = delivery.map_err(Error::from)?;
             if let Some(position) = &position {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{self, AuditFilter, Timestamp},
-    engine::object::{Field, Shown, Writer, Written, leaf, object},
+    engine::object::{Field, JsonObject, Scoped, Writer, leaf, object},
     graphql::{
         error::{Error, Result},
         scalars::parse_id,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// An entry of the audit trail, which nobody can change.
-pub(crate) type AuditLog = Shown<domain::AuditLog>;
+pub(crate) type AuditLog = Scoped<domain::AuditLog>;
 
 /// Which entries are asked for; what is left out does not matter.
 #[derive(InputObject)]
@@ -29,7 +29,7 @@ pub(crate) struct AuditLogFilter {
     until: Option<Timestamp>,
 }
 
-impl Written for domain::AuditLog {
+impl JsonObject for domain::AuditLog {
     const NAME: &'static str = "AuditLog";
     const DESCRIPTION: &'static str = "An entry of the audit trail, which nobody can change.";
     const FIELDS: &'static [Field<Self>] = &[

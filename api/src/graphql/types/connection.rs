@@ -2,15 +2,15 @@
 
 use crate::{
     domain::{self, PageArguments},
-    engine::object::{Field, Shown, Writer, Written, leaf, object},
-    service::{self, Cursor, Edge, conversations::Known},
+    engine::object::{Field, JsonObject, Scoped, Writer, leaf, object},
+    service::{self, Cursor, Edge, conversations::ConversationRef},
 };
 
 /// One page of a list.
-pub(crate) type Connection<T> = Shown<service::Connection<T>>;
+pub(crate) type Connection<T> = Scoped<service::Connection<T>>;
 
 /// What can stand in a list.
-pub(crate) trait Item: Written {
+pub(crate) trait Item: JsonObject {
     /// What the schema calls a page of them.
     const CONNECTION: &'static str;
     /// What it calls one of them with its cursor.
@@ -31,26 +31,26 @@ macro_rules! items {
 items! {
     domain::User: "UserConnection", "UserEdge";
     domain::Message: "MessageConnection", "MessageEdge";
-    Known: "ConversationConnection", "ConversationEdge";
+    ConversationRef: "ConversationConnection", "ConversationEdge";
     domain::Session: "SessionConnection", "SessionEdge";
     domain::AuditLog: "AuditLogConnection", "AuditLogEdge";
     domain::AdminUser: "AdminUserConnection", "AdminUserEdge";
     domain::PerformanceMetric: "PerformanceMetricConnection", "PerformanceMetricEdge";
 }
 
-impl<T: Item> Written for service::Connection<T> {
+impl<T: Item> JsonObject for service::Connection<T> {
     const NAME: &'static str = T::CONNECTION;
     const DESCRIPTION: &'static str = "One page of a list.";
     const FIELDS: &'static [Field<Self>] = &[
-        object::<_, Vec<Shown<Edge<T>>>>(
+        object::<_, Vec<Scoped<Edge<T>>>>(
             "edges",
             "The items with their cursors, in the list's order.",
             |page: &Self, entry, out| out.list(&page.edges, |out, edge| out.object(edge, &entry.below)),
         ),
-        object::<_, Vec<Shown<T>>>("nodes", "The items alone, in the list's order.", |page: &Self, entry, out| {
+        object::<_, Vec<Scoped<T>>>("nodes", "The items alone, in the list's order.", |page: &Self, entry, out| {
             out.list(&page.edges, |out, edge| out.object(&edge.node, &entry.below))
         }),
-        object::<_, Shown<PageInfo>>("pageInfo", "Where this page stands in the list.", |page: &Self, entry, out| {
+        object::<_, Scoped<PageInfo>>("pageInfo", "Where this page stands in the list.", |page: &Self, entry, out| {
             let cursor = |edge: Option<&Edge<T>>| edge.map(|edge| edge.cursor.clone());
             let info = PageInfo {
                 has_next: page.has_next,
@@ -63,7 +63,7 @@ impl<T: Item> Written for service::Connection<T> {
     ];
 }
 
-impl<T: Item> Written for Edge<T> {
+impl<T: Item> JsonObject for Edge<T> {
     const NAME: &'static str = T::EDGE;
     const DESCRIPTION: &'static str = "An item of a list and where it stands.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -72,7 +72,7 @@ impl<T: Item> Written for Edge<T> {
             "Names this place in the list; opaque, and good for `after` and `before`.",
             |edge: &Self, out| out.cursor(&edge.cursor),
         ),
-        object::<_, Shown<T>>("node", "The item.", |edge: &Self, entry, out| out.object(&edge.node, &entry.below)),
+        object::<_, Scoped<T>>("node", "The item.", |edge: &Self, entry, out| out.object(&edge.node, &entry.below)),
     ];
 }
 
@@ -84,7 +84,7 @@ pub(crate) struct PageInfo {
     end: Option<Cursor>,
 }
 
-impl Written for PageInfo {
+impl JsonObject for PageInfo {
     const NAME: &'static str = "PageInfo";
     const DESCRIPTION: &'static str = "Where a page stands in its list (Relay Cursor Connections).";
     const FIELDS: &'static [Field<Self>] = &[

@@ -4,18 +4,18 @@ use async_graphql::ID;
 
 use crate::{
     domain,
-    engine::object::{Entry, Field, Outcome, Shown, Writer, Written, leaf, lookup, object},
+    engine::object::{Field, JsonObject, Outcome, Scoped, SelectedField, Writer, leaf, lookup, object},
     graphql::{
         loaders::MessagesOf,
         types::{connection::Connection, message::Message, user::User},
     },
-    service::{self, conversations::Known},
+    service::{self, conversations::ConversationRef},
 };
 
 /// The exchange of messages with one other user, as the caller sees it.
-pub(crate) type Conversation = Shown<Known>;
+pub(crate) type Conversation = Scoped<ConversationRef>;
 
-impl Written for Known {
+impl JsonObject for ConversationRef {
     const NAME: &'static str = "Conversation";
     const DESCRIPTION: &'static str = "The exchange of messages with one other user, as the caller sees it.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -42,7 +42,7 @@ impl Written for Known {
             "The messages that the caller has not deleted, the newest first.",
             |it: &Self, entry, out| {
                 let arguments = entry.page().map_err(|error| out.located(error))?;
-                let page = service::messages::page(&out.scope.op, it.id, arguments, entry.asks_for(&["pageInfo"]));
+                let page = service::messages::page(&out.scope.context, it.id, arguments, entry.asks_for(&["pageInfo"]));
                 let page = page.map_err(|error| out.fail(error, entry))?;
                 let key = MessagesOf { conversation_id: it.id, page };
                 out.with(&key, entry, |out, page| out.object(&**page, &entry.below))
@@ -59,8 +59,8 @@ impl Written for Known {
 
 /// The caller's share in a conversation, which is loaded where it has not been read along.
 fn share<'a>(
-    it: &Known,
-    entry: &Entry<'a>,
+    it: &ConversationRef,
+    entry: &SelectedField<'a>,
     out: &mut Writer<'a>,
     write: impl FnOnce(&mut Writer<'a>, &domain::Conversation) -> Outcome,
 ) -> Outcome {

@@ -4,7 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use crate::{
     domain::{self, Timestamp},
-    engine::object::{Field, Shown, Writer, Written, leaf, object},
+    engine::object::{Field, JsonObject, Scoped, Writer, leaf, object},
     graphql::{
         error::Result,
         request_scope::Scope,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// One encrypted message, seen by its sender or its recipient.
-pub(crate) type Message = Shown<domain::Message>;
+pub(crate) type Message = Scoped<domain::Message>;
 
 /// A message to send.
 #[derive(InputObject)]
@@ -71,7 +71,7 @@ pub(crate) struct DeleteMessagesPayload {
     deleted_message_ids: Vec<ID>,
 }
 
-impl Written for domain::Message {
+impl JsonObject for domain::Message {
     const NAME: &'static str = "Message";
     const DESCRIPTION: &'static str = "One encrypted message, seen by its sender or its recipient.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -83,7 +83,7 @@ impl Written for domain::Message {
         }),
         leaf::<_, Base64>("iv", "The initialisation vector, 12 or 24 bytes.", |it, out| out.bytes(&it.iv)),
         leaf::<_, Option<String>>("clientMessageId", "The sender's own id of it; null to the recipient.", |it, out| {
-            let is_own = out.scope.op.caller().is_some_and(|viewer| viewer.user_id == it.sender_id);
+            let is_own = out.scope.context.caller().is_some_and(|viewer| viewer.user_id == it.sender_id);
             out.or_null(is_own.then_some(&*it.client_message_id), Writer::text);
         }),
         leaf::<_, Timestamp>("createdAt", "When the server accepted it.", |it, out| out.time(it.created_at)),
@@ -118,7 +118,7 @@ impl MessageMutation {
         #[graphql(desc = "The message.")] input: SendMessageInput,
     ) -> Result<Option<SendMessagePayload>> {
         let scope = Scope::of(ctx);
-        let (message, conversation) = service::messages::send(&scope.op, input.draft()?).await?;
+        let (message, conversation) = service::messages::send(&scope.context, input.draft()?).await?;
         Ok(Some(SendMessagePayload {
             message: Message::new(scope, message),
             conversation: Conversation::new(scope, conversation.into()),
@@ -134,7 +134,7 @@ impl MessageMutation {
         let scope = Scope::of(ctx);
         let id = parse_id("input.conversationId", &input.conversation_id)?;
         let up_to = parse_id("input.upToMessageId", &input.up_to_message_id)?;
-        let (conversation, read_count) = service::messages::mark_read(&scope.op, id, up_to).await?;
+        let (conversation, read_count) = service::messages::mark_read(&scope.context, id, up_to).await?;
         Ok(Some(MarkReadPayload { conversation: Conversation::new(scope, conversation.into()), read_count }))
     }
 
@@ -147,7 +147,7 @@ impl MessageMutation {
         #[graphql(desc = "The messages.")] input: DeleteMessagesInput,
     ) -> Result<Option<DeleteMessagesPayload>> {
         let ids = input.ids.iter().map(|id| parse_id("input.ids", id)).collect::<Result<_>>()?;
-        let deleted = service::messages::delete(&Scope::of(ctx).op, ids).await?;
+        let deleted = service::messages::delete(&Scope::of(ctx).context, ids).await?;
         let deleted_message_ids = deleted.into_iter().map(|id| id.to_string().into()).collect();
         Ok(Some(DeleteMessagesPayload { deleted_message_ids }))
     }

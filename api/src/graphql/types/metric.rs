@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{self, Timestamp},
-    engine::object::{Field, Shown, Written, leaf},
+    engine::object::{Field, JsonObject, Scoped, leaf},
     graphql::{
         error::{Error, Result},
         request_scope::Scope,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// One measurement, which a client reported or the server sampled of itself.
-pub(crate) type PerformanceMetric = Shown<domain::PerformanceMetric>;
+pub(crate) type PerformanceMetric = Scoped<domain::PerformanceMetric>;
 
 /// Which metrics are asked for; what is left out does not matter.
 #[derive(InputObject)]
@@ -85,7 +85,7 @@ pub(crate) struct RecordMetricsPayload {
     recorded_count: usize,
 }
 
-impl Written for domain::PerformanceMetric {
+impl JsonObject for domain::PerformanceMetric {
     const NAME: &'static str = "PerformanceMetric";
     const DESCRIPTION: &'static str = "One measurement, which a client reported or the server sampled of itself.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -145,7 +145,7 @@ impl MetricMutation {
         #[graphql(desc = "What was measured.")] input: RecordMetricsInput,
     ) -> Result<Option<RecordMetricsPayload>> {
         let readings = input.metrics.into_iter().map(Reading::from).collect();
-        let recorded_count = metrics::record(&Scope::of(ctx).op, readings).await?;
+        let recorded_count = metrics::record(&Scope::of(ctx).context, readings).await?;
         Ok(Some(RecordMetricsPayload { recorded_count }))
     }
 }
@@ -166,7 +166,7 @@ impl MetricSubscription {
         #[graphql(desc = "Of one of these names, at most 100; all, if it is left out.")] names: Option<Vec<String>>,
     ) -> Result<impl Stream<Item = Result<PerformanceMetric>> + use<>> {
         let scope = Scope::of(ctx).clone();
-        let admin = scope.op.admin()?;
+        let admin = scope.context.admin()?;
         let names = names.map(|names| metrics::names("names", &names)).transpose()?;
         let metrics = metrics::follow(admin, names).await?;
         Ok(metrics.map(move |metric| match metric {

@@ -14,7 +14,7 @@ use crate::{
             session::Session, user::User,
         },
     },
-    service::{self, conversations::Known},
+    service::{self, conversations::ConversationRef},
 };
 
 /// Whatever has a global id.
@@ -47,7 +47,7 @@ macro_rules! identified {
 identified! {
     User: |it: &domain::User| it.id;
     Session: |it: &domain::Session| it.id;
-    Conversation: |it: &Known| it.id;
+    Conversation: |it: &ConversationRef| it.id;
     Message: |it: &domain::Message| it.id;
     AuditLog: |it: &domain::AuditLog| it.id;
     AdminUser: |it: &domain::AdminUser| AdminUserId(it.user_id.0);
@@ -57,13 +57,13 @@ identified! {
 impl Node {
     /// The object of this id, if it exists and the caller may see it.
     pub(crate) async fn find(scope: &Scope, field: &str, id: &ID) -> Result<Option<Self>> {
-        scope.op.viewer()?;
+        scope.context.viewer()?;
         let scope = scope.clone();
         let loader = scope.loader();
         Ok(match parse_id::<NodeId>(field, id)? {
             NodeId::User(id) => loader.load_one(id).await?.map(|user| Self::User(User::new(&scope, user))),
             NodeId::Session(id) => {
-                let session = service::sessions::find(&scope.op, id).await?;
+                let session = service::sessions::find(&scope.context, id).await?;
                 session.map(|session| Self::Session(Session::new(&scope, session)))
             }
             NodeId::Conversation(id) => {
@@ -75,20 +75,20 @@ impl Node {
                 message.map(|message| Self::Message(Message::new(&scope, message)))
             }
             NodeId::Passkey(id) => {
-                service::passkeys::find(&scope.op, id).await?.map(|passkey| Self::Passkey(Passkey(passkey)))
+                service::passkeys::find(&scope.context, id).await?.map(|passkey| Self::Passkey(Passkey(passkey)))
             }
             NodeId::AuditLog(id) => {
-                let entry = service::audit::find(&scope.op, id).await?;
+                let entry = service::audit::find(&scope.context, id).await?;
                 entry.map(|entry| Self::AuditLog(AuditLog::new(&scope, entry)))
             }
             NodeId::AdminUser(AdminUserId(id)) => {
                 // To anyone but an operator there is no such thing.
-                let Ok(admin) = scope.op.admin() else { return Ok(None) };
+                let Ok(admin) = scope.context.admin() else { return Ok(None) };
                 let account = service::admin::find(admin, UserId(id)).await?;
                 account.map(|account| Self::AdminUser(AdminUser::new(&scope, account)))
             }
             NodeId::Metric(id) => {
-                let Ok(admin) = scope.op.admin() else { return Ok(None) };
+                let Ok(admin) = scope.context.admin() else { return Ok(None) };
                 let metric = service::metrics::find(admin, id).await?;
                 metric.map(|metric| Self::PerformanceMetric(PerformanceMetric::new(&scope, metric)))
             }
@@ -115,7 +115,7 @@ impl NodeQuery {
         #[graphql(desc = "Global ids, as many as a page may hold.")] ids: Vec<ID>,
     ) -> Result<Vec<Option<Node>>> {
         let scope = Scope::of(ctx);
-        let max = scope.op.backend.config.graphql.max_page_size;
+        let max = scope.context.backend.config.graphql.max_page_size;
         if ids.len() > max {
             let reason = format!("must have at most {max} ids, and has {}", ids.len());
             return Err(service::Error::invalid("ids", reason).into());

@@ -57,7 +57,7 @@ impl PublicKeysMutation {
         #[graphql(desc = "The keys.")] input: UpdatePublicKeysInput,
     ) -> Result<Option<UpdatePublicKeysPayload>> {
         let scope = Scope::of(ctx);
-        let id = service::public_keys::update(&scope.op, input.into()).await?;
+        let id = service::public_keys::update(&scope.context, input.into()).await?;
         Ok(Some(UpdatePublicKeysPayload { user: User::load(scope, id).await? }))
     }
 }

@@ -111,6 +111,6 @@ pub struct ServiceConfigQuery;
 impl ServiceConfigQuery {
     /// The limits and terms of this server.
     async fn service_config<'a>(&self, ctx: &Context<'a>) -> ServiceConfig<'a> {
-        ServiceConfig(&Scope::of(ctx).op.backend.config)
+        ServiceConfig(&Scope::of(ctx).context.backend.config)
     }
 }

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use crate::{
     domain::{self, Timestamp},
-    engine::object::{Field, Shown, Writer, Written, leaf},
+    engine::object::{Field, JsonObject, Scoped, Writer, leaf},
     graphql::{
         error::{Error, Result},
         mutations::account::AuthPayload,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A signed-in device.
-pub(crate) type Session = Shown<domain::Session>;
+pub(crate) type Session = Scoped<domain::Session>;
 
 /// A session to go on with.
 #[derive(InputObject)]
@@ -95,7 +95,7 @@ impl SessionEvent {
     }
 }
 
-impl Written for domain::Session {
+impl JsonObject for domain::Session {
     const NAME: &'static str = "Session";
     const DESCRIPTION: &'static str = "A signed-in device.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -116,7 +116,7 @@ impl Written for domain::Session {
             out.time(it.expires_at);
         }),
         leaf::<_, bool>("isCurrent", "Whether this request runs in it.", |it, out| {
-            out.json(&out.scope.op.caller().is_some_and(|viewer| viewer.session_id == it.id));
+            out.json(&out.scope.context.caller().is_some_and(|viewer| viewer.session_id == it.id));
         }),
     ];
 }
@@ -138,13 +138,13 @@ impl SessionMutation {
         #[graphql(desc = "The token.")] input: RefreshSessionInput,
     ) -> Result<Option<AuthPayload>> {
         let scope = Scope::of(ctx);
-        let grant = service::sessions::refresh(&scope.op, SecretString::from(input.refresh_token)).await?;
-        Ok(Some(AuthPayload::new(scope, grant)))
+        let tokens = service::sessions::refresh(&scope.context, SecretString::from(input.refresh_token)).await?;
+        Ok(Some(AuthPayload::new(scope, tokens)))
     }
 
     /// Ends the session that the request runs in; null only when it fails.
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
-        let id = service::sessions::logout(&Scope::of(ctx).op).await?;
+        let id = service::sessions::logout(&Scope::of(ctx).context).await?;
         Ok(Some(LogoutPayload { revoked_session_id: id.to_string().into() }))
     }
 
@@ -154,13 +154,13 @@ impl SessionMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which session.")] input: RevokeSessionInput,
     ) -> Result<Option<RevokeSessionPayload>> {
-        let id = service::sessions::revoke(&Scope::of(ctx).op, parse_id("input.id", &input.id)?).await?;
+        let id = service::sessions::revoke(&Scope::of(ctx).context, parse_id("input.id", &input.id)?).await?;
         Ok(Some(RevokeSessionPayload { revoked_session_id: id.to_string().into() }))
     }
 
     /// Ends all of the caller's sessions but the one that the request runs in; null only when it fails.
     async fn revoke_other_sessions(&self, ctx: &Context<'_>) -> Result<Option<RevokeOtherSessionsPayload>> {
-        let ids = service::sessions::revoke_others(&Scope::of(ctx).op).await?;
+        let ids = service::sessions::revoke_others(&Scope::of(ctx).context).await?;
         let revoked_session_ids = ids.iter().map(|id| id.to_string().into()).collect();
         Ok(Some(RevokeOtherSessionsPayload { revoked_session_ids }))
     }
@@ -176,7 +176,7 @@ impl SessionSubscription {
     /// Each change to the caller's own sessions from now on, on whichever device.
     async fn session_changed(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = Result<SessionEvent>> + use<>> {
         let scope = Scope::of(ctx).clone();
-        let changes = service::sessions::follow(scope.op.clone()).await?;
+        let changes = service::sessions::follow(scope.context.clone()).await?;
         Ok(changes.map(move |change| match change {
             Ok(change) => Ok(SessionEvent { scope: scope.clone(), change }),
             Err(error) => Err(Error::from(error)),

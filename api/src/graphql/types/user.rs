@@ -5,7 +5,7 @@ use futures_util::{Stream, StreamExt};
 
 use crate::{
     domain::{self, Timestamp},
-    engine::object::{Field, Shown, Written, leaf, object},
+    engine::object::{Field, JsonObject, Scoped, leaf, object},
     graphql::{
         error::{Error, Result},
         loaders::KeysOf,
@@ -17,10 +17,10 @@ use crate::{
 };
 
 /// A user, as anyone signed in may see it.
-pub(crate) type User = Shown<domain::User>;
+pub(crate) type User = Scoped<domain::User>;
 
 /// The hybrid public keys of a user.
-pub(crate) type PublicKeys = Shown<domain::PublicKeys>;
+pub(crate) type PublicKeys = Scoped<domain::PublicKeys>;
 
 /// How to look a user up: exactly one of these.
 #[derive(OneofObject)]
@@ -33,7 +33,7 @@ pub(crate) enum UserBy {
     Email(String),
 }
 
-impl Written for domain::User {
+impl JsonObject for domain::User {
     const NAME: &'static str = "User";
     const DESCRIPTION: &'static str = "A user, as anyone signed in may see it.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -60,7 +60,7 @@ impl Written for domain::User {
     ];
 }
 
-impl Written for domain::PublicKeys {
+impl JsonObject for domain::PublicKeys {
     const NAME: &'static str = "PublicKeys";
     const DESCRIPTION: &'static str = "The hybrid public keys of a user.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -113,7 +113,7 @@ impl UserQuery {
         #[graphql(desc = "How to look the user up.")] by: UserBy,
     ) -> Result<Option<User>> {
         let scope = Scope::of(ctx);
-        let user = service::users::find(&scope.op, by.lookup()?).await?;
+        let user = service::users::find(&scope.context, by.lookup()?).await?;
         Ok(user.map(|user| User::new(scope, user)))
     }
 
@@ -129,7 +129,7 @@ impl UserQuery {
     ) -> Result<Option<Connection<domain::User>>> {
         let scope = Scope::of(ctx);
         let page = arguments(first, after, last, before);
-        let users = service::users::list(&scope.op, search.as_deref(), &page).await?;
+        let users = service::users::list(&scope.context, search.as_deref(), &page).await?;
         Ok(Some(Connection::new(scope, users)))
     }
 }
@@ -153,7 +153,7 @@ impl UserSubscription {
     ) -> Result<impl Stream<Item = Result<User>> + use<>> {
         let scope = Scope::of(ctx).clone();
         let ids = ids.map(|ids| ids.iter().map(|id| parse_id("ids", id)).collect::<Result<_>>()).transpose()?;
-        let changes = service::user_changes::follow(scope.op.clone(), ids).await?;
+        let changes = service::user_changes::follow(scope.context.clone(), ids).await?;
         Ok(changes.map(move |user| match user {
             Ok(user) => Ok(User::new(&scope, user)),
             Err(error) => Err(Error::from(error)),

@@ -4,7 +4,7 @@ use async_graphql::{Context, Enum, ID, Object};
 
 use crate::{
     domain::{self, Account, Timestamp},
-    engine::executor::Lean,
+    engine::executor::SingleField,
     graphql::{
         error::Result,
         loaders::Own,
@@ -19,7 +19,7 @@ use crate::{
             user::User,
         },
     },
-    service::{self, Error, conversations::Known, users::Lookup},
+    service::{self, Error, conversations::ConversationRef, users::Lookup},
 };
 
 /// The signed-in caller, and what only the caller may see.
@@ -45,7 +45,7 @@ impl Viewer {
     /// The caller as others see it.
     async fn user(&self) -> Result<User> {
         // Alone in its request, so there is nothing to wait for with others.
-        let user = service::users::find(&self.scope.op, Lookup::Id(self.scope.op.viewer()?.user_id)).await?;
+        let user = service::users::find(&self.scope.context, Lookup::Id(self.scope.context.viewer()?.user_id)).await?;
         Ok(User::new(&self.scope, user.ok_or(Error::NotFound("user"))?))
     }
 
@@ -61,7 +61,7 @@ impl Viewer {
 
     /// What the account may do.
     async fn role(&self) -> Result<Role> {
-        Ok(self.scope.op.viewer()?.role.into())
+        Ok(self.scope.context.viewer()?.role.into())
     }
 
     /// The latest sign-in with a password or passkey; null before the first.
@@ -71,13 +71,13 @@ impl Viewer {
 
     /// The session that this request runs in.
     async fn session(&self) -> Result<Session> {
-        let session = Box::pin(service::sessions::current(&self.scope.op)).await?;
+        let session = Box::pin(service::sessions::current(&self.scope.context)).await?;
         Ok(Session::new(&self.scope, session))
     }
 
     /// The passkeys of the account, oldest first, at most 20.
     async fn passkeys(&self) -> Result<Vec<Passkey>> {
-        Ok(Box::pin(service::passkeys::own(&self.scope.op)).await?.into_iter().map(Passkey).collect())
+        Ok(Box::pin(service::passkeys::own(&self.scope.context)).await?.into_iter().map(Passkey).collect())
     }
 
     /// The caller's sessions that have not ended, newest first.
@@ -89,7 +89,7 @@ impl Viewer {
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
     ) -> Result<Connection<domain::Session>> {
         let sessions =
-            Box::pin(service::sessions::list(&self.scope.op, &arguments(first, after, last, before))).await?;
+            Box::pin(service::sessions::list(&self.scope.context, &arguments(first, after, last, before))).await?;
         Ok(Connection::new(&self.scope, sessions))
     }
 
@@ -101,7 +101,8 @@ impl Viewer {
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
     ) -> Result<Connection<domain::AuditLog>> {
-        let entries = Box::pin(service::audit::own(&self.scope.op, &arguments(first, after, last, before))).await?;
+        let entries =
+            Box::pin(service::audit::own(&self.scope.context, &arguments(first, after, last, before))).await?;
         Ok(Connection::new(&self.scope, entries))
     }
 
@@ -118,24 +119,24 @@ impl Viewer {
         #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
-    ) -> Result<Connection<Known>> {
+    ) -> Result<Connection<ConversationRef>> {
         let page = arguments(first, after, last, before);
         let asked = ctx.look_ahead();
         let items = [asked.field("nodes"), asked.field("edges").field("node")];
         let with_messages = items.iter().any(|item| item.field("lastMessage").exists());
-        let conversations = Box::pin(service::conversations::list(&self.scope.op, &page, with_messages)).await?;
+        let conversations = Box::pin(service::conversations::list(&self.scope.context, &page, with_messages)).await?;
         Ok(Connection::new(&self.scope, conversations))
     }
 
     /// The conversation with another user, or with oneself; null before its first message.
     async fn conversation(&self, #[graphql(desc = "The other user's id.")] with: ID) -> Result<Option<Conversation>> {
-        let known = Box::pin(service::conversations::known_with(&self.scope.op, parse_id("with", &with)?)).await?;
+        let known = Box::pin(service::conversations::known_with(&self.scope.context, parse_id("with", &with)?)).await?;
         Ok(known.map(|conversation| Conversation::new(&self.scope, conversation)))
     }
 
     /// Messages to the caller that are not marked read, in all conversations together.
     async fn unread_count(&self) -> Result<i64> {
-        Ok(Box::pin(service::conversations::count_unread(&self.scope.op)).await?)
+        Ok(Box::pin(service::conversations::count_unread(&self.scope.context)).await?)
     }
 
     /// The events of the subscription `messageFeed`, by the page; the cursors of either are good for both.
@@ -144,7 +145,7 @@ impl Viewer {
         #[graphql(desc = "The cursor of the last event that was seen.")] after: Option<String>,
         #[graphql(desc = "How many at most.")] first: Option<i32>,
     ) -> Result<MessageFeedPage> {
-        let page = Box::pin(service::feed::page(&self.scope.op, after.as_deref(), first)).await?;
+        let page = Box::pin(service::feed::page(&self.scope.context, after.as_deref(), first)).await?;
         Ok(MessageFeedPage::new(&self.scope, page))
     }
 }
@@ -164,8 +165,8 @@ pub struct ViewerQuery;
 #[Object]
 impl ViewerQuery {
     /// The signed-in caller; null when no access token was sent.
-    async fn viewer(&self, ctx: &Context<'_>) -> Option<Lean<Viewer>> {
+    async fn viewer(&self, ctx: &Context<'_>) -> Option<SingleField<Viewer>> {
         let scope = Scope::of(ctx).clone();
-        scope.op.caller().is_some().then_some(Lean(Viewer { scope }))
+        scope.context.caller().is_some().then_some(SingleField(Viewer { scope }))
     }
 }

@@ -52,7 +52,7 @@ pub const KINDS: [OperationType; 3] = [OperationType::Query, OperationType::Muta
 
 /// What has been counted since the start.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct HttpMetrics {
     requests: [[Counter; CLASSES.len()]; ROUTES.len()],
     durations: [Durations; ROUTES.len()],
     operations: [Counter; KINDS.len()],
@@ -87,7 +87,7 @@ impl Route {
     }
 }
 
-impl Tally {
+impl HttpMetrics {
     /// A request has been answered; a stream has begun to be.
     pub fn request(&self, route: Route, status: StatusCode, elapsed: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;

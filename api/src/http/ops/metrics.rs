@@ -12,14 +12,14 @@ use crate::{
     crypto::token::digest,
     domain::ErrorCode,
     http::{
-        Front, client_info,
+        AppState, client_info,
         ops::{
             http_metrics::{CLASSES, KINDS, Route, kind_name},
             process_metrics,
             prometheus_text::{CONTENT_TYPE, Exposition},
         },
     },
-    service::ops::snapshot::{self, Vitals},
+    service::ops::snapshot::{self, Snapshot},
     telemetry,
 };
 
@@ -27,16 +27,16 @@ use crate::{
 const FORWARDING: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
 /// The page of figures, at the address that everybody may know or at the operators' own.
-pub fn answer(front: &Front, request: &Request, is_for_operators: bool) -> Response {
-    if let Some(status) = refusal(front, request, is_for_operators) {
+pub fn answer(state: &AppState, request: &Request, is_for_operators: bool) -> Response {
+    if let Some(status) = refusal(state, request, is_for_operators) {
         return status.into();
     }
-    Response::builder().header(header::CONTENT_TYPE, CONTENT_TYPE).body(page(front))
+    Response::builder().header(header::CONTENT_TYPE, CONTENT_TYPE).body(page(state))
 }
 
 /// Why the page is not shown, if it is not.
-fn refusal(front: &Front, request: &Request, is_for_operators: bool) -> Option<StatusCode> {
-    let settings = &front.parts.operations;
+fn refusal(state: &AppState, request: &Request, is_for_operators: bool) -> Option<StatusCode> {
+    let settings = &state.deps.operations;
     let token = settings.metrics_token.expose_secret();
     if settings.listen.is_some() && !is_for_operators {
         return Some(StatusCode::NOT_FOUND);
@@ -56,12 +56,12 @@ fn is_from_here(request: &Request) -> bool {
     peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) && !is_forwarded(request.headers())
 }
 
-fn page(front: &Front) -> String {
+fn page(state: &AppState) -> String {
     let mut page = Exposition::default();
     let version = env!("CARGO_PKG_VERSION");
     page.gauge("quantumvault_build_info", "Always 1; its label is the release.").value(&[("version", version)], 1);
-    write_front(&mut page, front);
-    write_parts(&mut page, &snapshot::read(&front.parts.backend));
+    write_front(&mut page, state);
+    write_parts(&mut page, &snapshot::read(&state.deps.backend));
     page.counter("quantumvault_panics_total", "Panics; each is a fault of the server, and logged.")
         .value(&[], telemetry::PANICS.read());
     page.counter("quantumvault_log_lines_lost_total", "Lines that found the log too slow.")
@@ -70,62 +70,62 @@ fn page(front: &Front) -> String {
     page.finish()
 }
 
-fn write_front(page: &mut Exposition, front: &Front) {
-    let tally = &front.tally;
+fn write_front(page: &mut Exposition, state: &AppState) {
+    let http_metrics = &state.http_metrics;
     let mut family = page.counter("quantumvault_http_requests_total", "Requests that were answered.");
     for route in Route::all() {
         for (class, name) in CLASSES.iter().enumerate() {
-            family.value(&[("route", route.name()), ("status", name)], tally.requests(route, class));
+            family.value(&[("route", route.name()), ("status", name)], http_metrics.requests(route, class));
         }
     }
     let mut family =
         page.histogram("quantumvault_http_request_duration_seconds", "From a request's head to its answer's head.");
     for route in Route::all() {
-        family.durations(&[("route", route.name())], tally.durations(route));
+        family.durations(&[("route", route.name())], http_metrics.durations(route));
     }
     let mut family = page.counter("quantumvault_graphql_operations_total", "Operations that were let run.");
     for kind in KINDS {
-        family.value(&[("kind", kind_name(kind))], tally.operations(kind));
+        family.value(&[("kind", kind_name(kind))], http_metrics.operations(kind));
     }
     let mut family = page.counter("quantumvault_graphql_errors_total", "Errors that clients were told, by their code.");
     for code in ErrorCode::ALL {
-        family.value(&[("code", code.as_str())], tally.errors(code));
+        family.value(&[("code", code.as_str())], http_metrics.errors(code));
     }
-    let most = front.parts.http.max_concurrent_requests;
+    let most = state.deps.http.max_concurrent_requests;
     page.gauge("quantumvault_graphql_operations_running", "Queries and mutations that run.")
-        .value(&[], most.saturating_sub(front.permits.available_permits()));
+        .value(&[], most.saturating_sub(state.permits.available_permits()));
     let mut family = page.gauge("quantumvault_streams_open", "Sockets and event streams that are open.");
-    for (transport, count) in with_all(&["sse", "websocket"], tally.streams.read()) {
+    for (transport, count) in with_all(&["sse", "websocket"], http_metrics.streams.read()) {
         family.value(&[("transport", &transport)], count);
     }
     let mut family = page.gauge("quantumvault_subscriptions_open", "Subscriptions that are followed, by their field.");
-    for (field, count) in tally.subscriptions.read() {
+    for (field, count) in http_metrics.subscriptions.read() {
         family.value(&[("field", &field)], count);
     }
 }
 
-fn write_parts(page: &mut Exposition, vitals: &Vitals<'_>) {
-    let pool = &vitals.pool;
+fn write_parts(page: &mut Exposition, snapshot: &Snapshot<'_>) {
+    let pool = &snapshot.pool;
     page.gauge("quantumvault_database_connections", "The database's connections.")
         .value(&[("state", "used")], pool.size.saturating_sub(pool.idle))
         .value(&[("state", "idle")], pool.idle);
     page.gauge("quantumvault_database_connections_max", "The most connections.").value(&[], pool.max);
     page.histogram("quantumvault_database_statement_duration_seconds", "Statements, with a connection at hand.")
-        .durations(&[], &vitals.statements.durations);
+        .durations(&[], &snapshot.statements.durations);
     page.counter("quantumvault_database_statement_errors_total", "Statements that failed, expected ones included.")
-        .value(&[], vitals.statements.failed.read());
+        .value(&[], snapshot.statements.failed.read());
     page.histogram(
         "quantumvault_database_begin_duration_seconds",
         "From asking for a transaction to its begin: above all, the wait for a connection.",
     )
-    .durations(&[], &vitals.statements.begins);
+    .durations(&[], &snapshot.statements.begins);
     let mut family = page.counter("quantumvault_cache_lookups_total", "What was looked for in the cache.");
-    for (cache, lookups) in vitals.caches {
+    for (cache, lookups) in snapshot.caches {
         family.value(&[("cache", cache), ("result", "hit")], lookups.hits.read());
         family.value(&[("cache", cache), ("result", "miss")], lookups.misses.read());
     }
-    page.gauge("quantumvault_mails_waiting", "Mails under way.").value(&[], vitals.mails);
-    let passwords = &vitals.passwords;
+    page.gauge("quantumvault_mails_waiting", "Mails under way.").value(&[], snapshot.mails);
+    let passwords = &snapshot.passwords;
     page.gauge("quantumvault_password_hashes_running", "Password hashes that are computed.")
         .value(&[], passwords.running);
     page.gauge("quantumvault_password_hashes_max", "The most that are computed at a time.").value(&[], passwords.most);
@@ -133,15 +133,15 @@ fn write_parts(page: &mut Exposition, vitals: &Vitals<'_>) {
         .value(&[], passwords.waiting);
     page.histogram("quantumvault_password_wait_seconds", "For how long they waited.").durations(&[], passwords.waits);
     let mut family = page.counter("quantumvault_rate_limit_refusals_total", "What rate limits refused, by the action.");
-    for (action, count) in &vitals.refusals {
+    for (action, count) in &snapshot.refusals {
         family.value(&[("action", action)], count);
     }
     page.gauge("quantumvault_database_clock_ahead_seconds", "This node's clock less the database's, as last compared.")
-        .value(&[], vitals.clock_ahead);
+        .value(&[], snapshot.clock_ahead);
     page.counter("quantumvault_purges_refused_total", "Purges that were refused because the two clocks differ.")
-        .value(&[], vitals.purges_refused);
+        .value(&[], snapshot.purges_refused);
     page.histogram("quantumvault_feed_lag_seconds", "From a message's time to its event on a live feed.")
-        .durations(&[], vitals.feed_lag);
+        .durations(&[], snapshot.feed_lag);
 }
 
 /// Names that there will be, from the start.

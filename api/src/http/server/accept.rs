@@ -35,7 +35,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::Http,
-    http::{Front, server::deadline::Timer},
+    http::{AppState, server::deadline::Timer},
 };
 
 /// Room for the longest request target that HTTP libraries send, 64 KiB, and the other headers. A longer target is
@@ -54,28 +54,28 @@ const TOGETHER: usize = 2048;
 
 /// Serves until the front is stopped: then accepts no more, lets requests finish, tells sockets to come back, and
 /// returns when all have ended or the time for draining is over.
-pub async fn serve<E>(listener: TcpListener, endpoint: E, front: Arc<Front>)
+pub async fn serve<E>(listener: TcpListener, endpoint: E, state: Arc<AppState>)
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    let settings = &front.parts.http;
+    let settings = &state.deps.http;
     let server = Arc::new(Server {
         endpoint,
         http: builder(settings),
-        stop: front.stop.clone(),
+        stop: state.stop.clone(),
         cut: CancellationToken::new(),
         write_timeout: Duration::from_secs(settings.write_timeout_seconds),
     });
     let places = Arc::new(Semaphore::new(settings.max_connections));
     tokio::select! {
-        () = front.stop.cancelled() => {}
-        () = accept(&listener, &server, &front, &places) => {}
+        () = state.stop.cancelled() => {}
+        () = accept(&listener, &server, &state, &places) => {}
     }
-    accept_waiting(&listener, &server, &front, &places);
+    accept_waiting(&listener, &server, &state, &places);
     drop(listener);
-    front.tasks.close();
-    if timeout(Duration::from_secs(settings.drain_seconds), front.tasks.wait()).await.is_err() {
-        tracing::warn!(tasks = front.tasks.len(), "connections did not end in time and are cut");
+    state.tasks.close();
+    if timeout(Duration::from_secs(settings.drain_seconds), state.tasks.wait()).await.is_err() {
+        tracing::warn!(tasks = state.tasks.len(), "connections did not end in time and are cut");
         server.cut.cancel();
     }
 }
@@ -100,14 +100,14 @@ fn builder(settings: &Http) -> http1::Builder {
 }
 
 /// Accepts for ever. At the limit of connections new ones wait in the kernel's queue.
-async fn accept<E>(listener: &TcpListener, server: &Arc<Server<E>>, front: &Front, places: &Arc<Semaphore>)
+async fn accept<E>(listener: &TcpListener, server: &Arc<Server<E>>, state: &AppState, places: &Arc<Semaphore>)
 where
     E: Endpoint<Output = Response> + 'static,
 {
     let mut complained: Option<Instant> = None;
     while let Ok(place) = Arc::clone(places).acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, peer)) => server.begin(front, (stream, peer), place),
+            Ok((stream, peer)) => server.begin(state, (stream, peer), place),
             // The client has gone before it was accepted.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
@@ -122,14 +122,14 @@ where
 }
 
 /// Accepts those whom the kernel has connected already: it resets what is left in its queue.
-fn accept_waiting<E>(listener: &TcpListener, server: &Arc<Server<E>>, front: &Front, places: &Arc<Semaphore>)
+fn accept_waiting<E>(listener: &TcpListener, server: &Arc<Server<E>>, state: &AppState, places: &Arc<Semaphore>)
 where
     E: Endpoint<Output = Response> + 'static,
 {
     while let Ok(place) = Arc::clone(places).try_acquire_owned() {
         // Without the runtime's budget, which ends before a long queue does.
         match unconstrained(listener.accept()).now_or_never() {
-            Some(Ok(accepted)) => server.begin(front, accepted, place),
+            Some(Ok(accepted)) => server.begin(state, accepted, place),
             Some(Err(error)) if is_of_the_connection(&error) => {}
             Some(Err(_)) | None => return,
         }
@@ -141,7 +141,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Server<E> {
-    fn begin(self: &Arc<Self>, front: &Front, (stream, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
+    fn begin(self: &Arc<Self>, state: &AppState, (stream, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
         // Answers are written whole: waiting to fill a packet would only add delay.
         if stream.set_nodelay(true).and_then(|()| give_up_within(&stream, self.write_timeout)).is_err() {
             return;
@@ -153,9 +153,9 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             is_over: false,
             stalled: None,
             write_timeout: self.write_timeout,
-            tasks: front.tasks.clone(),
+            tasks: state.tasks.clone(),
         };
-        front.tasks.spawn(Arc::clone(self).connection(stream, local, RemoteAddr(Addr::socket(peer))));
+        state.tasks.spawn(Arc::clone(self).connection(stream, local, RemoteAddr(Addr::socket(peer))));
     }
 
     async fn connection(self: Arc<Self>, stream: Guarded, local: LocalAddr, remote: RemoteAddr) {
@@ -235,7 +235,7 @@ impl Drop for Guarded {
     fn drop(&mut self) {
         let (Some(mut stream), Some(place)) = (self.stream.take(), self.place.take()) else { return };
         let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else { return };
-        let closing = async move {
+        let log_guard = async move {
             if SockRef::from(&stream).shutdown(Shutdown::Write).is_ok() {
                 let mut rest = [0; 1024];
                 let reading = async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} };
@@ -244,7 +244,7 @@ impl Drop for Guarded {
             }
             drop(place);
         };
-        self.tasks.spawn_on(closing, &runtime);
+        self.tasks.spawn_on(log_guard, &runtime);
     }
 }
 

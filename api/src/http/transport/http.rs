@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use crate::{
     domain::{Client, Viewer},
-    engine::prepare::{Call, Prepared},
+    engine::prepare::{GraphqlRequest, PreparedOperation},
     graphql::StreamPosition,
     http::{
-        Front,
-        access_log::Entry,
+        AppState,
+        access_log::RequestLog,
         client_info,
         operation::{Answer, Caller, OperationType, Outcome, Permit},
         transport::{
@@ -23,8 +23,8 @@ use crate::{
             parameters,
             request_body::{self, Work},
             sse,
-            stream_auth::Lease,
-            websocket::{self, Seat},
+            stream_auth::StreamAuth,
+            websocket::{self, ConnectionSlot},
         },
     },
     service::sessions,
@@ -37,13 +37,18 @@ const BEARER: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_tok
 pub const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 
 /// What a request to the endpoint is answered with.
-pub async fn answer(front: &Arc<Front>, request: Request, client: &Arc<Client>, entry: &Entry) -> Response {
+pub async fn answer(
+    state: &Arc<AppState>,
+    request: Request,
+    client: &Arc<Client>,
+    request_log: &RequestLog,
+) -> Response {
     // Clients offer other upgrades too, such as h2c, which may be left alone (RFC 9110, 7.8).
     if client_info::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
     {
-        return websocket::upgrade(front, &request, Arc::clone(client)).await;
+        return websocket::upgrade(state, &request, Arc::clone(client)).await;
     }
-    let pages = front.parts.pages.as_ref().filter(|_| request.method() == Method::GET);
+    let pages = state.deps.pages.as_ref().filter(|_| request.method() == Method::GET);
     let Some(accepted) = negotiate(request.headers(), pages.is_some()) else {
         let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
         return write(Answer::rejection(StatusCode::NOT_ACCEPTABLE, message, &client.request_id), Media::Json);
@@ -51,31 +56,31 @@ pub async fn answer(front: &Arc<Front>, request: Request, client: &Arc<Client>, 
     if let (Media::Html, Some(pages)) = (accepted.media, pages) {
         return Box::pin(pages.home(request.headers())).await;
     }
-    let exchange = Exchange { front, client, accepted, method: request.method().clone(), entry };
+    let exchange = Exchange { state, client, accepted, method: request.method().clone(), request_log };
     exchange.respond(request).await.unwrap_or_else(|answer| exchange.write(answer))
 }
 
 /// One request and what is known of it before it is read.
 struct Exchange<'a> {
-    front: &'a Arc<Front>,
+    state: &'a Arc<AppState>,
     client: &'a Arc<Client>,
     accepted: Accepted,
     method: Method,
-    entry: &'a Entry,
+    request_log: &'a RequestLog,
 }
 
 impl Exchange<'_> {
     /// The response; an error is one that stops the request before any operation of it.
     async fn respond(&self, mut request: Request) -> Result<Response, Answer> {
-        let work = request_body::read(&mut request, &self.front.parts.http).await;
+        let work = request_body::read(&mut request, &self.state.deps.http).await;
         let work = work.map_err(|(status, message)| self.reject(status, message))?;
-        let permit = self.front.admit(self.client)?;
+        let permit = self.state.admit(self.client)?;
         let viewer = match self.viewer(request.headers()).await {
             Ok(viewer) => viewer,
             Err(answer) => return self.refuse(answer),
         };
         if let Some(viewer) = viewer {
-            self.entry.identify(viewer.user_id);
+            self.request_log.identify(viewer.user_id);
         }
         let last_event_id = || client_info::text(request.headers(), LAST_EVENT_ID).map(str::to_owned);
         let position = self.accepted.events.then(|| StreamPosition::behind(last_event_id()));
@@ -94,21 +99,21 @@ impl Exchange<'_> {
         }
     }
 
-    async fn one(&self, call: Call, caller: Caller, permit: Permit) -> Result<Response, Answer> {
-        let prepared = match self.front.prepare(call, &caller).and_then(|prepared| self.allow(prepared)) {
+    async fn one(&self, call: GraphqlRequest, caller: Caller, permit: Permit) -> Result<Response, Answer> {
+        let prepared = match self.state.prepare(call, &caller).and_then(|prepared| self.allow(prepared)) {
             Ok(prepared) => prepared,
             Err(answer) => return self.refuse(answer),
         };
         if prepared.kind == OperationType::Subscription {
             let viewer = caller.viewer;
-            let seat = viewer.map(|viewer| self.seat(&viewer)).transpose()?;
-            let lease = Lease::new(self.front, viewer);
-            return Ok(sse::respond(self.front, self.front.subscribe(prepared, caller), lease, seat));
+            let slot = viewer.map(|viewer| self.slot(&viewer)).transpose()?;
+            let auth = StreamAuth::new(self.state, viewer);
+            return Ok(sse::respond(self.state, self.state.subscribe(prepared, caller), auth, slot));
         }
         let answer = if prepared.kind == OperationType::Query {
-            self.front.read(prepared, caller, permit).await
+            self.state.read(prepared, caller, permit).await
         } else {
-            self.front.execute(prepared, caller, permit).await
+            self.state.execute(prepared, caller, permit).await
         };
         Ok(if self.accepted.media == Media::EventStream { self.told(answer) } else { self.write(answer) })
     }
@@ -119,8 +124,8 @@ impl Exchange<'_> {
     }
 
     fn note(&self, answer: &Answer) {
-        self.front.tally.answer(answer);
-        self.entry.note(answer);
+        self.state.http_metrics.answer(answer);
+        self.request_log.note(answer);
     }
 
     /// What was refused before it ran: an event stream reports it as its first and only result, since a client that asked
@@ -136,18 +141,18 @@ impl Exchange<'_> {
     async fn member(&self, call: Value, caller: Caller) -> Answer {
         let ready = parameters::from_json(call)
             .map_err(|message| self.reject(StatusCode::BAD_REQUEST, message))
-            .and_then(|call| self.front.prepare(call, &caller))
+            .and_then(|call| self.state.prepare(call, &caller))
             .and_then(|prepared| self.allow(prepared))
-            .and_then(|prepared| self.front.admit(self.client).map(|permit| (prepared, permit)));
+            .and_then(|prepared| self.state.admit(self.client).map(|permit| (prepared, permit)));
         match ready {
-            Ok((prepared, permit)) => self.front.execute(prepared, caller, permit).await,
+            Ok((prepared, permit)) => self.state.execute(prepared, caller, permit).await,
             Err(answer) => answer,
         }
     }
 
     /// Whether the method and the transport fit the kind of operation.
-    fn allow(&self, prepared: Prepared) -> Result<Prepared, Answer> {
-        self.entry.classify(prepared.kind);
+    fn allow(&self, prepared: PreparedOperation) -> Result<PreparedOperation, Answer> {
+        self.request_log.classify(prepared.kind);
         match prepared.kind {
             // A link or an image of a foreign page can send a GET.
             OperationType::Mutation if self.method == Method::GET => {
@@ -166,20 +171,20 @@ impl Exchange<'_> {
         let Some(token) = client_info::token(headers) else {
             return Ok(None);
         };
-        let viewer = sessions::authenticate(&self.front.parts.backend, token).await;
+        let viewer = sessions::authenticate(&self.state.deps.backend, token).await;
         viewer.map(Some).map_err(|error| Answer::error(&error, &self.client.request_id))
     }
 
     /// A place for one more event stream; it takes one of those that the user has for sockets.
-    fn seat(&self, viewer: &Viewer) -> Result<Seat, Answer> {
-        let seat = self.front.seats.take(viewer.user_id, self.front.parts.sockets.max_per_user);
+    fn slot(&self, viewer: &Viewer) -> Result<ConnectionSlot, Answer> {
+        let slot = self.state.slots.take(viewer.user_id, self.state.deps.sockets.max_per_user);
         let message = "This user has too many sockets and event streams open.";
-        seat.ok_or_else(|| Answer::too_many(message, &self.client.request_id))
+        slot.ok_or_else(|| Answer::too_many(message, &self.client.request_id))
     }
 
     /// An event stream of one answer.
     fn told(&self, answer: Answer) -> Response {
-        sse::respond(self.front, once(async { answer }).boxed(), Lease::new(self.front, None), None)
+        sse::respond(self.state, once(async { answer }).boxed(), StreamAuth::new(self.state, None), None)
     }
 
     fn reject(&self, status: StatusCode, message: &str) -> Answer {

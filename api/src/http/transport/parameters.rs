@@ -4,7 +4,7 @@ use async_graphql::{Extensions, Variables};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::engine::prepare::Call;
+use crate::engine::prepare::GraphqlRequest;
 
 /// Why bytes are no JSON. What is kept of them is bounded in depth, so that nothing after it runs out of stack; what is
 /// ignored is passed over without a stack.
@@ -34,12 +34,12 @@ struct Fields {
 }
 
 /// The call that a body describes, other than an array; the error is a sentence for the client.
-pub fn from_slice(body: &[u8]) -> Result<Call, &'static str> {
+pub fn from_slice(body: &[u8]) -> Result<GraphqlRequest, &'static str> {
     from_fields(serde_json::from_slice(body).map_err(|error| if error.is_data() { NO_OBJECT } else { NO_JSON })?)
 }
 
 /// The call that a JSON value describes; the error is a sentence for the client.
-pub fn from_json(value: Value) -> Result<Call, &'static str> {
+pub fn from_json(value: Value) -> Result<GraphqlRequest, &'static str> {
     let Value::Object(mut fields) = value else { return Err(NO_OBJECT) };
     let mut take = |name| fields.remove(name).unwrap_or_default();
     from_fields(Fields {
@@ -51,8 +51,8 @@ pub fn from_json(value: Value) -> Result<Call, &'static str> {
     })
 }
 
-fn from_fields(fields: Fields) -> Result<Call, &'static str> {
-    Ok(Call {
+fn from_fields(fields: Fields) -> Result<GraphqlRequest, &'static str> {
+    Ok(GraphqlRequest {
         query: text(fields.query, "`query` must be a string.")?,
         document_id: text(fields.document_id, "`documentId` must be a string or null.")?,
         operation_name: text(fields.operation_name, "`operationName` must be a string or null.")?,
@@ -62,11 +62,11 @@ fn from_fields(fields: Fields) -> Result<Call, &'static str> {
 }
 
 /// The call that a query string describes (GraphQL over HTTP, section 5.3).
-pub fn from_query(fields: QueryString) -> Result<Call, &'static str> {
+pub fn from_query(fields: QueryString) -> Result<GraphqlRequest, &'static str> {
     let decode = |json: Option<String>| json.map_or(Ok(Value::Null), |json| serde_json::from_str(&json));
     let decoded_variables = decode(fields.variables).map_err(|_| "`variables` must be JSON.")?;
     let decoded_extensions = decode(fields.extensions).map_err(|_| "`extensions` must be JSON.")?;
-    Ok(Call {
+    Ok(GraphqlRequest {
         query: fields.query,
         document_id: fields.document_id,
         operation_name: fields.operation_name.filter(|name| !name.is_empty()),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     config::Http,
-    engine::prepare::Call,
+    engine::prepare::GraphqlRequest,
     http::{
         client_info,
         server::deadline::in_time,
@@ -25,7 +25,7 @@ const TOO_LARGE: Refused = (StatusCode::PAYLOAD_TOO_LARGE, "The body is too larg
 /// What a request asks for.
 pub enum Work {
     /// One operation.
-    One(Call),
+    One(GraphqlRequest),
     /// Several in an array, each still to be read.
     Batch(Vec<Value>),
 }
@@ -73,9 +73,9 @@ async fn read_body(request: &mut Request, settings: &Http) -> Result<Work, Refus
 
 /// JSON by its exact name only: other types can be sent by a foreign page without asking first.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
-    let mut parts = client_info::text(headers, header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
-    let is_json = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
-    let is_utf8 = parts.filter_map(|part| part.split_once('=')).all(|(name, value)| {
+    let mut deps = client_info::text(headers, header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
+    let is_json = deps.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = deps.filter_map(|part| part.split_once('=')).all(|(name, value)| {
         !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
     });
     if is_json && is_utf8 {

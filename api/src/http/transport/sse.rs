@@ -12,9 +12,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::{
     http::{
-        Front,
+        AppState,
         operation::Answer,
-        transport::{stream_auth::Lease, websocket::Seat},
+        transport::{stream_auth::StreamAuth, websocket::ConnectionSlot},
     },
     telemetry::counters::Counted,
 };
@@ -28,16 +28,21 @@ const COMPLETE: &[u8] = b"event: complete\ndata:\n\n";
 /// stops, which a client takes for a lost connection: it comes back with its last event's id and a fresh token.
 ///
 /// The seat is given back with everything else when the client goes.
-pub fn respond(front: &Arc<Front>, answers: BoxStream<'static, Answer>, lease: Lease, seat: Option<Seat>) -> Response {
-    let silence = Duration::from_secs(front.parts.sockets.comment_seconds);
+pub fn respond(
+    state: &Arc<AppState>,
+    answers: BoxStream<'static, Answer>,
+    auth: StreamAuth,
+    slot: Option<ConnectionSlot>,
+) -> Response {
+    let silence = Duration::from_secs(state.deps.sockets.comment_seconds);
     let events = Events {
         answers: Some(answers),
-        lease,
-        stopped: Box::pin(front.stop.clone().cancelled_owned()),
-        front: Arc::clone(front),
-        _open: front.tally.streams.hold("sse"),
+        auth,
+        stopped: Box::pin(state.stop.clone().cancelled_owned()),
+        state: Arc::clone(state),
+        _open: state.http_metrics.streams.hold("sse"),
         comments: interval_at(Instant::now() + silence, silence),
-        _seat: seat,
+        _slot: slot,
     };
     let body = stream::unfold(events, |mut events| async {
         let event = events.next().await?;
@@ -51,12 +56,12 @@ pub fn respond(front: &Arc<Front>, answers: BoxStream<'static, Answer>, lease: L
 
 struct Events {
     answers: Option<BoxStream<'static, Answer>>,
-    lease: Lease,
+    auth: StreamAuth,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     comments: Interval,
-    front: Arc<Front>,
+    state: Arc<AppState>,
     _open: Counted,
-    _seat: Option<Seat>,
+    _slot: Option<ConnectionSlot>,
 }
 
 impl Events {
@@ -65,11 +70,11 @@ impl Events {
         tokio::select! {
             biased;
             () = &mut self.stopped => None,
-            () = self.lease.over() => None,
+            () = self.auth.over() => None,
             answer = answers.next() => if let Some(answer) = answer {
                 self.comments.reset();
-                self.front.tally.answer(&answer);
-                self.lease.admits().await.then(|| event(&answer))
+                self.state.http_metrics.answer(&answer);
+                self.auth.admits().await.then(|| event(&answer))
             } else {
                 self.answers = None;
                 Some(COMPLETE.to_vec())

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     domain::{Timestamp, Viewer},
-    http::Front,
+    http::AppState,
     service::sessions,
 };
 
@@ -18,18 +18,18 @@ use crate::{
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// The right of a stream to its viewer's items.
-pub struct Lease {
-    front: Arc<Front>,
+pub struct StreamAuth {
+    state: Arc<AppState>,
     viewer: Option<Viewer>,
     over: BoxFuture<'static, ()>,
     checked_at: Option<Instant>,
 }
 
-impl Lease {
+impl StreamAuth {
     /// A lease for as long as the viewer's token and session last; without a viewer it never ends.
-    pub fn new(front: &Arc<Front>, viewer: Option<Viewer>) -> Self {
-        let over = viewer.map_or_else(|| pending().boxed(), |viewer| over(front, viewer));
-        Self { front: Arc::clone(front), viewer, over, checked_at: None }
+    pub fn new(state: &Arc<AppState>, viewer: Option<Viewer>) -> Self {
+        let over = viewer.map_or_else(|| pending().boxed(), |viewer| over(state, viewer));
+        Self { state: Arc::clone(state), viewer, over, checked_at: None }
     }
 
     /// On whose behalf.
@@ -44,7 +44,7 @@ impl Lease {
             (own.user_id, own.session_id) == (viewer.user_id, viewer.session_id) && own.role <= viewer.role
         });
         own.then(|| {
-            *self = Self::new(&self.front, Some(viewer));
+            *self = Self::new(&self.state, Some(viewer));
             viewer.expires_at
         })
     }
@@ -59,19 +59,19 @@ impl Lease {
         let Some(viewer) = self.viewer else {
             return true;
         };
-        if self.front.parts.source.now() >= viewer.expires_at {
+        if self.state.deps.source.now() >= viewer.expires_at {
             return false;
         }
         if self.checked_at.is_some_and(|at| at.elapsed() < TRUSTED_FOR) {
             return true;
         }
         self.checked_at = Some(Instant::now());
-        sessions::still_valid(&self.front.parts.backend, &viewer).await
+        sessions::still_valid(&self.state.deps.backend, &viewer).await
     }
 }
 
-fn over(front: &Arc<Front>, viewer: Viewer) -> BoxFuture<'static, ()> {
-    let revoked = sessions::watch(&front.parts.backend, &viewer).boxed();
-    let left = (viewer.expires_at - front.parts.source.now()).to_std().unwrap_or_default();
+fn over(state: &Arc<AppState>, viewer: Viewer) -> BoxFuture<'static, ()> {
+    let revoked = sessions::watch(&state.deps.backend, &viewer).boxed();
+    let left = (viewer.expires_at - state.deps.source.now()).to_std().unwrap_or_default();
     select(revoked, Box::pin(sleep(left))).map(drop).boxed()
 }

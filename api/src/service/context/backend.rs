@@ -18,8 +18,8 @@ use crate::{
     crypto::{AccessTokens, Passkeys, Passwords, Seal, SigningKey},
     domain::Source,
     limiter::{Limiter, Local, Shared},
-    mail::{Outbox, Post},
-    redis_client::Link,
+    mail::{Mailer, Outbox},
+    redis_client::RedisClient,
     service::{
         Error,
         after_commit::DOUBTS_MAX,
@@ -47,7 +47,7 @@ pub struct Backend {
     /// The settings.
     pub config: Config,
     pub(crate) store: Store,
-    link: Option<Arc<Link>>,
+    redis: Option<Arc<RedisClient>>,
     pub(crate) cache: Cache,
     pub(crate) bus: Bus,
     pub(crate) feeds: Arc<Reads>,
@@ -82,13 +82,14 @@ impl Backend {
         let (now, db) = (source.now(), store.db());
         let installation = store::installation::find_or_insert(db, source.random.bytes(), now).await;
         let installation = installation.map_err(|error| stop(&error))?;
-        let redis = |cause| StartError(format!("QUANTUMVAULT__REDIS__URL cannot be used ({cause}): correct it"));
+        let unusable = |cause| StartError(format!("QUANTUMVAULT__REDIS__URL cannot be used ({cause}): correct it"));
         let (prefix, nodes) = (&config.redis.prefix, config.rate_limits.nodes);
-        let (link, cache, bus, limiter) = if config.redis.is_set() {
-            let link = Link::open(&config.redis).map_err(redis)?;
-            let limiter = Limiter::Redis(Box::new(Shared::new(Arc::clone(&link), prefix, nodes)));
-            let (cache, hearing) = Cache::shared(Arc::clone(&link), prefix, installation.feed_epoch, &source.random);
-            (Some(link), cache, Bus::shared(&config.redis, hearing).map_err(redis)?, limiter)
+        let (redis, cache, bus, limiter) = if config.redis.is_set() {
+            let redis = RedisClient::open(&config.redis).map_err(unusable)?;
+            let limiter = Limiter::Redis(Box::new(Shared::new(Arc::clone(&redis), prefix, nodes)));
+            let (cache, invalidations) =
+                Cache::shared(Arc::clone(&redis), prefix, installation.feed_epoch, &source.random);
+            (Some(redis), cache, Bus::shared(&config.redis, invalidations).map_err(unusable)?, limiter)
         } else {
             (None, Cache::local(), Bus::local(), Limiter::Local(Local::default()))
         };
@@ -99,7 +100,7 @@ impl Backend {
         let passkeys = Passkeys::new(&config.webauthn, format!("http://localhost:{}", config.http.listen.port()));
         let passkeys = passkeys
             .map_err(|error| StartError(format!("QUANTUMVAULT__WEBAUTHN__* cannot be used ({error}): correct them")))?;
-        let post = Post::open(&config).map_err(StartError)?;
+        let post = Mailer::open(&config).map_err(StartError)?;
 
         store::installation::publish_signing_key(db, &signing.kid, &signing.public_key, now)
             .await
@@ -120,7 +121,7 @@ impl Backend {
             figures: Figures::new(node(&config)),
             doubts: Arc::new(Semaphore::new(DOUBTS_MAX)),
             metric_turn: Mutex::default(),
-            link,
+            redis,
             cache,
             bus,
             feeds: Arc::default(),
@@ -148,7 +149,7 @@ impl Backend {
     /// How often Redis has been asked so far; tests hold it against what a request should need.
     #[must_use]
     pub fn redis_command_count(&self) -> u64 {
-        self.link.as_ref().map_or(0, |link| link.command_count())
+        self.redis.as_ref().map_or(0, |redis| redis.command_count())
     }
 
     /// The streams that listen for news; tests hold it against what clients have open.
@@ -175,7 +176,7 @@ impl Backend {
     /// Forgets what this process alone remembers and lets every stream look again, because another process has changed
     /// the database and neither shares a cache nor a bus with this one.
     pub fn look_again(&self) {
-        self.cache.forget_own();
+        self.cache.clear_local();
         self.bus.publish_here();
     }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{ConversationId, Direction, MetricKey, Page, PageArguments, Slice},
-    service::{Error, Operation},
+    service::{Error, RequestContext},
 };
 
 /// Restores of the database whose older cursors are still told from forged ones.
@@ -128,7 +128,7 @@ impl fmt::Display for Key {
     }
 }
 
-impl Operation {
+impl RequestContext {
     /// The text of a cursor: opaque, and good for the caller only.
     #[must_use]
     pub fn seal(&self, cursor: &Cursor) -> String {
@@ -154,7 +154,7 @@ impl Operation {
             direction,
             after: open("after", &arguments.after)?,
             before: open("before", &arguments.before)?,
-            peeks: true,
+            fetch_extra: true,
         })
     }
 

@@ -11,7 +11,7 @@ use crate::{
     crypto::token,
     domain::{Client, SessionId, UserId, Viewer},
     limiter::{Decision, Fallback, Limit},
-    service::{Backend, Error, Operation},
+    service::{Backend, Error, RequestContext},
 };
 
 /// Counts what an operation may cost, before it runs.
@@ -28,20 +28,20 @@ pub fn spend_cost(backend: &Backend, client: &Client, viewer: Option<&Viewer>, c
 }
 
 /// Counts a registration, whether or not it succeeds.
-pub(crate) async fn spend_registration(op: &Operation) -> Result<(), Error> {
-    let rate = op.backend.config.rate_limits.register_by_address;
-    spend(&op.backend, "register", &address(&op.client), limit(rate, Fallback::Local)).await
+pub(crate) async fn spend_registration(context: &RequestContext) -> Result<(), Error> {
+    let rate = context.backend.config.rate_limits.register_by_address;
+    spend(&context.backend, "register", &address(&context.client), limit(rate, Fallback::Local)).await
 }
 
 /// Counts a sign-in by where it comes from, whether or not it succeeds.
-pub(crate) async fn spend_login(op: &Operation) -> Result<(), Error> {
-    let rate = op.backend.config.rate_limits.login_by_address;
-    spend(&op.backend, "login", &address(&op.client), limit(rate, Fallback::Local)).await
+pub(crate) async fn spend_login(context: &RequestContext) -> Result<(), Error> {
+    let rate = context.backend.config.rate_limits.login_by_address;
+    spend(&context.backend, "login", &address(&context.client), limit(rate, Fallback::Local)).await
 }
 
 /// Counts a sign-in by the account it is for, so that its name and its address are not two; one that does not exist is
 /// limited like one that does, by a digest, so that nothing of a person stands in Redis.
-pub(crate) async fn spend_account(op: &Operation, found: Option<UserId>, login: &str) -> Result<(), Error> {
+pub(crate) async fn spend_account(context: &RequestContext, found: Option<UserId>, login: &str) -> Result<(), Error> {
     let subject = found.map_or_else(
         || {
             let digest = token::digest(&login.to_ascii_lowercase());
@@ -49,54 +49,54 @@ pub(crate) async fn spend_account(op: &Operation, found: Option<UserId>, login: 
         },
         |id| id.to_string(),
     );
-    let rate = op.backend.config.rate_limits.login_by_account;
-    spend(&op.backend, "account", &subject, limit(rate, Fallback::Local)).await
+    let rate = context.backend.config.rate_limits.login_by_account;
+    spend(&context.backend, "account", &subject, limit(rate, Fallback::Local)).await
 }
 
 /// Counts a passkey ceremony by where it comes from: as often as a sign-in, and apart from those, so that whoever tries
 /// passwords keeps nobody's passkey out. It is counted when it begins, since it can be finished but once.
-pub(crate) async fn spend_passkey(op: &Operation) -> Result<(), Error> {
-    let rate = op.backend.config.rate_limits.login_by_address;
-    spend(&op.backend, "passkey", &address(&op.client), limit(rate, Fallback::Local)).await
+pub(crate) async fn spend_passkey(context: &RequestContext) -> Result<(), Error> {
+    let rate = context.backend.config.rate_limits.login_by_address;
+    spend(&context.backend, "passkey", &address(&context.client), limit(rate, Fallback::Local)).await
 }
 
 /// Counts a password that the owner of a session proves to be the owner of the account with.
-pub(crate) async fn spend_proof(op: &Operation, user_id: UserId) -> Result<(), Error> {
-    let rate = op.backend.config.rate_limits.login_by_account;
-    spend(&op.backend, "proof", &user_id.to_string(), limit(rate, Fallback::Local)).await
+pub(crate) async fn spend_proof(context: &RequestContext, user_id: UserId) -> Result<(), Error> {
+    let rate = context.backend.config.rate_limits.login_by_account;
+    spend(&context.backend, "proof", &user_id.to_string(), limit(rate, Fallback::Local)).await
 }
 
 /// Counts a refresh, whether or not it succeeds.
-pub(crate) async fn spend_refresh(op: &Operation, id: SessionId) -> Result<(), Error> {
-    let rate = op.backend.config.rate_limits.refresh_by_session;
-    spend(&op.backend, "refresh", &id.to_string(), limit(rate, Fallback::Local)).await
+pub(crate) async fn spend_refresh(context: &RequestContext, id: SessionId) -> Result<(), Error> {
+    let rate = context.backend.config.rate_limits.refresh_by_session;
+    spend(&context.backend, "refresh", &id.to_string(), limit(rate, Fallback::Local)).await
 }
 
 /// Counts a mail that somebody asks for, by where that comes from and by whom it is for, whether or not one is sent.
-pub(crate) async fn spend_mail(op: &Operation, kind: &'static str, recipient: &str) -> Result<(), Error> {
-    let limits = &op.backend.config.rate_limits;
-    spend(&op.backend, kind, &address(&op.client), limit(limits.mail_by_network, Fallback::Local)).await?;
+pub(crate) async fn spend_mail(context: &RequestContext, kind: &'static str, recipient: &str) -> Result<(), Error> {
+    let limits = &context.backend.config.rate_limits;
+    spend(&context.backend, kind, &address(&context.client), limit(limits.mail_by_network, Fallback::Local)).await?;
     let digest = u128::from_be_bytes(*token::digest(recipient).first_chunk().unwrap_or(&[0; 16]));
     let subject = format!("to:{digest:032x}");
-    spend(&op.backend, kind, &subject, limit(limits.mail_by_recipient, Fallback::Local)).await
+    spend(&context.backend, kind, &subject, limit(limits.mail_by_recipient, Fallback::Local)).await
 }
 
 /// Counts a message.
-pub(crate) async fn spend_send(op: &Operation, sender: UserId) -> Result<(), Error> {
-    let rate = op.backend.config.rate_limits.send_by_user;
-    spend(&op.backend, "send", &sender.to_string(), limit(rate, Fallback::Open)).await
+pub(crate) async fn spend_send(context: &RequestContext, sender: UserId) -> Result<(), Error> {
+    let rate = context.backend.config.rate_limits.send_by_user;
+    spend(&context.backend, "send", &sender.to_string(), limit(rate, Fallback::Open)).await
 }
 
 /// Counts a publication of keys, whose price is paid by all who follow the user.
-pub(crate) async fn spend_keys(op: &Operation, id: UserId) -> Result<(), Error> {
-    let rate = op.backend.config.rate_limits.keys_by_user;
-    spend(&op.backend, "keys", &id.to_string(), limit(rate, Fallback::Local)).await
+pub(crate) async fn spend_keys(context: &RequestContext, id: UserId) -> Result<(), Error> {
+    let rate = context.backend.config.rate_limits.keys_by_user;
+    spend(&context.backend, "keys", &id.to_string(), limit(rate, Fallback::Local)).await
 }
 
 /// Counts a call that records metrics, whether or not it succeeds.
-pub(crate) async fn spend_metrics(op: &Operation, user_id: UserId) -> Result<(), Error> {
-    let rate = op.backend.config.rate_limits.metrics_by_user;
-    spend(&op.backend, "metrics", &user_id.to_string(), limit(rate, Fallback::Local)).await
+pub(crate) async fn spend_metrics(context: &RequestContext, user_id: UserId) -> Result<(), Error> {
+    let rate = context.backend.config.rate_limits.metrics_by_user;
+    spend(&context.backend, "metrics", &user_id.to_string(), limit(rate, Fallback::Local)).await
 }
 
 async fn spend(backend: &Arc<Backend>, action: &'static str, subject: &str, limit: Limit) -> Result<(), Error> {

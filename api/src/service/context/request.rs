@@ -10,7 +10,7 @@ use crate::{
 
 /// What every use case gets first.
 #[derive(Clone)]
-pub struct Operation {
+pub struct RequestContext {
     /// The running server.
     pub backend: Arc<Backend>,
     /// Where the request comes from.
@@ -20,9 +20,9 @@ pub struct Operation {
 
 /// The proof that an operator asks: what only operators may do takes this instead of the operation.
 #[derive(Clone, Copy)]
-pub struct Admin<'a>(&'a Operation);
+pub struct Admin<'a>(&'a RequestContext);
 
-impl Operation {
+impl RequestContext {
     /// An operation of whoever the access token proved.
     #[must_use]
     pub fn new(backend: Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>) -> Self {
@@ -69,9 +69,9 @@ impl Operation {
 }
 
 impl Deref for Admin<'_> {
-    type Target = Operation;
+    type Target = RequestContext;
 
-    fn deref(&self) -> &Operation {
+    fn deref(&self) -> &RequestContext {
         self.0
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{Conversation, FeedEventKind, MessageId, UserId, event::Topic},
-    service::{Error, Operation, after_commit::AfterCommit, sessions},
+    service::{Error, RequestContext, after_commit::AfterCommit, sessions},
     store::{self, Transaction, messages::Copy},
 };
 
@@ -10,8 +10,8 @@ use crate::{
 const IDS_MAX: usize = 100;
 
 /// Deletes messages on the caller's side, all of them or none; the ciphertext goes when both sides have deleted.
-pub async fn delete(op: &Operation, mut ids: Vec<MessageId>) -> Result<Vec<MessageId>, Error> {
-    let user_id = op.viewer()?.user_id;
+pub async fn delete(context: &RequestContext, mut ids: Vec<MessageId>) -> Result<Vec<MessageId>, Error> {
+    let user_id = context.viewer()?.user_id;
     if ids.is_empty() || ids.len() > IDS_MAX {
         let reason = format!("must have 1 to {IDS_MAX} ids, and has {}", ids.len());
         return Err(Error::invalid("input.ids", reason));
@@ -20,8 +20,8 @@ pub async fn delete(op: &Operation, mut ids: Vec<MessageId>) -> Result<Vec<Messa
     ids.dedup();
     let after = AfterCommit::default().publish([Topic::Mailbox(user_id)]);
 
-    let tx = op.backend.store.begin().await?;
-    sessions::hold(op, &tx).await?;
+    let tx = context.backend.store.begin().await?;
+    sessions::hold(context, &tx).await?;
     let mailboxes = store::mailboxes::hold(tx.db(), &[user_id]).await?;
     let mut copies = store::messages::hold(tx.db(), user_id, &ids).await?;
     if copies.len() < ids.len() {
@@ -32,7 +32,7 @@ pub async fn delete(op: &Operation, mut ids: Vec<MessageId>) -> Result<Vec<Messa
     if copies.is_empty() {
         tx.rollback().await?;
         // A repeat: the hint may have been lost with the first answer.
-        return after.follow(&op.backend, Ok(ids)).await;
+        return after.follow(&context.backend, Ok(ids)).await;
     }
     let shown: Vec<_> = copies.iter().map(|copy| copy.id).collect();
     store::messages::delete(tx.db(), user_id, &shown).await?;
@@ -43,10 +43,10 @@ pub async fn delete(op: &Operation, mut ids: Vec<MessageId>) -> Result<Vec<Messa
     let unread: i64 = copies.iter().map(|copy| i64::from(copy.is_unread)).sum();
     for mut mailbox in mailboxes {
         mailbox.unread_count -= unread;
-        let now = op.backend.source.now();
+        let now = context.backend.source.now();
         store::mailboxes::append(tx.db(), mailbox, FeedEventKind::Deleted, &shown, now).await?;
     }
-    after.commit(&op.backend, tx).await?;
+    after.commit(&context.backend, tx).await?;
     Ok(ids)
 }
 

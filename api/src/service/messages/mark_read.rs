@@ -2,13 +2,17 @@
 
 use crate::{
     domain::{Conversation, ConversationId, FeedEventKind, MessageId, event::Topic},
-    service::{Error, Operation, after_commit::AfterCommit, sessions},
-    store::{self, messages::Stretch},
+    service::{Error, RequestContext, after_commit::AfterCommit, sessions},
+    store::{self, messages::SequenceRange},
 };
 
 /// Marks the messages to the caller read, up to one of theirs, and counts them; what is read already stays as it is.
-pub async fn mark_read(op: &Operation, id: ConversationId, up_to_id: MessageId) -> Result<(Conversation, i64), Error> {
-    let (db, reader_id) = (op.backend.store.db(), op.viewer()?.user_id);
+pub async fn mark_read(
+    context: &RequestContext,
+    id: ConversationId,
+    up_to_id: MessageId,
+) -> Result<(Conversation, i64), Error> {
+    let (db, reader_id) = (context.backend.store.db(), context.viewer()?.user_id);
     // The message first: what the conversation then counts as unread includes it.
     let up_to = store::messages::find_many(db, reader_id, &[up_to_id]).await?.pop();
     let share = store::conversations::find_share(db, reader_id, id).await?.ok_or(Error::NotFound("conversation"))?;
@@ -20,22 +24,22 @@ pub async fn mark_read(op: &Operation, id: ConversationId, up_to_id: MessageId) 
     let after = AfterCommit::default().publish([conversation.peer_id, reader_id].map(Topic::Mailbox));
     if up_to.sequence <= share.read_sequence || conversation.unread_count == 0 {
         // A repeat: the hints may have been lost with the first answer.
-        return after.follow(&op.backend, Ok((conversation, 0))).await;
+        return after.follow(&context.backend, Ok((conversation, 0))).await;
     }
 
-    let stretch = Stretch { conversation_id: id, after: share.read_sequence, up_to: up_to.sequence };
-    let tx = op.backend.store.begin().await?;
-    sessions::hold(op, &tx).await?;
+    let range = SequenceRange { conversation_id: id, after: share.read_sequence, up_to: up_to.sequence };
+    let tx = context.backend.store.begin().await?;
+    sessions::hold(context, &tx).await?;
     let mailboxes = store::mailboxes::hold(tx.db(), &[reader_id, conversation.peer_id]).await?;
-    let now = op.backend.source.now();
-    let count = store::messages::mark_read(tx.db(), reader_id, &stretch, false, now).await?;
+    let now = context.backend.source.now();
+    let count = store::messages::mark_read(tx.db(), reader_id, &range, false, now).await?;
     if count > 0 {
         // What the reader deleted unread is passed as well, so that one event tells the sender all.
-        store::messages::mark_read(tx.db(), reader_id, &stretch, true, now).await?;
-        conversation.unread_count = store::conversations::mark_read(tx.db(), reader_id, &stretch, count).await?;
+        store::messages::mark_read(tx.db(), reader_id, &range, true, now).await?;
+        conversation.unread_count = store::conversations::mark_read(tx.db(), reader_id, &range, count).await?;
         // The sender is told of what they sent: what the reader has written since is not read by anybody.
         let newest_id = if up_to.sender_id == reader_id {
-            store::messages::newest_to(tx.db(), reader_id, &stretch).await?.unwrap_or(up_to_id)
+            store::messages::newest_to(tx.db(), reader_id, &range).await?.unwrap_or(up_to_id)
         } else {
             up_to_id
         };
@@ -46,7 +50,7 @@ pub async fn mark_read(op: &Operation, id: ConversationId, up_to_id: MessageId) 
             }
             store::mailboxes::append(tx.db(), mailbox, FeedEventKind::Read, &[newest_id], now).await?;
         }
-        after.commit(&op.backend, tx).await?;
+        after.commit(&context.backend, tx).await?;
     } else {
         // All that is unread comes later, or another device of the reader was faster.
         tx.rollback().await?;

@@ -3,19 +3,19 @@
 use std::path::Path;
 
 use crate::{
-    service::{Error, Operation},
+    service::{Error, RequestContext},
     store::{self, audit_logs::NewEntry},
 };
 
 /// Writes the database as it is at this moment into a new file, while the server goes on.
-pub async fn back_up(op: &Operation, file: &Path) -> Result<(), Error> {
-    Ok(op.backend.store.back_up(file).await?)
+pub async fn back_up(context: &RequestContext, file: &Path) -> Result<(), Error> {
+    Ok(context.backend.store.back_up(file).await?)
 }
 
 /// Ends all that a restore has brought back to life: sessions, mailed tokens, and cursors that name a future which has
 /// not happened. Says how many sessions.
-pub async fn fence(op: &Operation) -> Result<u64, Error> {
-    let (store, source) = (&op.backend.store, &op.backend.source);
+pub async fn fence(context: &RequestContext) -> Result<u64, Error> {
+    let (store, source) = (&context.backend.store, &context.backend.source);
     let tx = store.begin().await?;
     let ended = store::recovery::fence(tx.db()).await?;
     let entry = NewEntry {
@@ -23,7 +23,7 @@ pub async fn fence(op: &Operation) -> Result<u64, Error> {
         user_id: None,
         action: "installation.restored",
         resource: None,
-        client: &op.client,
+        client: &context.client,
         created_at: source.now(),
     };
     store::audit_logs::insert_many(tx.db(), [entry]).await?;

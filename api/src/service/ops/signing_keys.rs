@@ -6,7 +6,7 @@ use crate::{
     bus::Subscription,
     crypto::SigningKey,
     domain::{Timestamp, event::Topic},
-    service::{Backend, Error, Operation, after_commit::AfterCommit},
+    service::{Backend, Error, RequestContext, after_commit::AfterCommit},
     store::{self, audit_logs::NewEntry},
 };
 
@@ -16,10 +16,10 @@ pub async fn accepted(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error
 }
 
 /// Puts a key in the place of the one that this node has signed with so far, for all nodes to know.
-pub async fn rotate(op: &Operation, key: SigningKey) -> Result<(), Error> {
-    let (backend, now) = (&op.backend, op.backend.source.now());
+pub async fn rotate(context: &RequestContext, key: SigningKey) -> Result<(), Error> {
+    let (backend, now) = (&context.backend, context.backend.source.now());
     let old = backend.tokens.signing_key();
-    let entry = entry(op, "signing_key.rotated", &key.kid);
+    let entry = entry(context, "signing_key.rotated", &key.kid);
     let tx = backend.store.begin().await?;
     store::installation::publish_signing_key(tx.db(), &key.kid, &key.public_key, now).await?;
     store::installation::retire_signing_key(tx.db(), &old.kid, now).await?;
@@ -31,14 +31,14 @@ pub async fn rotate(op: &Operation, key: SigningKey) -> Result<(), Error> {
 /// Withdraws a key: from now on no node accepts what it has signed, and the node that signs with it makes another.
 ///
 /// Nobody is signed out: clients are told that their token has expired, and refresh.
-pub async fn withdraw(op: &Operation, kid: &str) -> Result<(), Error> {
-    let tx = op.backend.store.begin().await?;
+pub async fn withdraw(context: &RequestContext, kid: &str) -> Result<(), Error> {
+    let tx = context.backend.store.begin().await?;
     if !store::installation::withdraw_signing_key(tx.db(), kid).await? {
         return Err(Error::NotFound("signing key"));
     }
-    store::audit_logs::insert_many(tx.db(), [entry(op, "signing_key.withdrawn", kid)]).await?;
-    AfterCommit::default().publish([Topic::SigningKeys]).commit(&op.backend, tx).await?;
-    op.backend.learn_signing_keys().await
+    store::audit_logs::insert_many(tx.db(), [entry(context, "signing_key.withdrawn", kid)]).await?;
+    AfterCommit::default().publish([Topic::SigningKeys]).commit(&context.backend, tx).await?;
+    context.backend.learn_signing_keys().await
 }
 
 /// Whether a key was withdrawn.
@@ -63,14 +63,14 @@ pub async fn adopt(backend: &Backend, key: SigningKey) -> Result<(), Error> {
     backend.learn_signing_keys().await
 }
 
-fn entry<'a>(op: &'a Operation, action: &'static str, kid: &str) -> NewEntry<'a> {
+fn entry<'a>(context: &'a RequestContext, action: &'static str, kid: &str) -> NewEntry<'a> {
     NewEntry {
-        id: op.backend.source.uuid(),
+        id: context.backend.source.uuid(),
         user_id: None,
         action,
         resource: Some(kid.to_owned()),
-        client: &op.client,
-        created_at: op.backend.source.now(),
+        client: &context.client,
+        created_at: context.backend.source.now(),
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Lookups {
 }
 
 /// The parts of a backend as they are.
-pub struct Vitals<'a> {
+pub struct Snapshot<'a> {
     /// The database's connections.
     pub pool: Pool,
     /// Its statements.
@@ -82,9 +82,9 @@ impl Ahead {
 
 /// Reads them all; asks nobody.
 #[must_use]
-pub fn read(backend: &Backend) -> Vitals<'_> {
+pub fn read(backend: &Backend) -> Snapshot<'_> {
     let counted = &backend.counted;
-    Vitals {
+    Snapshot {
         pool: backend.store.pool(),
         statements: backend.store.statements(),
         caches: [("user", &counted.users), ("session", &counted.sessions)],

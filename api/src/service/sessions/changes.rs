@@ -10,7 +10,7 @@ use crate::{
     bus::Subscription,
     domain::{Session, SessionId, event::Topic},
     service::{
-        Error, Operation,
+        Error, RequestContext,
         context::streams::{on_a_task, patiently},
     },
     store,
@@ -38,10 +38,10 @@ pub enum ChangeKind {
 }
 
 /// Each change to the caller's own sessions from now on.
-pub async fn follow(op: Operation) -> Result<impl Stream<Item = Result<Change, Error>> + use<>, Error> {
-    let news = op.backend.bus.subscribe(Topic::Sessions(op.viewer()?.user_id));
-    let known = on_a_task(look(op.clone())).await?;
-    let changes = Changes { op, news, known, ready: VecDeque::new() };
+pub async fn follow(context: RequestContext) -> Result<impl Stream<Item = Result<Change, Error>> + use<>, Error> {
+    let news = context.backend.bus.subscribe(Topic::Sessions(context.viewer()?.user_id));
+    let known = on_a_task(look(context.clone())).await?;
+    let changes = Changes { context, news, known, ready: VecDeque::new() };
     Ok(stream::unfold(Some(changes), |changes| async move {
         let mut changes = changes?;
         match changes.next().await {
@@ -52,7 +52,7 @@ pub async fn follow(op: Operation) -> Result<impl Stream<Item = Result<Change, E
 }
 
 struct Changes {
-    op: Operation,
+    context: RequestContext,
     news: Subscription,
     known: HashMap<SessionId, Session>,
     ready: VecDeque<Change>,
@@ -64,8 +64,8 @@ impl Changes {
             if let Some(change) = self.ready.pop_front() {
                 return Ok(change);
             }
-            let backend = &self.op.backend;
-            let now = patiently(backend, "a stream of sessions", || on_a_task(look(self.op.clone()))).await?;
+            let backend = &self.context.backend;
+            let now = patiently(backend, "a stream of sessions", || on_a_task(look(self.context.clone()))).await?;
             self.ready = differences(&self.known, &now);
             self.known = now;
             if self.ready.is_empty() {
@@ -79,9 +79,9 @@ impl Changes {
     }
 }
 
-async fn look(op: Operation) -> Result<HashMap<SessionId, Session>, Error> {
-    let (user_id, now) = (op.viewer()?.user_id, op.backend.source.now());
-    let sessions = store::sessions::find_by_user(op.backend.store.db(), user_id, now).await?;
+async fn look(context: RequestContext) -> Result<HashMap<SessionId, Session>, Error> {
+    let (user_id, now) = (context.viewer()?.user_id, context.backend.source.now());
+    let sessions = store::sessions::find_by_user(context.backend.store.db(), user_id, now).await?;
     Ok(sessions.into_iter().map(|session| (session.id, session)).collect())
 }
 

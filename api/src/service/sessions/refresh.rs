@@ -15,10 +15,10 @@ use crate::{
     crypto::token,
     domain::{AuthenticationReason, Session, Timestamp, Viewer, event::Topic},
     service::{
-        Backend, Error, Operation,
+        Backend, Error, RequestContext,
         after_commit::AfterCommit,
         context::rate_limits,
-        sessions::{Grant, after_end, key, revoke, sign},
+        sessions::{IssuedTokens, after_end, key, revoke, sign},
     },
     store::{
         self, Transaction,
@@ -27,11 +27,11 @@ use crate::{
 };
 
 /// Exchanges a refresh token for the next tokens of its session.
-pub async fn refresh(op: &Operation, parent: SecretString) -> Result<Grant, Error> {
+pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<IssuedTokens, Error> {
     let refuse = Error::Unauthenticated;
-    let (backend, now) = (&op.backend, op.backend.source.now());
+    let (backend, now) = (&context.backend, context.backend.source.now());
     let id = token::refreshed_session(&backend.seal, &parent).ok_or(refuse(AuthenticationReason::Invalid))?;
-    rate_limits::spend_refresh(op, id).await?;
+    rate_limits::spend_refresh(context, id).await?;
     let session = store::sessions::find(backend.store.db(), id).await?;
     let session = session.ok_or(refuse(AuthenticationReason::Revoked))?;
     if session.expires_at <= now {
@@ -43,30 +43,31 @@ pub async fn refresh(op: &Operation, parent: SecretString) -> Result<Grant, Erro
     let user_id = session.user_id;
     let (access_token, access_token_expires_at) = sign(backend, user_id, id, now)?;
     let tx = backend.store.begin().await?;
-    let Some((refresh_token, refresh_token_expires_at)) = advance(op, &tx, &session, &parent, &access_token).await?
+    let Some((refresh_token, refresh_token_expires_at)) =
+        advance(context, &tx, &session, &parent, &access_token).await?
     else {
-        revoke::end_many(op, &tx, user_id, &[id], "session.reuse_detected").await?;
+        revoke::end_many(context, &tx, user_id, &[id], "session.reuse_detected").await?;
         after_end(user_id, &[id]).commit(backend, tx).await?;
         return Err(refuse(AuthenticationReason::Revoked));
     };
     // On all nodes, so that whichever sees the new access token first notes that it is in use.
-    let after = AfterCommit::default().forget([key(user_id, id).name()]).publish([Topic::Sessions(user_id)]);
+    let after = AfterCommit::default().invalidate([key(user_id, id).name()]).publish([Topic::Sessions(user_id)]);
     after.commit(backend, tx).await?;
     let key = backend.tokens.signing_key().tag();
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at, key };
     let ended = Vec::new();
-    Ok(Grant { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
+    Ok(IssuedTokens { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
 }
 
 /// The refresh token that follows, and when it ends; nothing if the one before is spent.
 async fn advance(
-    op: &Operation,
+    context: &RequestContext,
     tx: &Transaction,
     session: &Session,
     parent: &SecretString,
     access_token: &SecretString,
 ) -> Result<Option<(SecretString, Timestamp)>, Error> {
-    let (backend, now) = (&op.backend, op.backend.source.now());
+    let (backend, now) = (&context.backend, context.backend.source.now());
     let successor = |salt: &[u8]| token::refresh_token(&backend.seal, session.id, token::successor(parent, salt));
     let (salt, expires_at) = (backend.source.random.bytes(), expiry(backend, session, now));
     let child = successor(&salt);

@@ -3,7 +3,7 @@
 use crate::{
     domain::{SessionId, UserId, event::Topic},
     service::{
-        Error, Operation, accounts,
+        Error, RequestContext, accounts,
         after_commit::AfterCommit,
         sessions::{hold_account, key},
     },
@@ -11,15 +11,15 @@ use crate::{
 };
 
 /// Ends the session that the operation runs in. A repeat, whose first answer was lost, finds it ended and succeeds.
-pub async fn logout(op: &Operation) -> Result<SessionId, Error> {
-    let viewer = op.viewer()?;
-    end_one(op, viewer.user_id, viewer.session_id).await?;
+pub async fn logout(context: &RequestContext) -> Result<SessionId, Error> {
+    let viewer = context.viewer()?;
+    end_one(context, viewer.user_id, viewer.session_id).await?;
     Ok(viewer.session_id)
 }
 
 /// Ends one of the caller's own sessions.
-pub async fn revoke(op: &Operation, id: SessionId) -> Result<SessionId, Error> {
-    let was_there = end_one(op, op.viewer()?.user_id, id).await?;
+pub async fn revoke(context: &RequestContext, id: SessionId) -> Result<SessionId, Error> {
+    let was_there = end_one(context, context.viewer()?.user_id, id).await?;
     if was_there { Ok(id) } else { Err(Error::NotFound("session")) }
 }
 
@@ -27,48 +27,48 @@ pub async fn revoke(op: &Operation, id: SessionId) -> Result<SessionId, Error> {
 ///
 /// What follows does so as well where there was none: the end may be that of an earlier request, whose node had no time
 /// to tell of it.
-async fn end_one(op: &Operation, user_id: UserId, id: SessionId) -> Result<bool, Error> {
-    let tx = op.backend.store.begin().await?;
+async fn end_one(context: &RequestContext, user_id: UserId, id: SessionId) -> Result<bool, Error> {
+    let tx = context.backend.store.begin().await?;
     let work = async {
         // A repeated logout finds its own session ended.
-        if id == op.viewer()?.session_id {
+        if id == context.viewer()?.session_id {
             store::accounts::lock(tx.db(), user_id).await?;
         } else {
-            hold_account(op, &tx).await?;
+            hold_account(context, &tx).await?;
         }
-        let ended = end_many(op, &tx, user_id, &[id], "session.revoked").await?;
+        let ended = end_many(context, &tx, user_id, &[id], "session.revoked").await?;
         tx.commit().await?;
         Ok(!ended.is_empty())
     };
-    after_end(user_id, &[id]).follow(&op.backend, work.await).await
+    after_end(user_id, &[id]).follow(&context.backend, work.await).await
 }
 
 /// Ends the caller's sessions but the one that the operation runs in.
-pub async fn revoke_others(op: &Operation) -> Result<Vec<SessionId>, Error> {
-    let viewer = op.viewer()?;
-    let tx = op.backend.store.begin().await?;
-    hold_account(op, &tx).await?;
-    let ended = end_others(op, &tx, viewer.user_id, Some(viewer.session_id)).await?;
-    after_end(viewer.user_id, &ended).commit(&op.backend, tx).await?;
+pub async fn revoke_others(context: &RequestContext) -> Result<Vec<SessionId>, Error> {
+    let viewer = context.viewer()?;
+    let tx = context.backend.store.begin().await?;
+    hold_account(context, &tx).await?;
+    let ended = end_others(context, &tx, viewer.user_id, Some(viewer.session_id)).await?;
+    after_end(viewer.user_id, &ended).commit(&context.backend, tx).await?;
     Ok(ended)
 }
 
 /// Ends all sessions of a user but one, inside a transaction that has locked the account and is committed with
 /// [`after_end`].
 pub(in crate::service) async fn end_others(
-    op: &Operation,
+    context: &RequestContext,
     tx: &Transaction,
     user_id: UserId,
     kept: Option<SessionId>,
 ) -> Result<Vec<SessionId>, Error> {
     let ended = store::sessions::delete_others(tx.db(), user_id, kept).await?;
-    record(op, tx, user_id, &ended, "session.revoked").await?;
+    record(context, tx, user_id, &ended, "session.revoked").await?;
     Ok(ended)
 }
 
 /// Ends those of these sessions that are the user's, inside a transaction.
 pub(super) async fn end_many(
-    op: &Operation,
+    context: &RequestContext,
     tx: &Transaction,
     user_id: UserId,
     ids: &[SessionId],
@@ -78,7 +78,7 @@ pub(super) async fn end_many(
         return Ok(Vec::new());
     }
     let ended = store::sessions::delete_many(tx.db(), user_id, ids).await?;
-    record(op, tx, user_id, &ended, action).await?;
+    record(context, tx, user_id, &ended, action).await?;
     Ok(ended)
 }
 
@@ -87,11 +87,11 @@ pub(super) async fn end_many(
 pub(in crate::service) fn after_end(user_id: UserId, ended: &[SessionId]) -> AfterCommit {
     let names = ended.iter().map(|id| key(user_id, *id).name()).chain([accounts::key(user_id).name()]);
     let topics = ended.iter().copied().map(Topic::Session).chain([Topic::Sessions(user_id)]);
-    AfterCommit::default().forget(names).publish(topics)
+    AfterCommit::default().invalidate(names).publish(topics)
 }
 
 async fn record(
-    op: &Operation,
+    context: &RequestContext,
     tx: &Transaction,
     user_id: UserId,
     ended: &[SessionId],
@@ -100,6 +100,6 @@ async fn record(
     if ended.is_empty() {
         return Ok(());
     }
-    let entries = ended.iter().map(|id| op.entry(user_id, action, id));
+    let entries = ended.iter().map(|id| context.entry(user_id, action, id));
     Ok(store::audit_logs::insert_many(tx.db(), entries).await?)
 }

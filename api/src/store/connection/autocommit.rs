@@ -8,45 +8,45 @@ use sea_query_sqlx::SqlxValues;
 use sqlx::{AssertSqlSafe, Executor, Postgres, query::Query};
 use tracing::{Instrument, Span, field::Empty};
 
-use crate::store::connection::{deadline::Bounded, pinned::Lanes};
+use crate::store::connection::{deadline::WithDeadline, pinned::PinnedConnections};
 
 /// Runs single statements.
-pub struct Single {
-    pool: Bounded<DatabaseConnection>,
-    lanes: Option<Lanes>,
+pub struct Autocommit {
+    pool: WithDeadline<DatabaseConnection>,
+    pinned: Option<PinnedConnections>,
 }
 
-impl Single {
-    pub(crate) fn new(pool: Bounded<DatabaseConnection>, lanes: Option<Lanes>) -> Self {
-        Self { pool, lanes }
+impl Autocommit {
+    pub(crate) fn new(pool: WithDeadline<DatabaseConnection>, pinned: Option<PinnedConnections>) -> Self {
+        Self { pool, pinned }
     }
 
-    pub(crate) fn pool(&self) -> &Bounded<DatabaseConnection> {
+    pub(crate) fn pool(&self) -> &WithDeadline<DatabaseConnection> {
         &self.pool
     }
 
-    pub(crate) fn lanes(&self) -> Option<&Lanes> {
-        self.lanes.as_ref()
+    pub(crate) fn pinned(&self) -> Option<&PinnedConnections> {
+        self.pinned.as_ref()
     }
 
     /// Where a statement runs on a lane: one that reads or writes rows, and so cannot begin a transaction or set anything
     /// for those after it. Everything else is left to the pool.
-    fn lanes_for(&self, sql: &str) -> Option<&Lanes> {
+    fn pinned_for(&self, sql: &str) -> Option<&PinnedConnections> {
         let word = operation(sql);
-        self.lanes.as_ref().filter(|_| ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&word))
+        self.pinned.as_ref().filter(|_| ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&word))
     }
 }
 
 #[async_trait::async_trait]
-impl ConnectionTrait for Single {
+impl ConnectionTrait for Autocommit {
     fn get_database_backend(&self) -> DbBackend {
         self.pool.get_database_backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let Some(lanes) = self.lanes_for(&statement.sql) else { return self.pool.execute_raw(statement).await };
+        let Some(pinned) = self.pinned_for(&statement.sql) else { return self.pool.execute_raw(statement).await };
         let span = span(&statement.sql);
-        let asking = lanes.run(statement, DbErr::Exec, |connection, statement| connection.execute(query(statement)));
+        let asking = pinned.run(statement, DbErr::Exec, |connection, statement| connection.execute(query(statement)));
         Ok(traced(span, asking).await?.into())
     }
 
@@ -55,17 +55,18 @@ impl ConnectionTrait for Single {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let Some(lanes) = self.lanes_for(&statement.sql) else { return self.pool.query_one_raw(statement).await };
+        let Some(pinned) = self.pinned_for(&statement.sql) else { return self.pool.query_one_raw(statement).await };
         let span = span(&statement.sql);
         let asking =
-            lanes.run(statement, DbErr::Query, |connection, statement| connection.fetch_optional(query(statement)));
+            pinned.run(statement, DbErr::Query, |connection, statement| connection.fetch_optional(query(statement)));
         Ok(traced(span, asking).await?.map(QueryResult::from))
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let Some(lanes) = self.lanes_for(&statement.sql) else { return self.pool.query_all_raw(statement).await };
+        let Some(pinned) = self.pinned_for(&statement.sql) else { return self.pool.query_all_raw(statement).await };
         let span = span(&statement.sql);
-        let asking = lanes.run(statement, DbErr::Query, |connection, statement| connection.fetch_all(query(statement)));
+        let asking =
+            pinned.run(statement, DbErr::Query, |connection, statement| connection.fetch_all(query(statement)));
         Ok(traced(span, asking).await?.into_iter().map(QueryResult::from).collect())
     }
 }

@@ -18,13 +18,13 @@ use sea_orm::{
 };
 use sqlx::PgPool;
 
-use crate::store::connection::liveness::Trust;
+use crate::store::connection::liveness::Liveness;
 
 /// Runs statements on whatever it holds, and gives up on one whose answer does not come.
-pub struct Bounded<C> {
+pub struct WithDeadline<C> {
     inner: C,
     limit: Option<Limit>,
-    trust: Arc<Trust>,
+    liveness: Arc<Liveness>,
     kind: Kind,
     has_given_up: AtomicBool,
 }
@@ -43,7 +43,7 @@ enum Kind {
 #[derive(Clone)]
 pub(crate) struct Limit {
     pub(crate) patience: Duration,
-    pub(crate) trust: Arc<Trust>,
+    pub(crate) liveness: Arc<Liveness>,
     /// Where a statement that has no connection gets one.
     pub(crate) pool: Option<PgPool>,
 }
@@ -61,9 +61,9 @@ impl Limit {
     }
 }
 
-impl<C> Bounded<C> {
-    pub(crate) fn pool(inner: C, limit: Option<Limit>, trust: Arc<Trust>) -> Self {
-        Self { inner, limit, trust, kind: Kind::Pool, has_given_up: AtomicBool::new(false) }
+impl<C> WithDeadline<C> {
+    pub(crate) fn pool(inner: C, limit: Option<Limit>, liveness: Arc<Liveness>) -> Self {
+        Self { inner, limit, liveness, kind: Kind::Pool, has_given_up: AtomicBool::new(false) }
     }
 
     pub(crate) fn inner(&self) -> &C {
@@ -81,17 +81,17 @@ impl<C> Bounded<C> {
             Err(silent)
         });
         if let Err(error) = &answer {
-            self.trust.notice(error);
+            self.liveness.notice(error);
             if let Kind::Transaction { has_failed } = &self.kind {
                 has_failed.store(true, Ordering::Relaxed);
-                self.trust.doubt_after(error);
+                self.liveness.doubt_after(error);
             }
         }
         answer
     }
 
     fn refuse_what_cannot_be_kept(&self) -> Result<(), DbErr> {
-        if self.trust.disk_failed().is_cancelled() {
+        if self.liveness.disk_failed().is_cancelled() {
             return Err(disk_failed());
         }
         match &self.kind {
@@ -103,46 +103,46 @@ impl<C> Bounded<C> {
     }
 }
 
-impl Bounded<DatabaseTransaction> {
-    pub(crate) fn transaction(inner: DatabaseTransaction, limit: Option<Limit>, trust: Arc<Trust>) -> Self {
+impl WithDeadline<DatabaseTransaction> {
+    pub(crate) fn transaction(inner: DatabaseTransaction, limit: Option<Limit>, liveness: Arc<Liveness>) -> Self {
         let kind = Kind::Transaction { has_failed: AtomicBool::new(false) };
-        Self { inner, limit, trust, kind, has_given_up: AtomicBool::new(false) }
+        Self { inner, limit, liveness, kind, has_given_up: AtomicBool::new(false) }
     }
 
     /// Commits; refuses to after an error, and rolls back then.
     pub(crate) async fn commit(self) -> Result<(), DbErr> {
         self.refuse_what_cannot_be_kept()?;
-        let Self { inner, limit, trust, .. } = self;
-        Self::end(inner.commit(), limit.as_ref(), &trust).await
+        let Self { inner, limit, liveness, .. } = self;
+        Self::end(inner.commit(), limit.as_ref(), &liveness).await
     }
 
     /// Rolls back and waits for that.
     pub(crate) async fn rollback(self) -> Result<(), DbErr> {
-        let Self { inner, limit, trust, has_given_up, .. } = self;
+        let Self { inner, limit, liveness, has_given_up, .. } = self;
         // A connection that says nothing is dropped, and the transaction with it.
         if has_given_up.into_inner() {
             return Ok(());
         }
-        Self::end(inner.rollback(), limit.as_ref(), &trust).await
+        Self::end(inner.rollback(), limit.as_ref(), &liveness).await
     }
 
     async fn end(
         end: impl Future<Output = Result<(), DbErr>>,
         limit: Option<&Limit>,
-        trust: &Trust,
+        liveness: &Liveness,
     ) -> Result<(), DbErr> {
         let ended = within(limit, end).await.flatten();
         if let Err(error) = &ended {
             // The connection may be back in the pool by now. The depth alone keeps it from others there.
-            trust.doubt();
-            trust.notice(error);
+            liveness.doubt();
+            liveness.notice(error);
         }
         ended
     }
 }
 
 #[async_trait::async_trait]
-impl<C: ConnectionTrait> ConnectionTrait for Bounded<C> {
+impl<C: ConnectionTrait> ConnectionTrait for WithDeadline<C> {
     fn get_database_backend(&self) -> DbBackend {
         self.inner.get_database_backend()
     }
@@ -173,9 +173,9 @@ pub(crate) async fn within<T>(
     // Trust is lost before the future is dropped, which gives its connection back.
     let (mut answer, runs_at_once) = (pin!(answer), limit.runs_at_once());
     tokio::time::timeout(limit.patience, answer.as_mut()).await.map_err(|_| {
-        limit.trust.doubt();
+        limit.liveness.doubt();
         if runs_at_once {
-            limit.trust.lose();
+            limit.liveness.lose();
         }
         no_answer()
     })

@@ -37,14 +37,14 @@ const SQLITE_NOT_SYNCED: [u32; 2] = [1034, 1290];
 
 /// When an answer was last given up, and when a transaction last failed. Times are those since this began.
 #[derive(Debug)]
-pub(crate) struct Trust {
+pub(crate) struct Liveness {
     origin: Instant,
     lost_at: AtomicU64,
     doubted_at: AtomicU64,
     disk_failed: CancellationToken,
 }
 
-impl Default for Trust {
+impl Default for Liveness {
     fn default() -> Self {
         Self {
             origin: Instant::now(),
@@ -55,7 +55,7 @@ impl Default for Trust {
     }
 }
 
-impl Trust {
+impl Liveness {
     /// An answer has been given up.
     pub(crate) fn lose(&self) {
         self.lost_at.store(micros(self.origin.elapsed()), Ordering::Relaxed);
@@ -192,14 +192,14 @@ mod tests {
 
     #[test]
     fn only_what_is_younger_than_the_last_silence_is_trusted() {
-        let trust = Trust::default();
-        assert!(trust.covers(Duration::ZERO) && trust.covers(Duration::from_mins(1)));
-        trust.lose();
-        assert!(!trust.covers(Duration::from_mins(1)));
-        assert!(trust.covers(Duration::ZERO));
-        assert!(trust.is_sure_of(Duration::from_mins(1)));
-        trust.doubt();
-        assert!(!trust.is_sure_of(Duration::from_mins(1)));
-        assert!(trust.is_sure_of(Duration::ZERO));
+        let liveness = Liveness::default();
+        assert!(liveness.covers(Duration::ZERO) && liveness.covers(Duration::from_mins(1)));
+        liveness.lose();
+        assert!(!liveness.covers(Duration::from_mins(1)));
+        assert!(liveness.covers(Duration::ZERO));
+        assert!(liveness.is_sure_of(Duration::from_mins(1)));
+        liveness.doubt();
+        assert!(!liveness.is_sure_of(Duration::from_mins(1)));
+        assert!(liveness.is_sure_of(Duration::ZERO));
     }
 }

@@ -17,10 +17,10 @@ use crate::{
     store::{
         Statements, Store,
         connection::{
-            autocommit::Single,
-            deadline::{Bounded, Limit},
-            liveness::{self, IDLE_BEFORE_TEST, Trust},
-            pinned::Lanes,
+            autocommit::Autocommit,
+            deadline::{Limit, WithDeadline},
+            liveness::{self, IDLE_BEFORE_TEST, Liveness},
+            pinned::PinnedConnections,
             transaction::TURN_TIMEOUT,
         },
         send,
@@ -59,7 +59,7 @@ pub enum OpenError {
 pub(crate) struct Anchor(SqliteConnection);
 
 /// The schema of a database, for whoever looks after it by hand.
-pub struct Schema(DatabaseConnection, Arc<Trust>);
+pub struct Schema(DatabaseConnection, Arc<Liveness>);
 
 impl Schema {
     /// Connects to a database that must exist; the schema is left as it is.
@@ -108,8 +108,8 @@ impl Schema {
     }
 
     async fn connect(url: &SecretString, settings: &config::Database, may_create: bool) -> Result<Self, OpenError> {
-        let trust = Arc::<Trust>::default();
-        Ok(Self(connect(url, settings, may_create, &trust).await?, trust))
+        let liveness = Arc::<Liveness>::default();
+        Ok(Self(connect(url, settings, may_create, &liveness).await?, liveness))
     }
 }
 
@@ -118,7 +118,7 @@ impl Store {
     pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
         let schema = Schema::open_or_create(url, settings).await?;
         schema.up().await?;
-        let Schema(mut db, trust) = schema;
+        let Schema(mut db, liveness) = schema;
         let anchor = if is_file(url) { Some(Anchor::drop_on(&db).await?) } else { None };
         let statements = Arc::new(Statements::default());
         let count = Arc::clone(&statements);
@@ -133,17 +133,17 @@ impl Store {
         let patience = Duration::from_secs(settings.statement_timeout_seconds) + LAST_WORD;
         let limit = writer.is_none().then(|| {
             let pool = Some(db.get_postgres_connection_pool().clone());
-            Limit { patience, trust: Arc::clone(&trust), pool }
+            Limit { patience, liveness: Arc::clone(&liveness), pool }
         });
-        let lanes = limit.as_ref().and_then(|limit| {
+        let pinned = limit.as_ref().and_then(|limit| {
             let pool = limit.pool.clone()?;
-            Some(Lanes::new(pool, limit, Arc::clone(&statements)))
+            Some(PinnedConnections::new(pool, limit, Arc::clone(&statements)))
         });
-        let db = Single::new(Bounded::pool(db, limit, Arc::clone(&trust)), lanes);
+        let db = Autocommit::new(WithDeadline::pool(db, limit, Arc::clone(&liveness)), pinned);
         let acquire_timeout = Duration::from_secs(settings.acquire_timeout_seconds);
         let (turns, wait) = if writer.is_some() { (1, TURN_TIMEOUT) } else { (DELIVERING, acquire_timeout) };
         let deliveries = send::Queue::new(turns, wait);
-        Ok(Self { db: Arc::new(db), writer, anchor: Arc::new(Mutex::new(anchor)), deliveries, statements, trust })
+        Ok(Self { db: Arc::new(db), writer, anchor: Arc::new(Mutex::new(anchor)), deliveries, statements, liveness })
     }
 }
 
@@ -152,11 +152,11 @@ async fn connect(
     url: &SecretString,
     settings: &config::Database,
     may_create: bool,
-    trust: &Arc<Trust>,
+    liveness: &Arc<Liveness>,
 ) -> Result<DatabaseConnection, OpenError> {
     let url = url.expose_secret();
     let is_in_memory = is_in_memory(url);
-    let (going_out, coming_back, of_a_file) = (Arc::clone(trust), Arc::clone(trust), Arc::clone(trust));
+    let (going_out, coming_back, of_a_file) = (Arc::clone(liveness), Arc::clone(liveness), Arc::clone(liveness));
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(if is_in_memory { 1 } else { settings.pool_size })
@@ -175,16 +175,16 @@ async fn connect(
             postgres.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS)])
         })
         .map_sqlx_postgres_pool_opts(move |pool| {
-            let trust = Arc::clone(&coming_back);
+            let liveness = Arc::clone(&coming_back);
             pool.after_release(move |connection, meta| {
-                let trust = Arc::clone(&trust);
-                Box::pin(async move { Ok(trust.readmits(connection, meta).await) })
+                let liveness = Arc::clone(&liveness);
+                Box::pin(async move { Ok(liveness.readmits(connection, meta).await) })
             })
         })
         .map_sqlx_postgres_before_acquire(move |connection, meta| {
-            let trust = Arc::clone(&going_out);
+            let liveness = Arc::clone(&going_out);
             let may_have_died = meta.idle_for >= IDLE_BEFORE_TEST;
-            Box::pin(async move { Ok(trust.admits(connection, meta.age, may_have_died).await) })
+            Box::pin(async move { Ok(liveness.admits(connection, meta.age, may_have_died).await) })
         })
         .map_sqlx_sqlite_before_acquire(move |connection, meta| {
             let may_be_used = of_a_file.admits_file(connection, meta.age);

@@ -28,7 +28,7 @@ use crate::store::{
     Statements,
     connection::{
         deadline::{Limit, no_answer},
-        liveness::{IDLE_BEFORE_TEST, Trust, is_outside, ping, ping_within},
+        liveness::{IDLE_BEFORE_TEST, Liveness, is_outside, ping, ping_within},
         open::LAST_WORD,
     },
 };
@@ -40,16 +40,16 @@ const IDLE_BEFORE_WRITE: Duration = Duration::from_secs(1);
 pub(crate) type Ask<T> = for<'c> fn(&'c mut PgConnection, Statement) -> BoxFuture<'c, Result<T, sqlx::Error>>;
 
 /// A bounded number of connections, of which the one used last is used next, so that few are warm.
-pub(crate) struct Lanes {
+pub(crate) struct PinnedConnections {
     pool: PgPool,
     patience: Duration,
-    trust: Arc<Trust>,
+    liveness: Arc<Liveness>,
     statements: Arc<Statements>,
     turns: Arc<Semaphore>,
-    waiting: Mutex<VecDeque<Lane>>,
+    waiting: Mutex<VecDeque<PinnedConnection>>,
 }
 
-struct Lane {
+struct PinnedConnection {
     connection: PoolConnection<Postgres>,
     /// It was trusted then.
     since: Instant,
@@ -57,18 +57,18 @@ struct Lane {
 }
 
 /// A lane in use. Unless it is handed back it is closed.
-struct Turn<'a> {
-    lanes: &'a Lanes,
-    held: Option<(Lane, OwnedSemaphorePermit)>,
+struct PinnedInUse<'a> {
+    pinned: &'a PinnedConnections,
+    held: Option<(PinnedConnection, OwnedSemaphorePermit)>,
 }
 
-impl Lanes {
+impl PinnedConnections {
     /// Four of five connections of the pool can become lanes; the rest is left to transactions.
     pub(crate) fn new(pool: PgPool, limit: &Limit, statements: Arc<Statements>) -> Self {
         let most = usize::try_from(pool.options().get_max_connections() * 4 / 5).unwrap_or(Semaphore::MAX_PERMITS);
         let turns = Arc::new(Semaphore::new(most.max(1)));
-        let (patience, trust) = (limit.patience, Arc::clone(&limit.trust));
-        Self { pool, patience, trust, statements, turns, waiting: Mutex::default() }
+        let (patience, liveness) = (limit.patience, Arc::clone(&limit.liveness));
+        Self { pool, patience, liveness, statements, turns, waiting: Mutex::default() }
     }
 
     /// Gives the pool back the lane that has waited for longest, where a transaction would find nothing left.
@@ -118,14 +118,14 @@ impl Lanes {
         ask: Ask<T>,
     ) -> Result<Result<T, sqlx::Error>, DbErr> {
         let mut turn = self.take(believed).await?;
-        let Some((lane, _)) = &mut turn.held else { return Err(no_answer()) };
+        let Some((pinned, _)) = &mut turn.held else { return Err(no_answer()) };
         let began = Instant::now();
         let waited = began.duration_since(asked);
-        let answer = timeout(self.patience.saturating_sub(waited), ask(&mut lane.connection, statement)).await;
+        let answer = timeout(self.patience.saturating_sub(waited), ask(&mut pinned.connection, statement)).await;
         let Ok(answer) = answer else {
             // PostgreSQL has had the time to say that it ended the statement. Trust is lost before the lane is dropped.
             if waited < LAST_WORD {
-                self.trust.lose();
+                self.liveness.lose();
             }
             return Err(no_answer());
         };
@@ -133,12 +133,12 @@ impl Lanes {
         if let Err(error) = &answer {
             self.statements.failed.add();
             if is_of_the_connection(error) {
-                self.give_up(lane, error);
+                self.give_up(pinned, error);
                 return Ok(answer);
             }
             // What follows a refusal is still on its way.
             let is_refusal = matches!(error, sqlx::Error::Database(_));
-            if !is_refusal || ping(&mut lane.connection).await != Some(true) {
+            if !is_refusal || ping(&mut pinned.connection).await != Some(true) {
                 return Ok(answer);
             }
         }
@@ -147,14 +147,14 @@ impl Lanes {
     }
 
     /// A server that ended one connection has most likely ended all: the first to notice spares the others the same.
-    fn give_up(&self, lane: &Lane, error: &sqlx::Error) {
-        if self.trust.covers(lane.since.elapsed()) {
+    fn give_up(&self, pinned: &PinnedConnection, error: &sqlx::Error) {
+        if self.liveness.covers(pinned.since.elapsed()) {
             tracing::warn!(%error, "a connection to the database is gone: those that were made before it are not used any more");
-            self.trust.lose();
+            self.liveness.lose();
         }
     }
 
-    async fn take(&self, believed: Duration) -> Result<Turn<'_>, DbErr> {
+    async fn take(&self, believed: Duration) -> Result<PinnedInUse<'_>, DbErr> {
         let began = Instant::now();
         let patience = self.pool.options().get_acquire_timeout();
         let turn = match Arc::clone(&self.turns).try_acquire_owned() {
@@ -165,48 +165,48 @@ impl Lanes {
             turn => turn.ok(),
         };
         let turn = turn.ok_or_else(|| unavailable(ConnAcquireErr::ConnectionClosed))?;
-        while let Some(mut lane) = self.next_waiting() {
-            let (age, idle_for) = (lane.since.elapsed(), lane.idle_since.elapsed());
+        while let Some(mut pinned) = self.next_waiting() {
+            let (age, idle_for) = (pinned.since.elapsed(), pinned.idle_since.elapsed());
             // The pool closes what is too old when it gets it back.
             if self.pool.options().get_max_lifetime().is_none_or(|most| age < most)
-                && self.trust.admits(&mut lane.connection, age, idle_for >= believed).await
+                && self.liveness.admits(&mut pinned.connection, age, idle_for >= believed).await
             {
-                return Ok(Turn { lanes: self, held: Some((lane, turn)) });
+                return Ok(PinnedInUse { pinned: self, held: Some((pinned, turn)) });
             }
         }
         // Seldom, and in a box: otherwise every statement's future would have the room for it.
-        let lane = timeout(patience.saturating_sub(began.elapsed()), Box::pin(self.make())).await;
-        let lane = lane.map_err(|_| unavailable(ConnAcquireErr::Timeout))?.map_err(|error| match error {
+        let pinned = timeout(patience.saturating_sub(began.elapsed()), Box::pin(self.make())).await;
+        let pinned = pinned.map_err(|_| unavailable(ConnAcquireErr::Timeout))?.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => unavailable(ConnAcquireErr::Timeout),
             sqlx::Error::PoolClosed => unavailable(ConnAcquireErr::ConnectionClosed),
             error => DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))),
         })?;
-        Ok(Turn { lanes: self, held: Some((lane, turn)) })
+        Ok(PinnedInUse { pinned: self, held: Some((pinned, turn)) })
     }
 
     /// A connection of the pool, which no transaction has left behind.
-    async fn make(&self) -> Result<Lane, sqlx::Error> {
+    async fn make(&self) -> Result<PinnedConnection, sqlx::Error> {
         loop {
             let since = Instant::now();
             let mut connection = self.pool.acquire().await?;
             match is_outside(&mut connection).await {
-                Ok(true) => return Ok(Lane { connection, since, idle_since: since }),
+                Ok(true) => return Ok(PinnedConnection { connection, since, idle_since: since }),
                 Err(error) if !is_of_the_connection(&error) => return Err(error),
                 _ => connection.close_on_drop(),
             }
         }
     }
 
-    fn next_waiting(&self) -> Option<Lane> {
+    fn next_waiting(&self) -> Option<PinnedConnection> {
         self.waiting().pop_back()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Lane>> {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<PinnedConnection>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Lanes {
+impl Drop for PinnedConnections {
     fn drop(&mut self) {
         // The driver takes a connection back on a task: where there is no runtime any more it would panic.
         if Handle::try_current().is_err() {
@@ -215,36 +215,36 @@ impl Drop for Lanes {
     }
 }
 
-impl Turn<'_> {
+impl PinnedInUse<'_> {
     /// Its statement has been answered to the end.
     fn hand_back(mut self) {
-        let Some((mut lane, turn)) = self.held.take() else { return };
-        lane.idle_since = Instant::now();
-        let mut waiting = self.lanes.waiting();
+        let Some((mut pinned, turn)) = self.held.take() else { return };
+        pinned.idle_since = Instant::now();
+        let mut waiting = self.pinned.waiting();
         // Under the lock, so that none is left behind when all are closed.
-        if self.lanes.turns.is_closed() {
+        if self.pinned.turns.is_closed() {
             return;
         }
-        waiting.push_back(lane);
+        waiting.push_back(pinned);
         // The one that has waited for longest is at the front. It would have to be asked for a sign of life as well, and
         // may be of more use to transactions.
-        let cold = waiting.pop_front_if(|lane| lane.idle_since.elapsed() >= IDLE_BEFORE_TEST);
+        let cold = waiting.pop_front_if(|pinned| pinned.idle_since.elapsed() >= IDLE_BEFORE_TEST);
         drop(waiting);
         drop((cold, turn));
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for PinnedInUse<'_> {
     fn drop(&mut self) {
-        let Some((mut lane, turn)) = self.held.take() else { return };
-        lane.connection.close_on_drop();
+        let Some((mut pinned, turn)) = self.held.take() else { return };
+        pinned.connection.close_on_drop();
         // The database may be at a statement that nobody waits for any more. Its place stays taken meanwhile: whoever
         // asks and leaves must not get another connection each time.
-        if self.lanes.trust.covers(lane.since.elapsed()) {
-            let patience = self.lanes.patience;
+        if self.pinned.liveness.covers(pinned.since.elapsed()) {
+            let patience = self.pinned.patience;
             tokio::spawn(async move {
-                ping_within(patience, &mut lane.connection).await;
-                drop((lane, turn));
+                ping_within(patience, &mut pinned.connection).await;
+                drop((pinned, turn));
             });
         }
     }

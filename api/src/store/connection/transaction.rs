@@ -11,7 +11,7 @@ use tokio::{sync::OwnedMutexGuard, time::timeout};
 use crate::{
     store::{
         Error, Store,
-        connection::deadline::{Bounded, Limit, disk_failed, within},
+        connection::deadline::{Limit, WithDeadline, disk_failed, within},
     },
     telemetry,
 };
@@ -21,7 +21,7 @@ pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A transaction under way; dropping it rolls it back.
 pub struct Transaction {
-    tx: Bounded<DatabaseTransaction>,
+    tx: WithDeadline<DatabaseTransaction>,
     // Declared last, so that the next writer begins after the roll-back of a dropped one.
     _turn: Option<OwnedMutexGuard<()>>,
 }
@@ -32,7 +32,7 @@ impl Store {
     /// On SQLite it takes the write lock at once: a transaction that reads first and asks for the lock later is
     /// refused when another has written in between.
     pub async fn begin(&self) -> Result<Transaction, Error> {
-        if self.trust.disk_failed().is_cancelled() {
+        if self.liveness.disk_failed().is_cancelled() {
             return Err(disk_failed().into());
         }
         let asked = Instant::now();
@@ -40,7 +40,7 @@ impl Store {
             Some(writer) => Some(timeout(TURN_TIMEOUT, writer.clone().lock_owned()).await.map_err(|_| busy())?),
             None => None,
         };
-        if let Some(lanes) = self.db.lanes() {
+        if let Some(lanes) = self.db.pinned() {
             lanes.make_room();
         }
         let options = TransactionOptions {
@@ -48,13 +48,13 @@ impl Store {
             ..TransactionOptions::default()
         };
         let (db, limit) = (self.db.pool().inner().clone(), self.db.pool().limit().cloned());
-        let trust = Arc::clone(&self.trust);
+        let liveness = Arc::clone(&self.liveness);
         // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
         // driver does not know of: whoever got the connection next would lose its writes.
         let work = async move {
             let tx = within(limit.as_ref(), db.begin_with_options(options)).await??;
             let limit = limit.as_ref().map(Limit::of_connection);
-            Ok(Transaction { tx: Bounded::transaction(tx, limit, trust), _turn: turn })
+            Ok(Transaction { tx: WithDeadline::transaction(tx, limit, liveness), _turn: turn })
         };
         let begun = tokio::spawn(telemetry::carry(work));
         let begun = begun.await.map_err(|error| DbErr::Custom(error.to_string()))?;
@@ -66,7 +66,7 @@ impl Store {
 impl Transaction {
     /// Runs statements inside the transaction.
     #[must_use]
-    pub fn db(&self) -> &Bounded<DatabaseTransaction> {
+    pub fn db(&self) -> &WithDeadline<DatabaseTransaction> {
         &self.tx
     }
 

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     config::graphql::{Graphql, Mode},
-    engine::prepare::{Call, Documents, Prepared, Refusal},
+    engine::prepare::{Documents, GraphqlRequest, PreparedOperation, RequestError},
 };
 
 /// The defaults of `config.default.toml`.
@@ -45,11 +45,15 @@ pub(crate) fn documents(settings: Graphql) -> Documents {
     Documents::new(settings, schema::builder()).unwrap()
 }
 
-pub(crate) fn call(query: &str, variables: serde_json::Value) -> Call {
-    Call { query: Some(query.to_owned()), variables: Variables::from_json(variables), ..Call::default() }
+pub(crate) fn call(query: &str, variables: serde_json::Value) -> GraphqlRequest {
+    GraphqlRequest {
+        query: Some(query.to_owned()),
+        variables: Variables::from_json(variables),
+        ..GraphqlRequest::default()
+    }
 }
 
-fn prepare(documents: &Documents, query: &str) -> Result<Prepared, Vec<Refusal>> {
+fn prepare(documents: &Documents, query: &str) -> Result<PreparedOperation, Vec<RequestError>> {
     documents.prepare(call(query, json!({})))
 }
 

@@ -10,7 +10,7 @@ use crate::{
     domain::ErrorCode,
     engine::prepare::{
         Documents, SetupError, persisted,
-        tests::{Call, Refusal, call, documents, limits, prepare, schema},
+        tests::{GraphqlRequest, RequestError, call, documents, limits, prepare, schema},
     },
 };
 
@@ -30,13 +30,17 @@ fragment InputValue on __InputValue { name description type { ...TypeRef } defau
 fragment TypeRef on __Type { kind name ofType { name kind ofType { name kind ofType { name kind ofType { name kind
   ofType { name kind ofType { name kind ofType { name kind ofType { name kind ofType { name kind } } } } } } } } } }";
 
-fn code(result: Result<crate::engine::prepare::tests::Prepared, Vec<Refusal>>) -> ErrorCode {
+fn code(result: Result<crate::engine::prepare::tests::PreparedOperation, Vec<RequestError>>) -> ErrorCode {
     result.unwrap_err()[0].code
 }
 
-fn persisted_query(hash: &str, query: Option<&str>) -> Call {
+fn persisted_query(hash: &str, query: Option<&str>) -> GraphqlRequest {
     let extension = json!({ "persistedQuery": { "version": 1, "sha256Hash": hash } });
-    Call { query: query.map(str::to_owned), extensions: serde_json::from_value(extension).unwrap(), ..Call::default() }
+    GraphqlRequest {
+        query: query.map(str::to_owned),
+        extensions: serde_json::from_value(extension).unwrap(),
+        ..GraphqlRequest::default()
+    }
 }
 
 fn hash(text: &str) -> String {
@@ -82,7 +86,7 @@ async fn introspection_passes_with_all_limits_on_and_beside_other_fields() {
 fn the_operation_is_resolved_by_its_name() {
     let documents = documents(limits(Mode::Open));
     let named = |query: &str, name: &str| {
-        documents.prepare(Call { operation_name: Some(name.to_owned()), ..call(query, json!({})) })
+        documents.prepare(GraphqlRequest { operation_name: Some(name.to_owned()), ..call(query, json!({})) })
     };
     let two = "query A { viewer { id } } mutation B { logout }";
     assert_eq!(named(two, "A").unwrap().kind, OperationType::Query);
@@ -181,7 +185,7 @@ fn variables_inside_of_literals_are_checked_with_each_request() {
     let two =
         "query A($by: ID!) { user(by: { id: $by }) { id } } query B($by: Int) { users(first: $by) { nodes { id } } }";
     let by_name = |name: &str, by: serde_json::Value| {
-        documents.prepare(Call { operation_name: Some(name.to_owned()), ..call(two, json!({ "by": by })) })
+        documents.prepare(GraphqlRequest { operation_name: Some(name.to_owned()), ..call(two, json!({ "by": by })) })
     };
     by_name("A", "x".into()).unwrap();
     by_name("B", 5.into()).unwrap();
@@ -195,18 +199,20 @@ fn automatic_persisted_queries_run_by_hash_once_they_are_known() {
     documents.prepare(persisted_query(&known, Some(VIEWER))).unwrap();
     documents.prepare(persisted_query(&known, None)).unwrap();
     documents.prepare(persisted_query(&known.to_uppercase(), None)).unwrap();
-    documents.prepare(Call { document_id: Some(format!("sha256:{known}")), ..Call::default() }).unwrap();
+    documents
+        .prepare(GraphqlRequest { document_id: Some(format!("sha256:{known}")), ..GraphqlRequest::default() })
+        .unwrap();
     for bad in [
         persisted_query(&hash("other"), Some(VIEWER)),
         persisted_query("", Some(VIEWER)),
-        Call { document_id: Some("other".to_owned()), ..call(VIEWER, json!({})) },
-        Call { document_id: Some("other".to_owned()), ..persisted_query(&known, None) },
-        Call::default(),
+        GraphqlRequest { document_id: Some("other".to_owned()), ..call(VIEWER, json!({})) },
+        GraphqlRequest { document_id: Some("other".to_owned()), ..persisted_query(&known, None) },
+        GraphqlRequest::default(),
     ] {
         assert_eq!(code(documents.prepare(bad)), ErrorCode::BadRequest);
     }
     let extension = json!({ "persistedQuery": { "version": 2, "sha256Hash": known } });
-    let future = Call { extensions: serde_json::from_value(extension).unwrap(), ..Call::default() };
+    let future = GraphqlRequest { extensions: serde_json::from_value(extension).unwrap(), ..GraphqlRequest::default() };
     assert_eq!(code(documents.prepare(future)), ErrorCode::PersistedQueryNotSupported);
 }
 
@@ -230,7 +236,7 @@ fn t17_trusted_mode_runs_the_documents_of_its_manifest_and_no_other() {
         let manifest = manifest(name, &content);
         let documents = documents(Graphql { manifest: manifest.clone(), ..limits(Mode::Trusted) });
         fs::remove_file(manifest).unwrap();
-        documents.prepare(Call { document_id: Some(id.clone()), ..Call::default() }).unwrap();
+        documents.prepare(GraphqlRequest { document_id: Some(id.clone()), ..GraphqlRequest::default() }).unwrap();
         documents.prepare(persisted_query(&id, None)).unwrap();
         documents.prepare(persisted_query(&hash(VIEWER), Some(VIEWER))).unwrap();
         prepare(&documents, VIEWER).unwrap();
@@ -240,7 +246,7 @@ fn t17_trusted_mode_runs_the_documents_of_its_manifest_and_no_other() {
                 call(other, json!({})),
                 persisted_query(&hash(other), Some(other)),
                 persisted_query(&hash(other), None),
-                Call { document_id: Some("id-2".to_owned()), ..Call::default() },
+                GraphqlRequest { document_id: Some("id-2".to_owned()), ..GraphqlRequest::default() },
                 call("{ viewer { id  } }", json!({})),
             ] {
                 assert_eq!(code(documents.prepare(bypass)), ErrorCode::PersistedQueryNotFound);
@@ -268,7 +274,7 @@ fn a_manifest_that_cannot_serve_stops_the_start() {
 
 #[test]
 fn a_call_reads_as_the_specification_says() {
-    let call: Call = serde_json::from_str(
+    let call: GraphqlRequest = serde_json::from_str(
         r#"{ "query": "{ a }", "operationName": null, "variables": null, "extensions": null, "documentId": null, "id": 1 }"#,
     )
     .unwrap();
@@ -276,6 +282,6 @@ fn a_call_reads_as_the_specification_says() {
     for bad in
         [r#"{ "query": 1 }"#, r#"{ "query": "", "variables": [] }"#, r#"{ "query": "", "operationName": 1 }"#, "[]"]
     {
-        assert!(serde_json::from_str::<Call>(bad).is_err(), "{bad}");
+        assert!(serde_json::from_str::<GraphqlRequest>(bad).is_err(), "{bad}");
     }
 }

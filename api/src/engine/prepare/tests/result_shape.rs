@@ -73,7 +73,7 @@ async fn data(query: &str) -> String {
     let documents = Documents::new(limits(Mode::Open), builder()).unwrap();
     let prepared = documents.prepare(call(query, json!({}))).unwrap();
     let mut response = builder().validation_mode(ValidationMode::Fast).finish().execute(prepared.request()).await;
-    prepared.outline.restore(&mut response);
+    prepared.shape.restore(&mut response);
     serde_json::to_string(&response.data).unwrap()
 }
 

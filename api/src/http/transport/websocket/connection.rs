@@ -10,15 +10,15 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::{
     domain::{Client, ErrorCode, Viewer},
     http::{
-        Front,
+        AppState,
         transport::{
-            stream_auth::Lease,
+            stream_auth::StreamAuth,
             websocket::{
-                Seat,
-                keepalive::{Pace, Pulse},
+                ConnectionSlot,
+                keepalive::{Keepalive, MessageRateLimit},
                 operations::{Operations, Step},
                 protocol::{self, Close, Incoming},
-                send_queue::Outbox,
+                send_queue::SendQueue,
             },
         },
     },
@@ -32,13 +32,13 @@ const GOODBYE: Duration = Duration::from_secs(2);
 ///
 /// Not an `async fn`, nor anything moved inside: a future keeps room for what was moved as well as for where it went,
 /// and this one is held by every socket.
-pub fn run<K, S>(front: Arc<Front>, client: Arc<Client>, mut sink: K, mut source: S) -> impl Future<Output = ()>
+pub fn run<K, S>(state: Arc<AppState>, client: Arc<Client>, mut sink: K, mut source: S) -> impl Future<Output = ()>
 where
     K: Sink<Message, Error = io::Error> + Unpin,
     S: Stream<Item = io::Result<Message>> + Unpin,
 {
-    let open = front.tally.streams.hold("websocket");
-    let mut session = Session::new(front, client);
+    let open = state.http_metrics.streams.hold("websocket");
+    let mut session = Session::new(state, client);
     async move {
         let _open = open;
         let end = serve(&mut session, &mut sink, &mut source).await;
@@ -75,17 +75,17 @@ enum End {
 }
 
 struct Session {
-    front: Arc<Front>,
+    state: Arc<AppState>,
     init_by: Instant,
     has_init: bool,
     is_ready: bool,
-    lease: Lease,
+    auth: StreamAuth,
     login: Option<Login>,
-    seat: Option<Seat>,
+    slot: Option<ConnectionSlot>,
     operations: Operations,
-    outbox: Outbox,
-    pace: Pace,
-    pulse: Pulse,
+    send_queue: SendQueue,
+    rate_limit: MessageRateLimit,
+    keepalive: Keepalive,
 }
 
 /// A token that is being checked while the socket goes on.
@@ -99,7 +99,7 @@ where
     K: Sink<Message> + Unpin,
     S: Stream<Item = io::Result<Message>> + Unpin,
 {
-    let stopped = session.front.stop.clone().cancelled_owned();
+    let stopped = session.state.stop.clone().cancelled_owned();
     let timer = sleep_until(session.deadline());
     tokio::pin!(stopped, timer);
     loop {
@@ -108,17 +108,17 @@ where
         if timer.is_elapsed() || deadline < timer.deadline() {
             timer.as_mut().reset(deadline);
         }
-        let has_room = session.outbox.has_room();
+        let has_room = session.send_queue.has_room();
         let result = tokio::select! {
             biased;
             () = &mut stopped => Err(End::Close(Close::RESTART)),
-            () = session.lease.over() => Err(End::Close(Close::FORBIDDEN)),
+            () = session.auth.over() => Err(End::Close(Close::FORBIDDEN)),
             () = &mut timer => session.on_time(Instant::now()),
             frame = source.next(), if has_room => session.on_frame(frame),
             (renews, outcome) = checked(&mut session.login) => session.on_login(renews, outcome),
             step = session.operations.next(), if has_room => session.on_step(step).await,
             // Last, so that what is ready goes out together.
-            written = session.outbox.pump(sink), if !session.outbox.is_idle() => written.map_err(|_| End::Gone),
+            written = session.send_queue.pump(sink), if !session.send_queue.is_idle() => written.map_err(|_| End::Gone),
         };
         if let Err(end) = result {
             return end;
@@ -136,41 +136,41 @@ async fn checked(login: &mut Option<Login>) -> (bool, Result<Viewer, service::Er
 }
 
 impl Session {
-    fn new(front: Arc<Front>, client: Arc<Client>) -> Self {
-        let settings = &front.parts.sockets;
+    fn new(state: Arc<AppState>, client: Arc<Client>) -> Self {
+        let settings = &state.deps.sockets;
         Self {
             init_by: Instant::now() + Duration::from_secs(settings.init_timeout_seconds),
             has_init: false,
             is_ready: false,
-            lease: Lease::new(&front, None),
+            auth: StreamAuth::new(&state, None),
             login: None,
-            seat: None,
-            operations: Operations::new(Arc::clone(&front), client),
-            outbox: Outbox::new(settings),
-            pace: Pace::new(settings),
-            pulse: Pulse::new(settings),
-            front,
+            slot: None,
+            operations: Operations::new(Arc::clone(&state), client),
+            send_queue: SendQueue::new(settings),
+            rate_limit: MessageRateLimit::new(settings),
+            keepalive: Keepalive::new(settings),
+            state,
         }
     }
 
     fn deadline(&self) -> Instant {
         let init_by = (!self.is_ready).then_some(self.init_by);
-        [init_by, self.outbox.patience_ends()].into_iter().flatten().fold(self.pulse.next(), Instant::min)
+        [init_by, self.send_queue.patience_ends()].into_iter().flatten().fold(self.keepalive.next(), Instant::min)
     }
 
     fn on_time(&mut self, now: Instant) -> Result<(), End> {
         if !self.is_ready && now >= self.init_by {
             return Err(End::Close(Close::INIT_TIMEOUT));
         }
-        if self.outbox.patience_ends().is_some_and(|end| now >= end) {
+        if self.send_queue.patience_ends().is_some_and(|end| now >= end) {
             return Err(End::Close(Close::SLOW_READER));
         }
-        if self.pulse.is_dead(now) {
+        if self.keepalive.is_dead(now) {
             return Err(End::Gone);
         }
-        if self.pulse.wants_ping(now) {
+        if self.keepalive.wants_ping(now) {
             // A ping frame: every client's WebSocket library answers it, also while its own code is busy.
-            self.outbox.push(Message::Ping(Vec::new()));
+            self.send_queue.push(Message::Ping(Vec::new()));
         }
         Ok(())
     }
@@ -178,8 +178,8 @@ impl Session {
     fn on_frame(&mut self, frame: Option<io::Result<Message>>) -> Result<(), End> {
         let now = Instant::now();
         let frame = frame.ok_or(End::Gone)?.map_err(|error| broken(&error))?;
-        self.pulse.heard(now);
-        if !self.pace.allows(now) {
+        self.keepalive.heard(now);
+        if !self.rate_limit.allows(now) {
             return Err(End::Close(Close::TOO_MANY_MESSAGES));
         }
         match frame {
@@ -207,8 +207,8 @@ impl Session {
             Incoming::Subscribe(..) if !self.is_ready => return Err(End::Close(Close::UNAUTHORIZED)),
             Incoming::Subscribe(id, _) if self.operations.has(&id) => return Err(End::Close(Close::DUPLICATE_ID)),
             Incoming::Subscribe(id, call) => {
-                if let Err(answer) = self.operations.start(&id, call, self.lease.viewer()) {
-                    self.front.tally.answer(&answer);
+                if let Err(answer) = self.operations.start(&id, call, self.auth.viewer()) {
+                    self.state.http_metrics.answer(&answer);
                     self.send(protocol::error(&id, &answer));
                 }
             }
@@ -226,7 +226,7 @@ impl Session {
     }
 
     fn check(&mut self, token: String, renews: bool) {
-        let backend = Arc::clone(&self.front.parts.backend);
+        let backend = Arc::clone(&self.state.deps.backend);
         let outcome = async move { sessions::authenticate(&backend, &token).await }.boxed();
         self.login = Some(Login { renews, outcome });
     }
@@ -242,7 +242,7 @@ impl Session {
         if !renews {
             return self.begin(Some(viewer));
         }
-        let expires_at = self.lease.renew(viewer).ok_or(End::Close(Close::FORBIDDEN))?;
+        let expires_at = self.auth.renew(viewer).ok_or(End::Close(Close::FORBIDDEN))?;
         let payload = Map::from_iter([("accessTokenExpiresAt".to_owned(), expires_at.to_rfc3339().into())]);
         self.send(protocol::pong(Some(payload)));
         Ok(())
@@ -250,9 +250,9 @@ impl Session {
 
     fn begin(&mut self, viewer: Option<Viewer>) -> Result<(), End> {
         if let Some(viewer) = viewer {
-            let seat = self.front.seats.take(viewer.user_id, self.front.parts.sockets.max_per_user);
-            self.seat = Some(seat.ok_or(End::Close(Close::TOO_MANY_CONNECTIONS))?);
-            self.lease = Lease::new(&self.front, Some(viewer));
+            let slot = self.state.slots.take(viewer.user_id, self.state.deps.sockets.max_per_user);
+            self.slot = Some(slot.ok_or(End::Close(Close::TOO_MANY_CONNECTIONS))?);
+            self.auth = StreamAuth::new(&self.state, Some(viewer));
         }
         self.is_ready = true;
         self.send(protocol::ack());
@@ -260,7 +260,7 @@ impl Session {
     }
 
     async fn on_step(&mut self, step: Step) -> Result<(), End> {
-        if !self.lease.admits().await {
+        if !self.auth.admits().await {
             return Err(End::Close(Close::FORBIDDEN));
         }
         let message = self.operations.message(step);
@@ -269,7 +269,7 @@ impl Session {
     }
 
     fn send(&mut self, text: String) {
-        self.outbox.push(Message::Text(text));
+        self.send_queue.push(Message::Text(text));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::config::Sockets;
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// A bucket of tokens, one a message.
-pub struct Pace {
+pub struct MessageRateLimit {
     tokens: f64,
     burst: f64,
     per_second: f64,
@@ -18,13 +18,13 @@ pub struct Pace {
 }
 
 /// The pulse of a connection: any frame is a sign of life, and pings ask for one.
-pub struct Pulse {
+pub struct Keepalive {
     period: Duration,
     heard_at: Instant,
     ping_at: Instant,
 }
 
-impl Pace {
+impl MessageRateLimit {
     /// A full bucket.
     pub fn new(settings: &Sockets) -> Self {
         let burst = f64::from(settings.message_burst);
@@ -40,7 +40,7 @@ impl Pace {
     }
 }
 
-impl Pulse {
+impl Keepalive {
     /// A connection that has just been heard of.
     pub fn new(settings: &Sockets) -> Self {
         let period = Duration::from_secs(settings.ping_seconds);
@@ -84,22 +84,22 @@ mod tests {
     #[test]
     fn a_bucket_empties_and_fills() {
         let start = Instant::now();
-        let mut pace = Pace { tokens: 2.0, burst: 2.0, per_second: 10.0, filled_at: start };
-        assert_eq!([pace.allows(start), pace.allows(start), pace.allows(start)], [true, true, false]);
+        let mut rate_limit = MessageRateLimit { tokens: 2.0, burst: 2.0, per_second: 10.0, filled_at: start };
+        assert_eq!([rate_limit.allows(start), rate_limit.allows(start), rate_limit.allows(start)], [true, true, false]);
         let later = start + Duration::from_secs(1);
-        assert_eq!([pace.allows(later), pace.allows(later), pace.allows(later)], [true, true, false]);
+        assert_eq!([rate_limit.allows(later), rate_limit.allows(later), rate_limit.allows(later)], [true, true, false]);
     }
 
     #[test]
     fn two_unanswered_pings_are_death() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut pulse = Pulse { period: Duration::from_secs(25), heard_at: start, ping_at: at(25) };
-        assert!(!pulse.wants_ping(at(24)));
-        assert!(pulse.wants_ping(at(25)) && pulse.wants_ping(at(50)));
-        assert!(!pulse.is_dead(at(59)) && pulse.is_dead(at(60)));
-        assert_eq!(pulse.next(), at(60));
-        pulse.heard(at(59));
-        assert!(!pulse.is_dead(at(60)));
+        let mut keepalive = Keepalive { period: Duration::from_secs(25), heard_at: start, ping_at: at(25) };
+        assert!(!keepalive.wants_ping(at(24)));
+        assert!(keepalive.wants_ping(at(25)) && keepalive.wants_ping(at(50)));
+        assert!(!keepalive.is_dead(at(59)) && keepalive.is_dead(at(60)));
+        assert_eq!(keepalive.next(), at(60));
+        keepalive.heard(at(59));
+        assert!(!keepalive.is_dead(at(60)));
     }
 }

@@ -21,7 +21,7 @@ use poem::{
 use crate::{
     config::Sockets,
     domain::{Client, UserId},
-    http::{Front, client_info, headers::Origin, operation::Answer, transport::negotiation::Media},
+    http::{AppState, client_info, headers::Origin, operation::Answer, transport::negotiation::Media},
 };
 
 /// The only sub-protocol; the older `graphql-ws` one is refused.
@@ -32,10 +32,10 @@ const READ_BUFFER_BYTES: usize = 512;
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Answers a request for a WebSocket.
-pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Arc<Client>) -> Response {
+pub async fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Client>) -> Response {
     let refuse = |status, message: &str| refuse(status, message, &client.request_id);
     let headers = request.headers();
-    if Origin::of(headers, &front.parts.http.allowed_origins) == Origin::Foreign {
+    if Origin::of(headers, &state.deps.http.allowed_origins) == Origin::Foreign {
         return refuse(StatusCode::FORBIDDEN, "This origin may not open a WebSocket.");
     }
     if client_info::text(headers, header::SEC_WEBSOCKET_VERSION) != Some("13") {
@@ -50,13 +50,13 @@ pub async fn upgrade(front: &Arc<Front>, request: &Request, client: Arc<Client>)
     let Ok(socket) = <WebSocket as poem::FromRequest>::from_request_without_body(request).await else {
         return refuse(StatusCode::BAD_REQUEST, "This is not a WebSocket handshake.");
     };
-    let socket = socket.protocols([PROTOCOL]).config(config(&front.parts.sockets));
-    let front = Arc::clone(front);
+    let socket = socket.protocols([PROTOCOL]).config(config(&state.deps.sockets));
+    let state = Arc::clone(state);
     let run = move |stream: WebSocketStream| {
         // Split here, because the future would keep room for the whole stream beside its halves.
         let (sink, source) = stream.split();
-        let tasks = front.tasks.clone();
-        tasks.track_future(connection::run(front, client, sink, source))
+        let tasks = state.tasks.clone();
+        tasks.track_future(connection::run(state, client, sink, source))
     };
     socket.on_upgrade(run).into_response()
 }
@@ -77,30 +77,30 @@ fn config(settings: &Sockets) -> WebSocketConfig {
 
 /// How many sockets and event streams each user holds on this node.
 #[derive(Default)]
-pub struct Seats(Mutex<HashMap<UserId, usize>>);
+pub struct ConnectionSlots(Mutex<HashMap<UserId, usize>>);
 
 /// One place among its user's; given back when it is dropped.
-pub struct Seat {
-    seats: Arc<Seats>,
+pub struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
     user_id: UserId,
 }
 
-impl Seats {
+impl ConnectionSlots {
     /// A place for one more, if the user has fewer than `limit`.
-    pub fn take(self: &Arc<Self>, user_id: UserId, limit: usize) -> Option<Seat> {
+    pub fn take(self: &Arc<Self>, user_id: UserId, limit: usize) -> Option<ConnectionSlot> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(user_id).or_default();
         if *count >= limit {
             return None;
         }
         *count += 1;
-        Some(Seat { seats: Arc::clone(self), user_id })
+        Some(ConnectionSlot { slots: Arc::clone(self), user_id })
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut taken = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(&self.user_id) {
             *count -= 1;
             if *count == 0 {
@@ -118,13 +118,13 @@ mod tests {
 
     #[test]
     fn seats_are_counted_by_user_and_given_back() {
-        let seats = Arc::new(Seats::default());
+        let slots = Arc::new(ConnectionSlots::default());
         let (alice, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
-        let first = seats.take(alice, 1).unwrap();
-        assert!(seats.take(alice, 1).is_none());
-        assert!(seats.take(bob, 1).is_some());
+        let first = slots.take(alice, 1).unwrap();
+        assert!(slots.take(alice, 1).is_none());
+        assert!(slots.take(bob, 1).is_some());
         drop(first);
-        assert!(seats.0.lock().unwrap().is_empty());
-        assert!(seats.take(alice, 1).is_some());
+        assert!(slots.0.lock().unwrap().is_empty());
+        assert!(slots.take(alice, 1).is_some());
     }
 }

@@ -11,9 +11,9 @@ use tracing::Instrument;
 
 use crate::{
     domain::{Client, Viewer},
-    engine::prepare::Call,
+    engine::prepare::GraphqlRequest,
     http::{
-        Front, access_log,
+        AppState, access_log,
         operation::{Answer, Caller, OperationType},
         transport::websocket::protocol,
     },
@@ -24,7 +24,7 @@ pub type Step = (Arc<str>, Option<Answer>);
 
 /// The operations of one socket.
 pub struct Operations {
-    front: Arc<Front>,
+    state: Arc<AppState>,
     client: Arc<Client>,
     running: Running<Answer>,
     started: u64,
@@ -39,8 +39,8 @@ struct Running<T> {
 
 impl Operations {
     /// None yet.
-    pub fn new(front: Arc<Front>, client: Arc<Client>) -> Self {
-        Self { front, client, running: Running::new(), started: 0 }
+    pub fn new(state: Arc<AppState>, client: Arc<Client>) -> Self {
+        Self { state, client, running: Running::new(), started: 0 }
     }
 
     /// Whether an operation of this id runs.
@@ -49,7 +49,7 @@ impl Operations {
     }
 
     /// Starts one under an id that is free; the error is the answer to it.
-    pub fn start(&mut self, id: &str, call: Call, viewer: Option<Viewer>) -> Result<(), Answer> {
+    pub fn start(&mut self, id: &str, call: GraphqlRequest, viewer: Option<Viewer>) -> Result<(), Answer> {
         self.started += 1;
         let request_id = format!("{}.{}", self.client.request_id, self.started);
         let client = Arc::new(Client { request_id, ..Client::clone(&self.client) });
@@ -71,7 +71,7 @@ impl Operations {
     /// The message that a step becomes. An error is the last word on its operation.
     pub fn message(&mut self, (id, answer): Step) -> String {
         if let Some(answer) = &answer {
-            self.front.tally.answer(answer);
+            self.state.http_metrics.answer(answer);
         }
         match answer {
             Some(answer) if answer.ran() => protocol::next(&id, &answer),
@@ -86,19 +86,19 @@ impl Operations {
         }
     }
 
-    fn answers(&self, call: Call, caller: Caller) -> Result<BoxStream<'static, Answer>, Answer> {
-        if self.running.handles.len() >= self.front.parts.sockets.max_subscriptions {
+    fn answers(&self, call: GraphqlRequest, caller: Caller) -> Result<BoxStream<'static, Answer>, Answer> {
+        if self.running.handles.len() >= self.state.deps.sockets.max_subscriptions {
             let message = "Too many operations are running on this connection.";
             return Err(Answer::too_many(message, &caller.client.request_id));
         }
-        let prepared = self.front.prepare(call, &caller)?;
+        let prepared = self.state.prepare(call, &caller)?;
         if prepared.kind == OperationType::Subscription {
-            return Ok(self.front.subscribe(prepared, caller));
+            return Ok(self.state.subscribe(prepared, caller));
         }
-        let permit = self.front.admit(&caller.client)?;
+        let permit = self.state.admit(&caller.client)?;
         let (began, kind) = (Instant::now(), prepared.kind);
         let span = tracing::info_span!("request", request.id = caller.client.request_id, otel.kind = "server");
-        let answer = span.in_scope(|| self.front.execute(prepared, caller.clone(), permit));
+        let answer = span.in_scope(|| self.state.execute(prepared, caller.clone(), permit));
         let operation = async move {
             let answer = answer.await;
             access_log::operation(&caller, kind, began, &answer);

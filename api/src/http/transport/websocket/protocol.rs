@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
-    engine::prepare::Call,
+    engine::prepare::GraphqlRequest,
     http::{client_info, operation::Answer, transport::parameters},
 };
 
@@ -30,7 +30,7 @@ pub enum Incoming {
     /// `pong`.
     Pong,
     /// `subscribe`.
-    Subscribe(String, Call),
+    Subscribe(String, GraphqlRequest),
     /// `complete`.
     Complete(String),
 }

@@ -17,7 +17,7 @@ use crate::config::Sockets;
 const IDLE_ITEMS: usize = 4;
 
 /// A queue of messages on their way out.
-pub struct Outbox {
+pub struct SendQueue {
     messages: VecDeque<Message>,
     bytes: usize,
     /// Whether the sink holds something that has not been written.
@@ -29,7 +29,7 @@ pub struct Outbox {
     patience: Duration,
 }
 
-impl Outbox {
+impl SendQueue {
     /// An empty one.
     pub fn new(settings: &Sockets) -> Self {
         Self {
