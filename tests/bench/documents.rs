@@ -5,28 +5,27 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_graphql::Variables;
 use quantumvault::{
     config,
-    engine::prepare::{self as documents, Documents, GraphqlRequest},
+    engine::{self, GraphqlRequest},
     graphql,
 };
 use serde_json::json;
 
 pub fn measure() {
     let settings = config::load([]).expect("the defaults").graphql;
-    let documents = Documents::new(settings.clone(), graphql::builder()).expect("the schema judges");
+    let engine = graphql::engine(settings.clone(), false).expect("the schema is served");
     let wide = config::Graphql { max_tokens: usize::MAX, ..settings.clone() };
     for piece in ["a ", "{}", "name_of_a_field\n", "\"a string \\\" of text\" ", "# a comment\n", "-12.5e3,"] {
         let text = piece.repeat(settings.max_document_bytes / piece.len());
-        println!("guard, 16 KiB of {piece:?}: {:.1?}", fastest(|| documents::guard(&text, &wide).is_ok()));
+        println!("guard, 16 KiB of {piece:?}: {:.1?}", fastest(|| engine::check_text(&text, &wide).is_ok()));
     }
     let known =
         call("query V($with: ID!) { viewer { conversation(with: $with) { messages(first: 50) { nodes { id } } } } }");
-    println!("prepare, known document: {:.1?}", fastest(|| documents.prepare(known.clone()).is_ok()));
+    println!("prepare, known document: {:.1?}", fastest(|| engine.prepare(known.clone()).is_ok()));
     for (what, text) in attacks() {
-        assert!(documents.prepare(call(&text)).is_err(), "{what} is refused");
-        println!("attack, {what}: {:.1?}", fastest(|| documents.prepare(call(&text)).is_err()));
+        assert!(engine.prepare(call(&text)).is_err(), "{what} is refused");
+        println!("attack, {what}: {:.1?}", fastest(|| engine.prepare(call(&text)).is_err()));
     }
 }
 
@@ -51,8 +50,8 @@ fn attacks() -> [(&'static str, String); 6] {
 }
 
 fn call(text: &str) -> GraphqlRequest {
-    let variables = Variables::from_json(json!({ "with": "user_00000000000000000000000000" }));
-    GraphqlRequest { query: Some(text.to_owned()), variables, ..GraphqlRequest::default() }
+    let variables = json!({ "with": "user_00000000000000000000000000" });
+    GraphqlRequest::from_json(json!({ "query": text, "variables": variables })).expect("a request")
 }
 
 /// The fastest of many runs: what the code takes when the machine does nothing else.

@@ -2,12 +2,7 @@
 
 use std::{fs, path::Path};
 
-use quantumvault::{
-    config,
-    domain::ErrorCode,
-    engine::prepare::{Documents, GraphqlRequest},
-    graphql,
-};
+use quantumvault::{config, domain::ErrorCode, engine::GraphqlRequest, graphql};
 use qv_tests::{operation, world::World};
 use serde_json::Value;
 
@@ -62,14 +57,13 @@ async fn a_node_has_no_type_beside_its_schema() {
 #[test]
 fn every_operation_of_the_tests_is_valid_and_within_the_limits() {
     let settings = config::load(Vec::<(String, String)>::new()).expect("the defaults are valid").graphql;
-    let documents = Documents::new(settings, graphql::builder()).expect("documents are served");
+    let engine = graphql::engine(settings, false).expect("documents are served");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("operations");
     let mut count = 0;
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         let query = Some(fs::read_to_string(&path).expect("a text"));
-        let refusals =
-            documents.prepare(GraphqlRequest { query, ..GraphqlRequest::default() }).err().unwrap_or_default();
+        let refusals = engine.prepare(GraphqlRequest { query, ..GraphqlRequest::default() }).err().unwrap_or_default();
         // What needs variables is refused for want of them, and only after the document was judged.
         let others: Vec<_> = refusals.iter().filter(|refusal| refusal.code != ErrorCode::BadUserInput).collect();
         assert!(others.is_empty(), "{}: {others:?}", path.display());

@@ -12,7 +12,7 @@ use std::{
 
 use async_graphql::parser::parse_query;
 use libfuzzer_sys::fuzz_target;
-use quantumvault::{config::graphql::{Graphql, Mode}, engine::prepare::lexer as guard};
+use quantumvault::{config::graphql::{Graphql, Mode}, engine::check_text};
 
 /// The defaults of `config.default.toml` that the guard reads.
 static LIMITS: LazyLock<Graphql> = LazyLock::new(|| Graphql {
@@ -37,7 +37,7 @@ static LIMITS: LazyLock<Graphql> = LazyLock::new(|| Graphql {
 });
 
 fuzz_target!(|text: &str| {
-    if guard(text, &LIMITS).is_ok() {
+    if check_text(text, &LIMITS).is_ok() {
         let is_quick = |_| {
             let begin = Instant::now();
             drop(parse_query(text));

@@ -16,7 +16,6 @@ use crate::{
     bus::Subscription,
     config::Config,
     domain::{Random, Source},
-    engine::prepare::Documents,
     graphql,
     http::{self, AppState, Dependencies, Pages},
     service::{
@@ -59,10 +58,8 @@ impl Server {
             data_dir::private("QUANTUMVAULT__MAIL__URL", &folder)?;
         }
         let signing = data_dir::signing_key(&config.data_dir, &source.random)?;
-        let documents = Documents::new(config.graphql.clone(), graphql::builder());
-        let documents = documents.map_err(|error| StartError(error.to_string()))?;
-        let schema = graphql::Schema::new(&documents, config.traces.is_on());
-        let schema = schema.map_err(|error| StartError(error.to_string()))?;
+        let engine = graphql::engine(config.graphql.clone(), config.traces.is_on());
+        let engine = engine.map_err(|error| StartError(error.to_string()))?;
         // Bound before the database is opened: of two servers on one address the second must not touch anything.
         let (listener, address) = bind("HTTP", config.http.listen).await?;
         let operators = match config.operations.listen {
@@ -79,8 +76,7 @@ impl Server {
         Box::pin(take_up_signing_key(&backend, &random)).await?;
         let config = &backend.config;
         let deps = Dependencies {
-            schema,
-            documents,
+            engine,
             backend: Arc::clone(&backend),
             source,
             http: config.http.clone(),

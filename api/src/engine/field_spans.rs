@@ -1,33 +1,27 @@
-//! A span for every field, for whoever collects traces.
+//! Spans of fields, for a collector of traces.
 //!
-//! The library makes a boxed future of every field once an extension watches them, so it is only added where a
-//! collector is named.
+//! With an extension the library boxes a future for each field, so this one is added only if a collector is configured.
 
 use std::sync::Arc;
 
 use async_graphql::{
-    ContextBase, ServerResult, Value,
+    ServerResult, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo},
 };
 use async_trait::async_trait;
 use tracing::{Instrument, field::Empty};
 
-/// Makes the spans.
-pub(crate) struct Fields;
+/// Creates a span for each field that the library resolves.
+pub(super) struct FieldSpans;
 
-/// Whether each field has to be resolved by the library, which shows it to whoever watches.
-pub(crate) fn are_watched<T>(ctx: &ContextBase<'_, T>) -> bool {
-    ctx.data_opt::<Fields>().is_some()
-}
-
-impl ExtensionFactory for Fields {
+impl ExtensionFactory for FieldSpans {
     fn create(&self) -> Arc<dyn Extension> {
         Arc::new(Self)
     }
 }
 
 #[async_trait]
-impl Extension for Fields {
+impl Extension for FieldSpans {
     async fn resolve(
         &self,
         ctx: &ExtensionContext<'_>,

@@ -9,15 +9,16 @@ use std::{
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 
-/// Loads that wait to be begun.
+/// LoadQueue that wait to be begun.
 ///
 /// On a task of its own a load would begin at once on another thread, while fields still ask: what belongs into one
 /// statement would be torn into many.
 #[derive(Clone, Default)]
-pub struct Loads(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
+pub struct LoadQueue(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
-impl Loads {
-    pub(crate) fn add(&self, load: BoxFuture<'static, ()>) {
+impl LoadQueue {
+    /// Adds a load, which begins when the operation has nothing else to do.
+    pub fn add(&self, load: BoxFuture<'static, ()>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(load);
     }
 

@@ -1,10 +1,92 @@
 //! Runs GraphQL requests over any schema: prepares documents, executes operations, writes answers as JSON.
+//!
+//! A transport makes three calls: [`Engine::prepare`], then [`Engine::execute`] for queries and mutations or
+//! [`Engine::subscribe`] for subscriptions. The schema brings its root types and a [`Context`].
 
-pub mod executor;
-pub mod field_spans;
-pub mod load_queue;
+mod answer;
+mod context;
+mod executor;
+mod field_error;
+mod field_spans;
+mod load_queue;
 pub mod object;
-pub mod prepare;
-pub mod request_error;
-pub mod response;
-pub mod result_shape;
+mod prepare;
+mod request;
+mod request_error;
+mod result_shape;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::{pin::pin, sync::Arc};
+
+use async_graphql::{ObjectType, SubscriptionType, extensions::ExtensionFactory};
+use futures_util::stream::BoxStream;
+
+use crate::{
+    config::graphql::Graphql,
+    engine::{executor::Executor, field_spans::FieldSpans, prepare::Documents},
+};
+
+pub use self::{
+    answer::Answer,
+    context::{Context, EventSource},
+    executor::{SingleField, schema_builder},
+    field_error::FieldError,
+    load_queue::LoadQueue,
+    prepare::{PreparedOperation, SetupError, check_text},
+    request::{GraphqlRequest, NO_JSON, QueryString},
+    request_error::RequestError,
+};
+pub use async_graphql::parser::types::OperationType;
+
+/// Runs the operations of one schema.
+pub struct Engine<Q, M, S> {
+    documents: Documents,
+    executor: Arc<Executor<Q, M, S>>,
+}
+
+impl<Q, M, S> Engine<Q, M, S>
+where
+    Q: ObjectType + Default + 'static,
+    M: ObjectType + Default + 'static,
+    S: SubscriptionType + Default + 'static,
+{
+    /// Creates an engine for a schema's root types. With `traces_fields` each field of a root or a payload gets a span.
+    pub fn new(settings: Graphql, traces_fields: bool) -> Result<Self, SetupError> {
+        Self::with_extension(settings, traces_fields.then_some(FieldSpans))
+    }
+
+    /// Creates an engine with an extension that gets each field which the library resolves.
+    pub(crate) fn with_extension(
+        settings: Graphql,
+        extension: Option<impl ExtensionFactory>,
+    ) -> Result<Self, SetupError> {
+        let documents = Documents::new(settings, schema_builder::<Q, M, S>())?;
+        let executor = Executor::new(documents.types(), extension).ok_or(SetupError::Library)?;
+        Ok(Self { documents, executor: Arc::new(executor) })
+    }
+
+    /// Finds or checks a request's document, coerces its variables and counts its cost.
+    pub fn prepare(&self, request: GraphqlRequest) -> Result<PreparedOperation, Vec<RequestError>> {
+        self.documents.prepare(request)
+    }
+
+    /// Executes a query or a mutation and the loads that its fields ask for.
+    pub async fn execute<C: Context>(&self, prepared: PreparedOperation, context: C) -> Answer {
+        let shape = Arc::clone(&prepared.shape);
+        let (loads, request_id) = (context.loads().cloned(), context.request_id().to_owned());
+        let executing = pin!(self.executor.execute(prepared, context));
+        let mut response = match loads {
+            Some(loads) => loads.drive(executing).await,
+            None => executing.await,
+        };
+        shape.restore(&mut response);
+        Answer::new(response, &request_id)
+    }
+
+    /// Follows a subscription: one answer for each event.
+    pub fn subscribe<C: Context>(&self, prepared: PreparedOperation, context: C) -> BoxStream<'static, Answer> {
+        subscription::follow(Arc::clone(&self.executor), prepared, context)
+    }
+}

@@ -1,58 +1,57 @@
-//! Why a request does not run: what a client is told before anything is executed.
+//! Errors of requests: why a request is not executed.
 
-use async_graphql::{ErrorExtensionValues, Pos, ServerError, Value};
+use async_graphql::{Pos, ServerError};
 
-use crate::domain::ErrorCode;
+use crate::{domain::ErrorCode, engine::FieldError};
 
-/// One error of a request that was not executed.
+/// One error of a request that is not executed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequestError {
-    /// Its kind, for programs.
+    /// The code, for programs.
     pub code: ErrorCode,
-    /// Its sentence, for people.
+    /// A sentence, for people.
     pub message: String,
-    /// Where in the document, when it can be told.
+    /// The places in the document, if there are any.
     pub locations: Vec<Pos>,
-    /// What else goes into `extensions`.
-    pub fields: Vec<(&'static str, serde_json::Value)>,
+    /// More members of `extensions`.
+    pub extensions: Vec<(&'static str, serde_json::Value)>,
 }
 
 impl RequestError {
-    /// A refusal without a place.
+    /// Creates an error without a place.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), locations: Vec::new(), fields: Vec::new() }
+        Self { code, message: message.into(), locations: Vec::new(), extensions: Vec::new() }
     }
 
-    /// The same at a place.
+    /// Adds a place in the document.
     #[must_use]
     pub fn at(mut self, position: Pos) -> Self {
         self.locations.push(position);
         self
     }
 
-    /// More than a limit allows; `seen` may be where counting ended.
-    pub(crate) fn over(what: &str, seen: usize, limit: usize) -> Self {
+    /// Adds a member of `extensions`.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<serde_json::Value>) -> Self {
+        self.extensions.push((name, value.into()));
+        self
+    }
+
+    /// Creates the error of a document over a limit. `seen` may be where counting ended.
+    pub(super) fn over(what: &str, seen: usize, limit: usize) -> Self {
         Self::new(ErrorCode::TooComplex, format!("The document has {seen} {what}; at most {limit} are accepted."))
     }
 }
 
 impl From<RequestError> for Vec<RequestError> {
-    fn from(refusal: RequestError) -> Self {
-        vec![refusal]
+    fn from(error: RequestError) -> Self {
+        vec![error]
     }
 }
 
 impl From<RequestError> for ServerError {
-    fn from(refusal: RequestError) -> Self {
-        let mut extensions = ErrorExtensionValues::default();
-        for (name, value) in refusal.fields {
-            extensions.set(name, Value::from_json(value).unwrap_or_default());
-        }
-        extensions.set("code", refusal.code.as_str());
-        let mut error = Self::new(refusal.message, None);
-        error.locations = refusal.locations;
-        error.extensions = Some(extensions);
-        error
+    fn from(error: RequestError) -> Self {
+        FieldError::new(error.code, error.message, error.extensions, None).at(error.locations)
     }
 }

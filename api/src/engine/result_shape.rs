@@ -10,13 +10,13 @@ use async_graphql::{
     registry::{MetaType, MetaTypeName, Registry},
 };
 
-use crate::{domain::ErrorCode, engine::prepare::RequestError};
+use crate::{domain::ErrorCode, engine::RequestError};
 
 /// The fields that an operation asks for.
 #[derive(Debug)]
 pub struct ResultShape {
     fields: Vec<ShapeField>,
-    repeats: bool,
+    merges_objects: bool,
 }
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ struct ShapeField {
 
 impl ResultShape {
     /// The outline of an operation that is valid and within the limits, unless fields of it contradict each other.
-    pub(crate) fn of(
+    pub(super) fn of(
         registry: &Registry,
         document: &ExecutableDocument,
         operation: &OperationDefinition,
@@ -38,18 +38,18 @@ impl ResultShape {
             OperationType::Mutation => registry.mutation_type.as_ref(),
             OperationType::Subscription => registry.subscription_type.as_ref(),
         };
-        let mut builder = ShapeBuilder { registry, document, repeats: false };
+        let mut builder = ShapeBuilder { registry, document, merges_objects: false };
         let mut drafts = Vec::new();
         if let Some(root) = root {
             builder.draw(&operation.selection_set.node, root, &[], &mut drafts)?;
         }
-        Ok(Self { fields: drafts.into_iter().map(ShapeField::from).collect(), repeats: builder.repeats })
+        Ok(Self { fields: drafts.into_iter().map(ShapeField::from).collect(), merges_objects: builder.merges_objects })
     }
 
     /// Whether an object is asked for by one key in several places, whose answers have to be put together.
     #[must_use]
-    pub fn repeats(&self) -> bool {
-        self.repeats
+    pub fn merges_objects(&self) -> bool {
+        self.merges_objects
     }
 
     /// Puts the nulls where errors say that a field failed, and every field into its place.
@@ -71,7 +71,7 @@ impl ResultShape {
 struct ShapeBuilder<'a> {
     registry: &'a Registry,
     document: &'a ExecutableDocument,
-    repeats: bool,
+    merges_objects: bool,
 }
 
 /// A line that is being drawn, with all places that ask for it.
@@ -121,7 +121,7 @@ impl<'a> ShapeBuilder<'a> {
     fn draft(&mut self, asked: Asked<'a>, pos: Pos, drafts: &mut Vec<Draft<'a>>) -> Result<(), RequestError> {
         let key = &asked.field.response_key().node;
         let same = drafts.iter().position(|draft| draft.key == key);
-        self.repeats |= same.is_some() && !asked.field.selection_set.node.items.is_empty();
+        self.merges_objects |= same.is_some() && !asked.field.selection_set.node.items.is_empty();
         let index = same.unwrap_or_else(|| {
             let parent = asked.of.last().and_then(|parent| self.registry.types.get(*parent));
             let ty = parent.and_then(|parent| parent.field_by_name(&asked.field.name.node));

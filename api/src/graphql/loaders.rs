@@ -1,27 +1,34 @@
-//! `DataLoader`s: what the fields of one step ask for one by one is read in one statement.
+//! Loadable values: each kind is declared once, with its key, its value and the use case that reads a batch of it.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
     sync::Arc,
     time::Duration,
 };
 
 use async_graphql::dataloader::{DataLoader, Loader};
+use foldhash::fast::RandomState;
 use futures_util::future::BoxFuture;
 
 use crate::{
     domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId},
-    engine::load_queue::Loads,
-    service::{self, Connection, RequestContext},
+    engine::{
+        FieldError, LoadQueue,
+        object::{Key, LoadedValues},
+    },
+    graphql::request_scope::RequestScope,
+    service::{self, Connection, Error, RequestContext},
 };
 
-/// The batches of one operation, a type of key each.
+/// Reads batches on behalf of an operation.
+pub(crate) struct Batch(RequestContext);
+
+/// Creates the batches of one operation, one for each kind of key.
 ///
-/// Without a cache: caching belongs to the use cases, where writes invalidate. Without a delay: a batch is what was
-/// asked for by the time the executor has nothing else to do. Items of a subscription, which have no loads of their
-/// operation's, are read on tasks: their reader may be slow, and they ask for little.
-pub(crate) fn loader(context: &RequestContext, loads: Option<Loads>) -> DataLoader<Batch> {
+/// They have no cache: caching belongs to the use cases, where writes invalidate. They have no delay: a batch holds what was
+/// asked for until the operation has nothing else to do. Without a queue, a batch runs on a task of its own.
+pub(crate) fn loader(context: &RequestContext, loads: Option<LoadQueue>) -> DataLoader<Batch> {
     let begin = move |batch: BoxFuture<'static, ()>| match &loads {
         Some(loads) => loads.add(batch),
         None => service::spawn(batch),
@@ -29,22 +36,19 @@ pub(crate) fn loader(context: &RequestContext, loads: Option<Loads>) -> DataLoad
     DataLoader::new(Batch(context.clone()), begin).delay(Duration::ZERO)
 }
 
-/// Reads a batch on behalf of an operation.
-pub(crate) struct Batch(RequestContext);
-
-/// Asks for the public keys of a user.
+/// Key of a user's public keys.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct KeysOf(pub(crate) UserId);
 
-/// Asks for the number of a user's living sessions.
+/// Key of the number of a user's active sessions.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct SessionsOf(pub(crate) UserId);
 
-/// Asks for the caller's own account.
+/// Key of the caller's own account.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Own;
 
-/// Asks for a page of a conversation's messages.
+/// Key of a page of a conversation's messages.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct MessagesOf {
     pub(crate) conversation_id: ConversationId,
@@ -53,91 +57,141 @@ pub(crate) struct MessagesOf {
 
 impl Hash for MessagesOf {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Most of an operation's pages are of one form.
+        // Most pages of an operation have the same form.
         self.conversation_id.hash(state);
     }
 }
 
-type Loaded<K, V> = Result<HashMap<K, V>, Arc<service::Error>>;
+/// Values of a batch by their keys.
+type Found<K, V> = Result<HashMap<K, V>, Error>;
 
-impl Loader<UserId> for Batch {
-    type Value = User;
-    type Error = Arc<service::Error>;
-
-    async fn load(&self, ids: &[UserId]) -> Loaded<UserId, User> {
-        service::users::find_many(&self.0, ids).await.map_err(Arc::new)
-    }
-}
-
-impl Loader<Own> for Batch {
-    type Value = Account;
-    type Error = Arc<service::Error>;
-
-    async fn load(&self, _: &[Own]) -> Loaded<Own, Account> {
-        let account = service::accounts::own(&self.0).await.map_err(Arc::new)?;
-        Ok(HashMap::from([(Own, account)]))
-    }
-}
-
-impl Loader<KeysOf> for Batch {
-    type Value = PublicKeys;
-    type Error = Arc<service::Error>;
-
-    async fn load(&self, keys: &[KeysOf]) -> Loaded<KeysOf, PublicKeys> {
-        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let found = service::users::find_keys(&self.0, &ids).await.map_err(Arc::new)?;
-        Ok(found.into_iter().map(|(id, keys)| (KeysOf(id), keys)).collect())
-    }
-}
-
-impl Loader<SessionsOf> for Batch {
-    type Value = i64;
-    type Error = Arc<service::Error>;
-
-    async fn load(&self, keys: &[SessionsOf]) -> Loaded<SessionsOf, i64> {
-        let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
-        let admin = self.0.admin().map_err(Arc::new)?;
-        let counts = service::admin::count_sessions(admin, &ids).await.map_err(Arc::new)?;
-        Ok(counts.into_iter().map(|(id, count)| (SessionsOf(id), count)).collect())
-    }
-}
-
-impl Loader<MessageId> for Batch {
-    type Value = Message;
-    type Error = Arc<service::Error>;
-
-    async fn load(&self, ids: &[MessageId]) -> Loaded<MessageId, Message> {
-        service::messages::find_many(&self.0, ids).await.map_err(Arc::new)
-    }
-}
-
-impl Loader<ConversationId> for Batch {
-    type Value = Conversation;
-    type Error = Arc<service::Error>;
-
-    async fn load(&self, ids: &[ConversationId]) -> Loaded<ConversationId, Conversation> {
-        service::conversations::find_many(&self.0, ids).await.map_err(Arc::new)
-    }
-}
-
-impl Loader<MessagesOf> for Batch {
-    // A loader hands out copies, which messages are too large for.
-    type Value = Arc<Connection<Message>>;
-    type Error = Arc<service::Error>;
-
-    async fn load(&self, keys: &[MessagesOf]) -> Loaded<MessagesOf, Self::Value> {
-        let mut ids: HashMap<&Page<i64>, Vec<ConversationId>> = HashMap::new();
-        for key in keys {
-            ids.entry(&key.page).or_default().push(key.conversation_id);
+/// Declares the kinds of loadable values: `field: Key => Value, "name", use case`.
+macro_rules! loadable {
+    ($($name:ident: $key:ident => $value:ty, $what:literal, $find:expr;)+) => {
+        /// Values that were loaded for an object.
+        #[derive(Default)]
+        pub struct Loaded {
+            $($name: LoadedValues<$key, $value>,)+
         }
-        let mut loaded = HashMap::with_capacity(keys.len());
-        for (page, ids) in ids {
-            let found = service::messages::list_many(&self.0, &ids, page).await.map_err(Arc::new)?;
-            let found = found.into_iter();
-            loaded.extend(
-                found.map(|(conversation_id, it)| (MessagesOf { conversation_id, page: page.clone() }, Arc::new(it))),
-            );
+
+        /// Keys of values that an object lacks.
+        #[derive(Default)]
+        pub struct Missing {
+            $($name: HashSet<$key, RandomState>,)+
         }
-        Ok(loaded)
+
+        impl Loaded {
+            /// Returns the number of values.
+            pub(crate) fn len(&self) -> usize {
+                0 $(+ self.$name.len())+
+            }
+
+            /// Loads what is missing, each kind in one batch.
+            pub(crate) async fn load(&mut self, scope: &RequestScope, mut missing: Missing) {
+                self.take_local(scope, &mut missing);
+                tokio::join!($(fill(&mut self.$name, scope, missing.$name),)+);
+            }
+        }
+
+        $(
+            impl Key<RequestScope> for $key {
+                type Value = $value;
+
+                fn loaded(loaded: &Loaded) -> &LoadedValues<Self, $value> {
+                    &loaded.$name
+                }
+
+                fn missing(missing: &mut Missing) -> &mut HashSet<Self, RandomState> {
+                    &mut missing.$name
+                }
+
+                fn not_found() -> FieldError {
+                    Error::NotFound($what).into()
+                }
+            }
+
+            impl Loader<$key> for Batch {
+                type Value = $value;
+                type Error = Arc<Error>;
+
+                async fn load(&self, keys: &[$key]) -> Result<HashMap<$key, $value>, Arc<Error>> {
+                    let find = $find;
+                    find(&self.0, keys).await.map_err(Arc::new)
+                }
+            }
+        )+
+    };
+}
+
+loadable! {
+    users: UserId => User, "user", service::users::find_many;
+    accounts: Own => Account, "user", find_own;
+    keys: KeysOf => PublicKeys, "public keys", find_keys;
+    sessions: SessionsOf => i64, "count of sessions", count_sessions;
+    conversations: ConversationId => Conversation, "conversation", service::conversations::find_many;
+    messages: MessageId => Message, "message", service::messages::find_many;
+    pages: MessagesOf => Arc<Connection<Message>>, "conversation", find_pages;
+}
+
+impl Loaded {
+    /// Takes users from the local cache. Without a wait no other operation begins to write the same meanwhile.
+    fn take_local(&mut self, scope: &RequestScope, missing: &mut Missing) {
+        let local = missing.users.iter().filter_map(|id| service::users::find_local(scope.request(), *id));
+        self.users.extend(local.map(|user| (user.id, Ok(Some(user)))));
+        missing.users.retain(|id| !self.users.contains_key(id));
     }
+}
+
+async fn fill<K: Key<RequestScope>>(
+    loaded: &mut LoadedValues<K, K::Value>,
+    scope: &RequestScope,
+    missing: HashSet<K, RandomState>,
+) where
+    Batch: Loader<K, Value = K::Value, Error = Arc<Error>>,
+{
+    if missing.is_empty() {
+        return;
+    }
+    match scope.loader().load_many(missing.iter().cloned()).await {
+        Ok(mut found) => loaded.extend(missing.into_iter().map(|key| {
+            let value = found.remove(&key);
+            (key, Ok(value))
+        })),
+        Err(error) => {
+            let error = FieldError::from(error);
+            loaded.extend(missing.into_iter().map(|key| (key, Err(error.clone()))));
+        }
+    }
+}
+
+async fn find_own(context: &RequestContext, _: &[Own]) -> Found<Own, Account> {
+    Ok(HashMap::from([(Own, service::accounts::own(context).await?)]))
+}
+
+async fn find_keys(context: &RequestContext, keys: &[KeysOf]) -> Found<KeysOf, PublicKeys> {
+    let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+    let found = service::users::find_keys(context, &ids).await?;
+    Ok(found.into_iter().map(|(id, keys)| (KeysOf(id), keys)).collect())
+}
+
+async fn count_sessions(context: &RequestContext, keys: &[SessionsOf]) -> Found<SessionsOf, i64> {
+    let ids: Vec<_> = keys.iter().map(|key| key.0).collect();
+    let counts = service::admin::count_sessions(context.admin()?, &ids).await?;
+    Ok(counts.into_iter().map(|(id, count)| (SessionsOf(id), count)).collect())
+}
+
+// A loader hands out copies. Messages are too large for that, so a page is shared.
+async fn find_pages(context: &RequestContext, keys: &[MessagesOf]) -> Found<MessagesOf, Arc<Connection<Message>>> {
+    let mut ids: HashMap<&Page<i64>, Vec<ConversationId>> = HashMap::new();
+    for key in keys {
+        ids.entry(&key.page).or_default().push(key.conversation_id);
+    }
+    let mut loaded = HashMap::with_capacity(keys.len());
+    for (page, ids) in ids {
+        let found = service::messages::list_many(context, &ids, page).await?.into_iter();
+        loaded.extend(
+            found.map(|(conversation_id, it)| (MessagesOf { conversation_id, page: page.clone() }, Arc::new(it))),
+        );
+    }
+    Ok(loaded)
 }

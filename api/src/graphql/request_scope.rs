@@ -1,72 +1,113 @@
-//! What objects carry with them to resolve their fields: the operation and its loader.
+//! The context of one operation: the request, its batches of loads, and a subscription's source of events.
 
-use std::{
-    ops::Deref,
-    sync::{Arc, OnceLock},
-};
+use std::sync::{Arc, OnceLock};
 
-use async_graphql::{Context, Value, dataloader::DataLoader};
-use bytes::Bytes;
+use async_graphql::{Context as FieldContext, dataloader::DataLoader};
 
 use crate::{
     domain::Viewer,
-    engine::load_queue::Loads,
-    graphql::loaders::{Batch, loader},
+    engine::{Context, EventSource, LoadQueue},
+    graphql::{
+        feed_source::{FeedSource, StreamPosition},
+        loaders::{self, Batch, Loaded, Missing},
+    },
     service::RequestContext,
 };
 
-/// An operation with its loader, cheap to clone.
+/// The context of one operation. Cheap to clone.
 ///
-/// Objects carry it instead of asking the request, because what a sign-in returns belongs to whoever has just signed
-/// in, not to whoever sent the request.
+/// Objects carry it instead of asking the request, because what a sign-in returns belongs to whoever signed in.
 #[derive(Clone)]
-pub(crate) struct Scope(Arc<Inner>);
+pub struct RequestScope(Arc<Inner>);
 
-pub(crate) struct Inner {
-    pub(crate) context: RequestContext,
-    /// Made when something is first loaded: what is near at hand needs none.
+struct Inner {
+    context: RequestContext,
+    /// Created on the first load. Requests served from the local cache never need one.
     loader: OnceLock<DataLoader<Batch>>,
-    loads: Option<Loads>,
-    /// Whether the library may have to put together two answers under one key.
-    repeats: bool,
+    /// `None` for subscriptions, whose loads run on their own tasks.
+    loads: Option<LoadQueue>,
+    stream: Option<Stream>,
 }
 
-impl Scope {
-    pub(crate) fn new(context: RequestContext, loads: Option<Loads>, repeats: bool) -> Self {
-        Self(Arc::new(Inner { context, loader: OnceLock::new(), loads, repeats }))
+/// What a subscription has beside a query.
+struct Stream {
+    feed: FeedSource,
+    position: Option<Arc<StreamPosition>>,
+}
+
+impl RequestScope {
+    /// Creates the scope of a query or a mutation.
+    #[must_use]
+    pub fn new(context: RequestContext) -> Self {
+        Self::with(context, Some(LoadQueue::default()), None)
     }
 
-    /// What the operation's fields load by.
-    pub(crate) fn loader(&self) -> &DataLoader<Batch> {
-        self.loader.get_or_init(|| loader(&self.context, self.loads.clone()))
+    /// Creates the scope of a subscription. An event stream passes its position.
+    #[must_use]
+    pub fn of_subscription(context: RequestContext, position: Option<Arc<StreamPosition>>) -> Self {
+        Self::with(context, None, Some(Stream { feed: FeedSource::default(), position }))
     }
 
-    /// The scope of the request that a root field belongs to.
-    pub(crate) fn of<'a>(ctx: &Context<'a>) -> &'a Self {
+    fn with(context: RequestContext, loads: Option<LoadQueue>, stream: Option<Stream>) -> Self {
+        Self(Arc::new(Inner { context, loader: OnceLock::new(), loads, stream }))
+    }
+
+    /// Returns the scope of the operation that a root field belongs to.
+    pub(crate) fn of<'a>(ctx: &FieldContext<'a>) -> &'a Self {
         ctx.data_unchecked()
     }
 
-    /// The scope of somebody who has just signed in.
+    /// Returns the scope of somebody who has just signed in.
     pub(crate) fn signed_in(&self, viewer: Viewer) -> Self {
-        Self::new(self.context.signed_in(viewer), self.loads.clone(), self.repeats)
+        Self::with(self.0.context.signed_in(viewer), self.0.loads.clone(), None)
     }
 
-    /// JSON as the library takes it: as it is, or in pieces where another answer may have to be put between them.
-    pub(crate) fn value(&self, json: Bytes) -> Value {
-        if !self.repeats {
-            return Value::Binary(json);
-        }
-        serde_json::from_slice(&json).unwrap_or_else(|error| {
-            tracing::error!(error.message = %error, "an object was not written as JSON");
-            Value::Null
-        })
+    /// The request.
+    pub(crate) fn request(&self) -> &RequestContext {
+        &self.0.context
+    }
+
+    /// Returns the batches of this operation.
+    pub(crate) fn loader(&self) -> &DataLoader<Batch> {
+        self.0.loader.get_or_init(|| loaders::loader(&self.0.context, self.0.loads.clone()))
+    }
+
+    /// The source of the message feed's events, in a subscription.
+    pub(crate) fn feed(&self) -> Option<&FeedSource> {
+        Some(&self.0.stream.as_ref()?.feed)
+    }
+
+    /// The position of the event stream, if the subscription is one.
+    pub(crate) fn position(&self) -> Option<&StreamPosition> {
+        self.0.stream.as_ref()?.position.as_deref()
     }
 }
 
-impl Deref for Scope {
-    type Target = Inner;
+impl Context for RequestScope {
+    type Loaded = Loaded;
+    type Missing = Missing;
 
-    fn deref(&self) -> &Inner {
-        &self.0
+    async fn load(&self, loaded: &mut Loaded, missing: Missing) {
+        loaded.load(self, missing).await;
+    }
+
+    fn loaded_count(loaded: &Loaded) -> usize {
+        loaded.len()
+    }
+
+    fn request_id(&self) -> &str {
+        &self.0.context.client.request_id
+    }
+
+    fn loads(&self) -> Option<&LoadQueue> {
+        self.0.loads.as_ref()
+    }
+
+    fn event_source(&self) -> Option<&dyn EventSource> {
+        self.feed().map(|feed| feed as &dyn EventSource)
+    }
+
+    fn take_event_id(&self) -> Option<String> {
+        self.position()?.take_cursor()
     }
 }

@@ -5,18 +5,16 @@
 use async_graphql::{MergedObject, MergedSubscription};
 
 use crate::graphql::{
-    mutations::{account::AccountMutation, one_time_token::OneTimeTokenMutation, passkey::PasskeyMutation},
-    subscriptions::feed::FeedSubscription,
+    mutations::{
+        account::AccountMutation, message::MessageMutation, metric::MetricMutation,
+        one_time_token::OneTimeTokenMutation, passkey::PasskeyMutation, public_keys::PublicKeysMutation,
+        session::SessionMutation,
+    },
+    subscriptions::{
+        feed::FeedSubscription, metric::MetricSubscription, session::SessionSubscription, user::UserSubscription,
+    },
     types::{
-        admin::AdminQuery,
-        message::MessageMutation,
-        metric::{MetricMutation, MetricSubscription},
-        node::NodeQuery,
-        public_keys::PublicKeysMutation,
-        service_config::ServiceConfigQuery,
-        session::{SessionMutation, SessionSubscription},
-        user::{UserQuery, UserSubscription},
-        viewer::ViewerQuery,
+        admin::AdminQuery, node::NodeQuery, service_config::ServiceConfigQuery, user::UserQuery, viewer::ViewerQuery,
     },
 };
 

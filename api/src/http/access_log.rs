@@ -9,11 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_graphql::parser::types::OperationType;
 use poem::http::{Method, StatusCode};
 
 use crate::{
     domain::{Client, ErrorCode, UserId},
+    engine::OperationType,
     http::{
         AppState,
         operation::{Answer, Caller},

@@ -8,7 +8,6 @@ mod ops;
 mod pages;
 mod router;
 mod server;
-mod subscription;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -23,8 +22,7 @@ pub use self::{pages::Pages, server::accept::serve};
 use crate::{
     config::{Http, Operations, Sockets},
     domain::Source,
-    engine::prepare::Documents,
-    graphql::Schema,
+    graphql::Engine,
     http::{
         client_info::RequestIds, ops::http_metrics::HttpMetrics, router::Router, transport::websocket::ConnectionSlots,
     },
@@ -36,10 +34,8 @@ pub const PATH: &str = "/graphql";
 
 /// What the front is made of.
 pub struct Dependencies {
-    /// The words of the API.
-    pub schema: Schema,
-    /// The guard, the parser and the persisted queries.
-    pub documents: Documents,
+    /// Runs GraphQL requests.
+    pub engine: Engine,
     /// What the use cases work with.
     pub backend: Arc<Backend>,
     /// The clock for expiry, and the randomness for request ids.

@@ -1,24 +1,18 @@
-//! Runs operations and turns what comes of them into finished answers, for every transport.
+//! Runs operations for every transport: within the limits, the deadline and a task where one is needed.
 
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
-pub use async_graphql::parser::types::OperationType;
-use async_graphql::{Response, ServerError, Value};
 use bytes::Bytes;
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use poem::http::StatusCode;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tracing::Instrument;
 
 use crate::{
     domain::{Client, ErrorCode, Viewer},
-    engine::{
-        load_queue::Loads,
-        prepare::{GraphqlRequest, PreparedOperation, RequestError},
-        response::{self, Finished},
-    },
-    graphql::StreamPosition,
-    http::{AppState, server::deadline::in_time},
+    engine::{self, GraphqlRequest, PreparedOperation, RequestError},
+    graphql::{RequestScope, StreamPosition},
+    http::{AppState, access_log::StreamLog, server::deadline::in_time},
     service::{self, RequestContext, context::rate_limits, metrics},
     telemetry,
 };
@@ -71,10 +65,10 @@ impl AppState {
         Arc::clone(&self.permits).try_acquire_owned().map(|permit| Permit { _permit: permit }).map_err(|_| busy())
     }
 
-    /// Takes a call through the guard, the parser and the persisted queries, and counts what it may cost.
-    pub fn prepare(&self, call: GraphqlRequest, caller: &Caller) -> Result<PreparedOperation, Answer> {
+    /// Prepares a request and takes its cost from the caller's limit.
+    pub fn prepare(&self, request: GraphqlRequest, caller: &Caller) -> Result<PreparedOperation, Answer> {
         let request_id = &caller.client.request_id;
-        let prepared = self.deps.documents.prepare(call).map_err(|refusals| Answer::refusals(refusals, request_id))?;
+        let prepared = self.deps.engine.prepare(request).map_err(|refusals| Answer::refusals(refusals, request_id))?;
         rate_limits::spend_cost(&self.deps.backend, &caller.client, caller.viewer.as_ref(), prepared.cost)
             .map_err(|error| Answer::error(&error, request_id))?;
         self.http_metrics.operation(prepared.kind);
@@ -106,26 +100,36 @@ impl AppState {
         self.answer(AssertUnwindSafe(operation).catch_unwind(), &client).await
     }
 
-    /// In a box, because the future is some kilobytes that would be copied at every layer around it.
-    fn operation(&self, prepared: PreparedOperation, caller: Caller, permit: Permit) -> BoxFuture<'_, Response> {
+    /// Follows a subscription. A panic ends its stream with an error.
+    pub fn subscribe(self: &Arc<Self>, prepared: PreparedOperation, caller: Caller) -> BoxStream<'static, Answer> {
+        let mut stream_log = StreamLog::new(self, &caller, prepared.field.clone());
+        let Caller { client, viewer, position } = caller;
+        let context = RequestContext::new(Arc::clone(&self.deps.backend), Arc::clone(&client), viewer);
+        let answers = self.deps.engine.subscribe(prepared, RequestScope::of_subscription(context, position));
+        AssertUnwindSafe(answers)
+            .catch_unwind()
+            .map(move |answer| answer.map_or_else(|_| Answer::panicked(&client.request_id), Answer::from))
+            .inspect(move |answer| stream_log.note(answer))
+            .boxed()
+    }
+
+    /// Boxed, because the future is some kilobytes that each layer around it would copy.
+    fn operation(&self, prepared: PreparedOperation, caller: Caller, permit: Permit) -> BoxFuture<'_, engine::Answer> {
         Box::pin(async move {
-            let (loads, shape) = (Loads::default(), Arc::clone(&prepared.shape));
-            let op = RequestContext::new(Arc::clone(&self.deps.backend), caller.client, caller.viewer);
-            let answering = pin!(self.deps.schema.execute(prepared, op, loads.clone()));
-            let mut response = loads.drive(answering).await;
-            shape.restore(&mut response);
+            let context = RequestContext::new(Arc::clone(&self.deps.backend), caller.client, caller.viewer);
+            let answer = self.deps.engine.execute(prepared, RequestScope::new(context)).await;
             drop(permit);
-            response
+            answer
         })
     }
 
     /// The answer that a running operation comes to before the deadline; its error is a panic.
-    async fn answer<E>(&self, operation: impl Future<Output = Result<Response, E>>, client: &Client) -> Answer {
+    async fn answer<E>(&self, operation: impl Future<Output = Result<engine::Answer, E>>, client: &Client) -> Answer {
         let request_id = &client.request_id;
         let began = Instant::now();
         let answer = match in_time(self.deps.http.request_timeout(), operation).await {
-            Some(Ok(response)) => Answer::new(response, request_id),
-            Some(Err(_)) => Answer::failure(ErrorCode::InternalServerError, "The server failed.", request_id),
+            Some(Ok(answer)) => Answer::from(answer),
+            Some(Err(_)) => Answer::panicked(request_id),
             None => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", request_id),
         };
         metrics::observe(&self.deps.backend, began.elapsed(), !answer.codes.is_empty());
@@ -139,8 +143,11 @@ impl Answer {
         if let Some(cause) = error.cause() {
             tracing::error!(request.id = request_id, error.code = error.code().as_str(), cause, "a request failed");
         }
-        let refusal = RequestError { fields: error.fields(), ..RequestError::new(error.code(), error.to_string()) };
-        Self::refusals(vec![refusal], request_id)
+        let extensions = error.fields();
+        Self::refusals(
+            vec![RequestError { extensions, ..RequestError::new(error.code(), error.to_string()) }],
+            request_id,
+        )
     }
 
     /// A request that is not one of GraphQL over HTTP.
@@ -151,8 +158,7 @@ impl Answer {
 
     /// One more than a connection or a user may have at the same time.
     pub fn too_many(message: &str, request_id: &str) -> Self {
-        let refusal = RequestError::new(ErrorCode::RateLimited, message);
-        Self::refusals(vec![retry_soon(refusal)], request_id)
+        Self::refusals(vec![retry_soon(RequestError::new(ErrorCode::RateLimited, message))], request_id)
     }
 
     /// Whether the operation ran, so that this is a result and not a refusal.
@@ -164,21 +170,20 @@ impl Answer {
         Self::refusals(vec![RequestError::new(code, message)], request_id)
     }
 
-    fn refusals(refusals: Vec<RequestError>, request_id: &str) -> Self {
-        let outcome = refusals.first().map_or(Outcome::Executed, |refusal| outcome(refusal.code));
-        let errors = refusals.into_iter().map(ServerError::from).collect();
-        Self { outcome, ..Self::new(Response::from_errors(errors), request_id) }
+    fn panicked(request_id: &str) -> Self {
+        Self::failure(ErrorCode::InternalServerError, "The server failed.", request_id)
     }
 
-    pub fn new(response: Response, request_id: &str) -> Self {
-        let outcome = if response::is_request_error(&response) {
-            Outcome::Refused(StatusCode::BAD_REQUEST)
-        } else {
-            Outcome::Executed
-        };
-        let retry_after_seconds = response.errors.iter().filter_map(retry_after_seconds).max();
-        let Finished { body, codes } = response::finish(response, request_id);
-        Self { body, outcome, retry_after_seconds, cursor: None, codes }
+    fn refusals(errors: Vec<RequestError>, request_id: &str) -> Self {
+        engine::Answer::refused(errors, request_id).into()
+    }
+}
+
+impl From<engine::Answer> for Answer {
+    fn from(answer: engine::Answer) -> Self {
+        let engine::Answer { json, codes, is_executed, retry_after_seconds, event_id } = answer;
+        let outcome = codes.first().filter(|_| !is_executed).map_or(Outcome::Executed, |code| outcome(*code));
+        Self { body: json, outcome, retry_after_seconds, cursor: event_id, codes }
     }
 }
 
@@ -201,13 +206,6 @@ fn overloaded() -> RequestError {
     retry_soon(RequestError::new(ErrorCode::Unavailable, "The server is busy: try again."))
 }
 
-fn retry_soon(refusal: RequestError) -> RequestError {
-    RequestError { fields: vec![("retryAfterSeconds", 1.into())], ..refusal }
-}
-
-fn retry_after_seconds(error: &ServerError) -> Option<u64> {
-    match error.extensions.as_ref()?.get("retryAfterSeconds")? {
-        Value::Number(seconds) => seconds.as_u64(),
-        _ => None,
-    }
+fn retry_soon(error: RequestError) -> RequestError {
+    error.with("retryAfterSeconds", 1)
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_graphql::{
-    ServerResult, ValidationMode, Value,
+    ServerResult, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo},
 };
 use async_trait::async_trait;
@@ -18,9 +18,9 @@ use crate::{
     config,
     crypto::SigningKey,
     domain::{Client, Random, Source},
-    engine::prepare::Documents,
-    graphql,
-    http::{AppState, Dependencies, endpoint, operation::Caller, serve, transport::parameters},
+    engine::GraphqlRequest,
+    graphql::Engine,
+    http::{AppState, Dependencies, endpoint, operation::Caller, serve},
     service::Backend,
     telemetry::{PANICS, watch_panics},
 };
@@ -53,10 +53,7 @@ async fn state(field: &'static str, folder: &TempDir) -> Arc<AppState> {
     let config = config::load([("QUANTUMVAULT__DATA_DIR".to_owned(), data_dir)]).unwrap();
     let (source, pair) = (Source::default(), SigningKey::generate(&Random::System).unwrap());
     let deps = Dependencies {
-        schema: graphql::Schema::of(
-            graphql::builder().extension(Broken(field)).validation_mode(ValidationMode::Fast).finish(),
-        ),
-        documents: Documents::new(config.graphql.clone(), graphql::builder()).unwrap(),
+        engine: Engine::with_extension(config.graphql.clone(), Some(Broken(field))).unwrap(),
         http: config.http.clone(),
         sockets: config.sockets.clone(),
         operations: config.operations.clone(),
@@ -112,8 +109,9 @@ async fn an_operation_whose_answer_nobody_waits_for_gives_its_place_back() {
     let places = state.permits.available_permits();
     let client = Arc::new(Client { request_id: "1".to_owned(), ip: None, user_agent: None });
     let caller = Caller { client, viewer: None, position: None };
-    let call = parameters::from_json(serde_json::json!({ "query": "{ serviceConfig { maxMessageBytes } }" })).unwrap();
-    let prepared = state.prepare(call, &caller).map_err(|answer| answer.body).unwrap();
+    let request =
+        GraphqlRequest::from_json(serde_json::json!({ "query": "{ serviceConfig { maxMessageBytes } }" })).unwrap();
+    let prepared = state.prepare(request, &caller).map_err(|answer| answer.body).unwrap();
     let permit = state.admit(&caller.client).map_err(|answer| answer.body).unwrap();
     assert_eq!(state.permits.available_permits(), places - 1);
     let _answer = state.execute(prepared, caller, permit);

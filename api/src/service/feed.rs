@@ -6,11 +6,11 @@
 mod reads;
 
 use std::{
+    any::Any,
     collections::VecDeque,
     sync::{Arc, OnceLock},
 };
 
-use bytes::Bytes;
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
@@ -32,7 +32,7 @@ use crate::{
 const LIST: &str = "feed";
 /// How many of the largest messages a stream keeps for its reader; of smaller ones it keeps no more bytes.
 ///
-/// Streams of one user keep the same ones together, each with its JSON where one of them has written it.
+/// Streams of one user share them.
 const LARGEST_KEPT: usize = 4;
 
 /// An event and the cursor that resumes behind it.
@@ -41,8 +41,8 @@ pub struct Delivery {
     pub cursor: String,
     /// What happened.
     pub event: FeedEvent,
-    /// What has been written of it for one reader, under the name of what was asked, for those who ask for the same.
-    pub written: OnceLock<(String, Bytes)>,
+    /// What the first reader derived from it, such as its JSON. All readers of the event share it.
+    pub memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// Some events behind a cursor.
@@ -240,7 +240,7 @@ async fn beyond(context: &RequestContext, position: i64) -> Result<Option<FeedEv
 }
 
 fn delivery(context: &RequestContext, event: FeedEvent) -> Arc<Delivery> {
-    Arc::new(Delivery { cursor: context.seal_cursor(LIST, &event.sequence), event, written: OnceLock::new() })
+    Arc::new(Delivery { cursor: context.seal_cursor(LIST, &event.sequence), event, memo: OnceLock::new() })
 }
 
 fn marker(kind: FeedEventKind, sequence: i64) -> FeedEvent {

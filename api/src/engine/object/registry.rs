@@ -1,19 +1,16 @@
-//! What the schema says of a type that is written as a whole.
+//! Descriptions of types in the schema.
 
 use async_graphql::{
-    InputType,
+    InputType, OutputType,
     indexmap::IndexMap,
     registry::{Deprecation, MetaField, MetaInputValue, MetaType, MetaTypeId, Registry},
 };
 
-use crate::engine::object::{Field, JsonObject, Scoped};
+use crate::engine::object::field::{Field, JsonObject};
 
-/// Puts a type into the registry and says its qualified name.
-pub(crate) type Describe = fn(&mut Registry) -> String;
-
-/// Puts a type into the registry, unless it is there, and says its qualified name.
-pub(crate) fn object<T: JsonObject>(registry: &mut Registry) -> String {
-    registry.create_output_type::<Scoped<T>, _>(MetaTypeId::Object, |registry| MetaType::Object {
+/// Registers a type, unless it is registered, and returns its qualified name. `O` is the output type of its objects.
+pub(super) fn describe<T: JsonObject, O: OutputType>(registry: &mut Registry) -> String {
+    registry.create_output_type::<O, _>(MetaTypeId::Object, |registry| MetaType::Object {
         name: T::NAME.to_owned(),
         description: Some(T::DESCRIPTION.to_owned()),
         fields: T::FIELDS.iter().map(|it| (it.name.to_owned(), field(it, registry))).collect(),
@@ -27,18 +24,18 @@ pub(crate) fn object<T: JsonObject>(registry: &mut Registry) -> String {
         interface_object: false,
         tags: Vec::new(),
         is_subscription: false,
-        rust_typename: Some(std::any::type_name::<Scoped<T>>()),
+        rust_typename: Some(std::any::type_name::<O>()),
         directive_invocations: Vec::new(),
         requires_scopes: Vec::new(),
     })
 }
 
-fn field<T>(field: &Field<T>, registry: &mut Registry) -> MetaField {
+fn field<T: JsonObject>(field: &Field<T>, registry: &mut Registry) -> MetaField {
     MetaField {
         name: field.name.to_owned(),
         description: Some(field.description.to_owned()),
         args: field.page.map_or_else(IndexMap::new, |page| arguments(page, registry)),
-        ty: (field.ty)(registry),
+        ty: (field.describe_type)(registry),
         deprecation: Deprecation::NoDeprecated,
         cache_control: async_graphql::CacheControl::default(),
         external: false,
@@ -57,8 +54,8 @@ fn field<T>(field: &Field<T>, registry: &mut Registry) -> MetaField {
 
 /// The four arguments of a list.
 fn arguments(descriptions: [&str; 4], registry: &mut Registry) -> IndexMap<String, MetaInputValue> {
-    let int: Describe = <Option<i32> as InputType>::create_type_info;
-    let text: Describe = <Option<String> as InputType>::create_type_info;
+    let int: fn(&mut Registry) -> String = <Option<i32> as InputType>::create_type_info;
+    let text: fn(&mut Registry) -> String = <Option<String> as InputType>::create_type_info;
     let kinds = [("first", int), ("after", text), ("last", int), ("before", text)];
     let mut arguments = IndexMap::new();
     for ((name, ty), description) in kinds.into_iter().zip(descriptions) {

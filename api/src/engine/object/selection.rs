@@ -1,90 +1,40 @@
-//! What a selection asks of a type: fragments followed, fields of one response key put together, arguments read.
+//! Reads what an operation selects of a type: follows fragments, merges fields of one response key, reads arguments.
 
 use async_graphql::{
     Context, ContextSelectionSet, Positioned, ServerResult,
-    parser::types::{Field as Asked, Selection, SelectionSet},
+    parser::types::{Field, Selection, SelectionSet},
 };
 
-use crate::{domain::PageArguments, engine::object::JsonObject};
+use crate::{
+    domain::PageArguments,
+    engine::object::{
+        field::JsonObject,
+        selected::{SelectedField, SelectedFields},
+    },
+};
 
-/// Reads what selections ask of one type.
-pub(crate) type Compile = for<'a> fn(&ContextSelectionSet<'a>, &[&'a SelectionSet]) -> SelectedFields<'a>;
-
-/// The fields to write of an object, in the order of the answer.
-#[derive(Default)]
-pub(crate) struct SelectedFields<'a>(pub(crate) Vec<SelectedField<'a>>);
-
-/// One field to write.
-pub(crate) struct SelectedField<'a> {
-    pub(crate) asked: &'a Positioned<Asked>,
-    /// Its place in the type's table; none for `__typename`.
-    pub(crate) place: Option<usize>,
-    /// What is asked of the objects below it.
-    pub(crate) below: SelectedFields<'a>,
-    /// The arguments of a list.
-    page: Option<ServerResult<PageArguments>>,
-}
-
-/// What these selections ask of `T`, which validation has found to have all of it.
-pub(crate) fn plan<'a, T: JsonObject>(ctx: &ContextSelectionSet<'a>, sets: &[&'a SelectionSet]) -> SelectedFields<'a> {
+/// Returns what these selection sets select of `T`. Validation has found that `T` has all of it.
+pub(super) fn select<'a, T: JsonObject>(
+    ctx: &ContextSelectionSet<'a>,
+    sets: &[&'a SelectionSet],
+) -> SelectedFields<'a> {
     let mut asked = Vec::new();
     for set in sets {
         gather::<T>(ctx, set, &mut asked);
     }
-    SelectedFields(asked.into_iter().filter_map(|asked| entry::<T>(ctx, &asked)).collect())
+    SelectedFields(asked.into_iter().filter_map(|places| selected::<T>(ctx, &places)).collect())
 }
 
-impl SelectedFields<'_> {
-    /// What is asked of the objects below.
-    pub(crate) fn below(&self) -> impl Iterator<Item = &SelectedFields<'_>> {
-        self.0.iter().map(|entry| &entry.below)
-    }
-
-    /// Whether it asks for none but these fields.
-    pub(crate) fn is_within(&self, fields: &[&str]) -> bool {
-        self.0.iter().all(|entry| fields.contains(&entry.asked.node.name.node.as_str()))
-    }
-
-    /// Says what it asks for, all but the arguments of lists.
-    pub(crate) fn spell(&self, out: &mut String) {
-        for entry in &self.0 {
-            for part in [entry.key(), ":", &entry.asked.node.name.node, "{"] {
-                out.push_str(part);
-            }
-            entry.below.spell(out);
-            out.push('}');
-        }
-    }
+/// Returns the selection of a single field.
+pub(super) fn select_field<'a, T: JsonObject>(ctx: &Context<'a>) -> Option<SelectedField<'a>> {
+    selected::<T>(&ctx.with_selection_set(&ctx.item.node.selection_set), &[ctx.item])
 }
 
-impl<'a> SelectedField<'a> {
-    /// The entry of a single field.
-    pub(crate) fn of<T: JsonObject>(ctx: &Context<'a>) -> Option<Self> {
-        entry::<T>(&ctx.with_selection_set(&ctx.item.node.selection_set), &[ctx.item])
-    }
-
-    /// The name it has in the answer.
-    pub(crate) fn key(&self) -> &'a str {
-        &self.asked.node.response_key().node
-    }
-
-    /// Whether any of these fields is asked for below it.
-    pub(crate) fn asks_for(&self, fields: &[&str]) -> bool {
-        self.below.0.iter().any(|entry| fields.contains(&entry.asked.node.name.node.as_str()))
-    }
-
-    /// The arguments of a list.
-    pub(crate) fn page(&self) -> ServerResult<&PageArguments> {
-        const NONE: PageArguments = PageArguments { first: None, after: None, last: None, before: None };
-        self.page.as_ref().map_or(Ok(&NONE), |page| page.as_ref().map_err(Clone::clone))
-    }
-}
-
-/// Fields by their response keys, each with all the places it is asked for at.
+/// Collects fields by their response keys, each with all its places.
 fn gather<'a, T: JsonObject>(
     ctx: &ContextSelectionSet<'a>,
     set: &'a SelectionSet,
-    asked: &mut Vec<Vec<&'a Positioned<Asked>>>,
+    asked: &mut Vec<Vec<&'a Positioned<Field>>>,
 ) {
     let applies = |condition: &str| {
         let interfaces = ctx.schema_env.registry.implements.get(T::NAME);
@@ -117,23 +67,29 @@ fn gather<'a, T: JsonObject>(
     }
 }
 
-fn entry<'a, T: JsonObject>(
+fn selected<'a, T: JsonObject>(
     ctx: &ContextSelectionSet<'a>,
-    same: &[&'a Positioned<Asked>],
+    places: &[&'a Positioned<Field>],
 ) -> Option<SelectedField<'a>> {
-    let asked = *same.first()?;
+    let asked = *places.first()?;
     let name = asked.node.name.node.as_str();
     if name == "__typename" {
-        return Some(SelectedField { asked, place: None, below: SelectedFields::default(), page: None });
+        return Some(SelectedField {
+            asked,
+            index: None,
+            is_constant: true,
+            below: SelectedFields::default(),
+            page: None,
+        });
     }
-    let place = T::FIELDS.iter().position(|field| field.name == name)?;
-    let field = &T::FIELDS[place];
-    let below = field.below.map_or_else(SelectedFields::default, |compile| {
-        let sets: Vec<_> = same.iter().map(|field| &field.node.selection_set.node).collect();
-        compile(ctx, &sets)
+    let index = T::FIELDS.iter().position(|field| field.name == name)?;
+    let field = &T::FIELDS[index];
+    let below = field.select_below.map_or_else(SelectedFields::default, |select| {
+        let sets: Vec<_> = places.iter().map(|field| &field.node.selection_set.node).collect();
+        select(ctx, &sets)
     });
     let page = field.page.map(|_| arguments(&ctx.with_field(asked)));
-    Some(SelectedField { asked, place: Some(place), below, page })
+    Some(SelectedField { asked, index: Some(index), is_constant: field.is_constant, below, page })
 }
 
 fn arguments(ctx: &Context<'_>) -> ServerResult<PageArguments> {

@@ -18,7 +18,7 @@ use crate::{config::graphql::Graphql, engine::prepare::limits::is_introspection}
 const ITEMS: [&str; 3] = ["edges", "nodes", "events"];
 
 /// What an operation costs with these variables, defaults among them.
-pub(crate) fn of(
+pub(super) fn of(
     document: &ExecutableDocument,
     operation: &OperationDefinition,
     variables: &Variables,

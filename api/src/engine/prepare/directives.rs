@@ -6,7 +6,7 @@ use async_graphql::{
 };
 
 /// Leaves out what the variables say, and the directives.
-pub(crate) fn apply(set: &mut SelectionSet, variables: &Variables) {
+pub(super) fn apply(set: &mut SelectionSet, variables: &Variables) {
     set.items.retain(|selection| is_asked(selection.node.directives(), variables));
     for selection in &mut set.items {
         selection.node.directives_mut().clear();

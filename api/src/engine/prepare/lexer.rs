@@ -6,7 +6,7 @@
 
 use async_graphql::Pos;
 
-use crate::{config::graphql::Graphql, domain::ErrorCode, engine::prepare::RequestError};
+use crate::{config::graphql::Graphql, domain::ErrorCode, engine::RequestError};
 
 /// The longest name of anything, in bytes: names come back in response keys and in the paths of errors.
 const MAX_NAME_BYTES: usize = 128;
@@ -61,7 +61,7 @@ pub fn check(text: &str, limits: &Graphql) -> Result<(), RequestError> {
 }
 
 /// Refuses a text for its size alone, before it is even worth a digest.
-pub(crate) fn check_size(text: &str, limits: &Graphql) -> Result<(), RequestError> {
+pub(super) fn check_size(text: &str, limits: &Graphql) -> Result<(), RequestError> {
     if text.len() > limits.max_document_bytes {
         return Err(RequestError::over("bytes", text.len(), limits.max_document_bytes));
     }

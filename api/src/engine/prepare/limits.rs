@@ -13,7 +13,7 @@ use async_graphql::{
     parser::types::{Directive, ExecutableDocument, Field, FragmentSpread, OperationType, Selection, SelectionSet},
 };
 
-use crate::{config::graphql::Graphql, domain::ErrorCode, engine::prepare::RequestError};
+use crate::{config::graphql::Graphql, domain::ErrorCode, engine::RequestError};
 
 /// Fields that try a secret: one an operation, so that a limit by request is a limit by attempt.
 const AUTHENTICATION: [&str; 6] =
@@ -28,7 +28,7 @@ const MAX_NESTED_SETS: usize = 32;
 
 /// What later steps need to know of a document that is within the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(super) struct Shape {
     /// Whether it reads the schema.
     pub introspects: bool,
     /// Whether a variable stands inside of a list or an object: such a literal can be checked only with its variables.
@@ -38,7 +38,7 @@ pub(crate) struct Shape {
 }
 
 /// Measures a document against the limits.
-pub(crate) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<Shape, RequestError> {
+pub(super) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<Shape, RequestError> {
     within("operations", document.operations.iter().len(), limits.max_operations)?;
     within("fragments", document.fragments.len(), limits.max_fragments)?;
     let mut walk = Walk { document, reaches: HashMap::new(), repeats: 0, directives: 0, mixes_variables: false };
@@ -157,7 +157,7 @@ impl Reach {
 }
 
 /// Whether a root field of this name reads the schema.
-pub(crate) fn is_introspection(field: &str) -> bool {
+pub(super) fn is_introspection(field: &str) -> bool {
     matches!(field, "__schema" | "__type")
 }
 

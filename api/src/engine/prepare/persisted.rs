@@ -8,15 +8,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     domain::ErrorCode,
-    engine::prepare::{GraphqlRequest, RequestError},
+    engine::{GraphqlRequest, RequestError},
 };
 
 /// The SHA-256 of a document's text: its name in the cache, in Apollo's protocol and in `sha256:` ids.
-pub(crate) type Digest = [u8; 32];
+pub(super) type Digest = [u8; 32];
 
 /// Which document a request means.
 #[derive(Debug, PartialEq)]
-pub(crate) enum DocumentRef<'a> {
+pub(super) enum DocumentRef<'a> {
     /// The one with this text.
     Text(&'a str, Digest),
     /// The one that a manifest calls so, or whose digest this is.
@@ -38,7 +38,7 @@ struct Operation {
 }
 
 /// Reads which document a request means.
-pub(crate) fn document_ref(call: &GraphqlRequest) -> Result<DocumentRef<'_>, RequestError> {
+pub(super) fn document_ref(call: &GraphqlRequest) -> Result<DocumentRef<'_>, RequestError> {
     let name = match (&call.document_id, call.extensions.get("persistedQuery")) {
         (Some(_), Some(_)) => return Err(bad_request("Send either `documentId` or `persistedQuery`, not both.")),
         (Some(id), None) => Some(id.as_str()),
@@ -59,7 +59,7 @@ pub(crate) fn document_ref(call: &GraphqlRequest) -> Result<DocumentRef<'_>, Req
 }
 
 /// Ids and texts of a manifest file.
-pub(crate) fn read_manifest(path: &Path) -> Result<Vec<(String, String)>, String> {
+pub(super) fn read_manifest(path: &Path) -> Result<Vec<(String, String)>, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     match serde_json::from_slice(&bytes).map_err(|error| error.to_string())? {
         Manifest::Apollo { format, version: 1, operations } if format == "apollo-persisted-query-manifest" => {
@@ -71,12 +71,12 @@ pub(crate) fn read_manifest(path: &Path) -> Result<Vec<(String, String)>, String
 }
 
 /// The digest of a text.
-pub(crate) fn digest(text: &str) -> Digest {
+pub(super) fn digest(text: &str) -> Digest {
     Sha256::digest(text).into()
 }
 
 /// A digest written as 64 hexadecimal digits, `sha256:` before them or not (GraphQL over HTTP, appendix A).
-pub(crate) fn parse_digest(text: &str) -> Option<Digest> {
+pub(super) fn parse_digest(text: &str) -> Option<Digest> {
     let text = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
     let mut digest = Digest::default();
     let (pairs, []) = text.as_chunks::<2>() else { return None };

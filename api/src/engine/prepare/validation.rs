@@ -16,20 +16,20 @@ use async_graphql::{
     registry::Registry,
 };
 
-use crate::{domain::ErrorCode, engine::prepare::RequestError};
+use crate::{domain::ErrorCode, engine::RequestError};
 
 /// The most errors that are reported of one document.
 const MAX_REFUSALS: usize = 10;
 
 /// Says whether a document fits the schema.
-pub(crate) struct Validator {
+pub(super) struct Validator {
     validate: Box<dyn Fn(Request) -> Option<Response> + Send + Sync>,
     env: SchemaEnv,
 }
 
 impl Validator {
     /// A judge by the types of a schema; `None` if the library no longer validates when asked to.
-    pub(crate) fn new<Q, M, S>(schema: SchemaBuilder<Q, M, S>) -> Option<Self>
+    pub(super) fn new<Q, M, S>(schema: SchemaBuilder<Q, M, S>) -> Option<Self>
     where
         Q: ObjectType + 'static,
         M: ObjectType + 'static,
@@ -44,17 +44,17 @@ impl Validator {
     }
 
     /// The schema's environment, with its types.
-    pub(crate) fn env(&self) -> &SchemaEnv {
+    pub(super) fn env(&self) -> &SchemaEnv {
         &self.env
     }
 
     /// The types of the schema.
-    pub(crate) fn registry(&self) -> &Registry {
+    pub(super) fn registry(&self) -> &Registry {
         &self.env.registry
     }
 
     /// Runs the strict rules. Literals that hold variables are checked as far as `operation` has values for them.
-    pub(crate) fn validate(
+    pub(super) fn validate(
         &self,
         document: &ExecutableDocument,
         operation: Option<&str>,

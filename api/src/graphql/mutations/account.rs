@@ -7,7 +7,7 @@ use crate::{
     domain::Timestamp,
     graphql::{
         error::Result,
-        request_scope::Scope,
+        request_scope::RequestScope,
         types::{user::User, viewer::Viewer},
     },
     service::{
@@ -59,7 +59,7 @@ pub(crate) struct DeactivateAccountInput {
 
 /// Whose password has been changed.
 pub(crate) struct ChangePasswordPayload {
-    scope: Scope,
+    scope: RequestScope,
 }
 
 /// The account that has been taken out of use.
@@ -80,7 +80,7 @@ impl ChangePasswordPayload {
 
 /// A session's tokens, shown this once, and whose it is.
 pub(crate) struct AuthPayload {
-    scope: Scope,
+    scope: RequestScope,
     tokens: IssuedTokens,
 }
 
@@ -114,7 +114,7 @@ impl AuthPayload {
 }
 
 impl AuthPayload {
-    pub(crate) fn new(scope: &Scope, tokens: IssuedTokens) -> Self {
+    pub(crate) fn new(scope: &RequestScope, tokens: IssuedTokens) -> Self {
         Self { scope: scope.signed_in(tokens.viewer), tokens }
     }
 }
@@ -146,8 +146,8 @@ impl AccountMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The account.")] input: RegisterInput,
     ) -> Result<Option<AuthPayload>> {
-        let scope = Scope::of(ctx);
-        let tokens = service::accounts::register(&scope.context, input.into()).await?;
+        let scope = RequestScope::of(ctx);
+        let tokens = service::accounts::register(scope.request(), input.into()).await?;
         Ok(Some(AuthPayload::new(scope, tokens)))
     }
 
@@ -157,8 +157,8 @@ impl AccountMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Who, and the proof.")] input: LoginInput,
     ) -> Result<Option<AuthPayload>> {
-        let scope = Scope::of(ctx);
-        let tokens = service::accounts::login(&scope.context, input.into()).await?;
+        let scope = RequestScope::of(ctx);
+        let tokens = service::accounts::login(scope.request(), input.into()).await?;
         Ok(Some(AuthPayload::new(scope, tokens)))
     }
 
@@ -168,9 +168,9 @@ impl AccountMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The password until now and the next.")] input: ChangePasswordInput,
     ) -> Result<Option<ChangePasswordPayload>> {
-        let scope = Scope::of(ctx).clone();
+        let scope = RequestScope::of(ctx).clone();
         let ChangePasswordInput { current_password, new_password } = input;
-        service::accounts::change_password(&scope.context, current_password.into(), new_password.into()).await?;
+        service::accounts::change_password(scope.request(), current_password.into(), new_password.into()).await?;
         Ok(Some(ChangePasswordPayload { scope }))
     }
 
@@ -180,9 +180,9 @@ impl AccountMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The proof.")] input: DeactivateAccountInput,
     ) -> Result<Option<DeactivateAccountPayload>> {
-        let scope = Scope::of(ctx);
-        service::accounts::deactivate(&scope.context, input.password.into()).await?;
-        let user = User::load(scope, scope.context.viewer()?.user_id).await?;
+        let scope = RequestScope::of(ctx);
+        service::accounts::deactivate(scope.request(), input.password.into()).await?;
+        let user = User::load(scope, scope.request().viewer()?.user_id).await?;
         Ok(Some(DeactivateAccountPayload { user }))
     }
 }

@@ -4,7 +4,7 @@ use async_graphql::{Context, InputObject, Object, SimpleObject};
 
 use crate::{
     domain::UserId,
-    graphql::{error::Result, request_scope::Scope, types::user::User},
+    graphql::{error::Result, request_scope::RequestScope, types::user::User},
     service::one_time_tokens,
 };
 
@@ -72,7 +72,7 @@ impl OneTimeTokenMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Whose password.")] input: RequestPasswordResetInput,
     ) -> Result<Option<RequestPasswordResetPayload>> {
-        one_time_tokens::request_password_reset(&Scope::of(ctx).context, &input.email).await?;
+        one_time_tokens::request_password_reset(RequestScope::of(ctx).request(), &input.email).await?;
         Ok(Some(RequestPasswordResetPayload { accepted: true }))
     }
 
@@ -82,9 +82,9 @@ impl OneTimeTokenMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The token and the password.")] input: ResetPasswordInput,
     ) -> Result<Option<ResetPasswordPayload>> {
-        let scope = Scope::of(ctx);
+        let scope = RequestScope::of(ctx);
         let id: UserId =
-            one_time_tokens::reset_password(&scope.context, &input.token.into(), input.new_password.into()).await?;
+            one_time_tokens::reset_password(scope.request(), &input.token.into(), input.new_password.into()).await?;
         Ok(Some(ResetPasswordPayload { user: User::load(scope, id).await? }))
     }
 
@@ -94,14 +94,14 @@ impl OneTimeTokenMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The token.")] input: VerifyEmailInput,
     ) -> Result<Option<VerifyEmailPayload>> {
-        let scope = Scope::of(ctx);
-        let id = one_time_tokens::verify_email(&scope.context, &input.token.into()).await?;
+        let scope = RequestScope::of(ctx);
+        let id = one_time_tokens::verify_email(scope.request(), &input.token.into()).await?;
         Ok(Some(VerifyEmailPayload { user: User::load(scope, id).await? }))
     }
 
     /// Mails the caller another link that confirms the address; null only when it fails.
     async fn resend_verification_email(&self, ctx: &Context<'_>) -> Result<Option<ResendVerificationEmailPayload>> {
-        one_time_tokens::resend_verification(&Scope::of(ctx).context).await?;
+        one_time_tokens::resend_verification(RequestScope::of(ctx).request()).await?;
         Ok(Some(ResendVerificationEmailPayload { accepted: true }))
     }
 }

@@ -4,16 +4,15 @@ use async_graphql::{Context, ID, InputObject, Json, Object, SimpleObject};
 use serde_json::Value;
 
 use crate::{
-    domain::{self, Timestamp},
-    graphql::{error::Result, mutations::account::AuthPayload, request_scope::Scope, scalars::parse_id},
+    graphql::{
+        error::Result, mutations::account::AuthPayload, request_scope::RequestScope, scalars::parse_id,
+        types::passkey::Passkey,
+    },
     service::{
         self,
         passkeys::{NewPasskey, Offer, PasskeyLogin},
     },
 };
-
-/// A way to sign in without a password.
-pub(crate) struct Passkey(pub(crate) domain::Passkey);
 
 /// A passkey's registration or login that a browser goes on with, once and within 5 minutes.
 #[derive(SimpleObject)]
@@ -67,30 +66,6 @@ pub(crate) struct RemovePasskeyPayload {
     removed_passkey_id: ID,
 }
 
-/// A way to sign in without a password.
-#[Object]
-impl Passkey {
-    /// Global and stable.
-    pub(crate) async fn id(&self) -> ID {
-        self.0.id.to_string().into()
-    }
-
-    /// What its owner calls the device that keeps it.
-    async fn device_name(&self) -> &str {
-        &self.0.device_name
-    }
-
-    /// When it was added.
-    async fn created_at(&self) -> Timestamp {
-        self.0.created_at
-    }
-
-    /// When it last signed in; null before the first time.
-    async fn last_used_at(&self) -> Option<Timestamp> {
-        self.0.last_used_at
-    }
-}
-
 impl From<Offer> for PasskeyCeremony {
     fn from(offer: Offer) -> Self {
         Self { id: offer.id.to_string().into(), options: Json(offer.options) }
@@ -106,7 +81,7 @@ pub struct PasskeyMutation;
 impl PasskeyMutation {
     /// Begins to add a passkey, within 5 minutes of signing in; null only when it fails.
     async fn begin_passkey_registration(&self, ctx: &Context<'_>) -> Result<Option<PasskeyCeremony>> {
-        Ok(Some(service::passkeys::begin_registration(&Scope::of(ctx).context).await?.into()))
+        Ok(Some(service::passkeys::begin_registration(RequestScope::of(ctx).request()).await?.into()))
     }
 
     /// Adds a passkey in the session that has begun to; null only when it fails.
@@ -118,13 +93,13 @@ impl PasskeyMutation {
         let FinishPasskeyRegistrationInput { ceremony_id, credential: Json(credential), device_name } = input;
         let ceremony_id = parse_id("input.ceremonyId", &ceremony_id)?;
         let new = NewPasskey { ceremony_id, credential, device_name };
-        let passkey = Passkey(service::passkeys::finish_registration(&Scope::of(ctx).context, new).await?);
+        let passkey = Passkey(service::passkeys::finish_registration(RequestScope::of(ctx).request(), new).await?);
         Ok(Some(FinishPasskeyRegistrationPayload { passkey }))
     }
 
     /// Begins to sign in with whichever passkey the user chooses; null only when it fails.
     async fn begin_passkey_login(&self, ctx: &Context<'_>) -> Result<Option<PasskeyCeremony>> {
-        Ok(Some(service::passkeys::begin_login(&Scope::of(ctx).context).await?.into()))
+        Ok(Some(service::passkeys::begin_login(RequestScope::of(ctx).request()).await?.into()))
     }
 
     /// Signs a user in by passkey; null only when it fails.
@@ -135,8 +110,8 @@ impl PasskeyMutation {
     ) -> Result<Option<AuthPayload>> {
         let FinishPasskeyLoginInput { ceremony_id, credential: Json(credential), device_info } = input;
         let ceremony_id = parse_id("input.ceremonyId", &ceremony_id)?;
-        let (scope, login) = (Scope::of(ctx), PasskeyLogin { ceremony_id, credential, device_info });
-        Ok(Some(AuthPayload::new(scope, service::passkeys::finish_login(&scope.context, login).await?)))
+        let (scope, login) = (RequestScope::of(ctx), PasskeyLogin { ceremony_id, credential, device_info });
+        Ok(Some(AuthPayload::new(scope, service::passkeys::finish_login(scope.request(), login).await?)))
     }
 
     /// Removes a passkey within 5 minutes of signing in, never the last way in; null only when it fails.
@@ -145,7 +120,7 @@ impl PasskeyMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "Which one.")] input: RemovePasskeyInput,
     ) -> Result<Option<RemovePasskeyPayload>> {
-        service::passkeys::remove(&Scope::of(ctx).context, parse_id("input.id", &input.id)?).await?;
+        service::passkeys::remove(RequestScope::of(ctx).request(), parse_id("input.id", &input.id)?).await?;
         Ok(Some(RemovePasskeyPayload { removed_passkey_id: input.id }))
     }
 }

@@ -1,3 +1,6 @@
 //! Subscriptions.
 
-pub mod feed;
+pub(super) mod feed;
+pub(super) mod metric;
+pub(super) mod session;
+pub(super) mod user;

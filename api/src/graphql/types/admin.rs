@@ -8,7 +8,7 @@ use crate::{
     graphql::{
         error::Result,
         loaders::SessionsOf,
-        request_scope::Scope,
+        request_scope::RequestScope,
         types::{
             audit::AuditLogFilter,
             connection::{Connection, arguments},
@@ -23,7 +23,7 @@ use crate::{
 
 /// What only operators see.
 pub(crate) struct Admin {
-    scope: Scope,
+    scope: RequestScope,
 }
 
 /// An account as operators see it.
@@ -42,7 +42,7 @@ impl Admin {
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
     ) -> Result<Connection<domain::AdminUser>> {
         let page = arguments(first, after, last, before);
-        let accounts = service::admin::list(self.scope.context.admin()?, search.as_deref(), &page).await?;
+        let accounts = service::admin::list(self.scope.request().admin()?, search.as_deref(), &page).await?;
         Ok(Connection::new(&self.scope, accounts))
     }
 
@@ -57,7 +57,7 @@ impl Admin {
     ) -> Result<Connection<domain::AuditLog>> {
         let filter = filter.map(AuditFilter::try_from).transpose()?.unwrap_or_default();
         let page = arguments(first, after, last, before);
-        let entries = service::audit::list(self.scope.context.admin()?, &filter, &page).await?;
+        let entries = service::audit::list(self.scope.request().admin()?, &filter, &page).await?;
         Ok(Connection::new(&self.scope, entries))
     }
 
@@ -72,7 +72,7 @@ impl Admin {
     ) -> Result<Connection<domain::PerformanceMetric>> {
         let filter = filter.map(domain::MetricFilter::try_from).transpose()?.unwrap_or_default();
         let page = arguments(first, after, last, before);
-        let metrics = service::metrics::list(self.scope.context.admin()?, filter, &page).await?;
+        let metrics = service::metrics::list(self.scope.request().admin()?, filter, &page).await?;
         Ok(Connection::new(&self.scope, metrics))
     }
 
@@ -84,18 +84,19 @@ impl Admin {
         #[graphql(desc = "Before this time; now, if it is left out.")] until: Option<Timestamp>,
         #[graphql(desc = "How long each bucket is: such that there are at most 1000.")] bucket_seconds: i32,
     ) -> Result<Vec<MetricBucket>> {
-        let admin = self.scope.context.admin()?;
+        let admin = self.scope.request().admin()?;
         let buckets = service::metrics::series(admin, &name, (since, until), bucket_seconds).await?;
         Ok(buckets.into_iter().map(MetricBucket::from).collect())
     }
 
     /// How the server and its parts are.
     async fn health(&self) -> Result<Health> {
-        Ok(Health(service::ops::health::report(self.scope.context.admin()?).await))
+        Ok(Health(service::ops::health::report(self.scope.request().admin()?).await))
     }
 }
 
 impl JsonObject for domain::AdminUser {
+    type Context = RequestScope;
     const NAME: &'static str = "AdminUser";
     const DESCRIPTION: &'static str = "An account as operators see it.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -126,8 +127,8 @@ pub struct AdminQuery;
 impl AdminQuery {
     /// What operators see; null, with FORBIDDEN, without the role ADMIN.
     async fn admin(&self, ctx: &Context<'_>) -> Result<Option<Admin>> {
-        let scope = Scope::of(ctx).clone();
-        scope.context.admin()?;
+        let scope = RequestScope::of(ctx).clone();
+        scope.request().admin()?;
         Ok(Some(Admin { scope }))
     }
 }

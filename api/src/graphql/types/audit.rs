@@ -5,12 +5,11 @@ use serde_json::Value;
 
 use crate::{
     domain::{self, AuditFilter, Timestamp},
-    engine::object::{Field, JsonObject, Scoped, Writer, leaf, object},
-    graphql::{
-        error::{Error, Result},
-        scalars::parse_id,
-        types::user::User,
+    engine::{
+        FieldError,
+        object::{Field, JsonObject, Scoped, Writer, leaf, object},
     },
+    graphql::{error::Result, request_scope::RequestScope, scalars::parse_id, types::user::User},
 };
 
 /// An entry of the audit trail, which nobody can change.
@@ -30,6 +29,7 @@ pub(crate) struct AuditLogFilter {
 }
 
 impl JsonObject for domain::AuditLog {
+    type Context = RequestScope;
     const NAME: &'static str = "AuditLog";
     const DESCRIPTION: &'static str = "An entry of the audit trail, which nobody can change.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -65,7 +65,7 @@ impl JsonObject for domain::AuditLog {
 }
 
 impl TryFrom<AuditLogFilter> for AuditFilter {
-    type Error = Error;
+    type Error = FieldError;
 
     fn try_from(filter: AuditLogFilter) -> Result<Self> {
         let AuditLogFilter { user_id, action, since, until } = filter;

@@ -3,6 +3,7 @@
 use crate::{
     domain::{self, PageArguments},
     engine::object::{Field, JsonObject, Scoped, Writer, leaf, object},
+    graphql::request_scope::RequestScope,
     service::{self, Cursor, Edge, conversations::ConversationRef},
 };
 
@@ -10,7 +11,7 @@ use crate::{
 pub(crate) type Connection<T> = Scoped<service::Connection<T>>;
 
 /// What can stand in a list.
-pub(crate) trait Item: JsonObject {
+pub(crate) trait Item: JsonObject<Context = RequestScope> {
     /// What the schema calls a page of them.
     const CONNECTION: &'static str;
     /// What it calls one of them with its cursor.
@@ -39,6 +40,7 @@ items! {
 }
 
 impl<T: Item> JsonObject for service::Connection<T> {
+    type Context = RequestScope;
     const NAME: &'static str = T::CONNECTION;
     const DESCRIPTION: &'static str = "One page of a list.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -64,6 +66,7 @@ impl<T: Item> JsonObject for service::Connection<T> {
 }
 
 impl<T: Item> JsonObject for Edge<T> {
+    type Context = RequestScope;
     const NAME: &'static str = T::EDGE;
     const DESCRIPTION: &'static str = "An item of a list and where it stands.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -85,6 +88,7 @@ pub(crate) struct PageInfo {
 }
 
 impl JsonObject for PageInfo {
+    type Context = RequestScope;
     const NAME: &'static str = "PageInfo";
     const DESCRIPTION: &'static str = "Where a page stands in its list (Relay Cursor Connections).";
     const FIELDS: &'static [Field<Self>] = &[

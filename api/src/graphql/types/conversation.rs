@@ -7,6 +7,7 @@ use crate::{
     engine::object::{Field, JsonObject, Outcome, Scoped, SelectedField, Writer, leaf, lookup, object},
     graphql::{
         loaders::MessagesOf,
+        request_scope::RequestScope,
         types::{connection::Connection, message::Message, user::User},
     },
     service::{self, conversations::ConversationRef},
@@ -16,6 +17,7 @@ use crate::{
 pub(crate) type Conversation = Scoped<ConversationRef>;
 
 impl JsonObject for ConversationRef {
+    type Context = RequestScope;
     const NAME: &'static str = "Conversation";
     const DESCRIPTION: &'static str = "The exchange of messages with one other user, as the caller sees it.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -42,7 +44,8 @@ impl JsonObject for ConversationRef {
             "The messages that the caller has not deleted, the newest first.",
             |it: &Self, entry, out| {
                 let arguments = entry.page().map_err(|error| out.located(error))?;
-                let page = service::messages::page(&out.scope.context, it.id, arguments, entry.asks_for(&["pageInfo"]));
+                let page =
+                    service::messages::page(out.context.request(), it.id, arguments, entry.selects_any(&["pageInfo"]));
                 let page = page.map_err(|error| out.fail(error, entry))?;
                 let key = MessagesOf { conversation_id: it.id, page };
                 out.with(&key, entry, |out, page| out.object(&**page, &entry.below))
@@ -61,8 +64,8 @@ impl JsonObject for ConversationRef {
 fn share<'a>(
     it: &ConversationRef,
     entry: &SelectedField<'a>,
-    out: &mut Writer<'a>,
-    write: impl FnOnce(&mut Writer<'a>, &domain::Conversation) -> Outcome,
+    out: &mut Writer<'a, RequestScope>,
+    write: impl FnOnce(&mut Writer<'a, RequestScope>, &domain::Conversation) -> Outcome,
 ) -> Outcome {
     match &it.share {
         Some(share) => write(out, share),

@@ -1,17 +1,16 @@
 //! Performance metrics.
 
-use async_graphql::{Context, ID, InputObject, Json, Object, SimpleObject, Subscription};
-use futures_util::{Stream, StreamExt};
+use async_graphql::{ID, InputObject, Json, SimpleObject};
 use serde_json::Value;
 
 use crate::{
     domain::{self, Timestamp},
-    engine::object::{Field, JsonObject, Scoped, leaf},
-    graphql::{
-        error::{Error, Result},
-        request_scope::Scope,
+    engine::{
+        FieldError,
+        object::{Field, JsonObject, Scoped, leaf},
     },
-    service::metrics::{self, Reading},
+    graphql::{error::Result, request_scope::RequestScope},
+    service::metrics,
 };
 
 /// One measurement, which a client reported or the server sampled of itself.
@@ -51,41 +50,8 @@ pub(crate) struct MetricBucket {
     p99: f64,
 }
 
-/// What was measured.
-#[derive(InputObject)]
-pub(crate) struct RecordMetricsInput {
-    /// 1 to 100 metrics, of which all are recorded or none.
-    metrics: Vec<MetricInput>,
-}
-
-/// One measurement.
-#[derive(InputObject)]
-pub(crate) struct MetricInput {
-    /// Of what, such as `client.render`: parts with dots between, at most 128 characters.
-    ///
-    /// Each part has ASCII letters, digits, `_` and `-`, and begins with a letter. The first is not `server`, which is
-    /// kept for the server's own figures.
-    name: String,
-    /// How much, between -1e100 and 1e100.
-    value: f64,
-    /// In which unit, such as `ms`: 1 to 32 visible ASCII characters, `°` or `µ`.
-    unit: String,
-    /// Under which circumstances: an object of at most 2 KiB.
-    metadata: Option<Json<Value>>,
-    /// When; now, if it is left out.
-    ///
-    /// At most a minute in the future, and not older than metrics are kept (30 days unless configured otherwise).
-    recorded_at: Option<Timestamp>,
-}
-
-/// What was recorded.
-#[derive(SimpleObject)]
-pub(crate) struct RecordMetricsPayload {
-    /// How many metrics: all that were given.
-    recorded_count: usize,
-}
-
 impl JsonObject for domain::PerformanceMetric {
+    type Context = RequestScope;
     const NAME: &'static str = "PerformanceMetric";
     const DESCRIPTION: &'static str = "One measurement, which a client reported or the server sampled of itself.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -109,7 +75,7 @@ impl JsonObject for domain::PerformanceMetric {
 }
 
 impl TryFrom<MetricFilter> for domain::MetricFilter {
-    type Error = Error;
+    type Error = FieldError;
 
     fn try_from(filter: MetricFilter) -> Result<Self> {
         let names = filter.names.map(|names| metrics::names("filter.names", &names)).transpose()?;
@@ -121,57 +87,5 @@ impl From<domain::MetricBucket> for MetricBucket {
     fn from(bucket: domain::MetricBucket) -> Self {
         let domain::MetricBucket { start, count, min, max, mean, p50, p95, p99 } = bucket;
         Self { start, count, min, max, mean, p50, p95, p99 }
-    }
-}
-
-impl From<MetricInput> for Reading {
-    fn from(input: MetricInput) -> Self {
-        let MetricInput { name, value, unit, metadata, recorded_at } = input;
-        Self { name, value, unit, metadata: metadata.map(|Json(metadata)| metadata), recorded_at }
-    }
-}
-
-/// Recording metrics.
-#[derive(Default)]
-pub struct MetricMutation;
-
-/// Recording metrics.
-#[Object]
-impl MetricMutation {
-    /// Records what a client has measured, for operators to see; null only when it fails.
-    async fn record_metrics(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "What was measured.")] input: RecordMetricsInput,
-    ) -> Result<Option<RecordMetricsPayload>> {
-        let readings = input.metrics.into_iter().map(Reading::from).collect();
-        let recorded_count = metrics::record(&Scope::of(ctx).context, readings).await?;
-        Ok(Some(RecordMetricsPayload { recorded_count }))
-    }
-}
-
-/// Metrics as they are recorded.
-#[derive(Default)]
-pub struct MetricSubscription;
-
-/// Metrics as they are recorded.
-#[Subscription]
-impl MetricSubscription {
-    /// Each metric that is recorded from now on, on whichever node; needs the role ADMIN.
-    ///
-    /// None is missed while the stream lasts; it ends with its connection when the role is lost.
-    async fn metric_recorded(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "Of one of these names, at most 100; all, if it is left out.")] names: Option<Vec<String>>,
-    ) -> Result<impl Stream<Item = Result<PerformanceMetric>> + use<>> {
-        let scope = Scope::of(ctx).clone();
-        let admin = scope.context.admin()?;
-        let names = names.map(|names| metrics::names("names", &names)).transpose()?;
-        let metrics = metrics::follow(admin, names).await?;
-        Ok(metrics.map(move |metric| match metric {
-            Ok(metric) => Ok(PerformanceMetric::new(&scope, metric)),
-            Err(error) => Err(Error::from(error)),
-        }))
     }
 }

@@ -1,15 +1,16 @@
 //! Types of the schema, with the queries that return them.
 
-pub mod admin;
-pub mod audit;
-pub mod connection;
-pub mod conversation;
-pub mod health;
-pub mod message;
-pub mod metric;
-pub mod node;
-pub mod public_keys;
-pub mod service_config;
-pub mod session;
-pub mod user;
-pub mod viewer;
+pub(super) mod admin;
+pub(super) mod audit;
+pub(super) mod connection;
+pub(super) mod conversation;
+pub(super) mod feed;
+pub(super) mod health;
+pub(super) mod message;
+pub(super) mod metric;
+pub(super) mod node;
+pub(super) mod passkey;
+pub(super) mod service_config;
+pub(super) mod session;
+pub(super) mod user;
+pub(super) mod viewer;

@@ -6,9 +6,9 @@ use crate::{
     domain::{self, AdminUserId, NodeId, UserId},
     graphql::{
         error::Result,
-        mutations::passkey::Passkey,
-        request_scope::Scope,
+        request_scope::RequestScope,
         scalars::parse_id,
+        types::passkey::Passkey,
         types::{
             admin::AdminUser, audit::AuditLog, conversation::Conversation, message::Message, metric::PerformanceMetric,
             session::Session, user::User,
@@ -56,14 +56,14 @@ identified! {
 
 impl Node {
     /// The object of this id, if it exists and the caller may see it.
-    pub(crate) async fn find(scope: &Scope, field: &str, id: &ID) -> Result<Option<Self>> {
-        scope.context.viewer()?;
+    pub(crate) async fn find(scope: &RequestScope, field: &str, id: &ID) -> Result<Option<Self>> {
+        scope.request().viewer()?;
         let scope = scope.clone();
         let loader = scope.loader();
         Ok(match parse_id::<NodeId>(field, id)? {
             NodeId::User(id) => loader.load_one(id).await?.map(|user| Self::User(User::new(&scope, user))),
             NodeId::Session(id) => {
-                let session = service::sessions::find(&scope.context, id).await?;
+                let session = service::sessions::find(scope.request(), id).await?;
                 session.map(|session| Self::Session(Session::new(&scope, session)))
             }
             NodeId::Conversation(id) => {
@@ -75,20 +75,20 @@ impl Node {
                 message.map(|message| Self::Message(Message::new(&scope, message)))
             }
             NodeId::Passkey(id) => {
-                service::passkeys::find(&scope.context, id).await?.map(|passkey| Self::Passkey(Passkey(passkey)))
+                service::passkeys::find(scope.request(), id).await?.map(|passkey| Self::Passkey(Passkey(passkey)))
             }
             NodeId::AuditLog(id) => {
-                let entry = service::audit::find(&scope.context, id).await?;
+                let entry = service::audit::find(scope.request(), id).await?;
                 entry.map(|entry| Self::AuditLog(AuditLog::new(&scope, entry)))
             }
             NodeId::AdminUser(AdminUserId(id)) => {
                 // To anyone but an operator there is no such thing.
-                let Ok(admin) = scope.context.admin() else { return Ok(None) };
+                let Ok(admin) = scope.request().admin() else { return Ok(None) };
                 let account = service::admin::find(admin, UserId(id)).await?;
                 account.map(|account| Self::AdminUser(AdminUser::new(&scope, account)))
             }
             NodeId::Metric(id) => {
-                let Ok(admin) = scope.context.admin() else { return Ok(None) };
+                let Ok(admin) = scope.request().admin() else { return Ok(None) };
                 let metric = service::metrics::find(admin, id).await?;
                 metric.map(|metric| Self::PerformanceMetric(PerformanceMetric::new(&scope, metric)))
             }
@@ -105,7 +105,7 @@ pub struct NodeQuery;
 impl NodeQuery {
     /// An object by its id; null when it does not exist or the caller may not see it.
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Any global id.")] id: ID) -> Result<Option<Node>> {
-        Box::pin(Node::find(Scope::of(ctx), "id", &id)).await
+        Box::pin(Node::find(RequestScope::of(ctx), "id", &id)).await
     }
 
     /// Objects by their ids, in the order of the ids, null where `node` would be.
@@ -114,8 +114,8 @@ impl NodeQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Global ids, as many as a page may hold.")] ids: Vec<ID>,
     ) -> Result<Vec<Option<Node>>> {
-        let scope = Scope::of(ctx);
-        let max = scope.context.backend.config.graphql.max_page_size;
+        let scope = RequestScope::of(ctx);
+        let max = scope.request().backend.config.graphql.max_page_size;
         if ids.len() > max {
             let reason = format!("must have at most {max} ids, and has {}", ids.len());
             return Err(service::Error::invalid("ids", reason).into());

@@ -5,7 +5,7 @@ use async_graphql::{Context, Enum, Object};
 use crate::{
     config::Config,
     domain::{self, message::MESSAGE_MAX_BYTES},
-    graphql::request_scope::Scope,
+    graphql::request_scope::RequestScope,
 };
 
 /// The limits and terms of this server.
@@ -111,6 +111,6 @@ pub struct ServiceConfigQuery;
 impl ServiceConfigQuery {
     /// The limits and terms of this server.
     async fn service_config<'a>(&self, ctx: &Context<'a>) -> ServiceConfig<'a> {
-        ServiceConfig(&Scope::of(ctx).context.backend.config)
+        ServiceConfig(&RequestScope::of(ctx).request().backend.config)
     }
 }

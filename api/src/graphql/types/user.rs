@@ -1,15 +1,14 @@
 //! Users and their public keys.
 
-use async_graphql::{Context, ID, Object, OneofObject, Subscription};
-use futures_util::{Stream, StreamExt};
+use async_graphql::{Context, ID, Object, OneofObject};
 
 use crate::{
     domain::{self, Timestamp},
     engine::object::{Field, JsonObject, Scoped, leaf, object},
     graphql::{
-        error::{Error, Result},
+        error::Result,
         loaders::KeysOf,
-        request_scope::Scope,
+        request_scope::RequestScope,
         scalars::{Base64, parse_id},
         types::connection::{Connection, arguments},
     },
@@ -34,17 +33,21 @@ pub(crate) enum UserBy {
 }
 
 impl JsonObject for domain::User {
+    type Context = RequestScope;
     const NAME: &'static str = "User";
     const DESCRIPTION: &'static str = "A user, as anyone signed in may see it.";
     const FIELDS: &'static [Field<Self>] = &[
-        leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(it.id)),
-        leaf::<_, String>("username", "3 to 32 of `a-z 0-9 _ . -`, unique.", |it, out| out.text(&it.username)),
+        leaf::<Self, ID>("id", "Global and stable.", |it, out| out.plain(it.id)).constant(),
+        leaf::<Self, String>("username", "3 to 32 of `a-z 0-9 _ . -`, unique.", |it, out| out.text(&it.username))
+            .constant(),
         object::<_, Option<PublicKeys>>(
             "publicKeys",
             "The keys to encrypt for this user; null until the user has published some.",
             // The long key is read, with the other one, for whoever asks for it or for what is made of both.
             |it: &Self, entry, out| match &it.public_keys {
-                Some(_) if entry.asks_for(&["pqc", "fingerprint"]) => out.linked_or_null(Some(&KeysOf(it.id)), entry),
+                Some(_) if entry.selects_any(&["pqc", "fingerprint"]) => {
+                    out.linked_or_null(Some(&KeysOf(it.id)), entry)
+                }
                 short => out.object_or_null(short.as_ref(), entry),
             },
         ),
@@ -56,11 +59,13 @@ impl JsonObject for domain::User {
         leaf::<_, bool>("isVerified", "Whether the user has confirmed the address.", |it, out| {
             out.json(&it.is_verified);
         }),
-        leaf::<_, Timestamp>("createdAt", "When the account was registered.", |it, out| out.time(it.created_at)),
+        leaf::<Self, Timestamp>("createdAt", "When the account was registered.", |it, out| out.time(it.created_at))
+            .constant(),
     ];
 }
 
 impl JsonObject for domain::PublicKeys {
+    type Context = RequestScope;
     const NAME: &'static str = "PublicKeys";
     const DESCRIPTION: &'static str = "The hybrid public keys of a user.";
     const FIELDS: &'static [Field<Self>] = &[
@@ -83,7 +88,7 @@ byte first, modulo 100000, in five digits.";
 
 impl User {
     /// The user that something refers to.
-    pub(crate) async fn load(scope: &Scope, id: domain::UserId) -> Result<Self> {
+    pub(crate) async fn load(scope: &RequestScope, id: domain::UserId) -> Result<Self> {
         let user = scope.loader().load_one(id).await?.ok_or(service::Error::NotFound("user"))?;
         Ok(Self::new(scope, user))
     }
@@ -112,8 +117,8 @@ impl UserQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "How to look the user up.")] by: UserBy,
     ) -> Result<Option<User>> {
-        let scope = Scope::of(ctx);
-        let user = service::users::find(&scope.context, by.lookup()?).await?;
+        let scope = RequestScope::of(ctx);
+        let user = service::users::find(scope.request(), by.lookup()?).await?;
         Ok(user.map(|user| User::new(scope, user)))
     }
 
@@ -127,36 +132,9 @@ impl UserQuery {
         #[graphql(desc = "How many from the end.")] last: Option<i32>,
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<domain::User>>> {
-        let scope = Scope::of(ctx);
+        let scope = RequestScope::of(ctx);
         let page = arguments(first, after, last, before);
-        let users = service::users::list(&scope.context, search.as_deref(), &page).await?;
+        let users = service::users::list(scope.request(), search.as_deref(), &page).await?;
         Ok(Some(Connection::new(scope, users)))
-    }
-}
-
-/// Changes to users.
-#[derive(Default)]
-pub struct UserSubscription;
-
-/// Changes to users.
-#[Subscription]
-impl UserSubscription {
-    /// Users as they are after each change to their keys, `isActive` or `isVerified` from now on.
-    ///
-    /// Those named, or everyone whom the caller has a conversation with, also one that begins later. Several changes
-    /// in a short time may come as one. A client that has been away asks for the users it knows once it is back.
-    async fn user_changed(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "1 to 100 users; an id that is nobody's is never heard of. Everyone, if left out.")]
-        ids: Option<Vec<ID>>,
-    ) -> Result<impl Stream<Item = Result<User>> + use<>> {
-        let scope = Scope::of(ctx).clone();
-        let ids = ids.map(|ids| ids.iter().map(|id| parse_id("ids", id)).collect::<Result<_>>()).transpose()?;
-        let changes = service::user_changes::follow(scope.context.clone(), ids).await?;
-        Ok(changes.map(move |user| match user {
-            Ok(user) => Ok(User::new(&scope, user)),
-            Err(error) => Err(Error::from(error)),
-        }))
     }
 }

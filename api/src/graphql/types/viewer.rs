@@ -4,14 +4,14 @@ use async_graphql::{Context, Enum, ID, Object};
 
 use crate::{
     domain::{self, Account, Timestamp},
-    engine::executor::SingleField,
+    engine::SingleField,
     graphql::{
         error::Result,
         loaders::Own,
-        mutations::passkey::Passkey,
-        request_scope::Scope,
+        request_scope::RequestScope,
         scalars::{Base64, parse_id},
-        subscriptions::feed::MessageFeedPage,
+        types::feed::MessageFeedPage,
+        types::passkey::Passkey,
         types::{
             connection::{Connection, arguments},
             conversation::Conversation,
@@ -24,7 +24,7 @@ use crate::{
 
 /// The signed-in caller, and what only the caller may see.
 pub(crate) struct Viewer {
-    pub(crate) scope: Scope,
+    pub(crate) scope: RequestScope,
 }
 
 /// What an account may do.
@@ -45,7 +45,8 @@ impl Viewer {
     /// The caller as others see it.
     async fn user(&self) -> Result<User> {
         // Alone in its request, so there is nothing to wait for with others.
-        let user = service::users::find(&self.scope.context, Lookup::Id(self.scope.context.viewer()?.user_id)).await?;
+        let user =
+            service::users::find(self.scope.request(), Lookup::Id(self.scope.request().viewer()?.user_id)).await?;
         Ok(User::new(&self.scope, user.ok_or(Error::NotFound("user"))?))
     }
 
@@ -61,7 +62,7 @@ impl Viewer {
 
     /// What the account may do.
     async fn role(&self) -> Result<Role> {
-        Ok(self.scope.context.viewer()?.role.into())
+        Ok(self.scope.request().viewer()?.role.into())
     }
 
     /// The latest sign-in with a password or passkey; null before the first.
@@ -71,13 +72,13 @@ impl Viewer {
 
     /// The session that this request runs in.
     async fn session(&self) -> Result<Session> {
-        let session = Box::pin(service::sessions::current(&self.scope.context)).await?;
+        let session = Box::pin(service::sessions::current(self.scope.request())).await?;
         Ok(Session::new(&self.scope, session))
     }
 
     /// The passkeys of the account, oldest first, at most 20.
     async fn passkeys(&self) -> Result<Vec<Passkey>> {
-        Ok(Box::pin(service::passkeys::own(&self.scope.context)).await?.into_iter().map(Passkey).collect())
+        Ok(Box::pin(service::passkeys::own(self.scope.request())).await?.into_iter().map(Passkey).collect())
     }
 
     /// The caller's sessions that have not ended, newest first.
@@ -89,7 +90,7 @@ impl Viewer {
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
     ) -> Result<Connection<domain::Session>> {
         let sessions =
-            Box::pin(service::sessions::list(&self.scope.context, &arguments(first, after, last, before))).await?;
+            Box::pin(service::sessions::list(self.scope.request(), &arguments(first, after, last, before))).await?;
         Ok(Connection::new(&self.scope, sessions))
     }
 
@@ -102,7 +103,7 @@ impl Viewer {
         #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
     ) -> Result<Connection<domain::AuditLog>> {
         let entries =
-            Box::pin(service::audit::own(&self.scope.context, &arguments(first, after, last, before))).await?;
+            Box::pin(service::audit::own(self.scope.request(), &arguments(first, after, last, before))).await?;
         Ok(Connection::new(&self.scope, entries))
     }
 
@@ -124,19 +125,20 @@ impl Viewer {
         let asked = ctx.look_ahead();
         let items = [asked.field("nodes"), asked.field("edges").field("node")];
         let with_messages = items.iter().any(|item| item.field("lastMessage").exists());
-        let conversations = Box::pin(service::conversations::list(&self.scope.context, &page, with_messages)).await?;
+        let conversations = Box::pin(service::conversations::list(self.scope.request(), &page, with_messages)).await?;
         Ok(Connection::new(&self.scope, conversations))
     }
 
     /// The conversation with another user, or with oneself; null before its first message.
     async fn conversation(&self, #[graphql(desc = "The other user's id.")] with: ID) -> Result<Option<Conversation>> {
-        let known = Box::pin(service::conversations::known_with(&self.scope.context, parse_id("with", &with)?)).await?;
+        let known =
+            Box::pin(service::conversations::known_with(self.scope.request(), parse_id("with", &with)?)).await?;
         Ok(known.map(|conversation| Conversation::new(&self.scope, conversation)))
     }
 
     /// Messages to the caller that are not marked read, in all conversations together.
     async fn unread_count(&self) -> Result<i64> {
-        Ok(Box::pin(service::conversations::count_unread(&self.scope.context)).await?)
+        Ok(Box::pin(service::conversations::count_unread(self.scope.request())).await?)
     }
 
     /// The events of the subscription `messageFeed`, by the page; the cursors of either are good for both.
@@ -145,7 +147,7 @@ impl Viewer {
         #[graphql(desc = "The cursor of the last event that was seen.")] after: Option<String>,
         #[graphql(desc = "How many at most.")] first: Option<i32>,
     ) -> Result<MessageFeedPage> {
-        let page = Box::pin(service::feed::page(&self.scope.context, after.as_deref(), first)).await?;
+        let page = Box::pin(service::feed::page(self.scope.request(), after.as_deref(), first)).await?;
         Ok(MessageFeedPage::new(&self.scope, page))
     }
 }
@@ -166,7 +168,7 @@ pub struct ViewerQuery;
 impl ViewerQuery {
     /// The signed-in caller; null when no access token was sent.
     async fn viewer(&self, ctx: &Context<'_>) -> Option<SingleField<Viewer>> {
-        let scope = Scope::of(ctx).clone();
-        scope.context.caller().is_some().then_some(SingleField(Viewer { scope }))
+        let scope = RequestScope::of(ctx).clone();
+        scope.request().caller().is_some().then_some(SingleField(Viewer { scope }))
     }
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use async_graphql::parser::types::OperationType;
 use poem::http::StatusCode;
 
 use crate::{
     domain::ErrorCode,
+    engine::OperationType,
     http::{PATH, operation::Answer},
     telemetry::counters::{Counter, Counts, Durations},
 };

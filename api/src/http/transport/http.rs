@@ -11,16 +11,15 @@ use serde_json::Value;
 
 use crate::{
     domain::{Client, Viewer},
-    engine::prepare::{GraphqlRequest, PreparedOperation},
+    engine::{GraphqlRequest, OperationType, PreparedOperation},
     graphql::StreamPosition,
     http::{
         AppState,
         access_log::RequestLog,
         client_info,
-        operation::{Answer, Caller, OperationType, Outcome, Permit},
+        operation::{Answer, Caller, Outcome, Permit},
         transport::{
             negotiation::{Accepted, Media, negotiate},
-            parameters,
             request_body::{self, Work},
             sse,
             stream_auth::StreamAuth,
@@ -83,7 +82,7 @@ impl Exchange<'_> {
             self.request_log.identify(viewer.user_id);
         }
         let last_event_id = || client_info::text(request.headers(), LAST_EVENT_ID).map(str::to_owned);
-        let position = self.accepted.events.then(|| StreamPosition::behind(last_event_id()));
+        let position = self.accepted.events.then(|| StreamPosition::after(last_event_id()));
         let caller = Caller { client: Arc::clone(self.client), viewer, position };
         match work {
             Work::One(call) => self.one(call, caller, permit).await,
@@ -139,7 +138,7 @@ impl Exchange<'_> {
     }
 
     async fn member(&self, call: Value, caller: Caller) -> Answer {
-        let ready = parameters::from_json(call)
+        let ready = GraphqlRequest::from_json(call)
             .map_err(|message| self.reject(StatusCode::BAD_REQUEST, message))
             .and_then(|call| self.state.prepare(call, &caller))
             .and_then(|prepared| self.allow(prepared))

@@ -2,7 +2,6 @@
 
 pub mod http;
 pub mod negotiation;
-pub mod parameters;
 pub mod request_body;
 pub mod sse;
 pub mod stream_auth;

@@ -78,9 +78,9 @@ pub fn negotiate(headers: &HeaderMap, offers_html: bool) -> Option<Accepted> {
 }
 
 fn parse(range: &str) -> (String, u16) {
-    let mut deps = range.split(';').map(str::trim);
-    let name = deps.next().unwrap_or_default().to_ascii_lowercase();
-    let quality = deps.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+    let mut parts = range.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let quality = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
     (name, quality.map_or(1000, thousandths))
 }
 

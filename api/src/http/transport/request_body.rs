@@ -9,12 +9,8 @@ use serde_json::Value;
 
 use crate::{
     config::Http,
-    engine::prepare::GraphqlRequest,
-    http::{
-        client_info,
-        server::deadline::in_time,
-        transport::parameters::{self, QueryString},
-    },
+    engine::{GraphqlRequest, NO_JSON, QueryString},
+    http::{client_info, server::deadline::in_time},
 };
 
 /// The longest request target, in bytes: a document of 16 KiB with every second character escaped.
@@ -51,7 +47,7 @@ fn read_query(request: &Request) -> Result<Work, Refused> {
         check_content_type(request.headers())?;
     }
     let fields: QueryString = request.params().map_err(|_| bad_request("The query string cannot be read."))?;
-    parameters::from_query(fields).map(Work::One).map_err(bad_request)
+    GraphqlRequest::from_query(fields).map(Work::One).map_err(bad_request)
 }
 
 async fn read_body(request: &mut Request, settings: &Http) -> Result<Work, Refused> {
@@ -61,9 +57,9 @@ async fn read_body(request: &mut Request, settings: &Http) -> Result<Work, Refus
     }
     let body = collect(request, settings).await?;
     if !body.trim_ascii_start().starts_with(b"[") {
-        return parameters::from_slice(&body).map(Work::One).map_err(bad_request);
+        return GraphqlRequest::from_slice(&body).map(Work::One).map_err(bad_request);
     }
-    let calls: Vec<Value> = serde_json::from_slice(&body).map_err(|_| bad_request(parameters::NO_JSON))?;
+    let calls: Vec<Value> = serde_json::from_slice(&body).map_err(|_| bad_request(NO_JSON))?;
     match calls.len() {
         _ if settings.batch_limit == 0 => Err(bad_request("Send one operation at a time.")),
         length if (1..=settings.batch_limit).contains(&length) => Ok(Work::Batch(calls)),
@@ -73,9 +69,9 @@ async fn read_body(request: &mut Request, settings: &Http) -> Result<Work, Refus
 
 /// JSON by its exact name only: other types can be sent by a foreign page without asking first.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
-    let mut deps = client_info::text(headers, header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
-    let is_json = deps.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
-    let is_utf8 = deps.filter_map(|part| part.split_once('=')).all(|(name, value)| {
+    let mut parts = client_info::text(headers, header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let is_utf8 = parts.filter_map(|part| part.split_once('=')).all(|(name, value)| {
         !name.eq_ignore_ascii_case("charset") || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
     });
     if is_json && is_utf8 {

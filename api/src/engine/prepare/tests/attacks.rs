@@ -8,7 +8,10 @@ use std::{
 use crate::{
     config::graphql::{Graphql, Mode},
     domain::ErrorCode::{self, GraphqlParseFailed, GraphqlValidationFailed, TooComplex},
-    engine::prepare::tests::{call, documents, limits, on_small_stack, prepare},
+    engine::{
+        prepare::tests::{documents, on_small_stack, prepare},
+        tests::{call, limits},
+    },
 };
 
 /// The bytes of a document are the first limit; what it would hide is tried without it.

@@ -15,9 +15,9 @@ use async_graphql::{
 
 use crate::{
     config::graphql::{Graphql, Mode},
-    engine::prepare::{
-        lexer,
-        tests::{limits, on_small_stack},
+    engine::{
+        prepare::{lexer, tests::on_small_stack},
+        tests::limits,
     },
 };
 

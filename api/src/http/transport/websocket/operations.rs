@@ -11,10 +11,10 @@ use tracing::Instrument;
 
 use crate::{
     domain::{Client, Viewer},
-    engine::prepare::GraphqlRequest,
+    engine::{GraphqlRequest, OperationType},
     http::{
         AppState, access_log,
-        operation::{Answer, Caller, OperationType},
+        operation::{Answer, Caller},
         transport::websocket::protocol,
     },
 };

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
-    engine::prepare::GraphqlRequest,
-    http::{client_info, operation::Answer, transport::parameters},
+    engine::GraphqlRequest,
+    http::{client_info, operation::Answer},
 };
 
 /// The longest id of an operation; clients use a UUID or a counter.
@@ -72,7 +72,7 @@ impl Incoming {
             "subscribe" => {
                 let id = id(&mut fields)?;
                 let payload = fields.remove("payload").ok_or("The message has no payload")?;
-                Ok(Self::Subscribe(id, parameters::from_json(payload)?))
+                Ok(Self::Subscribe(id, GraphqlRequest::from_json(payload)?))
             }
             "complete" => Ok(Self::Complete(id(&mut fields)?)),
             _ => Err("The message's type is not one a client may send"),

@@ -1,17 +1,19 @@
 //! Answers that the library left incomplete or out of order, as the specification wants them.
 #![expect(clippy::unused_async, reason = "resolvers of the library are async whether they wait or not")]
 
-use async_graphql::{EmptyMutation, EmptySubscription, Error, Object, Result, Schema, ValidationMode};
-use serde_json::{Value, json};
+use async_graphql::{Object, Result};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{
     config::graphql::Mode,
-    engine::prepare::{
-        Documents,
-        tests::{call, limits},
+    domain::ErrorCode,
+    engine::{
+        Engine, FieldError,
+        tests::{call, limits, run, schema::Feed},
     },
 };
 
+#[derive(Default)]
 struct Query;
 struct Item;
 
@@ -29,11 +31,11 @@ impl Item {
     }
 
     async fn fails(&self) -> Result<Option<i32>> {
-        Err(Error::new("failed"))
+        Err(failed())
     }
 
     async fn must(&self) -> Result<i32> {
-        Err(Error::new("failed"))
+        Err(failed())
     }
 
     async fn item(&self) -> Item {
@@ -64,17 +66,32 @@ impl Query {
     }
 
     async fn fails(&self) -> Result<Option<Item>> {
-        Err(Error::new("failed"))
+        Err(failed())
     }
 }
 
+#[derive(Default)]
+struct Mutation;
+
+#[Object]
+impl Mutation {
+    async fn item(&self) -> Item {
+        Item
+    }
+}
+
+fn failed() -> async_graphql::Error {
+    FieldError::new(ErrorCode::NotFound, "failed".to_owned(), Vec::new(), None).into()
+}
+
 async fn data(query: &str) -> String {
-    let builder = || Schema::build(Query, EmptyMutation, EmptySubscription);
-    let documents = Documents::new(limits(Mode::Open), builder()).unwrap();
-    let prepared = documents.prepare(call(query, json!({}))).unwrap();
-    let mut response = builder().validation_mode(ValidationMode::Fast).finish().execute(prepared.request()).await;
-    prepared.shape.restore(&mut response);
-    serde_json::to_string(&response.data).unwrap()
+    #[derive(serde::Deserialize)]
+    struct Data {
+        data: Box<RawValue>,
+    }
+    let engine = Engine::<Query, Mutation, Feed>::new(limits(Mode::Open), false).unwrap();
+    let answer = run(&engine, call(query, json!({}))).await;
+    serde_json::from_slice::<Data>(&answer.json).unwrap().data.get().to_owned()
 }
 
 #[tokio::test]

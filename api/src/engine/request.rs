@@ -1,10 +1,23 @@
-//! The parameters of an operation as clients send them: JSON of a body or a message, or a query string.
+//! GraphQL requests as clients send them: JSON of a body or a message, or a query string.
 
 use async_graphql::{Extensions, Variables};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::engine::prepare::GraphqlRequest;
+/// A request over whichever transport (GraphQL over HTTP, section 5.1).
+#[derive(Debug, Clone, Default)]
+pub struct GraphqlRequest {
+    /// The document's text.
+    pub query: Option<String>,
+    /// The document's id in the manifest, or `sha256:` and its digest.
+    pub document_id: Option<String>,
+    /// The operation of the document to run.
+    pub operation_name: Option<String>,
+    /// The operation's variables.
+    pub variables: Variables,
+    /// Extensions of the protocol; `persistedQuery` is the one known here.
+    pub extensions: Extensions,
+}
 
 /// Why bytes are no JSON. What is kept of them is bounded in depth, so that nothing after it runs out of stack; what is
 /// ignored is passed over without a stack.
@@ -33,22 +46,38 @@ struct Fields {
     extensions: Value,
 }
 
-/// The call that a body describes, other than an array; the error is a sentence for the client.
-pub fn from_slice(body: &[u8]) -> Result<GraphqlRequest, &'static str> {
-    from_fields(serde_json::from_slice(body).map_err(|error| if error.is_data() { NO_OBJECT } else { NO_JSON })?)
-}
+impl GraphqlRequest {
+    /// Reads a body that is one JSON object. The error is a sentence for the client.
+    pub fn from_slice(body: &[u8]) -> Result<Self, &'static str> {
+        from_fields(serde_json::from_slice(body).map_err(|error| if error.is_data() { NO_OBJECT } else { NO_JSON })?)
+    }
 
-/// The call that a JSON value describes; the error is a sentence for the client.
-pub fn from_json(value: Value) -> Result<GraphqlRequest, &'static str> {
-    let Value::Object(mut fields) = value else { return Err(NO_OBJECT) };
-    let mut take = |name| fields.remove(name).unwrap_or_default();
-    from_fields(Fields {
-        query: take("query"),
-        document_id: take("documentId"),
-        operation_name: take("operationName"),
-        variables: take("variables"),
-        extensions: take("extensions"),
-    })
+    /// Reads a JSON value. The error is a sentence for the client.
+    pub fn from_json(value: Value) -> Result<Self, &'static str> {
+        let Value::Object(mut fields) = value else { return Err(NO_OBJECT) };
+        let mut take = |name| fields.remove(name).unwrap_or_default();
+        from_fields(Fields {
+            query: take("query"),
+            document_id: take("documentId"),
+            operation_name: take("operationName"),
+            variables: take("variables"),
+            extensions: take("extensions"),
+        })
+    }
+
+    /// Reads a query string (GraphQL over HTTP, section 5.3). The error is a sentence for the client.
+    pub fn from_query(fields: QueryString) -> Result<Self, &'static str> {
+        let decode = |json: Option<String>| json.map_or(Ok(Value::Null), |json| serde_json::from_str(&json));
+        let decoded_variables = decode(fields.variables).map_err(|_| "`variables` must be JSON.")?;
+        let decoded_extensions = decode(fields.extensions).map_err(|_| "`extensions` must be JSON.")?;
+        Ok(Self {
+            query: fields.query,
+            document_id: fields.document_id,
+            operation_name: fields.operation_name.filter(|name| !name.is_empty()),
+            variables: variables(decoded_variables, "`variables` must be a JSON object or null.")?,
+            extensions: extensions(decoded_extensions, "`extensions` must be a JSON object or null.")?,
+        })
+    }
 }
 
 fn from_fields(fields: Fields) -> Result<GraphqlRequest, &'static str> {
@@ -58,20 +87,6 @@ fn from_fields(fields: Fields) -> Result<GraphqlRequest, &'static str> {
         operation_name: text(fields.operation_name, "`operationName` must be a string or null.")?,
         variables: variables(fields.variables, "`variables` must be an object or null.")?,
         extensions: extensions(fields.extensions, "`extensions` must be an object or null.")?,
-    })
-}
-
-/// The call that a query string describes (GraphQL over HTTP, section 5.3).
-pub fn from_query(fields: QueryString) -> Result<GraphqlRequest, &'static str> {
-    let decode = |json: Option<String>| json.map_or(Ok(Value::Null), |json| serde_json::from_str(&json));
-    let decoded_variables = decode(fields.variables).map_err(|_| "`variables` must be JSON.")?;
-    let decoded_extensions = decode(fields.extensions).map_err(|_| "`extensions` must be JSON.")?;
-    Ok(GraphqlRequest {
-        query: fields.query,
-        document_id: fields.document_id,
-        operation_name: fields.operation_name.filter(|name| !name.is_empty()),
-        variables: variables(decoded_variables, "`variables` must be a JSON object or null.")?,
-        extensions: extensions(decoded_extensions, "`extensions` must be a JSON object or null.")?,
     })
 }
 
@@ -103,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_body_is_one_object_that_says_everything_once() {
-        let query = |body: &str| from_slice(body.as_bytes()).map(|call| call.query);
+        let query = |body: &str| GraphqlRequest::from_slice(body.as_bytes()).map(|request| request.query);
         assert_eq!(query(r#" {"query": "{ a }", "more": [{}]} "#), Ok(Some("{ a }".to_owned())));
         assert_eq!(query("{}"), Ok(None));
         let deep = format!(r#"{{"variables":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
@@ -122,7 +137,16 @@ mod tests {
             assert_eq!(query(body), Err(refusal), "{body}");
         }
         for value in [Value::Null, Value::Array(Vec::new()), Value::from("a")] {
-            assert_eq!(from_json(value).map(|call| call.query), Err(NO_OBJECT));
+            assert_eq!(GraphqlRequest::from_json(value).map(|request| request.query), Err(NO_OBJECT));
+        }
+    }
+
+    #[test]
+    fn fields_may_be_null_and_more_fields_are_ignored() {
+        let body = r#"{ "query": "{ a }", "operationName": null, "variables": null, "extensions": null, "documentId": null, "id": 1 }"#;
+        assert_eq!(GraphqlRequest::from_slice(body.as_bytes()).unwrap().query.as_deref(), Some("{ a }"));
+        for bad in [r#"{ "query": "", "operationName": 1 }"#, r#"{ "query": "", "documentId": 1 }"#] {
+            assert!(GraphqlRequest::from_slice(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 }

@@ -7,10 +7,17 @@ use async_graphql::{
     futures_util::{Stream, stream},
 };
 
+use crate::{
+    config::graphql::Graphql,
+    domain::ErrorCode,
+    engine::{Engine, FieldError},
+};
+
 #[derive(Default)]
 pub(crate) struct Query;
 #[derive(Default)]
 pub(crate) struct Mutation;
+#[derive(Default)]
 pub(crate) struct Feed;
 
 pub(crate) struct User;
@@ -86,7 +93,7 @@ impl Query {
     }
 
     async fn forbidden(&self) -> Result<Option<User>> {
-        Err(Error::new("You may not do that.").extend_with(|_, fields| fields.set("code", "FORBIDDEN")))
+        Err(FieldError::new(ErrorCode::Forbidden, "You may not do that.".to_owned(), Vec::new(), None).into())
     }
 
     async fn fault(&self) -> Result<Option<User>> {
@@ -94,7 +101,7 @@ impl Query {
     }
 
     async fn unknown_code(&self) -> Result<Option<User>> {
-        Err(Error::new("secret").extend_with(|_, fields| fields.set("code", "E_SECRET")))
+        Err(Error::new("secret").extend_with(|_, fields| fields.set("code", "FORBIDDEN")))
     }
 }
 
@@ -118,6 +125,10 @@ impl Feed {
     async fn ticks(&self) -> impl Stream<Item = i32> {
         stream::iter([1])
     }
+}
+
+pub(crate) fn engine(settings: Graphql) -> Engine<Query, Mutation, Feed> {
+    Engine::new(settings, false).unwrap()
 }
 
 pub(crate) fn builder() -> SchemaBuilder<Query, Mutation, Feed> {

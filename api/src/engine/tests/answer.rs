@@ -1,41 +1,27 @@
 //! Each kind of error as a client meets it.
 
-use async_graphql::{Response, ServerError, ValidationMode, value};
+use async_graphql::{PathSegment, Response, ServerError, value};
 use serde_json::{Value, json};
 
 use crate::{
     config::graphql::Mode,
     domain::ErrorCode,
     engine::{
-        prepare::{
-            RequestError,
-            tests::{call, documents, limits, schema},
-        },
-        response::{MAX_ERROR_BYTES, finish, refusal_json},
+        Answer, RequestError,
+        answer::{MAX_ERROR_BYTES, MAX_ERRORS},
+        tests::{ID, call, limits, run, schema},
     },
 };
 
-const ID: &str = "request-1";
-
 /// What a client gets for a document, from the first byte to the last.
 async fn answer(query: &str, variables: Value) -> Value {
-    let schema = schema::builder().validation_mode(ValidationMode::Fast).finish();
-    let bytes = match documents(limits(Mode::Open)).prepare(call(query, variables)) {
-        Ok(prepared) => {
-            let mut response = schema.execute(prepared.request()).await;
-            prepared.shape.restore(&mut response);
-            finish(response, ID).body
-        }
-        Err(refusals) => refusal_json(refusals, ID),
-    };
-    serde_json::from_slice(&bytes).unwrap()
+    serde_json::from_slice(&run(&schema::engine(limits(Mode::Open)), call(query, variables)).await.json).unwrap()
 }
 
 #[tokio::test]
 async fn an_answer_without_errors_is_its_data() {
     assert_eq!(answer("{ viewer { id } }", json!({})).await, json!({ "data": { "viewer": { "id": "user_1" } } }));
-    let response = Response::new(value!({ "a": 1 })).extension("cost", 5.into());
-    assert_eq!(finish(response, ID).body, r#"{"data":{"a":1},"extensions":{"cost":5}}"#);
+    assert_eq!(Answer::new(Response::new(value!({ "a": 1 })), ID).json, r#"{"data":{"a":1}}"#);
 }
 
 #[tokio::test]
@@ -76,22 +62,38 @@ async fn a_fault_says_nothing_of_its_cause() {
         assert!(!answer.to_string().contains("relation") && !answer.to_string().contains("secret"), "{answer}");
     }
     let mut told = ServerError::from(RequestError::new(ErrorCode::InternalServerError, "disk /dev/sda is full"));
-    told.path.push(async_graphql::PathSegment::Field("viewer".to_owned()));
-    assert!(!String::from_utf8_lossy(&finish(Response::from_errors(vec![told]), ID).body).contains("sda"));
+    told.path.push(PathSegment::Field("viewer".to_owned()));
+    let answer = Answer::new(Response::from_errors(vec![told]), ID);
+    assert!(answer.is_executed && !String::from_utf8_lossy(&answer.json).contains("sda"));
 }
 
 #[tokio::test]
-async fn a_literal_that_only_a_resolver_finds_unreadable_is_bad_input() {
-    let answer = answer("{ users(first: 3000000000) { nodes { id } } }", json!({})).await;
-    let error = &answer["errors"][0];
-    assert_eq!(error["extensions"], json!({ "code": "BAD_USER_INPUT", "field": "users", "requestId": ID }), "{answer}");
-    assert_eq!(error["message"], "The value of an argument is not acceptable.");
+async fn a_literal_that_no_resolver_could_read_is_bad_input() {
+    for (query, field) in [
+        ("{ users(first: 3000000000) { nodes { id } } }", "first"),
+        ("{ viewer { ...F } } fragment F on User { friends(last: -3000000000) { nodes { id } } }", "last"),
+        ("mutation { login(input: { login: \"ada\", tries: 3000000000 }) }", "input.tries"),
+    ] {
+        let answer = answer(query, json!({})).await;
+        let error = &answer["errors"][0];
+        assert_eq!(
+            error["extensions"],
+            json!({ "code": "BAD_USER_INPUT", "field": field, "requestId": ID }),
+            "{answer}"
+        );
+        assert_eq!(error["message"], format!("The argument {field} is not acceptable: expected Int."));
+        assert_eq!(answer.get("data"), None);
+    }
+    let query = "mutation ($login: String!) { login(input: { login: $login, tries: 3000000000 }) }";
+    let answer = answer(query, json!({ "login": "ada" })).await;
+    assert_eq!(answer["errors"][0]["extensions"]["field"], "input.tries", "beside a variable");
 }
 
 #[test]
 fn an_error_without_a_code_or_a_path_is_a_fault_of_ours() {
-    let bytes = finish(Response::from_errors(vec![ServerError::new("pool is gone", None)]), ID).body;
-    let answer: Value = serde_json::from_slice(&bytes).unwrap();
+    let answer = Answer::new(Response::from_errors(vec![ServerError::new("pool is gone", None)]), ID);
+    assert!(!answer.is_executed);
+    let answer: Value = serde_json::from_slice(&answer.json).unwrap();
     assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
     assert_eq!(answer.get("data"), None);
 }
@@ -101,9 +103,9 @@ fn errors_are_few_and_short() {
     let refusals = |count, length: usize| -> Vec<_> {
         (0..count).map(|_| RequestError::new(ErrorCode::BadRequest, "é\"".repeat(length))).collect()
     };
-    let answer: Value = serde_json::from_slice(&refusal_json(refusals(30, 10), ID)).unwrap();
-    assert_eq!(answer["errors"].as_array().unwrap().len(), 10);
-    let bytes = refusal_json(refusals(30, 100_000), ID);
+    let answer: Value = serde_json::from_slice(&Answer::refused(refusals(30, 10), ID).json).unwrap();
+    assert_eq!(answer["errors"].as_array().unwrap().len(), MAX_ERRORS);
+    let bytes = Answer::refused(refusals(30, 100_000), ID).json;
     assert!(bytes.len() < MAX_ERROR_BYTES + 64, "{}", bytes.len());
     let answer: Value = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(answer["errors"][0]["extensions"]["requestId"], ID);

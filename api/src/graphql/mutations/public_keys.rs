@@ -3,7 +3,7 @@
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use crate::{
-    graphql::{error::Result, request_scope::Scope, scalars::Base64, types::user::User},
+    graphql::{error::Result, request_scope::RequestScope, scalars::Base64, types::user::User},
     service::{
         self,
         public_keys::{NewKeys, Vault},
@@ -56,8 +56,8 @@ impl PublicKeysMutation {
         ctx: &Context<'_>,
         #[graphql(desc = "The keys.")] input: UpdatePublicKeysInput,
     ) -> Result<Option<UpdatePublicKeysPayload>> {
-        let scope = Scope::of(ctx);
-        let id = service::public_keys::update(&scope.context, input.into()).await?;
+        let scope = RequestScope::of(ctx);
+        let id = service::public_keys::update(scope.request(), input.into()).await?;
         Ok(Some(UpdatePublicKeysPayload { user: User::load(scope, id).await? }))
     }
 }

@@ -1,0 +1,175 @@
+//! Answers as JSON: each error with its code and the request's id, few errors, and no `data` if nothing was executed.
+
+use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::{
+    domain::ErrorCode,
+    engine::{FieldError, RequestError},
+};
+
+/// Maximum number of errors in an answer.
+pub(super) const MAX_ERRORS: usize = 10;
+
+/// Maximum size of an answer's errors, in bytes of JSON.
+pub(super) const MAX_ERROR_BYTES: usize = 16 * 1024;
+
+/// Maximum size of one error's message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// Bytes reserved for a small answer, or for what surrounds a large one.
+const ROOM: usize = 512;
+
+/// The message of an internal error, whose cause only the log has.
+const INTERNAL_MESSAGE: &str = "Something went wrong here; the request's id leads to it in the server's log.";
+
+/// A result of execution or a list of request errors, as the client gets it.
+#[derive(Debug)]
+pub struct Answer {
+    /// `{"data": ...}` or `{"errors": ...}`, in UTF-8 without line breaks.
+    pub json: Bytes,
+    /// The codes of the errors.
+    pub codes: Vec<ErrorCode>,
+    /// Whether the operation was executed, perhaps with errors of fields.
+    pub is_executed: bool,
+    /// The number of seconds after which to try again, if an error has one.
+    pub retry_after_seconds: Option<u64>,
+    /// The id of the event that a subscription answered, if the context names one.
+    pub event_id: Option<String>,
+}
+
+impl Answer {
+    /// Writes an executed operation's response as JSON.
+    pub(super) fn new(mut response: Response, request_id: &str) -> Self {
+        // An error of execution has a path. If none has one, nothing was executed, and there is no `data` (section 7.1.1).
+        let is_executed = response.errors.is_empty()
+            || response.data != Value::Null
+            || response.errors.iter().any(|error| !error.path.is_empty());
+        let retry_after_seconds = response.errors.iter().filter_map(|it| source(it)?.retry_after_seconds()).max();
+        let codes = response.errors.iter_mut().take(MAX_ERRORS).map(|error| settle(error, request_id)).collect();
+        let mut out = Vec::with_capacity(ROOM + text_bytes(&response.data));
+        out.push(b'{');
+        if !response.errors.is_empty() {
+            write_errors(&mut out, &response.errors);
+        }
+        if is_executed {
+            key(&mut out, "data");
+            write_value(&mut out, &response.data);
+        }
+        out.push(b'}');
+        Self { json: out.into(), codes, is_executed, retry_after_seconds, event_id: None }
+    }
+
+    /// Writes the errors of a request that is not executed.
+    #[must_use]
+    pub fn refused(errors: Vec<RequestError>, request_id: &str) -> Self {
+        Self::new(Response::from_errors(errors.into_iter().map(ServerError::from).collect()), request_id)
+    }
+}
+
+/// Adds the code and the request's id to an error. An error without a code is internal.
+fn settle(error: &mut ServerError, request_id: &str) -> ErrorCode {
+    let code = source(error).map_or(ErrorCode::InternalServerError, FieldError::code);
+    let cause = source(error).and_then(FieldError::cause);
+    if let Some(cause) = cause {
+        tracing::error!(request.id = request_id, error.path = path(error), cause, "a field failed");
+    }
+    if code == ErrorCode::InternalServerError {
+        if cause.is_none() {
+            tracing::error!(request.id = request_id, error.path = path(error), error.message, "a request failed");
+        }
+        INTERNAL_MESSAGE.clone_into(&mut error.message);
+        error.extensions = None;
+    }
+    error.message.truncate(error.message.floor_char_boundary(MAX_MESSAGE_BYTES));
+    let extensions = error.extensions.get_or_insert_with(ErrorExtensionValues::default);
+    extensions.set("code", code.as_str());
+    extensions.set("requestId", request_id);
+    code
+}
+
+/// The error that a resolver or a check made. An error of the library itself has none.
+fn source(error: &ServerError) -> Option<&FieldError> {
+    error.source::<FieldError>()
+}
+
+fn path(error: &ServerError) -> String {
+    let segments = error.path.iter().map(|segment| match segment {
+        PathSegment::Field(name) => name.clone(),
+        PathSegment::Index(index) => index.to_string(),
+    });
+    segments.collect::<Vec<_>>().join(".")
+}
+
+fn write_errors(out: &mut Vec<u8>, errors: &[ServerError]) {
+    out.extend_from_slice(b"\"errors\":[");
+    let start = out.len();
+    for (index, error) in errors.iter().take(MAX_ERRORS).enumerate() {
+        let end = out.len();
+        if index > 0 {
+            out.push(b',');
+        }
+        write(out, error);
+        // The first one always stays: its message, and the names in its path, are bounded.
+        if index > 0 && out.len() - start > MAX_ERROR_BYTES {
+            out.truncate(end);
+            break;
+        }
+    }
+    out.push(b']');
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+    write(out, &name);
+    out.push(b':');
+}
+
+/// Returns the size of those parts of an answer that are JSON text already.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::Binary(json) => json.len(),
+        Value::List(items) => items.iter().map(text_bytes).sum(),
+        Value::Object(fields) => fields.values().map(text_bytes).sum(),
+        _ => 0,
+    }
+}
+
+/// Writes a value. Binary values are JSON text that objects have written.
+fn write_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Binary(json) => out.extend_from_slice(json),
+        Value::List(items) => {
+            out.push(b'[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_value(out, item);
+            }
+            out.push(b']');
+        }
+        Value::Object(fields) => {
+            out.push(b'{');
+            for (name, value) in fields {
+                key(out, name);
+                write_value(out, value);
+            }
+            out.push(b'}');
+        }
+        leaf => write(out, leaf),
+    }
+}
+
+/// Writes JSON, or `null` for a value without a JSON form, so that the answer stays JSON.
+fn write(out: &mut Vec<u8>, value: &impl Serialize) {
+    let start = out.len();
+    if let Err(error) = serde_json::to_writer(&mut *out, value) {
+        tracing::error!(error.message = %error, "a value has no JSON form");
+        out.truncate(start);
+        out.extend_from_slice(b"null");
+    }
+}

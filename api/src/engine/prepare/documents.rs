@@ -1,0 +1,207 @@
+//! Documents: found by their digests, or read and checked.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use async_graphql::{
+    Name, ObjectType, SchemaBuilder, SchemaEnv, SubscriptionType, Variables,
+    parser::{self, types::OperationType},
+};
+use quick_cache::{Weighter, sync::Cache};
+
+use crate::{
+    config::graphql::{Graphql, Mode},
+    domain::ErrorCode,
+    engine::{
+        GraphqlRequest, RequestError,
+        prepare::{
+            cost, lexer,
+            limits::{self, Shape},
+            operation::{Document, PreparedOperation},
+            persisted::{self, Digest, DocumentRef},
+            validation::Validator,
+            values,
+        },
+        result_shape::ResultShape,
+    },
+};
+
+/// Why documents cannot be served: the start stops with it.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The mode needs a manifest.
+    #[error("graphql.manifest: name the file of documents that may run, or set graphql.mode to \"open\"")]
+    NoManifest,
+    /// The file is not a manifest.
+    #[error("graphql.manifest: {}: {reason}", path.display())]
+    Manifest {
+        /// Where it was read from.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The GraphQL library did not do what this server builds upon.
+    #[error("the GraphQL library validates or executes in another way than this server builds upon")]
+    Library,
+}
+
+/// For how many values the cache has a part of its own.
+const CACHE_PART: u64 = 32;
+
+/// Every document that is known here.
+pub struct Documents {
+    settings: Graphql,
+    validator: Validator,
+    pub(super) cache: Cache<Digest, Arc<Document>, Weight>,
+    /// Documents of the manifest by their ids; they do not count into the cache.
+    named: HashMap<String, Arc<Document>>,
+    /// The same by their digests.
+    listed: HashMap<Digest, Arc<Document>>,
+}
+
+impl Documents {
+    /// Documents judged by the types of `schema`, with those of the manifest read and checked.
+    pub fn new<Q, M, S>(settings: Graphql, schema: SchemaBuilder<Q, M, S>) -> Result<Self, SetupError>
+    where
+        Q: ObjectType + 'static,
+        M: ObjectType + 'static,
+        S: SubscriptionType + 'static,
+    {
+        // No more parts than each have room for two of the largest.
+        let parts = settings.document_cache_bytes / weight(settings.max_document_bytes).saturating_mul(2);
+        let values = usize::try_from(parts.max(1) * CACHE_PART).unwrap_or(usize::MAX);
+        let cache = Cache::with_weighter(values, settings.document_cache_bytes, Weight);
+        let validator = Validator::new(schema).ok_or(SetupError::Library)?;
+        let (named, listed) = (HashMap::new(), HashMap::new());
+        let mut documents = Self { settings, validator, cache, named, listed };
+        if !documents.settings.manifest.as_os_str().is_empty() {
+            documents.read_manifest()?;
+        } else if documents.settings.mode == Mode::Trusted {
+            return Err(SetupError::NoManifest);
+        }
+        Ok(documents)
+    }
+
+    /// The types that documents are judged by.
+    #[must_use]
+    pub(in crate::engine) fn types(&self) -> &SchemaEnv {
+        self.validator.env()
+    }
+
+    /// Finds, checks and resolves what a request asks to run.
+    pub fn prepare(&self, request: GraphqlRequest) -> Result<PreparedOperation, Vec<RequestError>> {
+        let document = self.find(&request)?;
+        let GraphqlRequest { operation_name, mut variables, .. } = request;
+        let (operation_name, operation) = document.operation(operation_name.as_deref())?;
+        let operation = &operation.node;
+        let shape = document.shapes[&operation_name.cloned()].clone();
+        values::set_defaults(operation, &mut variables);
+        let cost = cost::of(&document.ast, operation, &variables, &self.settings);
+        if cost > self.settings.max_complexity {
+            return Err(RequestError::over("units of cost", cost, self.settings.max_complexity).into());
+        }
+        values::check_variables(self.validator.registry(), operation, &variables)?;
+        if document.mixes_variables {
+            values::check_arguments(self.validator.registry(), &document.ast, &variables)?;
+            self.validator.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
+        }
+        let operation_name = operation_name.map(Name::to_string);
+        let follows = operation.ty == OperationType::Subscription;
+        let field = follows.then(|| document.first_field(&operation.selection_set.node)).flatten();
+        let (kind, field) = (operation.ty, field.map(str::to_owned));
+        Ok(PreparedOperation { document, variables, kind, operation_name, cost, field, shape })
+    }
+
+    fn find(&self, request: &GraphqlRequest) -> Result<Arc<Document>, Vec<RequestError>> {
+        request.query.iter().try_for_each(|text| lexer::check_size(text, &self.settings))?;
+        let document_ref = persisted::document_ref(request)?;
+        let (name, digest) = match document_ref {
+            DocumentRef::Text(_, digest) => (None, Some(digest)),
+            DocumentRef::Name(name) => (Some(name), persisted::parse_digest(name)),
+        };
+        let listed = name.and_then(|name| self.named.get(name)).or_else(|| self.listed.get(digest.as_ref()?));
+        if let Some(document) = listed {
+            return Ok(document.clone());
+        }
+        if self.settings.mode == Mode::Trusted {
+            let message = "Only the documents of this server's manifest run here.";
+            return Err(RequestError::new(ErrorCode::PersistedQueryNotFound, message).into());
+        }
+        if let Some(document) = digest.and_then(|digest| self.cache.get(&digest)) {
+            return Ok(document);
+        }
+        let DocumentRef::Text(text, digest) = document_ref else {
+            let message = "The persisted query is not known here: send it with its text.";
+            return Err(RequestError::new(ErrorCode::PersistedQueryNotFound, message).into());
+        };
+        let document = Arc::new(self.read(text)?);
+        self.cache.insert(digest, document.clone());
+        Ok(document)
+    }
+
+    fn read(&self, text: &str) -> Result<Document, Vec<RequestError>> {
+        lexer::check(text, &self.settings)?;
+        let ast = parser::parse_query(text).map_err(|error| unreadable(&error))?;
+        let measured = limits::check(&ast, &self.settings)?;
+        if measured.introspects && self.settings.mode != Mode::Explore {
+            let message = "This server does not answer questions about its schema.";
+            return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).into());
+        }
+        self.validator.validate(&ast, None, Variables::default())?;
+        values::check_arguments(self.validator.registry(), &ast, &Variables::default())?;
+        let shape = |operation| ResultShape::of(self.validator.registry(), &ast, operation).map(Arc::new);
+        let shapes = ast.operations.iter().map(|(name, it)| Ok((name.cloned(), shape(&it.node)?)));
+        let shapes = shapes.collect::<Result<_, RequestError>>()?;
+        let Shape { introspects, mixes_variables, has_directives } = measured;
+        Ok(Document { ast, mixes_variables, has_directives, introspects, shapes, text_bytes: text.len() })
+    }
+
+    fn read_manifest(&mut self) -> Result<(), SetupError> {
+        let path = self.settings.manifest.clone();
+        let fault = |reason| SetupError::Manifest { path: path.clone(), reason };
+        for (id, text) in persisted::read_manifest(&path).map_err(fault)? {
+            let document = self.read(&text).map_err(|errors| {
+                let reasons: Vec<_> = errors.iter().map(|error| error.message.as_str()).collect();
+                fault(format!("document {id}: {}", reasons.join(" ")))
+            })?;
+            let document = Arc::new(document);
+            self.listed.insert(persisted::digest(&text), document.clone());
+            self.named.insert(id, document);
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Weight;
+
+impl Weighter<Digest, Arc<Document>> for Weight {
+    fn weight(&self, _: &Digest, document: &Arc<Document>) -> u64 {
+        weight(document.text_bytes)
+    }
+}
+
+/// An estimate of the memory that a document holds: a node of the tree takes some hundred bytes for the few of its text.
+const fn weight(text_bytes: usize) -> u64 {
+    (text_bytes as u64).saturating_mul(64).saturating_add(1024)
+}
+
+/// What the parser found, without its words: they would echo the document and name the library's grammar.
+fn unreadable(error: &parser::Error) -> RequestError {
+    let (code, message) = match error {
+        parser::Error::MultipleOperations { .. } => {
+            (ErrorCode::GraphqlValidationFailed, "An operation without a name is the only one of its document.")
+        }
+        parser::Error::OperationDuplicated { .. } => {
+            (ErrorCode::GraphqlValidationFailed, "Two operations of the document have the same name.")
+        }
+        parser::Error::FragmentDuplicated { .. } => {
+            (ErrorCode::GraphqlValidationFailed, "Two fragments of the document have the same name.")
+        }
+        parser::Error::MissingOperation => {
+            (ErrorCode::OperationResolutionFailure, "The document has no operation to run.")
+        }
+        parser::Error::RecursionLimitExceeded => (ErrorCode::TooComplex, "The document is nested too deep."),
+        _ => (ErrorCode::GraphqlParseFailed, "The document is not GraphQL."),
+    };
+    RequestError { locations: error.positions().collect(), ..RequestError::new(code, message) }
+}

@@ -1,0 +1,132 @@
+//! Operations of checked documents, ready to be executed.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_graphql::{
+    Name, Positioned, Request, Variables,
+    parser::types::{
+        DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType, Selection,
+        SelectionSet,
+    },
+};
+
+use crate::{
+    domain::ErrorCode,
+    engine::{RequestError, prepare::directives, result_shape::ResultShape},
+};
+
+/// Maximum text of a document that is cheap to prepare for each event of a subscription, in bytes.
+const SMALL_BYTES: usize = 2 * 1024;
+
+/// A valid operation within the limits, with coerced variables.
+#[derive(Debug, Clone)]
+pub struct PreparedOperation {
+    pub(super) document: Arc<Document>,
+    pub(super) variables: Variables,
+    /// Query, mutation or subscription.
+    pub kind: OperationType,
+    /// The operation's name in the document.
+    pub operation_name: Option<String>,
+    /// The cost, in the unit of `max_complexity`.
+    pub cost: usize,
+    /// The field of the schema that a subscription follows.
+    pub field: Option<String>,
+    /// The shape of the result.
+    pub(in crate::engine) shape: Arc<ResultShape>,
+}
+
+/// An operation as resolvers see it, without directives.
+#[derive(Debug)]
+pub(in crate::engine) struct ExecutableOperation {
+    pub(in crate::engine) operation: Positioned<OperationDefinition>,
+    pub(in crate::engine) fragments: HashMap<Name, Positioned<FragmentDefinition>>,
+    pub(in crate::engine) variables: Variables,
+}
+
+/// A document that is valid and within the limits.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) ast: ExecutableDocument,
+    pub(super) mixes_variables: bool,
+    pub(super) has_directives: bool,
+    pub(super) introspects: bool,
+    pub(super) shapes: HashMap<Option<Name>, Arc<ResultShape>>,
+    pub(super) text_bytes: usize,
+}
+
+impl PreparedOperation {
+    /// Whether making the operation executable again costs little.
+    pub(in crate::engine) fn is_small(&self) -> bool {
+        self.document.text_bytes <= SMALL_BYTES
+    }
+
+    /// Returns the request as the library takes it, with its document parsed, if it asks about the schema.
+    pub(in crate::engine) fn introspection(&self) -> Option<Request> {
+        self.document.introspects.then(|| self.request())
+    }
+
+    /// Returns the request as the library takes it, with its document parsed.
+    pub(in crate::engine) fn request(&self) -> Request {
+        let mut request = Request::new("").variables(self.variables.clone());
+        request.operation_name.clone_from(&self.operation_name);
+        request.set_parsed_query(self.document.ast.clone());
+        request
+    }
+
+    /// Applies the directives.
+    pub(in crate::engine) fn into_executable(self) -> ExecutableOperation {
+        let Self { document, variables, operation_name, .. } = self;
+        let mut operation = match &document.ast.operations {
+            DocumentOperations::Single(operation) => operation.clone(),
+            // The name was found when the operation was prepared.
+            DocumentOperations::Multiple(operations) => operations[operation_name.unwrap_or_default().as_str()].clone(),
+        };
+        let mut fragments = document.ast.fragments.clone();
+        if document.has_directives {
+            directives::apply(&mut operation.node.selection_set.node, &variables);
+            for fragment in fragments.values_mut() {
+                directives::apply(&mut fragment.node.selection_set.node, &variables);
+            }
+        }
+        ExecutableOperation { operation, fragments, variables }
+    }
+}
+
+impl Document {
+    /// Returns the operation of this name, or the only one.
+    pub(super) fn operation(
+        &self,
+        name: Option<&str>,
+    ) -> Result<(Option<&Name>, &Positioned<OperationDefinition>), RequestError> {
+        let found = match (&self.ast.operations, name) {
+            (DocumentOperations::Single(operation), None) => Some((None, operation)),
+            (DocumentOperations::Single(_), Some(_)) => None,
+            (DocumentOperations::Multiple(operations), Some(name)) => {
+                operations.get_key_value(name).map(|(name, operation)| (Some(name), operation))
+            }
+            (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+                operations.iter().next().map(|(name, operation)| (Some(name), operation))
+            }
+            (DocumentOperations::Multiple(_), None) => {
+                let message = "The document has several operations: say by `operationName` which to run.";
+                return Err(RequestError::new(ErrorCode::OperationResolutionFailure, message));
+            }
+        };
+        let (name, operation) = found.ok_or_else(|| {
+            RequestError::new(ErrorCode::OperationResolutionFailure, "The document has no operation of that name.")
+        })?;
+        Ok((name, operation))
+    }
+
+    /// Returns the name of the first field of a selection, which for a subscription is the only one.
+    pub(super) fn first_field<'a>(&'a self, selections: &'a SelectionSet) -> Option<&'a str> {
+        selections.items.iter().find_map(|selection| match &selection.node {
+            Selection::Field(field) => Some(field.node.name.node.as_str()),
+            Selection::InlineFragment(fragment) => self.first_field(&fragment.node.selection_set.node),
+            Selection::FragmentSpread(spread) => {
+                let fragment = self.ast.fragments.get(&spread.node.fragment_name.node)?;
+                self.first_field(&fragment.node.selection_set.node)
+            }
+        })
+    }
+}

@@ -1,0 +1,206 @@
+//! Values of variables and arguments, checked against their types (GraphQL specification, sections 6.1.2 and 6.4.1).
+//!
+//! So validation does not depend on a request's variables and is done once for each document, and no resolver meets a value
+//! that it cannot read. Errors name the part of the input that is wrong.
+
+use std::collections::HashSet;
+
+use async_graphql::{
+    Pos, Value, Variables,
+    parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
+    registry::{MetaInputValue, MetaType, MetaTypeName, Registry},
+};
+
+use crate::{
+    domain::{ErrorCode, Timestamp},
+    engine::RequestError,
+};
+
+/// Checks the variables of an operation. Returns one error for each that does not fit.
+pub(super) fn check_variables(
+    registry: &Registry,
+    operation: &OperationDefinition,
+    variables: &Variables,
+) -> Result<(), Vec<RequestError>> {
+    let mut errors = Vec::new();
+    for definition in &operation.variable_definitions {
+        let name = definition.node.name.node.as_str();
+        let ty = definition.node.var_type.node.to_string();
+        let outcome = match variables.get(name) {
+            Some(value) => fits(registry, &ty, value),
+            None if definition.node.default_value().is_none() => Err(Misfit::new(format!("expected {ty}"))),
+            None => Ok(()),
+        };
+        if let Err(misfit) = outcome {
+            errors.push(misfit.error("variable $", name, definition.pos));
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Checks the arguments of all fields for what the library's own rule lets pass, such as an `Int` of more than 32 bits. A value
+/// with a variable that `variables` lacks is not checked.
+pub(super) fn check_arguments(
+    registry: &Registry,
+    document: &ExecutableDocument,
+    variables: &Variables,
+) -> Result<(), RequestError> {
+    let mut walk = Walk { registry, document, variables, seen: HashSet::new() };
+    for (_, operation) in document.operations.iter() {
+        let root = match operation.node.ty {
+            OperationType::Query => Some(&registry.query_type),
+            OperationType::Mutation => registry.mutation_type.as_ref(),
+            OperationType::Subscription => registry.subscription_type.as_ref(),
+        };
+        walk.set(&operation.node.selection_set.node, root.map_or("", String::as_str))?;
+    }
+    Ok(())
+}
+
+/// Sets variables that the request omits to the operation's defaults. The library does so for arguments of fields, but not of
+/// directives.
+pub(super) fn set_defaults(operation: &OperationDefinition, variables: &mut Variables) {
+    for definition in &operation.variable_definitions {
+        let name = &definition.node.name.node;
+        if let Some(default) = &definition.node.default_value
+            && !variables.contains_key(name)
+        {
+            variables.insert(name.clone(), default.node.clone());
+        }
+    }
+}
+
+/// A walk over the fields of a document, into each fragment once.
+struct Walk<'a> {
+    registry: &'a Registry,
+    document: &'a ExecutableDocument,
+    variables: &'a Variables,
+    seen: HashSet<&'a str>,
+}
+
+impl<'a> Walk<'a> {
+    fn set(&mut self, set: &'a SelectionSet, parent: &str) -> Result<(), RequestError> {
+        for selection in &set.items {
+            match &selection.node {
+                Selection::Field(field) => {
+                    let meta = self.registry.types.get(parent).and_then(|ty| ty.field_by_name(&field.node.name.node));
+                    // Introspection fields are the library's business.
+                    let Some(meta) = meta else { continue };
+                    for (name, value) in &field.node.arguments {
+                        let literal = value.node.clone();
+                        let known = literal.into_const_with(|name| self.variables.get(&name).cloned().ok_or(()));
+                        if let (Some(argument), Ok(known)) = (meta.args.get(name.node.as_str()), known) {
+                            fits(self.registry, &argument.ty, &known)
+                                .map_err(|misfit| misfit.error("argument ", &name.node, value.pos))?;
+                        }
+                    }
+                    self.set(&field.node.selection_set.node, MetaTypeName::concrete_typename(&meta.ty))?;
+                }
+                Selection::InlineFragment(fragment) => {
+                    let condition = fragment.node.type_condition.as_ref();
+                    let parent = condition.map_or(parent, |condition| condition.node.on.node.as_str());
+                    self.set(&fragment.node.selection_set.node, parent)?;
+                }
+                Selection::FragmentSpread(spread) => {
+                    let name = spread.node.fragment_name.node.as_str();
+                    if let Some(fragment) = self.document.fragments.get(name)
+                        && self.seen.insert(name)
+                    {
+                        let parent = fragment.node.type_condition.node.on.node.as_str();
+                        self.set(&fragment.node.selection_set.node, parent)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A value that does not fit its type.
+struct Misfit {
+    path: String,
+    reason: String,
+}
+
+impl Misfit {
+    fn new(reason: impl Into<String>) -> Self {
+        Self { path: String::new(), reason: reason.into() }
+    }
+
+    fn error(self, what: &str, name: &str, position: Pos) -> RequestError {
+        let field = format!("{name}{}", self.path);
+        let message = format!("The {what}{field} is not acceptable: {}.", self.reason);
+        RequestError::new(ErrorCode::BadUserInput, message).at(position).with("field", field)
+    }
+
+    fn under(mut self, segment: impl std::fmt::Display) -> Self {
+        self.path = format!(".{segment}{}", self.path);
+        self
+    }
+}
+
+fn fits(registry: &Registry, ty: &str, value: &Value) -> Result<(), Misfit> {
+    match (MetaTypeName::create(ty), value) {
+        (MetaTypeName::NonNull(_), Value::Null) => Err(Misfit::new(format!("expected {ty}"))),
+        (_, Value::Null) => Ok(()),
+        (MetaTypeName::NonNull(inner), value) => fits(registry, inner, value),
+        (MetaTypeName::List(item), Value::List(values)) => values
+            .iter()
+            .enumerate()
+            .try_for_each(|(index, value)| fits(registry, item, value).map_err(|misfit| misfit.under(index))),
+        // A single value stands for a list of one.
+        (MetaTypeName::List(item), value) => fits(registry, item, value),
+        (MetaTypeName::Named(name), value) => match registry.types.get(name) {
+            Some(MetaType::Scalar { is_valid, .. }) => {
+                let is_valid = is_valid.as_ref().is_none_or(|is_valid| is_valid(value));
+                if is_valid && is_readable(name, value) { Ok(()) } else { Err(expected(name)) }
+            }
+            Some(MetaType::Enum { enum_values, .. }) => match value {
+                Value::String(value) if enum_values.contains_key(value) => Ok(()),
+                Value::Enum(value) if enum_values.contains_key(value.as_str()) => Ok(()),
+                _ => Err(expected(name)),
+            },
+            Some(MetaType::InputObject { input_fields, oneof, .. }) => {
+                let Value::Object(fields) = value else { return Err(expected(name)) };
+                if *oneof && (fields.len() != 1 || fields.values().any(|value| *value == Value::Null)) {
+                    return Err(Misfit::new(format!("expected exactly one field of {name}")));
+                }
+                if let Some(unknown) = fields.keys().find(|field| !input_fields.contains_key(field.as_str())) {
+                    return Err(Misfit::new(format!("{name} has no such field")).under(unknown));
+                }
+                input_fields.values().try_for_each(|field| {
+                    field_fits(registry, field, fields.get(field.name.as_str()))
+                        .map_err(|misfit| misfit.under(&field.name))
+                })
+            }
+            // Validation has refused variables of any other type.
+            _ => Ok(()),
+        },
+    }
+}
+
+fn field_fits(registry: &Registry, field: &MetaInputValue, value: Option<&Value>) -> Result<(), Misfit> {
+    match value {
+        Some(value) => fits(registry, &field.ty, value),
+        None if field.default_value.is_none() && field.ty.ends_with('!') => {
+            Err(Misfit::new(format!("expected {}", field.ty)))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whether resolvers can read a value of a scalar that the library does not check before: it takes 64 bits for an `Int`, whose
+/// specification says 32, and any text for a `DateTime`.
+fn is_readable(scalar: &str, value: &Value) -> bool {
+    match (scalar, value) {
+        ("Int", Value::Number(number)) => number.as_i64().is_some_and(|int| i32::try_from(int).is_ok()),
+        ("Int", _) => false,
+        ("DateTime", Value::String(text)) => text.parse::<Timestamp>().is_ok(),
+        ("DateTime", _) => false,
+        _ => true,
+    }
+}
+
+fn expected(name: &str) -> Misfit {
+    Misfit::new(format!("expected {name}"))
+}

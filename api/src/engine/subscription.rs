@@ -1,0 +1,61 @@
+//! Follows subscriptions: one answer for each event, and little memory between events.
+
+use std::{
+    sync::Arc,
+    task::{self, Poll, ready},
+};
+
+use async_graphql::{ObjectType, Response, SubscriptionType};
+use futures_util::{
+    StreamExt,
+    stream::{BoxStream, poll_fn},
+};
+
+use crate::engine::{Answer, Context, EventSource, PreparedOperation, executor::Executor};
+
+/// Follows a subscription.
+pub(super) fn follow<Q, M, S, C>(
+    executor: Arc<Executor<Q, M, S>>,
+    prepared: PreparedOperation,
+    context: C,
+) -> BoxStream<'static, Answer>
+where
+    Q: ObjectType + Default + 'static,
+    M: ObjectType + Default + 'static,
+    S: SubscriptionType + Default + 'static,
+    C: Context,
+{
+    let shape = Arc::clone(&prepared.shape);
+    let (answered, is_small) = (context.clone(), prepared.is_small());
+    let begin = {
+        let context = context.clone();
+        move || Arc::clone(&executor).subscribe(prepared.clone(), context.clone())
+    };
+    let mut responses = Some(begin());
+    poll_fn(move |cx| poll(&mut responses, &begin, context.event_source().filter(|_| is_small), cx))
+        .map(move |mut response| {
+            shape.restore(&mut response);
+            Answer { event_id: answered.take_event_id(), ..Answer::new(response, answered.request_id()) }
+        })
+        .boxed()
+}
+
+/// Polls the responses. They hold kilobytes, above all the document and what the library keeps to answer an event. While the
+/// source of events is idle they are dropped, and made again for the next event. Guarded by the benchmark `sockets`.
+fn poll(
+    responses: &mut Option<BoxStream<'static, Response>>,
+    begin: impl Fn() -> BoxStream<'static, Response>,
+    source: Option<&dyn EventSource>,
+    cx: &mut task::Context<'_>,
+) -> Poll<Option<Response>> {
+    loop {
+        match (&mut *responses, source) {
+            (Some(active), source) => match active.poll_next_unpin(cx) {
+                Poll::Pending if source.is_some_and(EventSource::is_idle) => *responses = None,
+                polled => return polled,
+            },
+            (None, Some(source)) if ready!(source.poll_ready(cx)) => *responses = Some(begin()),
+            (None, _) => return Poll::Ready(None),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Tests of the engine over a schema shaped as the contract.
+
+mod answer;
+mod execute;
+mod result_shape;
+pub(super) mod schema;
+
+use std::path::PathBuf;
+
+use async_graphql::{ObjectType, SubscriptionType, Variables};
+
+use crate::{
+    config::graphql::{Graphql, Mode},
+    engine::{Answer, Context, Engine, EventSource, GraphqlRequest, LoadQueue},
+};
+
+/// The id of each request.
+const ID: &str = "request-1";
+
+/// The context of a schema whose objects load nothing.
+#[derive(Clone)]
+pub(super) struct TestContext;
+
+impl Context for TestContext {
+    type Loaded = ();
+    type Missing = ();
+
+    async fn load(&self, (): &mut (), (): ()) {}
+
+    fn loaded_count((): &()) -> usize {
+        0
+    }
+
+    fn request_id(&self) -> &str {
+        ID
+    }
+
+    fn loads(&self) -> Option<&LoadQueue> {
+        None
+    }
+
+    fn event_source(&self) -> Option<&dyn EventSource> {
+        None
+    }
+
+    fn take_event_id(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The defaults of `config.default.toml`.
+pub(crate) fn limits(mode: Mode) -> Graphql {
+    Graphql {
+        mode,
+        graphiql_dir: PathBuf::new(),
+        manifest: PathBuf::new(),
+        document_cache_bytes: 1 << 24,
+        max_document_bytes: 16_384,
+        max_tokens: 1_000,
+        max_bracket_depth: 32,
+        max_operations: 10,
+        max_fragments: 50,
+        max_directives: 20,
+        max_aliases: 30,
+        max_root_fields: 20,
+        max_nodes: 2_000,
+        max_depth: 10,
+        max_complexity: 1_000,
+        max_introspection_depth: 16,
+        max_introspection_lists: 2,
+        default_page_size: 20,
+        max_page_size: 100,
+    }
+}
+
+pub(crate) fn call(query: &str, variables: serde_json::Value) -> GraphqlRequest {
+    GraphqlRequest {
+        query: Some(query.to_owned()),
+        variables: Variables::from_json(variables),
+        ..GraphqlRequest::default()
+    }
+}
+
+/// Returns the answer to a request as the client gets it.
+async fn run<Q, M, S>(engine: &Engine<Q, M, S>, request: GraphqlRequest) -> Answer
+where
+    Q: ObjectType + Default + 'static,
+    M: ObjectType + Default + 'static,
+    S: SubscriptionType + Default + 'static,
+{
+    match engine.prepare(request) {
+        Ok(prepared) => engine.execute(prepared, TestContext).await,
+        Err(errors) => Answer::refused(errors, ID),
+    }
+}
