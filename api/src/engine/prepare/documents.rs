@@ -101,8 +101,8 @@ impl Documents {
         }
         values::check_variables(self.validator.registry(), operation, &variables)?;
         if document.mixes_variables {
-            values::check_arguments(self.validator.registry(), &document.ast, &variables)?;
             self.validator.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
+            values::check_arguments(self.validator.registry(), &document.ast, operation, &variables)?;
         }
         let operation_name = operation_name.map(Name::to_string);
         let follows = operation.ty == OperationType::Subscription;
@@ -147,7 +147,9 @@ impl Documents {
             return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).into());
         }
         self.validator.validate(&ast, None, Variables::default())?;
-        values::check_arguments(self.validator.registry(), &ast, &Variables::default())?;
+        for (_, operation) in ast.operations.iter() {
+            values::check_arguments(self.validator.registry(), &ast, &operation.node, &Variables::default())?;
+        }
         let shape = |operation| ResultShape::of(self.validator.registry(), &ast, operation).map(Arc::new);
         let shapes = ast.operations.iter().map(|(name, it)| Ok((name.cloned(), shape(&it.node)?)));
         let shapes = shapes.collect::<Result<_, RequestError>>()?;

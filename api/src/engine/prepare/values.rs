@@ -38,23 +38,21 @@ pub(super) fn check_variables(
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Checks the arguments of all fields for what the library's own rule lets pass, such as an `Int` of more than 32 bits. A value
+/// Checks the arguments of an operation's fields for what the library's own rule lets pass, such as an `Int` of more than 32 bits. A value
 /// with a variable that `variables` lacks is not checked.
 pub(super) fn check_arguments(
     registry: &Registry,
     document: &ExecutableDocument,
+    operation: &OperationDefinition,
     variables: &Variables,
 ) -> Result<(), RequestError> {
+    let root = match operation.ty {
+        OperationType::Query => Some(&registry.query_type),
+        OperationType::Mutation => registry.mutation_type.as_ref(),
+        OperationType::Subscription => registry.subscription_type.as_ref(),
+    };
     let mut walk = Walk { registry, document, variables, seen: HashSet::new() };
-    for (_, operation) in document.operations.iter() {
-        let root = match operation.node.ty {
-            OperationType::Query => Some(&registry.query_type),
-            OperationType::Mutation => registry.mutation_type.as_ref(),
-            OperationType::Subscription => registry.subscription_type.as_ref(),
-        };
-        walk.set(&operation.node.selection_set.node, root.map_or("", String::as_str))?;
-    }
-    Ok(())
+    walk.set(&operation.selection_set.node, root.map_or("", String::as_str))
 }
 
 /// Sets variables that the request omits to the operation's defaults. The library does so for arguments of fields, but not of
