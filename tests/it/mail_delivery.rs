@@ -9,7 +9,7 @@ use std::{
 use qv_tests::{mail::MailServer, world::World};
 use serde_json::{Value, json};
 
-use crate::mail::{end, linked, node_at};
+use crate::auth::email_links::{end, linked, node_at};
 
 #[tokio::test]
 async fn a_mail_waits_for_its_server_and_the_request_does_not() {

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::near::{heats, refusal};
+use crate::auth::local_cache::{heats, refusal};
 
 /// Far sooner than anything looks by itself, and later than what follows an error is done again.
 const SOON: Duration = Duration::from_secs(8);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use qv_tests::{client::base64, node_process::NodeProcess, operation, world::World};
 use serde_json::Value;
 
-use crate::near::{heats, refusal};
+use crate::auth::local_cache::{heats, refusal};
 
 #[tokio::test]
 async fn a_message_sent_at_one_node_arrives_at_the_other() {
