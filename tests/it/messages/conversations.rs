@@ -1,0 +1,156 @@
+//! Sending messages and reading conversations.
+
+use qv_tests::{
+    client::{base64, draft},
+    operation,
+    world::World,
+};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_message_reaches_both_and_tells_each_what_is_theirs() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let sent = alice.send(&bob, "hello", "a-1").await;
+    let payload = &sent.data()["sendMessage"];
+    assert_eq!(payload["message"]["encryptedContent"], base64("hello"));
+    assert_eq!(payload["message"]["clientMessageId"], "a-1");
+    assert_eq!(payload["message"]["sender"]["username"], "alice");
+    assert_eq!(payload["message"]["recipient"]["username"], "bob");
+    assert_eq!(payload["conversation"]["peer"]["username"], "bob");
+    assert_eq!(payload["conversation"]["unreadCount"], 0);
+    assert_eq!(payload["conversation"]["lastMessage"]["id"], payload["message"]["id"]);
+
+    let received = bob.run(operation!("conversation"), json!({ "with": alice.id })).await;
+    let conversation = &received.data()["viewer"]["conversation"];
+    assert_eq!(conversation["id"], payload["conversation"]["id"]);
+    assert_eq!(conversation["unreadCount"], 1);
+    assert_eq!(conversation["messages"]["edges"][0]["node"]["encryptedContent"], base64("hello"));
+    let message = bob
+        .run(
+            "query M($id: ID!) { node(id: $id) { ... on Message { clientMessageId } } }",
+            json!({ "id": payload["message"]["id"] }),
+        )
+        .await;
+    assert_eq!(message.data()["node"]["clientMessageId"], Value::Null);
+}
+
+#[tokio::test]
+async fn sending_the_same_again_sends_nothing_new() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let first = alice.send(&bob, "hello", "same").await;
+    let again = alice.send(&bob, "hello", "same").await;
+    assert_eq!(first.data(), again.data());
+    for other in [draft(&bob, "other", "same"), draft(&alice, "hello", "same")] {
+        let answer = alice.run(operation!("send_message"), other).await;
+        assert_eq!((answer.error().0, &answer.error().1["field"]), ("CONFLICT", &json!("input.clientMessageId")));
+    }
+    // The id is the sender's own: it says nothing of anyone else's.
+    bob.send(&alice, "other", "same").await.data();
+    let read = bob.run(operation!("conversation"), json!({ "with": alice.id })).await;
+    assert_eq!(read.data()["viewer"]["conversation"]["messages"]["edges"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test]
+async fn the_same_message_sent_many_times_at_once_is_one() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let sends = (0..8).map(|_| alice.send(&bob, "hello", "once"));
+    let answers = futures_util::future::join_all(sends).await;
+    for answer in &answers {
+        assert_eq!(answer.data()["sendMessage"]["message"], answers[0].data()["sendMessage"]["message"]);
+    }
+    let (events, _) = bob.feed(None).await.backlog().await;
+    assert_eq!(events.len(), 1);
+}
+
+#[tokio::test]
+async fn two_people_who_write_to_each_other_at_once_do_not_stop_one_another() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let ids: Vec<_> = (0..10).map(|n| format!("m{n}")).collect();
+    let sends = ids.iter().flat_map(|id| [alice.send(&bob, "to bob", id), bob.send(&alice, "to alice", id)]);
+    for answer in futures_util::future::join_all(sends).await {
+        answer.data();
+    }
+    for who in [&alice, &bob] {
+        let (events, _) = who.feed(None).await.backlog().await;
+        assert_eq!(events.len(), 20);
+    }
+}
+
+#[tokio::test]
+async fn a_note_to_oneself_works() {
+    let node = World::new().await.node().await;
+    let alice = node.client().register("alice").await;
+    let sent = alice.send(&alice, "remember", "n-1").await;
+    assert_eq!(sent.data()["sendMessage"]["conversation"]["peer"]["username"], "alice");
+    assert_eq!(sent.data()["sendMessage"]["conversation"]["unreadCount"], 0);
+    let (events, _) = alice.feed(None).await.backlog().await;
+    assert_eq!(events.len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_is_named() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let nobody = bob.id.replace(|c: char| c.is_ascii_digit(), "0");
+    for (field, value, code, at) in [
+        ("recipientId", json!(nobody), "NOT_FOUND", None),
+        ("recipientId", json!("bob"), "BAD_USER_INPUT", Some("input.recipientId")),
+        ("iv", json!(base64([0; 13])), "BAD_USER_INPUT", Some("input.iv")),
+        ("encryptedContent", json!(""), "BAD_USER_INPUT", Some("input.encryptedContent")),
+        ("encryptedContent", json!(base64(vec![0; 64 * 1024 + 1])), "BAD_USER_INPUT", Some("input.encryptedContent")),
+        ("clientMessageId", json!(""), "BAD_USER_INPUT", Some("input.clientMessageId")),
+        ("clientMessageId", json!("a\0b"), "BAD_USER_INPUT", Some("input.clientMessageId")),
+        ("clientMessageId", json!("x".repeat(65)), "BAD_USER_INPUT", Some("input.clientMessageId")),
+    ] {
+        let mut variables = draft(&bob, "hello", "m");
+        variables["input"][field] = value;
+        let answer = alice.run(operation!("send_message"), variables).await;
+        assert_eq!((answer.error().0, answer.error().1["field"].as_str()), (code, at), "{field}");
+    }
+    for text in ["aGVsbG8", "aGVs bG8=", "_-8=", "aGVsbG8=\n"] {
+        let mut variables = draft(&bob, "hello", "m");
+        variables["input"]["encryptedContent"] = json!(text);
+        assert_eq!(alice.run(operation!("send_message"), variables).await.error().0, "BAD_USER_INPUT", "{text:?}");
+    }
+    let answer = node.client().send(&bob, "hello", "m").await;
+    assert_eq!(answer.error().0, "UNAUTHENTICATED");
+    let mut largest = draft(&bob, "", "largest");
+    largest["input"]["encryptedContent"] = json!(base64(vec![7; 64 * 1024]));
+    alice.run(operation!("send_message"), largest).await.data();
+}
+
+#[tokio::test]
+async fn a_conversation_is_paged_from_the_newest_in_both_directions() {
+    let node = World::new().await.node().await;
+    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    for n in 0..7 {
+        let (from, to) = if n % 2 == 0 { (&alice, &bob) } else { (&bob, &alice) };
+        from.send(to, &n.to_string(), &format!("m{n}")).await.data();
+    }
+    let page = async |variables: Value| {
+        let mut all = json!({ "with": alice.id });
+        all.as_object_mut().expect("an object").extend(variables.as_object().expect("an object").clone());
+        bob.run(operation!("conversation"), all).await.data()["viewer"]["conversation"]["messages"].clone()
+    };
+    let first = page(json!({ "first": 3 })).await;
+    assert_eq!(contents(&first), ["6", "5", "4"].map(base64));
+    let second = page(json!({ "first": 3, "after": first["pageInfo"]["endCursor"] })).await;
+    assert_eq!(contents(&second), ["3", "2", "1"].map(base64));
+    assert_eq!(second["pageInfo"]["hasNextPage"], true);
+    assert_eq!(second["pageInfo"]["hasPreviousPage"], true);
+    let newer = page(json!({ "last": 2, "before": second["pageInfo"]["startCursor"] })).await;
+    assert_eq!(contents(&newer), ["5", "4"].map(base64));
+    let oldest = page(json!({ "last": 2 })).await;
+    assert_eq!(contents(&oldest), ["1", "0"].map(base64));
+    assert_eq!(oldest["pageInfo"]["hasNextPage"], false);
+    assert_eq!(oldest["pageInfo"]["hasPreviousPage"], true);
+}
+
+fn contents(page: &Value) -> Vec<String> {
+    let edges = page["edges"].as_array().expect("edges");
+    edges.iter().map(|edge| edge["node"]["encryptedContent"].as_str().expect("bytes").to_owned()).collect()
+}
