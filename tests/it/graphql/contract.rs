@@ -6,7 +6,7 @@ use quantumvault::{config, domain::ErrorCode, engine::GraphqlRequest, graphql};
 use qv_tests::{operation, world::World};
 use serde_json::Value;
 
-const COMMITTED: &str = include_str!("../../schema.graphql");
+const COMMITTED: &str = include_str!("../../../schema.graphql");
 
 /// The members of a type that are described one by one.
 const MEMBERS: [&str; 4] = ["fields", "inputFields", "enumValues", "args"];

@@ -1,0 +1,7 @@
+//! The schema and its answers: the contract, paging, global ids, JSON, and statements per request.
+
+mod contract;
+mod global_ids;
+mod json_objects;
+mod pagination;
+mod statement_counts;
