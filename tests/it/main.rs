@@ -1,33 +1,16 @@
 //! Every test that runs against the whole system, as one binary.
 
-mod admin;
 mod auth;
 mod clocks;
 mod clustered;
 mod contention;
 mod database;
-mod deploy;
-mod doctor;
 mod feed;
-mod figures;
 mod graphql;
-mod health;
 mod judge;
-mod log;
-mod mail_delivery;
-mod mail_servers;
 mod messages;
-mod metrics;
-mod metrics_live;
-mod one_server;
-mod operator;
-mod purge_stops;
+mod ops;
 mod races;
-mod recovery;
-mod served;
-mod start;
-mod stopping;
 mod survival;
 mod tidy;
-mod traces;
 mod wire;

@@ -10,7 +10,7 @@ use qv_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::operator::{create, said};
+use crate::ops::command_line::{create, said};
 
 /// The fields that take somebody's ids; each stands in a test below, or is there for everyone.
 const TAKE_IDS: [&str; 13] = [

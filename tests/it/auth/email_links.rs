@@ -319,7 +319,7 @@ async fn no_secret_of_a_mail_is_in_the_log() {
     let world = World::new().await;
     let mut mails = MailServer::start().await;
     let environment = world.environment("one").into_iter().chain(MailServer::settings(mails.port));
-    let mut command = crate::start::binary();
+    let mut command = crate::ops::start::binary();
     command.envs(environment);
     let process = Process::start(command).await;
     let client = process.client();

@@ -12,7 +12,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::health::{of, ready, ready_at_last};
+use crate::ops::health::{of, ready, ready_at_last};
 
 #[tokio::test]
 async fn without_redis_a_node_is_degraded_and_still_gets_requests() {

@@ -7,7 +7,7 @@ use quantumvault::{service::ops::retention as purge, store::Store};
 use qv_tests::world::{World, private_folder};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
 
-use crate::{messages::group_commit::four, operator::said, start::run};
+use crate::{messages::group_commit::four, ops::command_line::said, ops::start::run};
 
 /// More than a node has connections.
 const SENDS: usize = 24;

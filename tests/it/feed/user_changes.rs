@@ -16,7 +16,7 @@ use sea_orm::{ActiveModelTrait, EntityTrait, Set};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::operator::said;
+use crate::ops::command_line::said;
 
 /// Publishes new keys, and returns them as others see them.
 async fn publish(client: &Client) -> Value {

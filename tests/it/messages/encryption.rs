@@ -20,7 +20,7 @@ const MESSAGE: &str = "the heron flies at midnight, bring the amber lamp";
 #[tokio::test]
 async fn a_message_crosses_and_the_server_keeps_neither_it_nor_a_secret() {
     let world = World::new().await;
-    let mut command = crate::start::binary();
+    let mut command = crate::ops::start::binary();
     command.envs(world.environment("one"));
     let server = Process::start(command).await;
     let (alice, bob) = (server.client().register("alice").await, server.client().register("bob").await);

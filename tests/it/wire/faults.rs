@@ -28,7 +28,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::start;
+use crate::ops::start;
 
 /// Far longer than anything takes, so that only what never comes fails.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -12,7 +12,7 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::admin::operated;
+use crate::ops::admin::operated;
 
 const PARTS: [&str; 5] = ["database", "migrations", "cache", "bus", "mail"];
 

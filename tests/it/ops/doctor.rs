@@ -4,7 +4,7 @@ use qv_tests::world::World;
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
 
-use crate::start::run;
+use crate::ops::start::run;
 
 /// The exit code and the findings by their names.
 fn examined(world: &World, settings: &[(&str, &str)]) -> (Option<i32>, Vec<(String, String, Value)>) {

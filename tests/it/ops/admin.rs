@@ -7,7 +7,7 @@ use qv_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::operator::{create, said};
+use crate::ops::command_line::{create, said};
 
 /// A node with an operator who is signed in.
 pub async fn operated(world: &std::sync::Arc<World>) -> (Node, Client) {

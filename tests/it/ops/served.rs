@@ -10,7 +10,7 @@ use std::{
 use qv_tests::{client::Client, world::World};
 use tempfile::NamedTempFile;
 
-use crate::start::binary;
+use crate::ops::start::binary;
 
 /// A server in a process of its own, which ends with the test at the latest.
 pub struct Served {

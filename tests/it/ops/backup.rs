@@ -8,7 +8,7 @@ use qv_tests::{
 };
 use serde_json::json;
 
-use crate::{auth::local_cache::heats, start::run};
+use crate::{auth::local_cache::heats, ops::start::run};
 
 /// The code that a feed from this cursor is refused with.
 async fn refusal_of_cursor(client: &Client, cursor: &str) -> serde_json::Value {

@@ -2,7 +2,7 @@
 
 use qv_tests::{node_process::NodeProcess, world::World};
 
-use crate::{operator::said, start::run};
+use crate::{ops::command_line::said, ops::start::run};
 
 #[tokio::test]
 async fn a_second_server_on_a_data_folder_is_refused_and_commands_are_not() {

@@ -69,7 +69,7 @@ async fn the_schema_and_the_migrations_are_at_the_command_line() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).expect("text")
     };
-    assert_eq!(lines(&["schema"]), include_str!("../../schema.graphql"));
+    assert_eq!(lines(&["schema"]), include_str!("../../../schema.graphql"));
     assert!(lines(&["config"]).contains("[database]"));
     // How many migrations there are, and how many of them are applied.
     let applied = |arguments: &[&str]| {

@@ -8,7 +8,7 @@ use qv_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::served::Served;
+use crate::ops::served::Served;
 
 fn lines(log: &str) -> Vec<Value> {
     log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()

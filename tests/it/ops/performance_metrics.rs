@@ -12,7 +12,7 @@ use qv_tests::{
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::admin::operated;
+use crate::ops::admin::operated;
 
 /// Records metrics, each a JSON object of the input.
 pub async fn record(client: &Client, metrics: impl Into<Value>) -> Answer {

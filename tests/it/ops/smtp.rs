@@ -11,7 +11,7 @@ use rcgen::generate_simple_self_signed;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::start;
+use crate::ops::start;
 
 const LOGIN: &str = "quantumvault:a-word-for-mail";
 

@@ -14,7 +14,7 @@ use qv_tests::{
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
 use serde_json::{Value, json};
 
-use crate::start::{binary, run};
+use crate::ops::start::{binary, run};
 
 /// Far longer than anything takes, so that only what never comes fails.
 const PATIENCE: Duration = Duration::from_secs(20);

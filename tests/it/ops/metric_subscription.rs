@@ -22,9 +22,9 @@ use sea_orm::{
 use serde_json::{Value, json};
 
 use crate::{
-    admin::operated,
-    metrics::{metric, record},
-    operator::said,
+    ops::admin::operated,
+    ops::command_line::said,
+    ops::performance_metrics::{metric, record},
 };
 
 /// Follows metrics under an id of the socket, and records until that is heard of; `names` must hold `begin` or be null.

@@ -19,7 +19,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::served::Served;
+use crate::ops::served::Served;
 
 /// Takes what is posted to it.
 #[derive(Clone, Default)]
