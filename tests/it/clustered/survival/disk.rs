@@ -12,7 +12,7 @@ use qv_tests::{
     world::World,
 };
 
-use crate::survival::Pair;
+use crate::faults::survival::Pair;
 
 #[tokio::test]
 async fn the_disk_of_postgres_may_be_full() {

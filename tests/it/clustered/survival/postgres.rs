@@ -6,7 +6,7 @@ use qv_tests::{node_process::NodeProcess, operation, patience::until, proxy::Pro
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 use serde_json::json;
 
-use crate::survival::Pair;
+use crate::faults::survival::Pair;
 
 /// A node over a PostgreSQL of its own.
 struct Trial {

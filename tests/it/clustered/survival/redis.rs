@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qv_tests::{node_process::NodeProcess, operation, patience::until, proxy::Proxy, servers::Backing, world::World};
 use serde_json::Value;
 
-use crate::survival::Pair;
+use crate::faults::survival::Pair;
 
 /// Two nodes over a Redis of their own.
 struct Trial {
