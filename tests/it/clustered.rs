@@ -1,9 +1,9 @@
 //! Tests that need PostgreSQL and Redis, which the quick round leaves out by the name of this module.
 
-mod given_up_begin;
+mod cancelled_begin;
 mod health;
-mod lanes;
-mod lost_answers;
+mod lost_commit_answers;
 mod nodes;
+mod pinned_connections;
 mod postgres;
 mod survival;
