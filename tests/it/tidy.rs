@@ -36,7 +36,7 @@ const LONGEST: usize = 400;
 
 #[test]
 fn a_module_imports_only_from_lower_rows() {
-    judge("a module imports only from lower rows", |broken| {
+    check("a module imports only from lower rows", |broken| {
         for (file, text) in server_files() {
             let module = Module::of(&file);
             let Some(row) = row_of(module.top()) else {
@@ -60,7 +60,7 @@ fn a_module_imports_only_from_lower_rows() {
 
 #[test]
 fn a_crate_is_named_only_by_its_keepers() {
-    judge("a crate is named only by its keepers", |broken| {
+    check("a crate is named only by its keepers", |broken| {
         for (file, text) in server_files() {
             let module = Module::of(&file);
             for path in paths(untested(&file, &text)) {
@@ -76,14 +76,14 @@ fn a_crate_is_named_only_by_its_keepers() {
 
 #[test]
 fn a_file_begins_with_what_it_is_for() {
-    judge("a file begins with `//!` and a sentence", |broken| {
+    check("a file begins with `//!` and a sentence", |broken| {
         broken.extend(rust_files().filter(|(_, text)| !text.starts_with("//! ")).map(|(file, _)| file));
     });
 }
 
 #[test]
 fn a_file_is_not_too_long() {
-    judge("a file is split past 400 lines, its tests aside", |broken| {
+    check("a file is split past 400 lines, its tests aside", |broken| {
         for (file, text) in rust_files() {
             let lines = untested(&file, &text).lines().count();
             if lines > LONGEST {
@@ -95,7 +95,7 @@ fn a_file_is_not_too_long() {
 
 #[test]
 fn a_lint_is_expected_and_never_allowed() {
-    judge("`#[expect(lint, reason = \"...\")]`, never allow", |broken| {
+    check("`#[expect(lint, reason = \"...\")]`, never allow", |broken| {
         for (file, text) in rust_files() {
             let tokens = tokens(&text);
             if tokens.windows(3).any(|three| matches!(three, ["[" | ",", "allow", "("])) {
@@ -107,7 +107,7 @@ fn a_lint_is_expected_and_never_allowed() {
 
 #[test]
 fn nothing_is_unwrapped_outside_tests() {
-    judge("no `unwrap` outside tests", |broken| {
+    check("no `unwrap` outside tests", |broken| {
         for (file, text) in rust_files() {
             if tokens(untested(&file, &text)).windows(3).any(|three| three == [".", "unwrap", "("]) {
                 broken.push(file);
@@ -118,7 +118,7 @@ fn nothing_is_unwrapped_outside_tests() {
 
 #[test]
 fn a_test_never_returns_early() {
-    judge("no `return` in the body of a test: what needs a cluster goes in a module `clustered`", |broken| {
+    check("no `return` in the body of a test: what needs a cluster goes in a module `clustered`", |broken| {
         for (file, text) in rust_files() {
             broken.extend(tests_that_return(&text).into_iter().map(|test| format!("{file}: `{test}`")));
         }
@@ -129,7 +129,7 @@ fn a_test_never_returns_early() {
 fn nothing_is_left_for_later() {
     // Put together here, so that this file does not break its own rule.
     let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
-    judge("nothing is left for later in a remark", |broken| {
+    check("nothing is left for later in a remark", |broken| {
         // Lock files hold digests, which spell anything.
         for (file, text) in files().into_iter().filter(|(file, _)| !file.contains("lock")) {
             for (number, line) in (1..).zip(text.lines()) {
@@ -148,7 +148,7 @@ fn nothing_is_left_for_later() {
 
 #[test]
 fn a_document_names_only_paths_that_exist() {
-    judge("a document names no path that does not exist", |broken| {
+    check("a document names no path that does not exist", |broken| {
         for (file, text) in files() {
             let is_document = has_extension(&file, "md") && (!file.contains('/') || file.starts_with("docs/"));
             if !is_document {
@@ -171,7 +171,7 @@ fn a_setting_is_explained_above_it() {
     const SETTINGS: &str = "api/config.default.toml";
     let text = fs::read_to_string(root().join(SETTINGS)).unwrap();
     let lines: Vec<_> = text.lines().collect();
-    judge("a setting has a comment line above it", |broken| {
+    check("a setting has a comment line above it", |broken| {
         for (number, pair) in (2..).zip(lines.windows(2)) {
             let is_setting = pair[1].starts_with(|letter: char| letter.is_ascii_alphabetic());
             if is_setting && !pair[0].starts_with("# ") {
@@ -183,7 +183,7 @@ fn a_setting_is_explained_above_it() {
 
 #[test]
 fn no_file_is_empty() {
-    judge("no file is empty", |broken| {
+    check("no file is empty", |broken| {
         broken.extend(files().into_iter().filter(|(_, text)| text.trim().is_empty()).map(|(file, _)| file));
     });
 }
@@ -191,7 +191,7 @@ fn no_file_is_empty() {
 #[test]
 fn no_file_names_a_place_on_one_machine() {
     let places = ["root", "home", "work", "Users"].map(|folder| format!("/{folder}/"));
-    judge("no file names a place on one machine", |broken| {
+    check("no file names a place on one machine", |broken| {
         for (file, text) in files() {
             for (at, place) in places.iter().flat_map(|place| text.match_indices(place)) {
                 // After a name it is a folder in the middle of another path.
@@ -246,7 +246,7 @@ fn paths_are_read_from_code_alone() {
 }
 
 /// Fails with the rule and all that broke it.
-fn judge(rule: &str, find: impl FnOnce(&mut Vec<String>)) {
+fn check(rule: &str, find: impl FnOnce(&mut Vec<String>)) {
     let mut broken = Vec::new();
     find(&mut broken);
     assert!(broken.is_empty(), "{rule}:\n  {}", broken.join("\n  "));

@@ -1,11 +1,11 @@
-//! The judge: people write to each other while everything breaks, and nothing may be lost, doubled or out of order.
+//! The consistency checker: people write to each other while everything breaks, and nothing may be lost, doubled or out of order.
 //!
-//! `QV_JUDGE_SEED` repeats a run as far as chance in the machine allows, `QV_JUDGE_SECONDS` makes it longer.
+//! `QV_CONSISTENCY_SEED` repeats a run as far as chance in the machine allows, `QV_CONSISTENCY_SECONDS` makes it longer.
 
 mod devices;
 mod faults;
+mod history;
 mod senders;
-mod verdict;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,8 +21,8 @@ use tokio::{sync::watch, time::Instant};
 use self::{
     devices::{Device, Log},
     faults::Stage,
+    history::{Delivery, History, Sent},
     senders::Sender,
-    verdict::{Case, Delivery, Sent},
 };
 
 /// Everybody, and how many devices they follow their feeds on.
@@ -39,10 +39,10 @@ struct Person {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_doubled_or_out_of_order_whatever_breaks() {
-    let seed =
-        number("QV_JUDGE_SEED").unwrap_or_else(|| u64::from_le_bytes(quantumvault::domain::Random::System.bytes()));
-    let seconds = number("QV_JUDGE_SECONDS").unwrap_or(SECONDS);
-    println!("QV_JUDGE_SEED={seed} QV_JUDGE_SECONDS={seconds}");
+    let seed = number("QV_CONSISTENCY_SEED")
+        .unwrap_or_else(|| u64::from_le_bytes(quantumvault::domain::Random::System.bytes()));
+    let seconds = number("QV_CONSISTENCY_SECONDS").unwrap_or(SECONDS);
+    println!("QV_CONSISTENCY_SEED={seed} QV_CONSISTENCY_SECONDS={seconds}");
     let mut dice = Dice::new(seed);
     let world = World::new().await;
     let mut stage = Stage::set(&world).await;
@@ -61,22 +61,26 @@ async fn nothing_is_lost_doubled_or_out_of_order_whatever_breaks() {
     stop.send_replace(true);
     let sent = join_all(writing).await.into_iter().flat_map(|hand| hand.expect("a sender comes to its end")).collect();
 
-    let mut case = Case { sent, truths: Vec::new(), devices: Vec::new() };
-    let mut charges = Vec::new();
-    let acquitted = until_in(PATIENCE, async || {
-        case.devices = people.iter().map(|person| person.logs.iter().map(Log::read).collect()).collect();
-        charges = if case.may_be_complete() {
-            case.truths = join_all(people.iter().map(|person| truth(&person.client, addresses[0]))).await;
-            case.charges()
+    let mut history = History { sent, feeds: Vec::new(), devices: Vec::new() };
+    let mut violations = Vec::new();
+    let is_consistent = until_in(PATIENCE, async || {
+        history.devices = people.iter().map(|person| person.logs.iter().map(Log::read).collect()).collect();
+        violations = if history.may_be_complete() {
+            history.feeds = join_all(people.iter().map(|person| whole_feed(&person.client, addresses[0]))).await;
+            history.violations()
         } else {
             vec!["a device is behind".to_owned()]
         };
-        charges.is_empty()
+        violations.is_empty()
     })
     .await;
-    println!("{}; {faults:?}", case.summary());
-    assert!(acquitted, "seed {seed}: {:#?}", if case.truths.is_empty() { charges } else { case.charges() });
-    assert!(!faults.is_empty() && !case.sent.is_empty(), "nothing was tried");
+    println!("{}; {faults:?}", history.summary());
+    assert!(
+        is_consistent,
+        "seed {seed}: {:#?}",
+        if history.feeds.is_empty() { violations } else { history.violations() }
+    );
+    assert!(!faults.is_empty() && !history.sent.is_empty(), "nothing was tried");
     stage.end().await;
 }
 
@@ -97,8 +101,8 @@ async fn gather(addresses: &[SocketAddr], dice: &mut Dice) -> Vec<Person> {
     people
 }
 
-/// All that a new device is told.
-async fn truth(client: &Client, address: SocketAddr) -> Vec<Delivery> {
+/// Returns the feed of a person as a new device receives it.
+async fn whole_feed(client: &Client, address: SocketAddr) -> Vec<Delivery> {
     let (events, _) = client.at(address).feed(None).await.backlog().await;
     events.iter().map(Delivery::of).collect()
 }

@@ -64,7 +64,7 @@ fn every_operation_of_the_tests_is_valid_and_within_the_limits() {
         let path = entry.expect("an entry").path();
         let query = Some(fs::read_to_string(&path).expect("a text"));
         let refusals = engine.prepare(GraphqlRequest { query, ..GraphqlRequest::default() }).err().unwrap_or_default();
-        // What needs variables is refused for want of them, and only after the document was judged.
+        // What needs variables is refused for want of them, and only after the document was validated.
         let others: Vec<_> = refusals.iter().filter(|refusal| refusal.code != ErrorCode::BadUserInput).collect();
         assert!(others.is_empty(), "{}: {others:?}", path.display());
         count += 1;

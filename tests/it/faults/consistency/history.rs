@@ -1,4 +1,4 @@
-//! What was sent held against what arrived.
+//! The history of a run: what was sent and what arrived, and the check that both agree.
 
 use std::collections::{HashMap, HashSet};
 
@@ -32,12 +32,12 @@ pub struct Delivery {
     pub content: String,
 }
 
-/// Everything that is known. People are places in its lists.
+/// Everything that a run recorded. People are places in its lists.
 #[derive(Debug)]
-pub struct Case {
+pub struct History {
     pub sent: Vec<Sent>,
-    /// What a new device of each person is told.
-    pub truths: Vec<Vec<Delivery>>,
+    /// The feed of each person as a new device receives it.
+    pub feeds: Vec<Vec<Delivery>>,
     /// What each device of each person was told while everything broke.
     pub devices: Vec<Vec<Vec<Delivery>>>,
 }
@@ -58,7 +58,7 @@ impl Delivery {
     }
 }
 
-impl Case {
+impl History {
     /// Whether every device has as many messages as it must have at least.
     pub fn may_be_complete(&self) -> bool {
         let owed =
@@ -66,18 +66,18 @@ impl Case {
         self.devices.iter().enumerate().all(|(person, logs)| logs.iter().all(|log| log.len() >= owed(person)))
     }
 
-    /// Everything that is wrong.
-    pub fn charges(&self) -> Vec<String> {
-        let mut charges = Vec::new();
-        for (person, truth) in self.truths.iter().enumerate() {
-            self.judge_truth(person, truth, &mut charges);
+    /// Returns every way in which the deliveries contradict what was sent.
+    pub fn violations(&self) -> Vec<String> {
+        let mut violations = Vec::new();
+        for (person, feed) in self.feeds.iter().enumerate() {
+            self.check_feed(person, feed, &mut violations);
             for (number, log) in self.devices[person].iter().enumerate() {
-                if let Some(difference) = difference(log, truth) {
-                    charges.push(format!("device {number} of person {person}: {difference}"));
+                if let Some(difference) = difference(log, feed) {
+                    violations.push(format!("device {number} of person {person}: {difference}"));
                 }
             }
         }
-        charges
+        violations
     }
 
     /// What was tried, for whoever reads the run.
@@ -91,27 +91,27 @@ impl Case {
         )
     }
 
-    fn judge_truth(&self, person: usize, truth: &[Delivery], charges: &mut Vec<String>) {
-        let mut charge = |text: String| charges.push(format!("person {person}: {text}"));
+    fn check_feed(&self, person: usize, feed: &[Delivery], violations: &mut Vec<String>) {
+        let mut report = |text: String| violations.push(format!("person {person}: {text}"));
         let sent: HashMap<_, _> = self.sent.iter().map(|sent| (sent.client_message_id.as_str(), sent)).collect();
         let (mut ids, mut own_ids) = (HashSet::new(), HashSet::new());
         let mut latest = HashMap::new();
-        for (place, delivery) in truth.iter().enumerate() {
+        for (place, delivery) in feed.iter().enumerate() {
             let id = delivery.client_message_id.as_str();
             if !ids.insert(&delivery.message_id) || !own_ids.insert(id) {
-                charge(format!("{id} is there twice"));
+                report(format!("{id} is there twice"));
             }
             match sent.get(id).filter(|sent| sent.concerns(person)) {
-                None => charge(format!("nobody sent {id}")),
-                Some(sent) if sent.content != delivery.content => charge(format!("{id} has another content")),
+                None => report(format!("nobody sent {id}")),
+                Some(sent) if sent.content != delivery.content => report(format!("{id} has another content")),
                 Some(sent) if sent.acknowledged.as_ref().is_some_and(|id| *id != delivery.message_id) => {
-                    charge(format!("{id} was acknowledged under another id"));
+                    report(format!("{id} was acknowledged under another id"));
                 }
                 // A hand sends the next one only after the answer: later ones must stand behind.
                 Some(sent) if sent.acknowledged.is_some() => {
                     let number: usize = id.rsplit('-').next().and_then(|number| number.parse().ok()).expect("a number");
                     if latest.insert(sent.hand, number).is_some_and(|before| before > number) {
-                        charge(format!("{id} at {place} stands behind a later one"));
+                        report(format!("{id} at {place} stands behind a later one"));
                     }
                 }
                 Some(_) => {}
@@ -121,9 +121,9 @@ impl Case {
             let id = sent.client_message_id.as_str();
             let is_owed = sent.acknowledged.is_some()
                 // One mailbox has it, so both must.
-                || [sent.sender, sent.recipient].iter().any(|person| holds(&self.truths[*person], id));
+                || [sent.sender, sent.recipient].iter().any(|person| holds(&self.feeds[*person], id));
             if is_owed && !own_ids.contains(id) {
-                charge(format!("{id} is lost"));
+                report(format!("{id} is lost"));
             }
         }
     }
@@ -135,20 +135,20 @@ impl Sent {
     }
 }
 
-fn holds(truth: &[Delivery], client_message_id: &str) -> bool {
-    truth.iter().any(|delivery| delivery.client_message_id == client_message_id)
+fn holds(feed: &[Delivery], client_message_id: &str) -> bool {
+    feed.iter().any(|delivery| delivery.client_message_id == client_message_id)
 }
 
-/// How a device's log is not the truth.
-fn difference(log: &[Delivery], truth: &[Delivery]) -> Option<String> {
-    let place = (0..log.len().max(truth.len())).find(|place| log.get(*place) != truth.get(*place))?;
+/// Returns how a device's log differs from the feed.
+fn difference(log: &[Delivery], feed: &[Delivery]) -> Option<String> {
+    let place = (0..log.len().max(feed.len())).find(|place| log.get(*place) != feed.get(*place))?;
     let name = |list: &[Delivery]| list.get(place).map(|delivery| delivery.client_message_id.clone());
     Some(format!(
         "has {} instead of {} messages, and at {place} it has {:?} instead of {:?}",
         log.len(),
-        truth.len(),
+        feed.len(),
         name(log),
-        name(truth),
+        name(feed),
     ))
 }
 
@@ -163,48 +163,48 @@ mod tests {
     }
 
     /// Three acknowledged messages from one person to another, and a fourth that may be absent.
-    fn innocent() -> Case {
+    fn consistent() -> History {
         let sent = (0..4).map(|n| {
             let Delivery { message_id, client_message_id, content, .. } = delivery(n);
             let acknowledged = (n < 3).then_some(message_id);
             Sent { sender: 0, recipient: 1, hand: 0, client_message_id, content, acknowledged }
         });
         let log: Vec<_> = (0..3).map(delivery).collect();
-        Case { sent: sent.collect(), truths: vec![log.clone(); 2], devices: vec![vec![log.clone(); 2], vec![log]] }
+        History { sent: sent.collect(), feeds: vec![log.clone(); 2], devices: vec![vec![log.clone(); 2], vec![log]] }
     }
 
-    fn charged(change: impl FnOnce(&mut Case)) -> String {
-        let mut case = innocent();
-        change(&mut case);
-        case.charges().join("\n")
+    fn violations(change: impl FnOnce(&mut History)) -> String {
+        let mut history = consistent();
+        change(&mut history);
+        history.violations().join("\n")
     }
 
     #[test]
-    fn the_innocent_are_acquitted() {
-        assert_eq!(charged(|_| {}), "");
-        let late = charged(|case| {
-            case.truths.iter_mut().chain(case.devices.iter_mut().flatten()).for_each(|log| log.push(delivery(3)));
+    fn a_consistent_history_has_no_violations() {
+        assert_eq!(violations(|_| {}), "");
+        let late = violations(|history| {
+            history.feeds.iter_mut().chain(history.devices.iter_mut().flatten()).for_each(|log| log.push(delivery(3)));
         });
         assert_eq!(late, "", "what was not acknowledged may be there");
     }
 
     #[test]
-    fn every_fault_is_found() {
-        type Change = fn(&mut Case);
+    fn every_violation_is_found() {
+        type Change = fn(&mut History);
         let changes: [(&str, Change); 9] = [
-            ("is lost", |case| drop(case.truths[0].remove(1))),
-            ("is lost", |case| case.truths[0].push(delivery(3))),
-            ("is there twice", |case| case.truths[0].push(delivery(1))),
-            ("stands behind a later one", |case| case.truths[0].swap(0, 1)),
-            ("nobody sent", |case| case.truths[0].push(delivery(9))),
-            ("has another content", |case| case.truths[0][2].content.push('x')),
-            ("under another id", |case| case.sent[0].acknowledged = Some("m7".to_owned())),
-            ("has 2 instead of 3 messages", |case| drop(case.devices[0][1].remove(0))),
-            ("at 1 it has Some(\"0-0-2\") instead", |case| case.devices[1][0].swap(1, 2)),
+            ("is lost", |history| drop(history.feeds[0].remove(1))),
+            ("is lost", |history| history.feeds[0].push(delivery(3))),
+            ("is there twice", |history| history.feeds[0].push(delivery(1))),
+            ("stands behind a later one", |history| history.feeds[0].swap(0, 1)),
+            ("nobody sent", |history| history.feeds[0].push(delivery(9))),
+            ("has another content", |history| history.feeds[0][2].content.push('x')),
+            ("under another id", |history| history.sent[0].acknowledged = Some("m7".to_owned())),
+            ("has 2 instead of 3 messages", |history| drop(history.devices[0][1].remove(0))),
+            ("at 1 it has Some(\"0-0-2\") instead", |history| history.devices[1][0].swap(1, 2)),
         ];
         for (expected, change) in changes {
-            let charged = charged(change);
-            assert!(charged.contains(expected), "{expected}: {charged}");
+            let found = violations(change);
+            assert!(found.contains(expected), "{expected}: {found}");
         }
     }
 }
