@@ -76,6 +76,15 @@ impl Client {
         self.signed_in(&answer, "register")
     }
 
+    /// Registers a user of each name and signs in as each, one after the other.
+    pub async fn register_all<const N: usize>(&self, usernames: [&str; N]) -> [Self; N] {
+        let mut users = usernames.map(|_| self.clone());
+        for (user, username) in users.iter_mut().zip(usernames) {
+            *user = self.register(username).await;
+        }
+        users
+    }
+
     /// Signs in as the user of this name, on another device.
     pub async fn login(&self, username: &str) -> Self {
         let input = json!({ "login": username, "password": PASSWORD });

@@ -137,13 +137,32 @@ impl World {
         Ok(Node { server: Arc::new(server), _world: Arc::clone(self) })
     }
 
+    /// Starts a node with the defaults and registers alice and bob there.
+    pub async fn pair(self: &Arc<Self>) -> (Node, Client, Client) {
+        self.pair_with(|_| ()).await
+    }
+
+    /// Starts a node with changed settings and registers alice and bob there.
+    pub async fn pair_with(self: &Arc<Self>, change: impl FnOnce(&mut Config)) -> (Node, Client, Client) {
+        let node = self.node_with(change).await;
+        let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
+        (node, alice, bob)
+    }
+
     /// Two nodes of a cluster, each with a data folder of its own; twice the same where there can be only one.
     pub async fn two_nodes(self: &Arc<Self>) -> (Node, Node) {
-        let one = self.node().await;
+        self.two_nodes_with(|_| ()).await
+    }
+
+    /// Two nodes, as above, each with changed settings.
+    pub async fn two_nodes_with(self: &Arc<Self>, change: impl Fn(&mut Config)) -> (Node, Node) {
+        let one = self.node_with(&change).await;
         if !self.is_clustered() {
             return (one.clone(), one);
         }
-        let two = self.try_node(self.config("two")).await.expect("a second node starts");
+        let mut config = self.config("two");
+        change(&mut config);
+        let two = self.try_node(config).await.expect("a second node starts");
         (one, two)
     }
 }

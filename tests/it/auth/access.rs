@@ -47,8 +47,7 @@ async fn what_belongs_to_others_is_not_there_whatever_ones_role() {
     let world = World::new().await;
     create(&world, "operator", "operator@example.org");
     said(&world, &["user", "promote", "operator"]);
-    let node = world.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = world.pair().await;
     let theirs = belongings(&alice, &bob).await;
     let (ceremony, options) = begin(&alice, operation!("begin_passkey_registration")).await;
     for stranger in [node.client().register("eve").await, node.client().login("operator").await] {

@@ -305,9 +305,7 @@ async fn mails_are_limited_by_recipient_whether_or_not_there_is_one() {
 #[tokio::test]
 async fn mails_are_limited_by_network() {
     let world = World::new().await;
-    let mut config = world.config("one");
-    config.rate_limits.enabled = true;
-    let node = world.try_node(config).await.expect("a node starts");
+    let node = world.node_with(|config| config.rate_limits.enabled = true).await;
     for n in 0..3 {
         forget(&node.client(), &format!("user{n}@example.org")).await.data();
     }

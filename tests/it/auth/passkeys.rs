@@ -114,8 +114,7 @@ async fn an_authenticator_that_has_not_verified_its_user_is_refused() {
 
 #[tokio::test]
 async fn a_passkey_speaks_for_its_own_user_only() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     let mut of_alice = Authenticator::new(&alice);
     let (ceremony, options) = begin(&alice, operation!("begin_passkey_registration")).await;
     let credential = of_alice.create(&options);
@@ -139,8 +138,7 @@ async fn a_passkey_speaks_for_its_own_user_only() {
 
 #[tokio::test]
 async fn a_registration_is_finished_by_the_session_that_began_it() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     let input = json!({ "login": "alice", "password": PASSWORD });
     let other_session = node.client().run(operation!("login"), json!({ "input": input })).await;
     let other_session = node.client().signed_in(&other_session, "login");
@@ -231,8 +229,7 @@ async fn nodes_share_ceremonies_and_finish_each_once() {
 #[tokio::test]
 async fn a_removed_passkey_signs_nobody_in() {
     let world = World::new().await;
-    let node = world.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = world.pair().await;
     let mut key = Authenticator::of(&alice).await;
     let id = passkeys(&alice).await[0]["id"].clone();
 

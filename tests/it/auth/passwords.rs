@@ -117,9 +117,7 @@ async fn a_name_in_two_unicode_forms_is_refused_in_both() {
 #[tokio::test]
 async fn after_too_many_failures_the_password_is_locked_and_open_sessions_go_on() {
     let world = World::new().await;
-    let mut config = world.config("one");
-    config.accounts.max_password_failures = 3;
-    let node = world.try_node(config).await.expect("a node starts");
+    let node = world.node_with(|config| config.accounts.max_password_failures = 3).await;
     let alice = node.client().register("alice").await;
     // A success in between counts from the start again.
     for password in ["wrong", "wrong", PASSWORD, "wrong", "wrong", "wrong"] {

@@ -156,14 +156,13 @@ async fn two_devices_that_publish_at_once_leave_one_pair_and_times_that_grow() {
 
 #[tokio::test]
 async fn keys_are_published_only_so_often() {
-    let node = World::new()
+    let (_node, alice, bob) = World::new()
         .await
-        .node_with(|config| {
+        .pair_with(|config| {
             config.rate_limits.enabled = true;
             config.rate_limits.keys_by_user.burst = 2;
         })
         .await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
     let keys = Keyring::generate().public();
     for _ in 0..2 {
         update(&alice, &keys, json!({})).await.data();

@@ -231,7 +231,7 @@ async fn a_revoked_session_loses_its_sockets_on_both_nodes_within_a_second() {
 #[tokio::test]
 async fn only_own_sessions_can_be_revoked_and_others_do_not_exist() {
     let node = World::new().await.node().await;
-    let (alice, eve) = (node.client().register("alice").await, node.client().register("eve").await);
+    let [alice, eve] = node.client().register_all(["alice", "eve"]).await;
     let session = alice.session().await;
     let absent = eve.id.replace("user", "session");
     for id in [&session, &absent] {
@@ -282,9 +282,7 @@ async fn other_devices_hear_of_each_change_to_a_session() {
 #[tokio::test]
 async fn a_user_has_at_most_so_many_sessions_and_the_idlest_goes() {
     let world = World::with_clock(manual_clock()).await;
-    let mut config = world.config("one");
-    config.accounts.max_sessions = 3;
-    let node = world.try_node(config).await.expect("a node starts");
+    let node = world.node_with(|config| config.accounts.max_sessions = 3).await;
     let first = node.client().register("alice").await;
     let mut devices = Vec::new();
     for _ in 0..2 {

@@ -48,9 +48,7 @@ async fn a_wrong_password_costs_the_same_whether_or_not_there_is_an_account() {
 async fn a_reset_is_answered_as_soon_whether_or_not_there_is_an_account() {
     let world = World::new().await;
     let mut mails = MailServer::start().await;
-    let mut config = world.config("one");
-    config.mail.url = format!("smtp://127.0.0.1:{}", mails.port).into();
-    let node = world.try_node(config).await.expect("a node starts");
+    let node = world.node_with(|config| config.mail.url = format!("smtp://127.0.0.1:{}", mails.port).into()).await;
     node.client().register("alice").await;
     mails.letter().await;
     let nobody = node.client();

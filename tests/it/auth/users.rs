@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_user_is_found_by_id_name_and_own_address() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     for (by, found) in [
         (json!({ "id": bob.id }), Some("bob")),
         (json!({ "username": "BOB" }), Some("bob")),

@@ -21,8 +21,7 @@ async fn every_statement_about_messages_goes_by_an_index() {
     let written = log.clone();
     tracing_subscriber::fmt().json().with_max_level(LevelFilter::DEBUG).with_writer(move || written.clone()).init();
     let world = World::new().await;
-    let node = world.node_with(|config| config.feed.retention_days = 0).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = world.pair_with(|config| config.feed.retention_days = 0).await;
     let first = alice.send(&bob, "1", "1").await;
     log.clear();
 

@@ -9,8 +9,7 @@ use sea_orm::{ActiveModelTrait, DatabaseConnection, EntityTrait, PaginatorTrait,
 #[tokio::test]
 async fn a_node_whose_clock_is_wrong_purges_nothing() {
     let world = World::with_clock(manual_clock()).await;
-    let node = world.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = world.pair().await;
     alice.send(&bob, "hello", "1").await.data();
     let (db, clock, backend) = (world.database.connect().await, &world.source.clock, &node.server.backend);
     let before = kept(&db).await;

@@ -35,8 +35,7 @@ const WITHOUT_SESSION: [&str; 8] = [
 async fn a_session_that_has_ended_meanwhile_changes_nothing() {
     let world = World::new().await;
     // This node goes on believing in the session, as one does between a request's first look and its transaction.
-    let node = world.node_with(|config| config.cache.session_ttl_seconds = 60).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = world.pair_with(|config| config.cache.session_ttl_seconds = 60).await;
     let other = node.client().login("alice").await.session().await;
     let mut key = Authenticator::new(&alice);
     let passkey = key.add_to(&alice).await.data()["finishPasskeyRegistration"]["passkey"]["id"].clone();
@@ -212,8 +211,7 @@ mod clustered {
     #[tokio::test]
     async fn a_session_ends_after_what_was_begun_in_it() {
         let world = World::clustered().await;
-        let node = world.node().await;
-        let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+        let (_node, alice, bob) = world.pair().await;
         let sent = bob.send(&alice, "hello", "1").await;
         let db = world.database.connect().await;
         let ids: [BoxFuture<'_, Answer>; 3] = [

@@ -5,8 +5,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_feed_tells_what_was_and_then_what_comes() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     alice.send(&bob, "before", "1").await.data();
     let mut feed = bob.feed(None).await;
     let (events, _) = feed.backlog().await;
@@ -24,8 +23,7 @@ async fn the_feed_tells_what_was_and_then_what_comes() {
 /// Between events a feed is put aside, but for one whose document is long.
 #[tokio::test]
 async fn a_feed_goes_on_after_each_pause_however_long_its_document() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let mut feeds = Vec::new();
     for padding in [0, 8 * 1024] {
         let mut feed = bob.socket().await;
@@ -44,8 +42,7 @@ async fn a_feed_goes_on_after_each_pause_however_long_its_document() {
 
 #[tokio::test]
 async fn a_feed_resumes_behind_any_cursor_without_loss_or_repetition() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     for n in 0..250 {
         alice.send(&bob, &n.to_string(), &n.to_string()).await.data();
     }
@@ -61,8 +58,7 @@ async fn a_feed_resumes_behind_any_cursor_without_loss_or_repetition() {
 
 #[tokio::test]
 async fn messages_too_large_to_be_kept_together_arrive_in_order() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let mut expected = Vec::new();
     for n in 0..24 {
         // Some batches end within the largest messages, and some hold small ones only.
@@ -89,8 +85,7 @@ async fn messages_too_large_to_be_kept_together_arrive_in_order() {
 
 #[tokio::test]
 async fn a_cursor_that_is_not_ones_own_is_refused() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let (_, cursor) = alice.feed(None).await.backlog().await;
     for bad in [cursor.as_str(), "garbage", ""] {
         let mut socket = bob.socket().await;
@@ -114,11 +109,7 @@ async fn a_feed_needs_a_session() {
 #[tokio::test]
 async fn many_senders_at_once_give_every_device_the_same_order() {
     let node = World::new().await.node().await;
-    let bob = node.client().register("bob").await;
-    let mut senders = Vec::new();
-    for name in ["ann", "ben", "cem", "dot"] {
-        senders.push(node.client().register(name).await);
-    }
+    let [bob, senders @ ..] = node.client().register_all(["bob", "ann", "ben", "cem", "dot"]).await;
     let mut devices = [bob.feed(None).await, bob.feed(None).await];
     for device in &mut devices {
         device.backlog().await;
@@ -145,8 +136,7 @@ async fn many_senders_at_once_give_every_device_the_same_order() {
 
 #[tokio::test]
 async fn sockets_of_a_user_that_ask_for_different_things_are_each_told_what_they_ask_for() {
-    let node = World::new().await.node_with(|config| config.sockets.max_per_user = 12).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair_with(|config| config.sockets.max_per_user = 12).await;
     let with = "subscription ($all: Boolean!) { messageFeed { kind message { iv @include(if: $all) sender { id } } } }";
     let asked = [
         ("subscription { messageFeed { kind message { encryptedContent } } }", json!({})),

@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn pages_and_the_subscription_tell_the_same_events() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     for n in 0..25 {
         alice.send(&bob, &n.to_string(), &n.to_string()).await.data();
     }
@@ -46,8 +45,7 @@ async fn pages_and_the_subscription_tell_the_same_events() {
 
 #[tokio::test]
 async fn a_mailbox_without_events_has_a_place_to_begin_at() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let empty = page(&bob, None, None).await;
     assert_eq!((&empty["events"], &empty["hasMore"]), (&json!([]), &json!(false)));
     alice.send(&bob, "hello", "1").await.data();
@@ -57,8 +55,7 @@ async fn a_mailbox_without_events_has_a_place_to_begin_at() {
 
 #[tokio::test]
 async fn a_page_of_the_feed_that_cannot_be_is_refused() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     alice.send(&bob, "hello", "1").await.data();
     let foreign = page(&alice, None, None).await["endCursor"].as_str().expect("a cursor").to_owned();
     let own = page(&bob, None, None).await["endCursor"].as_str().expect("a cursor").to_owned();
@@ -85,8 +82,8 @@ async fn a_page_of_the_feed_that_cannot_be_is_refused() {
 #[tokio::test]
 async fn retention_takes_the_oldest_events_and_the_feed_tells_of_the_gap() {
     let world = World::new().await;
-    let (node, db) = (world.node().await, world.database.connect().await);
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = world.pair().await;
+    let db = world.database.connect().await;
     for n in 0..6 {
         alice.send(&bob, &n.to_string(), &n.to_string()).await.data();
     }
@@ -116,8 +113,8 @@ async fn retention_takes_the_oldest_events_and_the_feed_tells_of_the_gap() {
 #[tokio::test]
 async fn a_gap_with_nothing_behind_it_is_told_too() {
     let world = World::new().await;
-    let (node, db) = (world.node().await, world.database.connect().await);
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = world.pair().await;
+    let db = world.database.connect().await;
     alice.send(&bob, "0", "0").await.data();
     alice.send(&bob, "1", "1").await.data();
     let (all, end) = bob.feed(None).await.backlog().await;
@@ -160,8 +157,8 @@ async fn retention_takes_a_long_history_in_batches() {
 #[tokio::test]
 async fn a_cursor_from_what_a_restore_has_undone_has_expired() {
     let world = World::new().await;
-    let (node, db) = (world.node().await, world.database.connect().await);
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = world.pair().await;
+    let db = world.database.connect().await;
     alice.send(&bob, "0", "0").await.data();
     alice.send(&bob, "1", "1").await.data();
     let (_, end) = bob.feed(None).await.backlog().await;

@@ -52,16 +52,11 @@ async fn next(socket: &mut Socket) -> Value {
     user(&socket.receive().await).clone()
 }
 
-async fn register(node: &qv_tests::world::Node) -> [Client; 3] {
-    let client = node.client();
-    [client.register("alice").await, client.register("bob").await, client.register("carol").await]
-}
-
 #[tokio::test]
 async fn other_keys_of_a_contact_are_told_once_at_every_node() {
     let world = World::new().await;
     let (one, two) = world.two_nodes().await;
-    let [alice, bob, carol] = register(&one).await;
+    let [alice, bob, carol] = one.client().register_all(["alice", "bob", "carol"]).await;
     alice.send(&bob, "hello", "1").await.data();
     let bob = bob.at(two.server.address);
     let mut everyone = following(&bob, &Value::Null, &alice).await;
@@ -90,7 +85,7 @@ async fn other_keys_of_a_contact_are_told_once_at_every_node() {
 #[tokio::test]
 async fn a_conversation_that_begins_later_counts() {
     let node = World::new().await.node().await;
-    let [alice, bob, carol] = register(&node).await;
+    let [alice, bob, carol] = node.client().register_all(["alice", "bob", "carol"]).await;
     alice.send(&bob, "hello", "1").await.data();
     let mut socket = following(&bob, &Value::Null, &alice).await;
     carol.send(&bob, "hello", "1").await.data();
@@ -108,7 +103,7 @@ async fn an_address_confirmed_and_an_account_out_of_use_are_told() {
     // A command line of the embedded shape reaches nobody by the bus.
     config.feed.poll_seconds = 1;
     let node = world.try_node(config).await.expect("a node starts");
-    let [alice, bob, carol] = register(&node).await;
+    let [alice, bob, carol] = node.client().register_all(["alice", "bob", "carol"]).await;
     let letter = loop {
         let letter = mails.letter().await;
         if letter["text"].as_str().is_some_and(|text| text.contains("alice")) {
@@ -143,7 +138,7 @@ async fn a_change_whose_hint_is_lost_is_found_once() {
     let mut config = world.config("two");
     config.redis.prefix += "apart:";
     let deaf = world.try_node(config).await.expect("a second node starts");
-    let [alice, bob, _] = register(&node).await;
+    let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     alice.send(&bob, "hello", "1").await.data();
     let apart = alice.at(deaf.server.address);
     let mut everyone = following(&bob, &Value::Null, &alice).await;
@@ -194,8 +189,7 @@ async fn changes_at_once_reach_the_follower_without_loss() {
 
 #[tokio::test]
 async fn events_of_the_server_tell_the_same() {
-    let node = World::new().await.node().await;
-    let [alice, bob, _] = register(&node).await;
+    let (_node, alice, bob) = World::new().await.pair().await;
     alice.send(&bob, "hello", "1").await.data();
     let mut events = Events::open(&bob, operation!("user_changed"), None).await;
     let keys = loop {
@@ -211,8 +205,7 @@ async fn events_of_the_server_tell_the_same() {
 
 #[tokio::test]
 async fn what_cannot_be_followed_is_named_and_nobodys_id_is_never_heard_of() {
-    let node = World::new().await.node().await;
-    let [alice, bob, _] = register(&node).await;
+    let (node, alice, bob) = World::new().await.pair().await;
     let nobody = alice.id.replace(|c: char| c.is_ascii_digit(), "0");
     following(&bob, &json!([nobody, alice.id]), &alice).await;
     let session = bob.session().await;
@@ -235,8 +228,7 @@ async fn what_cannot_be_followed_is_named_and_nobodys_id_is_never_heard_of() {
 async fn what_a_change_costs_does_not_grow_with_the_followers() {
     let world = World::new().await;
     // However slow the machine, no session is looked up anew while statements are counted.
-    let node = world.node_with(|config| config.cache.session_ttl_seconds = 600).await;
-    let [alice, bob, _] = register(&node).await;
+    let (node, alice, bob) = world.pair_with(|config| config.cache.session_ttl_seconds = 600).await;
     alice.send(&bob, "hello", "1").await.data();
     let cost = async || node.statements(publish(&alice)).await.1;
     publish(&alice).await;

@@ -6,11 +6,7 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn nodes_come_in_the_order_of_their_ids_and_foreign_ones_not_at_all() {
     let node = World::new().await.node().await;
-    let [alice, bob, eve] = [
-        node.client().register("alice").await,
-        node.client().register("bob").await,
-        node.client().register("eve").await,
-    ];
+    let [alice, bob, eve] = node.client().register_all(["alice", "bob", "eve"]).await;
     let sent = alice.send(&bob, "hello", "1").await;
     let message = sent.data()["sendMessage"]["message"]["id"].clone();
     let conversation = sent.data()["sendMessage"]["conversation"]["id"].clone();

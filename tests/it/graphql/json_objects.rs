@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// Alice, and Bob who has had three messages from her.
 async fn people(node: &Node) -> (Client, Client) {
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     for n in 0..3 {
         alice.send(&bob, &n.to_string(), &n.to_string()).await.data();
     }

@@ -32,8 +32,7 @@ async fn pages_that_cannot_be_are_refused_with_the_argument() {
 
 #[tokio::test]
 async fn a_cursor_is_good_for_its_user_and_its_list_only() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let page = alice.run(operation!("users"), json!({ "first": 1 })).await;
     let cursor = page.data()["users"]["pageInfo"]["endCursor"].clone();
     assert_eq!(
@@ -52,8 +51,7 @@ async fn a_cursor_is_good_for_its_user_and_its_list_only() {
 
 #[tokio::test]
 async fn a_cursor_of_a_conversation_names_a_place_in_either_direction_and_nothing_elsewhere() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     let carol = node.client().register("carol").await;
     for n in 0..5 {
         alice.send(&bob, &n.to_string(), &n.to_string()).await.data();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// A conversation of 30 messages between two users, and a session that has been seen before.
 async fn conversation(node: &Node) -> (Client, Client) {
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     for n in 0..30 {
         let (from, to) = if n % 2 == 0 { (&alice, &bob) } else { (&bob, &alice) };
         from.send(to, "hello", &n.to_string()).await.data();
@@ -47,9 +47,7 @@ async fn every_request_runs_as_many_statements_as_it_has_edges() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn objects_that_are_not_cached_are_read_in_one_statement_however_many_threads_there_are() {
     let world = World::new().await;
-    let mut config = world.config("one");
-    config.cache.user_ttl_seconds = 0;
-    let node = world.try_node(config).await.expect("a node starts");
+    let node = world.node_with(|config| config.cache.user_ttl_seconds = 0).await;
     let (alice, bob) = conversation(&node).await;
     // The conversation, the page, and all its senders and recipients together.
     let query = "query Q($with: ID!) {
@@ -65,8 +63,7 @@ async fn objects_that_are_not_cached_are_read_in_one_statement_however_many_thre
 
 #[tokio::test]
 async fn marking_and_deleting_many_runs_as_many_statements_as_one() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     bob.run(operation!("viewer"), Value::Null).await.data();
     for count in [1, 30] {
         let mut sent = Vec::new();

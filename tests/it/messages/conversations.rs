@@ -9,8 +9,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_message_reaches_both_and_tells_each_what_is_theirs() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let sent = alice.send(&bob, "hello", "a-1").await;
     let payload = &sent.data()["sendMessage"];
     assert_eq!(payload["message"]["encryptedContent"], base64("hello"));
@@ -37,8 +36,7 @@ async fn a_message_reaches_both_and_tells_each_what_is_theirs() {
 
 #[tokio::test]
 async fn sending_the_same_again_sends_nothing_new() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let first = alice.send(&bob, "hello", "same").await;
     let again = alice.send(&bob, "hello", "same").await;
     assert_eq!(first.data(), again.data());
@@ -54,8 +52,7 @@ async fn sending_the_same_again_sends_nothing_new() {
 
 #[tokio::test]
 async fn the_same_message_sent_many_times_at_once_is_one() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let sends = (0..8).map(|_| alice.send(&bob, "hello", "once"));
     let answers = futures_util::future::join_all(sends).await;
     for answer in &answers {
@@ -67,8 +64,7 @@ async fn the_same_message_sent_many_times_at_once_is_one() {
 
 #[tokio::test]
 async fn two_people_who_write_to_each_other_at_once_do_not_stop_one_another() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let ids: Vec<_> = (0..10).map(|n| format!("m{n}")).collect();
     let sends = ids.iter().flat_map(|id| [alice.send(&bob, "to bob", id), bob.send(&alice, "to alice", id)]);
     for answer in futures_util::future::join_all(sends).await {
@@ -93,8 +89,7 @@ async fn a_note_to_oneself_works() {
 
 #[tokio::test]
 async fn what_cannot_be_sent_is_named() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     let nobody = bob.id.replace(|c: char| c.is_ascii_digit(), "0");
     for (field, value, code, at) in [
         ("recipientId", json!(nobody), "NOT_FOUND", None),
@@ -125,8 +120,7 @@ async fn what_cannot_be_sent_is_named() {
 
 #[tokio::test]
 async fn a_conversation_is_paged_from_the_newest_in_both_directions() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     for n in 0..7 {
         let (from, to) = if n % 2 == 0 { (&alice, &bob) } else { (&bob, &alice) };
         from.send(to, &n.to_string(), &format!("m{n}")).await.data();

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn what_is_deleted_is_gone_on_ones_own_side_only() {
     let (one, two) = World::new().await.two_nodes().await;
-    let (alice, bob) = (one.client().register("alice").await, one.client().register("bob").await);
+    let [alice, bob] = one.client().register_all(["alice", "bob"]).await;
     let sent = send_all(&alice, &bob, 4).await;
     let mut feed = bob.at(two.server.address).feed(None).await;
     feed.backlog().await;
@@ -38,8 +38,7 @@ async fn what_is_deleted_is_gone_on_ones_own_side_only() {
 
 #[tokio::test]
 async fn deleting_again_changes_nothing_and_says_the_same() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let sent = send_all(&alice, &bob, 3).await;
     let ids = [sent[0].message_id(), sent[1].message_id()];
     let first = bob.delete(&ids).await;
@@ -55,8 +54,7 @@ async fn deleting_again_changes_nothing_and_says_the_same() {
 
 #[tokio::test]
 async fn unread_messages_that_are_deleted_await_no_longer() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let sent = send_all(&alice, &bob, 4).await;
     let own = bob.send(&alice, "own", "own").await;
     bob.mark_read(&sent[1]).await.data();
@@ -74,8 +72,7 @@ async fn unread_messages_that_are_deleted_await_no_longer() {
 #[tokio::test]
 async fn the_ciphertext_goes_with_the_second_copy_and_the_client_id_stays_taken() {
     let world = World::new().await;
-    let node = world.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = world.pair().await;
     let sent = alice.send(&bob, "secret", "s").await;
     let remark = alice.send(&alice, "note", "n").await;
     let kept = alice.send(&bob, "kept", "k").await;
@@ -99,8 +96,7 @@ async fn the_ciphertext_goes_with_the_second_copy_and_the_client_id_stays_taken(
 
 #[tokio::test]
 async fn messages_of_several_conversations_are_deleted_at_once() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     let carol = node.client().register("carol").await;
     let mut ids = Vec::new();
     for n in 0..50 {
@@ -116,8 +112,7 @@ async fn messages_of_several_conversations_are_deleted_at_once() {
 
 #[tokio::test]
 async fn what_cannot_be_deleted_is_named_and_then_nothing_is() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     let carol = node.client().register("carol").await;
     let sent = alice.send(&bob, "hello", "1").await.message_id();
     let foreign = alice.send(&carol, "hello", "2").await.message_id();

@@ -23,7 +23,7 @@ async fn a_message_crosses_and_the_server_keeps_neither_it_nor_a_secret() {
     let mut command = crate::ops::start::binary();
     command.envs(world.environment("one"));
     let server = Process::start(command).await;
-    let (alice, bob) = (server.client().register("alice").await, server.client().register("bob").await);
+    let [alice, bob] = server.client().register_all(["alice", "bob"]).await;
     let (of_alice, of_bob) = (Keyring::generate(), Keyring::generate());
     of_alice.publish(&alice, PASSPHRASE).await.data();
     of_bob.publish(&bob, PASSPHRASE).await.data();
@@ -79,8 +79,7 @@ async fn what_was_changed_on_the_way_does_not_open() {
 
 #[tokio::test]
 async fn other_keys_are_noticed_and_open_what_comes_after_them_only() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let (of_alice, of_bob) = (Keyring::generate(), Keyring::generate());
     of_alice.publish(&alice, PASSPHRASE).await.data();
     of_bob.publish(&bob, PASSPHRASE).await.data();
@@ -104,8 +103,7 @@ async fn other_keys_are_noticed_and_open_what_comes_after_them_only() {
 
 #[tokio::test]
 async fn another_device_takes_the_keys_from_the_vault_and_reads_on() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     let (of_alice, of_bob) = (Keyring::generate(), Keyring::generate());
     of_alice.publish(&alice, PASSPHRASE).await.data();
     of_bob.publish(&bob, PASSPHRASE).await.data();

@@ -22,13 +22,8 @@ async fn send_all(people: &[Client]) -> Vec<Answer> {
 }
 
 /// Four people at a node.
-pub async fn four(node: &Node) -> Vec<Client> {
-    let nobody = node.client();
-    let mut people = Vec::new();
-    for name in ["alice", "bob", "carol", "dave"] {
-        people.push(nobody.register(name).await);
-    }
-    people
+pub async fn four(node: &Node) -> [Client; 4] {
+    node.client().register_all(["alice", "bob", "carol", "dave"]).await
 }
 
 /// Each message is in both mailboxes once, in one order for each pair, and counted once.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn what_is_marked_read_is_told_to_the_sender_and_to_the_readers_devices() {
     let (one, two) = World::new().await.two_nodes().await;
-    let (alice, bob) = (one.client().register("alice").await, one.client().register("bob").await);
+    let [alice, bob] = one.client().register_all(["alice", "bob"]).await;
     let mut sent = Vec::new();
     for n in 0..5 {
         sent.push(alice.send(&bob, &n.to_string(), &n.to_string()).await);
@@ -35,8 +35,7 @@ async fn what_is_marked_read_is_told_to_the_sender_and_to_the_readers_devices() 
 
 #[tokio::test]
 async fn marking_again_or_what_is_older_or_ones_own_changes_nothing() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     let older = alice.send(&bob, "older", "1").await;
     let newer = alice.send(&bob, "newer", "2").await;
     let own = bob.send(&alice, "own", "3").await;
@@ -59,8 +58,7 @@ async fn marking_again_or_what_is_older_or_ones_own_changes_nothing() {
 
 #[tokio::test]
 async fn marking_one_that_is_ones_own_marks_those_before_it() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let question = alice.send(&bob, "question", "1").await;
     let own = bob.send(&alice, "answer", "2").await;
     let mut feeds = [alice.feed(None).await, bob.feed(None).await];
@@ -91,8 +89,7 @@ async fn a_note_to_oneself_awaits_nobody() {
 
 #[tokio::test]
 async fn devices_that_mark_at_once_count_once() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let mut last = alice.send(&bob, "0", "0").await;
     for n in 1..10 {
         last = alice.send(&bob, &n.to_string(), &n.to_string()).await;
@@ -106,8 +103,7 @@ async fn devices_that_mark_at_once_count_once() {
 
 #[tokio::test]
 async fn what_cannot_be_marked_is_named() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair().await;
     let carol = node.client().register("carol").await;
     let sent = alice.send(&bob, "hello", "1").await;
     let other = alice.send(&carol, "hello", "2").await;

@@ -42,7 +42,7 @@ async fn without_the_role_there_is_no_operators_view() {
 async fn an_owner_sees_what_happened_to_the_account_and_what_operators_did_to_it() {
     let world = World::new().await;
     let (node, operator) = operated(&world).await;
-    let (alice, eve) = (node.client().register("alice").await, node.client().register("eve").await);
+    let [alice, eve] = node.client().register_all(["alice", "eve"]).await;
     said(&world, &["session", "issue", "alice"]);
     let answer = alice.run(operation!("audit_logs"), json!({ "first": 2 })).await;
     let page = &answer.data()["viewer"]["auditLogs"];
@@ -85,9 +85,7 @@ async fn operators_search_the_audit_trail() {
 async fn operators_list_accounts_with_their_sessions_in_three_statements() {
     let world = World::new().await;
     let (node, operator) = operated(&world).await;
-    for name in ["alice", "albert", "bob"] {
-        node.client().register(name).await;
-    }
+    node.client().register_all(["alice", "albert", "bob"]).await;
     let alice = node.client().login("alice").await;
     operator.run(operation!("viewer"), Value::Null).await.data();
     let (answer, statements) =

@@ -27,8 +27,7 @@ fn remember_sessions(config: &mut Config) {
 #[tokio::test]
 async fn a_backup_taken_while_serving_is_a_data_folder_of_that_moment() {
     let world = World::embedded();
-    let node = world.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = world.pair().await;
     alice.send(&bob, "before", "1").await.data();
 
     let parent = private_folder();

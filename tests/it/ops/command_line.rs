@@ -3,7 +3,7 @@
 use std::{io::Write, process::Stdio, time::Duration};
 
 use chrono::TimeDelta;
-use quantumvault::domain::Timestamp;
+use quantumvault::{config::Config, domain::Timestamp};
 use qv_entity::{audit_logs, one_time_tokens, performance_metrics, sessions, signing_keys};
 use qv_tests::{
     client::{Client, PASSWORD},
@@ -45,9 +45,7 @@ async fn actions(world: &World, action: &str) -> Vec<audit_logs::Model> {
 async fn an_account_is_made_promoted_and_deactivated() {
     let world = World::new().await;
     let id = create(&world, "Alice", "alice@example.org");
-    let mut config = world.config("one");
-    config.cache.session_ttl_seconds = 0;
-    let node = world.try_node(config).await.expect("a node starts");
+    let node = world.node_with(|config| config.cache.session_ttl_seconds = 0).await;
     let alice = node.client().login("alice").await;
     assert_eq!(alice.id, id);
     // Nothing was mailed to an address that its owner has not asked to confirm.
@@ -72,13 +70,7 @@ async fn an_account_is_made_promoted_and_deactivated() {
 #[tokio::test]
 async fn what_a_command_ends_is_closed_on_every_node_without_being_looked_for() {
     let world = World::new().await;
-    let start = async |name| {
-        let mut config = world.config(name);
-        config.feed.poll_seconds = 600;
-        world.try_node(config).await.expect("a node starts")
-    };
-    let one = start("one").await;
-    let two = if world.is_clustered() { start("two").await } else { one.clone() };
+    let (one, two) = world.two_nodes_with(|config| config.feed.poll_seconds = 600).await;
     let alice = one.client().register("alice").await;
     let elsewhere = alice.at(two.server.address);
     let mut sockets = [alice.socket().await, elsewhere.socket().await, elsewhere.feed(None).await];
@@ -114,9 +106,7 @@ async fn a_session_is_issued_for_automation() {
 #[tokio::test]
 async fn a_rotated_key_signs_nobody_out_and_the_running_node_takes_it_up() {
     let world = World::new().await;
-    let mut config = world.config("one");
-    config.upkeep.interval_seconds = 1;
-    let node = world.try_node(config).await.expect("a node starts");
+    let node = world.node_with(|config| config.upkeep.interval_seconds = 1).await;
     let other = if world.is_clustered() {
         world.try_node(world.config("two")).await.expect("a second node starts")
     } else {
@@ -171,14 +161,8 @@ async fn what_a_retired_key_has_signed_is_forgotten_while_the_node_runs() {
 async fn a_withdrawn_key_is_accepted_nowhere_and_nobody_is_signed_out() {
     let world = World::new().await;
     // Nothing is looked up by itself meanwhile.
-    let start = async |name| {
-        let mut config = world.config(name);
-        config.upkeep.interval_seconds = 600;
-        config.feed.poll_seconds = 600;
-        world.try_node(config).await.expect("a node starts")
-    };
-    let one = start("one").await;
-    let two = if world.is_clustered() { start("two").await } else { one.clone() };
+    let change = |config: &mut Config| (config.upkeep.interval_seconds, config.feed.poll_seconds) = (600, 600);
+    let (one, two) = world.two_nodes_with(change).await;
     let alice = one.client().register("alice").await;
     let elsewhere = alice.at(two.server.address);
     assert_eq!((alice.refusal().await, elsewhere.refusal().await), (None, None));
@@ -206,7 +190,7 @@ async fn a_withdrawn_key_is_accepted_nowhere_and_nobody_is_signed_out() {
     // Nor does it come back by a purge and a start.
     said(&world, &["purge"]);
     drop((one, two, sockets));
-    let again = start("one").await;
+    let again = world.node_with(change).await;
     assert_eq!(alice.at(again.server.address).refusal().await.as_deref(), Some("EXPIRED"));
     assert_eq!(next.at(again.server.address).refusal().await, None);
 
@@ -305,13 +289,7 @@ async fn nodes_purge_in_the_background_what_is_more_than_one_batch() {
     for batch in entries.chunks(500) {
         audit_logs::Entity::insert_many(batch.to_vec()).exec(&db).await.expect("written");
     }
-    let start = async |name| {
-        let mut config = world.config(name);
-        config.upkeep.interval_seconds = 1;
-        world.try_node(config).await.expect("a node starts")
-    };
-    let one = start("one").await;
-    let two = if world.is_clustered() { start("two").await } else { one.clone() };
+    let (one, two) = world.two_nodes_with(|config| config.upkeep.interval_seconds = 1).await;
     let all_gone = async { while audit_logs::Entity::find().count(&db).await.expect("readable") > 0 {} };
     tokio::time::timeout(PATIENCE, all_gone).await.expect("they are removed");
     for node in [one, two] {

@@ -82,9 +82,7 @@ async fn lines_for_people_can_be_had_and_requests_left_out() {
 async fn a_slow_statement_is_logged_with_its_time_and_without_its_values() {
     let world = World::new().await;
     let served = Served::start(&world, &[("LOG__FORMAT", "json"), ("DATABASE__SLOW_STATEMENT_MS", "0")]);
-    for name in ["alice", "bob", "carol", "dave"] {
-        served.client().register(name).await;
-    }
+    served.client().register_all(["alice", "bob", "carol", "dave"]).await;
     let log = served.stop();
     let slow = lines(&log).into_iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains("slow")));
     let slow = slow.expect("every statement takes longer than nothing");
@@ -97,7 +95,7 @@ async fn no_secret_is_logged_however_much_is() {
     let world = World::new().await;
     let served = Served::start(&world, &[("LOG__FILTER", "trace"), ("LOG__FORMAT", "json")]);
     let anyone = served.client();
-    let (alice, bob) = (anyone.register("alice").await, anyone.register("bob").await);
+    let [alice, bob] = anyone.register_all(["alice", "bob"]).await;
     let wrong = "canary-wrong-password";
     let refused = anyone.run(operation!("login"), json!({ "input": { "login": "alice", "password": wrong } })).await;
     assert_eq!(refused.error().0, "INVALID_CREDENTIALS");

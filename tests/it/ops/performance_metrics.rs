@@ -149,15 +149,14 @@ async fn what_cannot_be_recorded_is_refused_with_its_path_and_nothing_is() {
 
 #[tokio::test]
 async fn recording_is_limited_by_user() {
-    let world = World::new().await;
-    let node = world
-        .node_with(|config| {
+    let (_node, alice, bob) = World::new()
+        .await
+        .pair_with(|config| {
             config.rate_limits.enabled = true;
             config.rate_limits.metrics_by_user.burst = 2;
             config.rate_limits.metrics_by_user.interval_ms = 3_600_000;
         })
         .await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
     for _ in 0..2 {
         record(&alice, json!([metric("a", 1)])).await.data();
     }

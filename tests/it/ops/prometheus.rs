@@ -88,10 +88,8 @@ async fn requests_operations_and_errors_are_counted() {
 
 #[tokio::test]
 async fn sockets_subscriptions_and_the_feeds_lag_are_counted() {
-    let world = World::new().await;
-    let node = world.node().await;
+    let (node, alice, bob) = World::new().await.pair().await;
     let address = node.server.address;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
     // Under another name, which must not become a label.
     let mut socket = bob.socket().await;
     let feed = "subscription Named { hidden: messageFeed { kind } }";

@@ -37,7 +37,7 @@ impl Told {
 #[tokio::test]
 async fn an_account_is_one_by_whatever_name_and_from_wherever_it_is_tried() {
     let node = limited(|config| config.rate_limits.login_by_account = rate(3, 60_000)).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     for account in [["alice", "ALICE", "alice@example.org", "alice"], ["nobody", "NOBODY", "Nobody", "nobody"]] {
         for (index, login) in account.into_iter().enumerate() {
             let told = log_in(&node.client(), Some(&format!("203.0.113.{index}")), login, "wrong").await;
@@ -53,7 +53,7 @@ async fn an_account_is_one_by_whatever_name_and_from_wherever_it_is_tried() {
 #[tokio::test]
 async fn each_alias_of_a_message_counts_and_those_within_the_limit_are_sent() {
     let node = limited(|config| config.rate_limits.send_by_user = rate(3, 60_000)).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     let fields = (0..5).map(|index| format!("m{index}: sendMessage(input: $m{index}) {{ message {{ id }} }}\n"));
     let names = (0..5).map(|index| format!("$m{index}: SendMessageInput! "));
     let query = format!("mutation({}) {{ {} }}", names.collect::<String>(), fields.collect::<String>());
@@ -105,13 +105,8 @@ async fn refreshes_are_counted_by_session() {
 #[tokio::test]
 async fn the_nodes_of_a_cluster_count_together() {
     let world = World::new().await;
-    let start = async |name| {
-        let mut config = world.config(name);
-        limit(&mut config, |config| config.rate_limits.login_by_address = rate(2, 60_000));
-        world.try_node(config).await.expect("a node starts")
-    };
-    let one = start("one").await;
-    let two = if world.is_clustered() { start("two").await } else { one.clone() };
+    let change = |config: &mut Config| config.rate_limits.login_by_address = rate(2, 60_000);
+    let (one, two) = world.two_nodes_with(|config| limit(config, change)).await;
     for node in [&one, &two] {
         assert!(log_in(&node.client(), None, "nobody", "wrong").await.passed(60));
     }
@@ -124,7 +119,7 @@ async fn the_nodes_of_a_cluster_count_together() {
 async fn what_operations_cost_is_counted_by_caller_on_every_transport() {
     let node = limited(|config| config.rate_limits.cost_by_caller = rate(40, 60_000)).await;
     let users = "{ users(first: 10) { nodes { id } } }";
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     let mut told = run(&alice, None, users, Value::Null).await;
     assert!(told.passed(3600), "{}", told.answer.0);
     for _ in 0..40 {

@@ -176,7 +176,7 @@ async fn cases(code: ErrorCode) -> Vec<Case> {
             vec![Case::field(&node, alice, operation!("admin_users"), &json!({}))]
         }
         ErrorCode::NotFound => {
-            let (alice, eve) = (node.client().register("alice").await, node.client().register("eve").await);
+            let [alice, eve] = node.client().register_all(["alice", "eve"]).await;
             let variables = json!({ "input": { "id": eve.session().await } });
             vec![Case::field(&node, alice, operation!("revoke_session"), &variables)]
         }
@@ -294,9 +294,7 @@ fn remember_no_session(config: &mut Config) {
 /// A node with settings of its own.
 async fn node(set: impl FnOnce(&mut Config)) -> (Arc<World>, Node) {
     let world = World::new().await;
-    let mut config = world.config("one");
-    set(&mut config);
-    let node = world.try_node(config).await.expect("a node starts");
+    let node = world.node_with(set).await;
     (world, node)
 }
 

@@ -44,8 +44,7 @@ const PING_FRAME: &[u8] = &[0x89, 0];
 #[tokio::test]
 async fn a_mutation_outlives_the_client_that_sent_it() {
     let world = World::new().await;
-    let node = world.node_with(one_place).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = world.pair_with(one_place).await;
     let mut feed = bob.feed(None).await;
     feed.backlog().await;
     alice.session().await;

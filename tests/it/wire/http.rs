@@ -19,10 +19,7 @@ const QUERY: &str = "/graphql?query=%7B__typename%7D";
 const DIGEST: &str = "ecf4edb46db40b5132295c0291d62fb65d6759a9eedfa4d5d612dd5ec54a6b38";
 
 async fn with(change: impl FnOnce(&mut Config)) -> Node {
-    let world = World::new().await;
-    let mut config = world.config("one");
-    change(&mut config);
-    world.try_node(config).await.expect("a node starts")
+    World::new().await.node_with(change).await
 }
 
 async fn post(node: &Node, headers: &[(&str, &str)], body: &str) -> Raw {

@@ -135,10 +135,7 @@ async fn one_operation_signs_in_once() {
 #[tokio::test]
 async fn a_busy_node_refuses_at_once() {
     let world = World::new().await;
-    let mut config = world.config("one");
-    config.http.max_concurrent_requests = 1;
-    let node = world.try_node(config).await.expect("a node starts");
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = world.pair_with(|config| config.http.max_concurrent_requests = 1).await;
 
     let database = world.database.connect().await;
     let immediate = TransactionOptions {

@@ -26,8 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[tokio::test]
 async fn nothing_is_told_after_the_token_has_expired() {
     let world = World::with_clock(manual_clock()).await;
-    let node = world.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = world.pair().await;
     let mut feed = bob.feed(None).await;
     feed.backlog().await;
     let mut events = Events::open(&bob, operation!("message_feed"), None).await;
@@ -42,8 +41,7 @@ async fn nothing_is_told_after_the_token_has_expired() {
 #[tokio::test]
 async fn a_socket_closes_when_its_token_expires_unless_it_was_renewed() {
     let world = World::with_clock(manual_clock()).await;
-    let node = world.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = world.pair().await;
     world.source.clock.advance(TimeDelta::seconds(598));
     let (mut stale, mut renewed) = (bob.feed(None).await, bob.feed(None).await);
     stale.backlog().await;
@@ -65,7 +63,7 @@ async fn a_socket_closes_when_its_token_expires_unless_it_was_renewed() {
 #[tokio::test]
 async fn a_socket_is_renewed_by_its_own_session_only() {
     let node = World::new().await.node().await;
-    let (alice, eve) = (node.client().register("alice").await, node.client().register("eve").await);
+    let [alice, eve] = node.client().register_all(["alice", "eve"]).await;
     let device = node.client().login("alice").await;
     for token in [eve.token.as_deref(), device.token.as_deref(), Some("garbage")] {
         let mut feed = alice.feed(None).await;
@@ -103,14 +101,13 @@ async fn a_logout_ends_every_stream_of_its_session_on_both_nodes_within_a_second
 
 #[tokio::test]
 async fn a_reader_that_stops_is_let_go_holds_up_nobody_and_misses_nothing() {
-    let world = World::new().await;
-    let node = world
-        .node_with(|config| {
+    let (node, alice, bob) = World::new()
+        .await
+        .pair_with(|config| {
             config.sockets.slow_reader_seconds = 1;
             config.sockets.max_per_user = 1;
         })
         .await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
     let carol = node.client().register("carol").await;
     let contents: Vec<_> = (0..20).map(|n| format!("{n:02}").repeat(20_000)).collect();
     for (n, content) in contents.iter().enumerate() {
@@ -160,8 +157,7 @@ async fn a_reader_that_stops_is_let_go_holds_up_nobody_and_misses_nothing() {
 
 #[tokio::test]
 async fn a_reader_that_stops_holds_up_none_of_its_users_other_devices() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     let mut devices = [bob.feed(None).await, bob.feed(None).await, bob.feed(None).await];
     // Feeds that stand where those of the devices do, and more bytes than the network's buffers hold.
     let mut stuck = bob.socket().await;
@@ -189,8 +185,7 @@ async fn a_reader_that_stops_while_its_sessions_change_keeps_no_connection_from_
         // The sign-ins below must not end the session of the stuck socket.
         config.accounts.max_sessions = 30;
     };
-    let node = World::new().await.node_with(change).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair_with(change).await;
     for n in 0..20 {
         alice.send(&bob, &format!("{n:02}").repeat(20_000), &n.to_string()).await.data();
     }
@@ -209,8 +204,7 @@ async fn a_reader_that_stops_while_its_sessions_change_keeps_no_connection_from_
 
 #[tokio::test]
 async fn streams_of_one_socket_all_arrive_and_do_not_starve_a_query() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     fill(&alice, &bob, 0..64).await;
     let mut socket = bob.socket().await;
     let ids = ["a", "b", "c", "d", "e"];
@@ -262,8 +256,7 @@ async fn events_of_a_query_are_its_answer_and_the_end() {
 
 #[tokio::test]
 async fn events_resume_behind_the_last_one_without_loss_or_repetition() {
-    let node = World::new().await.node().await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair().await;
     fill(&alice, &bob, 0..40).await;
     let mut seen = Vec::new();
     let mut last = None;
@@ -323,8 +316,7 @@ async fn a_silent_event_stream_carries_comments() {
 
 #[tokio::test]
 async fn event_streams_have_their_users_places_and_give_everything_back_when_they_are_dropped() {
-    let node = World::new().await.node_with(|config| config.sockets.max_per_user = 1).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (node, alice, bob) = World::new().await.pair_with(|config| config.sockets.max_per_user = 1).await;
     let before = node.server.backend.listener_count();
     for _ in 0..30 {
         let events = timeout(PATIENCE, admitted(&alice)).await.expect("the place is given back");

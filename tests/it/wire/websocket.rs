@@ -187,8 +187,7 @@ async fn a_message_that_is_too_big_closes_the_socket_however_it_is_cut() {
 
 #[tokio::test]
 async fn one_operation_too_many_is_refused_and_the_others_go_on() {
-    let node = World::new().await.node_with(|config| config.sockets.max_subscriptions = 2).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair_with(|config| config.sockets.max_subscriptions = 2).await;
     let mut socket = bob.socket().await;
     for id in ["a", "b"] {
         socket.subscribe(id, operation!("message_feed"), Value::Null).await;
@@ -210,8 +209,7 @@ async fn one_operation_too_many_is_refused_and_the_others_go_on() {
 
 #[tokio::test]
 async fn a_user_holds_so_many_sockets_and_others_are_not_concerned() {
-    let node = World::new().await.node_with(|config| config.sockets.max_per_user = 2).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let (_node, alice, bob) = World::new().await.pair_with(|config| config.sockets.max_per_user = 2).await;
     let _held = [alice.socket().await, alice.socket().await];
     let refused = Socket::try_open(alice.address, alice.token.as_deref()).await.expect_err("it is refused");
     assert_eq!((refused.code, refused.reason.as_str()), (4403, "TOO_MANY_CONNECTIONS"));

@@ -53,7 +53,7 @@ async fn a_full_disk_takes_no_reads_from_a_node_with_one_connection() {
     let world = World::embedded();
     let node = NodeProcess::start(&world, "one", &[]).await;
     // One request after the other, so that the pool needs no second connection.
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     alice.send(&bob, "before", "before").await.data();
     limit_files(node.id(), "4096:");
     // The only connection of the pool is closed after each, and the file is opened anew.
@@ -141,7 +141,7 @@ async fn a_power_cut_takes_nothing_that_was_acknowledged() {
     let world = World::embedded();
     let disk = FailingDisk::under(&file(&world));
     let mut node = NodeProcess::start_under(&world, "one", &disk.environment()).await;
-    let (alice, bob) = (node.client().register("alice").await, node.client().register("bob").await);
+    let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     let acknowledged = Arc::<Mutex<Vec<String>>>::default();
     let senders: Vec<_> = (0..SENDERS)
         .map(|n| tokio::spawn(send_without_end(alice.clone(), bob.clone(), n, Arc::clone(&acknowledged))))
