@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use qv_tests::{node_process::NodeProcess, operation, patience::until, proxy::Proxy, servers::Backing, world::World};
+use qv_tests::{node_process::NodeProcess, operation, patience::until, servers::Backing, world::World};
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, Statement, TransactionTrait};
 use serde_json::json;
 
+use super::{Dependency, Outage};
 use crate::faults::survival::Pair;
 
 /// A node over a PostgreSQL of its own.
 struct Trial {
-    postgres: Backing,
-    path: Proxy,
+    postgres: Dependency,
     node: NodeProcess,
     pair: Pair,
     _world: Arc<World>,
@@ -20,12 +20,18 @@ struct Trial {
 impl Trial {
     async fn begin() -> Self {
         let world = World::clustered().await;
-        let postgres = Backing::postgres().await;
-        let path = Proxy::to(postgres.address).await;
-        let node = NodeProcess::start(&world, "one", &[("DATABASE__URL", &postgres.url(path.address))]).await;
+        let postgres = Dependency::new(Backing::postgres().await).await;
+        let node = NodeProcess::start(&world, "one", &[("DATABASE__URL", &postgres.url())]).await;
         let mut pair = Pair::at(&node, &node).await;
         pair.crowds().await;
-        Self { postgres, path, node, pair, _world: world }
+        Self { postgres, node, pair, _world: world }
+    }
+
+    async fn survives(&mut self, outage: Outage) {
+        self.postgres.fail(outage).await;
+        self.is_away().await;
+        self.postgres.come_back(outage).await;
+        self.heals().await;
     }
 
     /// Nothing can be written or read, and the node says so.
@@ -43,7 +49,8 @@ impl Trial {
 
     /// A connection of the test's own, past the path.
     async fn connect(&self) -> DatabaseConnection {
-        Database::connect(self.postgres.url(self.postgres.address)).await.expect("the database answers")
+        let server = &self.postgres.server;
+        Database::connect(server.url(server.address)).await.expect("the database answers")
     }
 }
 
@@ -51,35 +58,24 @@ impl Trial {
 async fn postgres_may_be_restarted_or_killed() {
     let mut trial = Trial::begin().await;
     for how in ["INT", "QUIT", "KILL"] {
-        trial.postgres.stop(how).await;
-        trial.is_away().await;
-        trial.postgres.start().await;
-        trial.heals().await;
+        trial.survives(Outage::Ended(how)).await;
     }
 }
 
 #[tokio::test]
 async fn postgres_may_stand_still() {
-    let mut trial = Trial::begin().await;
-    trial.postgres.pause();
-    trial.is_away().await;
-    trial.postgres.resume();
-    trial.heals().await;
+    Trial::begin().await.survives(Outage::Paused).await;
 }
 
 #[tokio::test]
 async fn the_path_to_postgres_may_go_silent() {
-    let mut trial = Trial::begin().await;
-    trial.path.silence();
-    trial.is_away().await;
-    trial.path.heal();
-    trial.heals().await;
+    Trial::begin().await.survives(Outage::Silent).await;
 }
 
 #[tokio::test]
 async fn connections_may_go_silent_while_new_ones_work() {
     let mut trial = Trial::begin().await;
-    trial.path.silence_old();
+    trial.postgres.path.silence_old();
     trial.heals().await;
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use qv_tests::{node_process::NodeProcess, operation, patience::until, proxy::Proxy, servers::Backing, world::World};
+use qv_tests::{node_process::NodeProcess, operation, patience::until, servers::Backing, world::World};
 use serde_json::Value;
 
+use super::{Dependency, Outage};
 use crate::faults::survival::Pair;
 
 /// Two nodes over a Redis of their own.
 struct Trial {
-    redis: Backing,
-    path: Proxy,
+    redis: Dependency,
     nodes: [NodeProcess; 2],
     pair: Pair,
     _world: Arc<World>,
@@ -19,9 +19,8 @@ struct Trial {
 impl Trial {
     async fn begin() -> Self {
         let world = World::clustered().await;
-        let redis = Backing::redis().await;
-        let path = Proxy::to(redis.address).await;
-        let url = redis.url(path.address);
+        let redis = Dependency::new(Backing::redis().await).await;
+        let url = redis.url();
         let settings = [
             ("REDIS__URL", url.as_str()),
             ("RATE_LIMITS__ENABLED", "true"),
@@ -33,9 +32,16 @@ impl Trial {
         let nodes =
             [NodeProcess::start(&world, "one", &settings).await, NodeProcess::start(&world, "two", &settings).await];
         let pair = Pair::at(&nodes[0], &nodes[1]).await;
-        let trial = Self { redis, path, nodes, pair, _world: world };
+        let trial = Self { redis, nodes, pair, _world: world };
         trial.is_subscribed().await;
         trial
+    }
+
+    async fn survives(&mut self, outage: Outage) {
+        self.redis.fail(outage).await;
+        self.goes_on().await;
+        self.redis.come_back(outage).await;
+        self.heals().await;
     }
 
     /// A session that was just used at one node ends at the other, and is refused at the first in the next request.
@@ -64,37 +70,26 @@ impl Trial {
     }
 
     async fn is_subscribed(&self) {
-        until("a node that listens", async || self.redis.run("PUBSUB CHANNELS").await != "*0").await;
+        until("a node that listens", async || self.redis.server.run("PUBSUB CHANNELS").await != "*0").await;
     }
 }
 
 #[tokio::test]
 async fn redis_may_be_killed_and_come_back_empty() {
-    let mut trial = Trial::begin().await;
-    trial.redis.stop("KILL").await;
-    trial.goes_on().await;
-    trial.redis.start().await;
-    trial.heals().await;
+    Trial::begin().await.survives(Outage::Ended("KILL")).await;
 }
 
 #[tokio::test]
 async fn redis_may_stand_still() {
-    let mut trial = Trial::begin().await;
-    trial.redis.pause();
-    trial.goes_on().await;
-    trial.redis.resume();
-    trial.heals().await;
+    Trial::begin().await.survives(Outage::Paused).await;
 }
 
 #[tokio::test]
 async fn the_path_to_redis_may_go_silent() {
     let mut trial = Trial::begin().await;
-    trial.path.silence();
-    trial.goes_on().await;
-    trial.path.heal();
-    trial.heals().await;
+    trial.survives(Outage::Silent).await;
     // New connections work at once, and those from before are never heard of again.
-    trial.path.silence_old();
+    trial.redis.path.silence_old();
     trial.goes_on().await;
     trial.heals().await;
 }
@@ -105,9 +100,9 @@ async fn redis_may_take_no_writes() {
     for (harm, heal) in
         [("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE"), ("CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0")]
     {
-        assert_eq!(trial.redis.run(harm).await, "+OK");
+        assert_eq!(trial.redis.server.run(harm).await, "+OK");
         trial.goes_on().await;
-        assert_eq!(trial.redis.run(heal).await, "+OK");
+        assert_eq!(trial.redis.server.run(heal).await, "+OK");
         trial.heals().await;
     }
 }
@@ -116,7 +111,7 @@ async fn redis_may_take_no_writes() {
 async fn only_the_listening_connections_may_drop() {
     let mut trial = Trial::begin().await;
     for _ in 0..5 {
-        assert_ne!(trial.redis.run("CLIENT KILL TYPE pubsub").await, ":0");
+        assert_ne!(trial.redis.server.run("CLIENT KILL TYPE pubsub").await, ":0");
         trial.pair.passes().await;
         trial.is_subscribed().await;
     }
@@ -128,17 +123,17 @@ async fn a_revocation_holds_at_once_whatever_becomes_of_redis() {
     let mut trial = Trial::begin().await;
     for _ in 0..10 {
         trial.is_subscribed().await;
-        trial.revokes(async |trial| assert_ne!(trial.redis.run("CLIENT KILL TYPE pubsub").await, ":0")).await;
+        trial.revokes(async |trial| assert_ne!(trial.redis.server.run("CLIENT KILL TYPE pubsub").await, ":0")).await;
     }
     trial.is_subscribed().await;
-    trial.revokes(async |trial| assert_eq!(trial.redis.run("FLUSHALL").await, "+OK")).await;
-    trial.revokes(async |trial| trial.path.silence_old()).await;
+    trial.revokes(async |trial| assert_eq!(trial.redis.server.run("FLUSHALL").await, "+OK")).await;
+    trial.revokes(async |trial| trial.redis.path.silence_old()).await;
     trial.is_subscribed().await;
-    trial.revokes(async |trial| trial.redis.pause()).await;
-    trial.redis.resume();
+    trial.revokes(async |trial| trial.redis.server.pause()).await;
+    trial.redis.server.resume();
     trial.is_subscribed().await;
-    trial.revokes(async |trial| trial.redis.stop("KILL").await).await;
+    trial.revokes(async |trial| trial.redis.server.stop("KILL").await).await;
     trial.revokes(async |_| {}).await;
-    trial.redis.start().await;
+    trial.redis.server.start().await;
     trial.heals().await;
 }

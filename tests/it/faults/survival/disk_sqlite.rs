@@ -39,13 +39,7 @@ async fn what_is_acknowledged_after_a_full_disk_is_there_after_a_restart() {
     }
     refused_crowd(&pair).await;
     limit_files(node.id(), "unlimited:");
-    let refused = send_and_repeat(&mut pair).await;
-
-    node.kill();
-    node.restart().await;
-
-    pair.lost_nothing().await;
-    assert_eq!(refused, 0, "room is all that it takes to heal");
+    heals_and_keeps_all(&mut node, &mut pair).await;
 }
 
 #[tokio::test]
@@ -84,13 +78,7 @@ async fn what_is_acknowledged_after_a_small_disk_was_full_is_there_after_a_resta
     refused_crowd(&pair).await;
     pair.lost_nothing().await;
     fs::remove_file(filling).expect("there is room again");
-    let refused = send_and_repeat(&mut pair).await;
-
-    node.kill();
-    node.restart().await;
-
-    pair.lost_nothing().await;
-    assert_eq!(refused, 0, "room is all that it takes to heal");
+    heals_and_keeps_all(&mut node, &mut pair).await;
 }
 
 #[tokio::test]
@@ -214,6 +202,15 @@ async fn refused_crowd(pair: &Pair) {
     for answer in futures_util::future::join_all(crowd).await {
         assert!(answer.is_away(), "{answer:?}");
     }
+}
+
+/// Every message is taken again, and none is lost when the node is killed.
+async fn heals_and_keeps_all(node: &mut NodeProcess, pair: &mut Pair) {
+    let refused = send_and_repeat(pair).await;
+    node.kill();
+    node.restart().await;
+    pair.lost_nothing().await;
+    assert_eq!(refused, 0, "room is all that it takes to heal");
 }
 
 /// Sends messages, each of them twice: the second time ends in a roll-back. Says how many were not acknowledged.
