@@ -1,8 +1,8 @@
 //! What operators run and see: commands, configuration, health, logs, metrics, mail and shutdown.
 
-pub mod admin;
+mod admin;
 mod backup;
-pub mod command_line;
+mod command_line;
 mod data_folder_lock;
 mod deployment;
 mod doctor;
@@ -14,7 +14,6 @@ mod metric_subscription;
 pub mod performance_metrics;
 mod prometheus;
 mod purge;
-pub mod served;
 mod smtp;
-pub mod start;
+mod start;
 mod traces;

@@ -7,7 +7,10 @@ use std::{
     thread,
 };
 
-use sea_orm::DatabaseConnection;
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 
@@ -63,6 +66,24 @@ impl TestDatabase {
     /// When there is none to be had.
     pub async fn connect(&self) -> DatabaseConnection {
         sea_orm::Database::connect(&self.url).await.expect("the database answers")
+    }
+
+    /// Begins a transaction beside the nodes'. On SQLite it holds the write lock.
+    pub async fn begin(&self) -> DatabaseTransaction {
+        let immediate = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        self.connect().await.begin_with_options(immediate).await.expect("a transaction")
+    }
+
+    /// Lets nobody else send a message until the transaction ends.
+    pub async fn lock_messages(&self) -> DatabaseTransaction {
+        let lock = self.begin().await;
+        if lock.get_database_backend() == DbBackend::Postgres {
+            lock.execute_unprepared("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
+        }
+        lock
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod authenticator;
 pub mod client;
+pub mod command_line;
 pub mod database;
 pub mod dice;
 pub mod events;

@@ -72,8 +72,8 @@ impl NodeProcess {
         // What exceeds a limit of the test's own is to be an error of the system call, as on a full disk.
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\""]).arg(binary().get_program());
-        command.env_clear().envs(world.environment(node)).env("QUANTUMVAULT__HTTP__LISTEN", address.to_string());
-        command.envs(settings.iter().map(|(name, value)| (format!("QUANTUMVAULT__{name}"), value)));
+        command.env_clear().envs(world.environment_with(node, settings));
+        command.env("QUANTUMVAULT__HTTP__LISTEN", address.to_string());
         command.envs(environment.iter().cloned()).stdout(Stdio::null());
         let child = command.spawn().expect("it runs");
         Self { address, command, child }

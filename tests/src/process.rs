@@ -8,7 +8,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::client::Client;
+use crate::{client::Client, node_process::binary, world::World};
+
+/// The setting that makes the log complete.
+pub const TRACE: (&str, &str) = ("LOG__FILTER", "trace");
 
 /// A running server, which ends with the test.
 pub struct Process {
@@ -21,10 +24,16 @@ pub struct Process {
 }
 
 impl Process {
-    /// Runs the binary with its log at the finest level, and waits until it is ready.
-    pub async fn start(command: std::process::Command) -> Self {
+    /// Starts the server of a world with changed settings, and waits until it is ready.
+    pub async fn start(world: &World, settings: &[(&str, &str)]) -> Self {
+        let mut command = binary();
+        command.envs(world.environment_with("one", settings));
+        Self::run(command).await
+    }
+
+    /// Starts the server by a command of the test's own, and waits until it is ready.
+    pub async fn run(command: std::process::Command) -> Self {
         let mut child = Command::from(command)
-            .env("QUANTUMVAULT__LOG__FILTER", "trace")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -53,15 +62,15 @@ impl Process {
         Client::new(self.address)
     }
 
-    /// Stops it as an operator would; returns all that it has written anywhere.
-    pub async fn stop(mut self) -> String {
+    /// Stops it as an operator would; returns what it printed, and its log.
+    pub async fn stop(mut self) -> (String, String) {
         let pid = self.child.id().expect("it runs").to_string();
         Command::new("kill").arg(pid).status().await.expect("it is told to stop");
         assert!(self.child.wait().await.expect("it ends").success());
         self.output.read_to_string(&mut self.said).await.expect("text");
         let log = self.log.await.expect("a log");
         assert!(log.contains("stopping"), "{log}");
-        self.said + &log
+        (self.said, log)
     }
 }
 

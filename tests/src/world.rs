@@ -17,7 +17,9 @@ use uuid::Uuid;
 
 use crate::{
     client::Client,
+    command_line::{create, said},
     database::{SERVER, TestDatabase},
+    mail::MailServer,
 };
 
 /// Names the Redis to test on, such as `redis://127.0.0.1:6379`; set exactly where `QV_TEST_DATABASE_URL` is.
@@ -113,10 +115,24 @@ impl World {
         settings.map(|(name, value)| (format!("QUANTUMVAULT__{name}"), value)).into()
     }
 
+    /// The environment of a node, as above, with changed settings.
+    #[must_use]
+    pub fn environment_with(&self, node: &str, settings: &[(&str, &str)]) -> Vec<(String, String)> {
+        let changes = settings.iter().map(|(name, value)| (format!("QUANTUMVAULT__{name}"), (*value).to_owned()));
+        self.environment(node).into_iter().chain(changes).collect()
+    }
+
     /// The settings of a node.
     #[must_use]
     pub fn config(&self, node: &str) -> Config {
         config::load(self.environment(node)).expect("the settings of a test are valid")
+    }
+
+    /// The settings of a node that sends its mails to this port.
+    #[must_use]
+    pub fn mail_config(&self, node: &str, port: u16) -> Config {
+        let environment = self.environment(node).into_iter().chain(MailServer::settings(port));
+        config::load(environment).expect("the settings of a test are valid")
     }
 
     /// Starts a node with the defaults.
@@ -149,6 +165,21 @@ impl World {
         (node, alice, bob)
     }
 
+    /// Starts a node and signs in as an operator there.
+    pub async fn operated(self: &Arc<Self>) -> (Node, Client) {
+        self.operated_with(|_| ()).await
+    }
+
+    /// Starts a node with changed settings and signs in as an operator there.
+    pub async fn operated_with(self: &Arc<Self>, change: impl FnOnce(&mut Config)) -> (Node, Client) {
+        // Before the node starts, which would forget what statements are counted without.
+        create(self, "root-operator", "root-operator@example.org");
+        said(self, &["user", "promote", "root-operator"]);
+        let node = self.node_with(change).await;
+        let operator = node.client().login("root-operator").await;
+        (node, operator)
+    }
+
     /// Two nodes of a cluster, each with a data folder of its own; twice the same where there can be only one.
     pub async fn two_nodes(self: &Arc<Self>) -> (Node, Node) {
         self.two_nodes_with(|_| ()).await
@@ -172,6 +203,11 @@ impl Node {
     #[must_use]
     pub fn client(&self) -> Client {
         Client::new(self.server.address)
+    }
+
+    /// Stops the node, which waits for its requests and its mails.
+    pub async fn stop(self) {
+        Arc::into_inner(self.server).expect("the only one").stop().await;
     }
 
     /// The statements that a future runs on this node.

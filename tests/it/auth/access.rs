@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 use qv_tests::{
     authenticator::{Authenticator, begin, finish_registration},
     client::Client,
+    command_line::{create, said},
     operation,
     world::World,
 };
 use serde_json::{Value, json};
-
-use crate::ops::command_line::{create, said};
 
 /// The fields that take somebody's ids; each stands in a test below, or is there for everyone.
 const TAKE_IDS: [&str; 13] = [

@@ -3,16 +3,14 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use quantumvault::{
-    config::{self, Config},
-    crypto::token,
-};
+use quantumvault::crypto::token;
 use qv_entity::{audit_logs, one_time_tokens};
 use qv_tests::{
     client::{Answer, Client, PASSWORD},
     mail::{LINK_BASE, MailServer},
+    node_process::binary,
     operation,
-    process::Process,
+    process::{Process, TRACE},
     world::{Node, World, manual_clock},
 };
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
@@ -28,12 +26,7 @@ async fn mailing(world: &Arc<World>) -> (Node, MailServer) {
 
 /// A node whose letters go to this port.
 pub async fn node_at(world: &Arc<World>, name: &str, port: u16) -> Node {
-    world.try_node(settings(world, name, port)).await.expect("a node starts")
-}
-
-fn settings(world: &World, name: &str, port: u16) -> Config {
-    let environment = world.environment(name).into_iter().chain(MailServer::settings(port));
-    config::load(environment).expect("valid settings")
+    world.try_node(world.mail_config(name, port)).await.expect("a node starts")
 }
 
 /// Registers a user and takes the letter that this sends; returns the token in it.
@@ -188,7 +181,7 @@ async fn a_changed_password_takes_the_mailed_link_with_it() {
 async fn a_reset_opens_what_too_many_wrong_passwords_have_locked() {
     let world = World::new().await;
     let mut mails = MailServer::start().await;
-    let mut config = settings(&world, "one", mails.port);
+    let mut config = world.mail_config("one", mails.port);
     config.accounts.max_password_failures = 1;
     let node = world.try_node(config).await.expect("a node starts");
     register(&node, &mut mails, "alice").await;
@@ -229,7 +222,7 @@ async fn an_unknown_address_is_answered_like_a_known_one_and_gets_no_mail() {
     alice.run(operation!("deactivate_account"), json!({ "input": { "password": PASSWORD } })).await.data();
     assert_eq!(forget(&node.client(), "alice@example.org").await.0, unknown.0);
     assert_eq!(forget(&node.client(), "no address").await.error().1["field"], "input.email");
-    end(node).await;
+    node.stop().await;
     assert_eq!(mails.rest().await, Vec::<Value>::new());
 }
 
@@ -316,10 +309,9 @@ async fn mails_are_limited_by_network() {
 async fn no_secret_of_a_mail_is_in_the_log() {
     let world = World::new().await;
     let mut mails = MailServer::start().await;
-    let environment = world.environment("one").into_iter().chain(MailServer::settings(mails.port));
-    let mut command = crate::ops::start::binary();
-    command.envs(environment);
-    let process = Process::start(command).await;
+    let mut command = binary();
+    command.envs(world.environment_with("one", &[TRACE])).envs(MailServer::settings(mails.port));
+    let process = Process::run(command).await;
     let client = process.client();
     client.register("alice").await;
     let verification = linked(&mails.letter().await, "verify-email");
@@ -328,13 +320,8 @@ async fn no_secret_of_a_mail_is_in_the_log() {
     let token = linked(&mails.letter().await, "reset-password");
     reset(&client, &token, NEXT).await.data();
     mails.letter().await;
-    let log = process.stop().await;
+    let (output, log) = process.stop().await;
     for secret in [&verification, &token, PASSWORD, NEXT] {
-        assert!(!log.contains(secret), "{secret} is in the log: {log}");
+        assert!(!output.contains(secret) && !log.contains(secret), "{secret} is in the log: {log}");
     }
-}
-
-/// Stops a node, which waits for its letters.
-pub async fn end(node: Node) {
-    Arc::into_inner(node.server).expect("the only one").stop().await;
 }

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quantumvault::config;
 use qv_tests::{
     client::{Client, registration},
     mail::MailServer,
@@ -204,8 +203,7 @@ async fn a_letter_goes_out_for_what_was_committed_without_an_answer() {
     let world = World::clustered().await;
     let mut mails = MailServer::start().await;
     let (database, url) = Proxy::to_url(&world.database.url).await;
-    let environment = world.environment("one").into_iter().chain(MailServer::settings(mails.port));
-    let mut config = config::load(environment).expect("valid settings");
+    let mut config = world.mail_config("one", mails.port);
     config.database.url = url.into();
     let node = world.try_node(config).await.expect("a node starts");
 

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use futures_util::future::{Either, FutureExt, join_all, select};
-use quantumvault::{service::ops::retention as purge, store::Store};
-use qv_tests::world::{World, private_folder};
-use sea_orm::{ConnectionTrait, DbBackend, Statement, TransactionTrait};
+use quantumvault::{service::ops::retention, store::Store};
+use qv_tests::{
+    command_line::{run, said},
+    world::{World, private_folder},
+};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use crate::{messages::group_commit::four, ops::command_line::said, ops::start::run};
+use crate::messages::group_commit::four;
 
 /// More than a node has connections.
 const SENDS: usize = 24;
@@ -18,7 +21,7 @@ async fn a_mailbox_that_somebody_holds_holds_up_nobody_elses_sends() {
     let world = World::clustered().await;
     let node = world.node().await;
     let people = four(&node).await;
-    let tx = world.database.connect().await.begin().await.expect("a transaction");
+    let tx = world.database.begin().await;
     let hold = "SELECT 1 FROM mailboxes WHERE user_id = (SELECT id FROM users WHERE username = 'bob') FOR UPDATE";
     tx.execute_unprepared(hold).await.expect("it is held");
     let sends = |from: usize, to: usize, round: usize| {
@@ -64,13 +67,13 @@ async fn a_transaction_whose_node_has_vanished_keeps_its_locks_for_seconds() {
 async fn one_node_purges_at_a_time() {
     let world = World::clustered().await;
     let node = world.node().await;
-    let other = world.database.connect().await.begin().await.expect("a transaction");
+    let other = world.database.begin().await;
     let lock = "SELECT pg_advisory_xact_lock(hashtext('quantumvault.purge'))";
     other.execute_unprepared(lock).await.expect("the lock");
-    assert!(purge::run(&node.server.backend).await.expect("a purge").is_none());
+    assert!(retention::run(&node.server.backend).await.expect("a purge").is_none());
     assert_eq!(said(&world, &["purge"]), "another node is purging\n");
     other.rollback().await.expect("unlocked");
-    assert!(purge::run(&node.server.backend).await.expect("a purge").is_some());
+    assert!(retention::run(&node.server.backend).await.expect("a purge").is_some());
 }
 
 #[tokio::test]

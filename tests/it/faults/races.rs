@@ -13,8 +13,8 @@ use qv_tests::{
     world::{Node, World},
 };
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    TransactionTrait,
 };
 use serde_json::{Value, json};
 
@@ -252,7 +252,7 @@ async fn while_reading(
     statements: u64,
     doing: impl Future<Output = Answer>,
 ) -> Answer {
-    let tx = writing(&world.database.connect().await).await;
+    let tx = world.database.begin().await;
     tx.execute_unprepared(change).await.expect("written");
     let backend = &node.server.backend;
     let before = backend.statement_count();
@@ -261,14 +261,6 @@ async fn while_reading(
         tx.commit().await.expect("it ends");
     };
     tokio::join!(doing, changing).0
-}
-
-async fn writing(db: &DatabaseConnection) -> DatabaseTransaction {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    db.begin_with_options(options).await.expect("a transaction")
 }
 
 async fn sign_in(client: &Client, name: &str) -> Answer {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use qv_entity::{conversation_members, conversations, users};
 use qv_tests::{
     client::{Client, PASSWORD},
+    command_line::said,
     events::Events,
     keyring::Keyring,
     mail::MailServer,
@@ -15,8 +16,6 @@ use qv_tests::{
 use sea_orm::{ActiveModelTrait, EntityTrait, Set};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-use crate::ops::command_line::said;
 
 /// Publishes new keys, and returns them as others see them.
 async fn publish(client: &Client) -> Value {
@@ -98,8 +97,7 @@ async fn a_conversation_that_begins_later_counts() {
 async fn an_address_confirmed_and_an_account_out_of_use_are_told() {
     let world = World::new().await;
     let mut mails = MailServer::start().await;
-    let environment = world.environment("one").into_iter().chain(MailServer::settings(mails.port));
-    let mut config = quantumvault::config::load(environment).expect("valid settings");
+    let mut config = world.mail_config("one", mails.port);
     // A command line of the embedded shape reaches nobody by the bus.
     config.feed.poll_seconds = 1;
     let node = world.try_node(config).await.expect("a node starts");

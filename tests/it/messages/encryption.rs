@@ -8,7 +8,7 @@ use qv_tests::{
     hex,
     keyring::{Keyring, Published, Sealed},
     operation,
-    process::Process,
+    process::{Process, TRACE},
     world::World,
 };
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
@@ -20,9 +20,7 @@ const MESSAGE: &str = "the heron flies at midnight, bring the amber lamp";
 #[tokio::test]
 async fn a_message_crosses_and_the_server_keeps_neither_it_nor_a_secret() {
     let world = World::new().await;
-    let mut command = crate::ops::start::binary();
-    command.envs(world.environment("one"));
-    let server = Process::start(command).await;
+    let server = Process::start(&world, &[TRACE]).await;
     let [alice, bob] = server.client().register_all(["alice", "bob"]).await;
     let (of_alice, of_bob) = (Keyring::generate(), Keyring::generate());
     of_alice.publish(&alice, PASSPHRASE).await.data();
@@ -42,7 +40,8 @@ async fn a_message_crosses_and_the_server_keeps_neither_it_nor_a_secret() {
     let token = bob.token.clone().expect("a token");
     let mut secrets = [MESSAGE, PASSWORD, PASSPHRASE, &token, &alice.refresh_token].map(Vec::from).to_vec();
     secrets.extend([&of_alice, &of_bob].into_iter().flat_map(Keyring::secrets));
-    let log = server.stop().await.into_bytes();
+    let (output, log) = server.stop().await;
+    let log = (output + &log).into_bytes();
     let database = contents(&world).await;
     for secret in &secrets {
         assert!(!holds(&log, secret), "in the log: {}", String::from_utf8_lossy(secret));

@@ -1,23 +1,7 @@
 //! What operators see, and what owners see of the audit trail.
 
-use qv_tests::{
-    client::{Answer, Client},
-    operation,
-    world::{Node, World},
-};
+use qv_tests::{client::Answer, command_line::said, operation, world::World};
 use serde_json::{Value, json};
-
-use crate::ops::command_line::{create, said};
-
-/// A node with an operator who is signed in.
-pub async fn operated(world: &std::sync::Arc<World>) -> (Node, Client) {
-    // Before the node starts, which would forget what statements are counted without.
-    create(world, "root-operator", "root-operator@example.org");
-    said(world, &["user", "promote", "root-operator"]);
-    let node = world.node().await;
-    let operator = node.client().login("root-operator").await;
-    (node, operator)
-}
 
 fn actions(answer: &Answer, root: &str) -> Vec<String> {
     let nodes = answer.data()[root]["auditLogs"]["nodes"].as_array().expect("nodes");
@@ -41,7 +25,7 @@ async fn without_the_role_there_is_no_operators_view() {
 #[tokio::test]
 async fn an_owner_sees_what_happened_to_the_account_and_what_operators_did_to_it() {
     let world = World::new().await;
-    let (node, operator) = operated(&world).await;
+    let (node, operator) = world.operated().await;
     let [alice, eve] = node.client().register_all(["alice", "eve"]).await;
     said(&world, &["session", "issue", "alice"]);
     let answer = alice.run(operation!("audit_logs"), json!({ "first": 2 })).await;
@@ -62,7 +46,7 @@ async fn an_owner_sees_what_happened_to_the_account_and_what_operators_did_to_it
 #[tokio::test]
 async fn operators_search_the_audit_trail() {
     let world = World::new().await;
-    let (node, operator) = operated(&world).await;
+    let (node, operator) = world.operated().await;
     let alice = node.client().register("alice").await;
     let now = world.source.now().to_rfc3339();
     let later = node.client().login("alice").await;
@@ -84,7 +68,7 @@ async fn operators_search_the_audit_trail() {
 #[tokio::test]
 async fn operators_list_accounts_with_their_sessions_in_three_statements() {
     let world = World::new().await;
-    let (node, operator) = operated(&world).await;
+    let (node, operator) = world.operated().await;
     node.client().register_all(["alice", "albert", "bob"]).await;
     let alice = node.client().login("alice").await;
     operator.run(operation!("viewer"), Value::Null).await.data();

@@ -3,12 +3,13 @@
 use quantumvault::config::Config;
 use qv_tests::{
     client::{Client, base64},
+    command_line::run,
     operation,
     world::{World, private_folder},
 };
 use serde_json::json;
 
-use crate::{auth::local_cache::heats, ops::start::run};
+use crate::auth::local_cache::heats;
 
 /// The code that a feed from this cursor is refused with.
 async fn refusal_of_cursor(client: &Client, cursor: &str) -> serde_json::Value {

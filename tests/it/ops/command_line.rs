@@ -1,12 +1,13 @@
 //! What operators do at the command line, seen from the server that runs beside it.
 
-use std::{io::Write, process::Stdio, time::Duration};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use quantumvault::{config::Config, domain::Timestamp};
 use qv_entity::{audit_logs, one_time_tokens, performance_metrics, sessions, signing_keys};
 use qv_tests::{
-    client::{Client, PASSWORD},
+    client::Client,
+    command_line::{create, run, said},
     operation,
     patience::until,
     world::World,
@@ -14,27 +15,8 @@ use qv_tests::{
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
 use serde_json::{Value, json};
 
-use crate::ops::start::{binary, run};
-
 /// Far longer than anything takes, so that only what never comes fails.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// What a command printed; it must have succeeded.
-pub fn said(world: &World, arguments: &[&str]) -> String {
-    let output = run(&world.environment("one"), arguments);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).expect("text")
-}
-
-/// Makes an account at the command line; returns its id.
-pub fn create(world: &World, username: &str, email: &str) -> String {
-    let mut command = binary();
-    command.args(["user", "create", username, email]).envs(world.environment("one"));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
-    writeln!(child.stdin.take().expect("a pipe"), "{PASSWORD}").expect("it reads");
-    let output = child.wait_with_output().expect("it ends");
-    String::from_utf8(output.stdout).expect("text").trim().to_owned()
-}
 
 async fn actions(world: &World, action: &str) -> Vec<audit_logs::Model> {
     let entries = audit_logs::Entity::find().filter(audit_logs::Column::Action.eq(action));

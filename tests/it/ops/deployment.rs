@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::Value;
 
-use crate::ops::start::run;
+use qv_tests::command_line::run;
 
 const PAGE: &str = "docs/operations.md";
 const FILES: [&str; 4] = ["Dockerfile", "compose.yaml", "docs/deploy/quantumvault.service", PAGE];

@@ -1,16 +1,12 @@
 //! `doctor`: what it finds on a machine that is well, and what it says where something is wrong.
 
-use qv_tests::world::World;
+use qv_tests::{command_line::run, world::World};
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
 
-use crate::ops::start::run;
-
 /// The exit code and the findings by their names.
 fn examined(world: &World, settings: &[(&str, &str)]) -> (Option<i32>, Vec<(String, String, Value)>) {
-    let mut environment = world.environment("one");
-    environment.extend(settings.iter().map(|(name, value)| (format!("QUANTUMVAULT__{name}"), (*value).to_owned())));
-    let output = run(&environment, &["doctor", "--json"]);
+    let output = run(&world.environment_with("one", settings), &["doctor", "--json"]);
     let findings: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");
     let text = |value: &Value| value.as_str().expect("text").to_owned();
     let findings = findings.iter().map(|it| (text(&it["check"]), text(&it["verdict"]), it.clone())).collect();

@@ -12,8 +12,6 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::ops::admin::operated;
-
 const PARTS: [&str; 5] = ["database", "migrations", "cache", "bus", "mail"];
 
 /// What a load balancer is told.
@@ -81,7 +79,7 @@ async fn without_a_migration_a_node_gets_no_requests() {
 #[tokio::test]
 async fn operators_see_what_is_wrong_and_for_how_long_a_node_serves() {
     let world = World::new().await;
-    let (node, operator) = operated(&world).await;
+    let (node, operator) = world.operated().await;
     ready_at_last(&node, "OK").await;
     let answer = operator.run(operation!("admin_health"), Value::Null).await;
     let health = &answer.data()["admin"]["health"];

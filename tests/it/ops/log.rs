@@ -3,21 +3,20 @@
 use qv_tests::{
     client::{PASSWORD, base64},
     operation,
+    process::{Process, TRACE},
     raw::{get, post},
     world::World,
 };
 use serde_json::{Value, json};
 
-use crate::ops::served::Served;
-
 fn lines(log: &str) -> Vec<Value> {
     log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn every_request_has_one_line_of_json() {
     let world = World::new().await;
-    let served = Served::start(&world, &[("LOG__FORMAT", "json")]);
+    let served = Process::start(&world, &[("LOG__FORMAT", "json")]).await;
     let alice = served.client().register("alice").await;
     let authorization = format!("Bearer {}", alice.token.as_deref().expect("a token"));
     let headers = [("x-request-id", "mine-1"), ("authorization", &*authorization)];
@@ -31,7 +30,7 @@ async fn every_request_has_one_line_of_json() {
     feed.receive().await;
     drop(feed);
 
-    let log = served.stop();
+    let (_, log) = served.stop().await;
     let lines = lines(&log);
     let one = |id: &str| {
         let found: Vec<_> = lines.iter().filter(|line| line["request.id"] == id).collect();
@@ -67,33 +66,33 @@ async fn every_request_has_one_line_of_json() {
     assert_eq!((&ended["operation.field"], &ended["operation.kind"]), (&json!("messageFeed"), &json!("subscription")));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn lines_for_people_can_be_had_and_requests_left_out() {
     let world = World::new().await;
     let settings = [("LOG__FILTER", "info,requests=warn"), ("DATABASE__SLOW_STATEMENT_MS", "600000")];
-    let served = Served::start(&world, &settings);
+    let served = Process::start(&world, &settings).await;
     served.client().register("alice").await;
-    let log = served.stop();
+    let (_, log) = served.stop().await;
     assert!(!log.contains("http.route") && log.contains("stopping"), "{log}");
     assert!(!log.contains("slow"), "no statement took ten minutes: {log}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_slow_statement_is_logged_with_its_time_and_without_its_values() {
     let world = World::new().await;
-    let served = Served::start(&world, &[("LOG__FORMAT", "json"), ("DATABASE__SLOW_STATEMENT_MS", "0")]);
+    let served = Process::start(&world, &[("LOG__FORMAT", "json"), ("DATABASE__SLOW_STATEMENT_MS", "0")]).await;
     served.client().register_all(["alice", "bob", "carol", "dave"]).await;
-    let log = served.stop();
+    let (_, log) = served.stop().await;
     let slow = lines(&log).into_iter().find(|line| line["message"].as_str().is_some_and(|text| text.contains("slow")));
     let slow = slow.expect("every statement takes longer than nothing");
     assert!(slow.to_string().contains("elapsed"), "{slow}");
     assert!(!log.contains("carol"), "{log}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn no_secret_is_logged_however_much_is() {
     let world = World::new().await;
-    let served = Served::start(&world, &[("LOG__FILTER", "trace"), ("LOG__FORMAT", "json")]);
+    let served = Process::start(&world, &[TRACE, ("LOG__FORMAT", "json")]).await;
     let anyone = served.client();
     let [alice, bob] = anyone.register_all(["alice", "bob"]).await;
     let wrong = "canary-wrong-password";
@@ -113,7 +112,7 @@ async fn no_secret_is_logged_however_much_is() {
     get(served.address, "/graphql", &[("authorization", "Bearer canary-bearer"), ("cookie", "canary-cookie")]).await;
     drop(feed);
 
-    let log = served.stop();
+    let (_, log) = served.stop().await;
     assert!(log.lines().count() > 50, "at this level there is much to say");
     let mut secrets = vec![PASSWORD.to_owned(), wrong.to_owned(), base64("canary-ciphertext")];
     secrets.extend(["canary-ciphertext", "canary-bearer", "canary-cookie"].map(str::to_owned));

@@ -9,7 +9,7 @@ use std::{
 use qv_tests::{mail::MailServer, world::World};
 use serde_json::{Value, json};
 
-use crate::auth::email_links::{end, linked, node_at};
+use crate::auth::email_links::{linked, node_at};
 
 #[tokio::test]
 async fn a_mail_waits_for_its_server_and_the_request_does_not() {
@@ -31,7 +31,7 @@ async fn what_a_mail_server_refuses_for_good_is_not_tried_again() {
         for _ in 0..attempts {
             assert_eq!(mails.letter().await, json!({ "refused": code }));
         }
-        end(node).await;
+        node.stop().await;
         assert_eq!(mails.rest().await, Vec::<Value>::new(), "{code}");
     }
 }
@@ -46,7 +46,7 @@ async fn a_silent_mail_server_does_not_hold_the_end_up() {
     let node = world.try_node(config).await.expect("a node starts");
     node.client().register("alice").await;
     let began = Instant::now();
-    end(node).await;
+    node.stop().await;
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
@@ -57,7 +57,7 @@ async fn without_a_mail_server_letters_are_files_for_their_owner_only() {
     let folder = config.data_dir.join("mails");
     let node = world.try_node(config).await.expect("a node starts");
     node.client().register("alice").await;
-    end(node).await;
+    node.stop().await;
     let mode = |path: &std::path::Path| std::fs::metadata(path).expect("it is there").permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
     let files: Vec<_> =

@@ -1,6 +1,6 @@
 //! Metrics as they are recorded, on whichever node, and what the server records of itself.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use futures_util::future::{join_all, select};
 use quantumvault::{
@@ -9,23 +9,14 @@ use quantumvault::{
     store::{Store, performance_metrics::insert_many},
 };
 use qv_entity::{performance_metrics, users};
-use qv_tests::{
-    client::Client,
-    operation,
-    socket::Socket,
-    world::{Node, World},
-};
+use qv_tests::{client::Client, command_line::said, operation, socket::Socket, world::World};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     prelude::{Expr, Uuid},
 };
 use serde_json::{Value, json};
 
-use crate::{
-    ops::admin::operated,
-    ops::command_line::said,
-    ops::performance_metrics::{metric, record},
-};
+use crate::ops::performance_metrics::{metric, record};
 
 /// Follows metrics under an id of the socket, and records until that is heard of; `names` must hold `begin` or be null.
 async fn follow(socket: &mut Socket, id: &str, names: impl Into<Value>, recorder: &Client) {
@@ -57,14 +48,10 @@ async fn own(world: &World) -> Vec<performance_metrics::Model> {
     own.all(&world.database.connect().await).await.expect("readable")
 }
 
-async fn stop(node: Node) {
-    Arc::into_inner(node.server).expect("the only one").stop().await;
-}
-
 #[tokio::test]
 async fn what_is_recorded_on_any_node_arrives_on_each_once_and_in_one_order() {
     let world = World::new().await;
-    let (one, operator) = operated(&world).await;
+    let (one, operator) = world.operated().await;
     let two = if world.is_clustered() {
         world.try_node(world.config("two")).await.expect("a second node starts")
     } else {
@@ -108,7 +95,7 @@ async fn what_is_recorded_on_any_node_arrives_on_each_once_and_in_one_order() {
 #[tokio::test]
 async fn a_metric_that_becomes_visible_late_is_not_missed() {
     let world = World::new().await;
-    let (_node, operator) = operated(&world).await;
+    let (_node, operator) = world.operated().await;
     let mut socket = operator.socket().await;
     follow(&mut socket, "metrics", Value::Null, &operator).await;
     let config = world.config("one");
@@ -165,7 +152,7 @@ async fn who_waits_too_long_for_a_turn_to_record_is_told_to_come_back() {
 #[tokio::test]
 async fn a_follower_hears_of_its_names_from_now_on() {
     let world = World::new().await;
-    let (_node, operator) = operated(&world).await;
+    let (_node, operator) = world.operated().await;
     record(&operator, json!([metric("wanted", 0)])).await.data();
     let mut socket = operator.socket().await;
     follow(&mut socket, "metrics", json!(["wanted", "begin", "\0"]), &operator).await;
@@ -183,10 +170,7 @@ async fn a_follower_hears_of_its_names_from_now_on() {
 #[tokio::test]
 async fn slow_followers_keep_nothing_from_anyone_and_miss_nothing() {
     let world = World::new().await;
-    let node = world.node_with(|config| config.database.pool_size = 2).await;
-    node.client().register("root-operator").await;
-    said(&world, &["user", "promote", "root-operator"]);
-    let operator = node.client().login("root-operator").await;
+    let (_node, operator) = world.operated_with(|config| config.database.pool_size = 2).await;
     // More streams than the pool has connections, on a socket that nobody reads for a while.
     let mut socket = operator.socket().await;
     for id in ["1", "2", "3"] {
@@ -238,7 +222,7 @@ async fn a_follower_that_loses_the_role_loses_its_socket_and_cannot_renew_it() {
 #[tokio::test]
 async fn a_node_records_what_it_has_answered_and_nothing_when_it_has_not() {
     let world = World::new().await;
-    let (node, operator) = operated(&world).await;
+    let (node, operator) = world.operated().await;
     let backend = &node.server.backend;
     // What led here is not what is counted below.
     write_own(backend).await.expect("written");
@@ -291,21 +275,18 @@ async fn what_a_node_could_not_record_is_dropped_and_counted() {
 #[tokio::test]
 async fn a_node_records_by_itself_and_once_more_when_it_stops() {
     let world = World::new().await;
-    let node = world.node_with(|config| config.metrics.sample_seconds = 1).await;
-    node.client().register("root-operator").await;
-    said(&world, &["user", "promote", "root-operator"]);
-    let operator = node.client().login("root-operator").await;
+    let (node, operator) = world.operated_with(|config| config.metrics.sample_seconds = 1).await;
     let mut socket = operator.socket().await;
     follow(&mut socket, "metrics", json!(["begin", "server.requests"]), &operator).await;
     assert_eq!(next(&mut socket).await["name"], "server.requests");
     drop(socket);
-    stop(node).await;
+    node.stop().await;
 
     for (sample_seconds, recorded) in [(3600, 6), (0, 0)] {
         let before = own(&world).await.len();
         let node = world.node_with(|config| config.metrics.sample_seconds = sample_seconds).await;
         node.client().run(operation!("service_config"), Value::Null).await.data();
-        stop(node).await;
+        node.stop().await;
         assert_eq!(own(&world).await.len() - before, recorded);
     }
 }

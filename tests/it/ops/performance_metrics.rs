@@ -12,8 +12,6 @@ use qv_tests::{
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 
-use crate::ops::admin::operated;
-
 /// Records metrics, each a JSON object of the input.
 pub async fn record(client: &Client, metrics: impl Into<Value>) -> Answer {
     client.run(operation!("record_metrics"), json!({ "input": { "metrics": metrics.into() } })).await
@@ -36,7 +34,7 @@ fn values(page: &Value) -> Vec<f64> {
 #[tokio::test]
 async fn whoever_is_signed_in_records_metrics_and_operators_see_them() {
     let world = World::new().await;
-    let (node, operator) = operated(&world).await;
+    let (node, operator) = world.operated().await;
     let alice = node.client().register("alice").await;
     alice.run(operation!("viewer"), Value::Null).await.data();
     let at = "2026-11-01T00:00:00.123456Z".parse::<DateTime<Utc>>().expect("a time").max(earlier(&world));
@@ -169,7 +167,7 @@ async fn recording_is_limited_by_user() {
 #[tokio::test]
 async fn pages_of_metrics_go_by_time_from_either_end() {
     let world = World::with_clock(manual_clock()).await;
-    let (_, operator) = operated(&world).await;
+    let (_, operator) = world.operated().await;
     let now = world.source.now();
     // Recorded out of order, and three of them of the same moment.
     let ages = [5, 0, 3, 3, 3, 1, 4];
@@ -226,7 +224,7 @@ async fn pages_of_metrics_go_by_time_from_either_end() {
 #[tokio::test]
 async fn a_series_is_what_the_values_give() {
     let world = World::with_clock(manual_clock()).await;
-    let (node, operator) = operated(&world).await;
+    let (node, operator) = world.operated().await;
     let now = world.source.now();
     let mut buckets = BTreeMap::<i64, Vec<f64>>::new();
     for _ in 0..8 {
@@ -269,7 +267,7 @@ async fn a_series_is_what_the_values_give() {
 #[tokio::test]
 async fn a_series_has_its_range_and_a_bounded_number_of_buckets() {
     let world = World::with_clock(manual_clock()).await;
-    let (_, operator) = operated(&world).await;
+    let (_, operator) = world.operated().await;
     let now = world.source.now();
     let hour = DateTime::from_timestamp(now.timestamp() / 3600 * 3600 - 3600, 0).expect("a time");
     let metrics = [(0, 1), (999, 2), (1000, 3)].map(|(second, value)| {

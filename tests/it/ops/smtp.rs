@@ -4,14 +4,13 @@ use std::{fs, path::PathBuf};
 
 use qv_tests::{
     mail::MailServer,
-    process::Process,
+    node_process::binary,
+    process::{Process, TRACE},
     world::{World, private_folder},
 };
 use rcgen::generate_simple_self_signed;
 use serde_json::json;
 use tempfile::TempDir;
-
-use crate::ops::start;
 
 const LOGIN: &str = "quantumvault:a-word-for-mail";
 
@@ -40,13 +39,11 @@ impl Identity {
 }
 
 /// A node that sends its letters to this address and trusts this certificate.
-async fn node(world: &World, url: String, trusted: &Identity) -> Process {
-    let mails = [("URL", url), ("ATTEMPTS", "1".to_owned())];
-    let mails = mails.map(|(name, value)| (format!("QUANTUMVAULT__MAIL__{name}"), value));
-    let trust = ("SSL_CERT_FILE".to_owned(), trusted.certificate.display().to_string());
-    let mut command = start::binary();
-    command.envs(world.environment("one").into_iter().chain(mails).chain([trust]));
-    Process::start(command).await
+async fn node(world: &World, url: &str, trusted: &Identity) -> Process {
+    let mut command = binary();
+    command.envs(world.environment_with("one", &[("MAIL__URL", url), ("MAIL__ATTEMPTS", "1"), TRACE]));
+    command.env("SSL_CERT_FILE", &trusted.certificate);
+    Process::run(command).await
 }
 
 #[tokio::test]
@@ -56,7 +53,7 @@ async fn letters_go_under_tls_to_a_server_that_knows_the_sender() {
         let world = World::new().await;
         let mut mails = identity.server(tls).await;
         let url = format!("{scheme}://{LOGIN}@localhost:{}{rest}", mails.port);
-        let process = node(&world, url, &identity).await;
+        let process = node(&world, &url, &identity).await;
         process.client().register("alice").await;
         let letter = mails.letter().await;
         let seen = json!([letter["to"], letter["secure"], letter["user"]]);
@@ -79,9 +76,9 @@ async fn no_letter_and_no_password_goes_to_a_server_that_is_not_the_one_meant() 
         (format!("smtp://quantumvault:guessed@localhost:{}?tls=required", trusted.port), "535"),
     ] {
         let world = World::new().await;
-        let process = node(&world, url.clone(), &identity).await;
+        let process = node(&world, &url, &identity).await;
         process.client().register("alice").await;
-        let log = process.stop().await;
+        let (_, log) = process.stop().await;
         let given_up = log.lines().find(|line| line.contains("a mail could not be sent"));
         assert!(given_up.is_some_and(|line| line.contains(cause)), "{url}: {given_up:?}");
         assert!(!log.contains("a-word-for-mail") && !log.contains("guessed"), "{log}");

@@ -1,19 +1,16 @@
 //! Starting the real binary: what it prints, and how it refuses what it cannot use.
 
-use std::{os::unix::fs::PermissionsExt, process::Output};
+use std::os::unix::fs::PermissionsExt;
 
 use qv_migration::Migrator;
-pub use qv_tests::node_process::binary;
-use qv_tests::world::{World, private_folder};
+use qv_tests::{
+    command_line::run,
+    world::{World, private_folder},
+};
 use sea_orm_migration::MigratorTrait;
 
-pub fn run(environment: &[(String, String)], arguments: &[&str]) -> Output {
-    binary().args(arguments).envs(environment.iter().cloned()).output().expect("it runs")
-}
-
-fn refusal(mut environment: Vec<(String, String)>, name: &str, value: &str) -> String {
-    environment.push((format!("QUANTUMVAULT__{name}"), value.to_owned()));
-    let output = run(&environment, &[]);
+fn refusal(world: &World, name: &str, value: &str) -> String {
+    let output = run(&world.environment_with("one", &[(name, value)]), &[]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).expect("text");
     said.lines().last().unwrap_or_default().to_owned()
@@ -22,7 +19,6 @@ fn refusal(mut environment: Vec<(String, String)>, name: &str, value: &str) -> S
 #[tokio::test]
 async fn a_start_that_cannot_be_is_one_sentence_with_the_setting_and_the_remedy() {
     let world = World::new().await;
-    let environment = world.environment("one");
     let open = private_folder();
     std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
     let open = open.path().to_str().expect("text");
@@ -43,7 +39,7 @@ async fn a_start_that_cannot_be_is_one_sentence_with_the_setting_and_the_remedy(
         ("MAIL__FROM", "nobody", "QUANTUMVAULT__MAIL__FROM cannot be used"),
         ("MAIL__LINK_BASE", "chat.example.org", "QUANTUMVAULT__MAIL__LINK_BASE must be"),
     ] {
-        let said = refusal(environment.clone(), name, value);
+        let said = refusal(&world, name, value);
         assert!(said.starts_with("quantumvault: ") && said.contains(expected), "{name}: {said}");
     }
 }

@@ -10,6 +10,7 @@ use prost::Message;
 use qv_tests::{
     client::{PASSWORD, registration},
     hex, operation,
+    process::Process,
     raw::post,
     world::World,
 };
@@ -18,8 +19,6 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-
-use crate::ops::served::Served;
 
 /// Takes what is posted to it.
 #[derive(Clone, Default)]
@@ -67,18 +66,18 @@ impl Collector {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_request_its_fields_and_its_statements_are_spans_of_the_clients_trace() {
     let world = World::new().await;
     let (collector, address) = Collector::start().await;
     let endpoint = format!("http://{address}");
-    let served = Served::start(&world, &[("TRACES__ENDPOINT", &endpoint)]);
+    let served = Process::start(&world, &[("TRACES__ENDPOINT", &endpoint)]).await;
     let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
     let body = json!({ "query": operation!("register"), "variables": { "input": registration("alice") } });
     let answer = post(served.address, &[("traceparent", &format!("00-{trace}-{parent}-01"))], &body).await;
     assert_eq!(answer.status, 200);
     let token = answer.json()["data"]["register"]["accessToken"].as_str().expect("a token").to_owned();
-    served.stop();
+    served.stop().await;
 
     let spans: Vec<_> = collector.spans().into_iter().filter(|span| hex(&span.trace_id) == trace).collect();
     let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}"));
@@ -94,10 +93,10 @@ async fn a_request_its_fields_and_its_statements_are_spans_of_the_clients_trace(
     assert!(!everything.contains(PASSWORD) && !everything.contains(&token), "no secret is traced");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_collector_that_is_away_harms_nobody() {
     let world = World::new().await;
-    let served = Served::start(&world, &[("TRACES__ENDPOINT", "http://127.0.0.1:1")]);
+    let served = Process::start(&world, &[("TRACES__ENDPOINT", "http://127.0.0.1:1")]).await;
     served.client().register("alice").await;
-    assert!(served.stop().contains("the collector does not take spans"));
+    assert!(served.stop().await.1.contains("the collector does not take spans"));
 }

@@ -137,12 +137,9 @@ async fn the_first_lines_name_the_page_that_is_served() {
         if has_page {
             build(&parent, "index.html.gz", "page");
         }
-        let mut command = binary();
-        command
-            .envs(world.environment("one"))
-            .env("QUANTUMVAULT__GRAPHQL__MODE", mode)
-            .env("QUANTUMVAULT__GRAPHQL__GRAPHIQL_DIR", parent.path().join("dist"));
-        let said = Process::start(command).await.stop().await;
+        let dist = parent.path().join("dist").display().to_string();
+        let settings = [("GRAPHQL__MODE", mode), ("GRAPHQL__GRAPHIQL_DIR", &dist)];
+        let (said, _) = Process::start(&world, &settings).await.stop().await;
         assert!(said.contains(line), "{mode}: {said}");
     }
 }
@@ -157,7 +154,7 @@ async fn relative_folders_begin_at_the_repository_under_cargo() {
         let mut command = binary();
         command.envs(world.environment("one")).current_dir(folder);
         command.envs(package.map(|package| ("CARGO_MANIFEST_DIR", package)));
-        let process = Process::start(command).await;
+        let process = Process::run(command).await;
         let page = raw::get(process.address, "/graphql", &[HTML]).await;
         process.stop().await;
         page

@@ -4,7 +4,6 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{Child, Command, Stdio},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,14 +11,12 @@ use futures_util::poll;
 use quantumvault::config::Config;
 use qv_tests::{
     client::{Answer, Client, draft},
+    node_process::binary,
     operation,
     process::cpu,
-    world::{Node, World},
+    world::World,
 };
-use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait,
-};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -27,8 +24,6 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
-
-use crate::ops::start;
 
 /// Far longer than anything takes, so that only what never comes fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,7 +44,7 @@ async fn a_mutation_outlives_the_client_that_sent_it() {
     feed.backlog().await;
     alice.session().await;
 
-    let lock = lock(&world).await;
+    let lock = world.database.lock_messages().await;
     let request = begin(&alice, &bob).await;
     until_waited_for(&lock).await;
     request.abort();
@@ -59,7 +54,7 @@ async fn a_mutation_outlives_the_client_that_sent_it() {
     // The event is out before the operation has given its place back.
     while alice.run("{ __typename }", Value::Null).await.0.get("errors").is_some() {}
 
-    let lock = self::lock(&world).await;
+    let lock = world.database.lock_messages().await;
     let mut socket = alice.socket().await;
     for id in ["3", "4"] {
         socket.subscribe(id, operation!("send_message"), draft(&bob, "by socket", id)).await;
@@ -76,10 +71,10 @@ async fn a_node_that_stops_takes_nothing_new_and_ends_what_it_has_begun() {
     let world = World::new().await;
     let node = world.node_with(one_place).await;
     let alice = node.client().register("alice").await;
-    let lock = lock(&world).await;
+    let lock = world.database.lock_messages().await;
     let begun = begin(&alice, &alice).await;
 
-    let stop = stopping(node);
+    let stop = node.stop();
     tokio::pin!(stop);
     until_deaf(alice.address, stop.as_mut()).await;
     lock.rollback().await.expect("unlocked");
@@ -97,9 +92,9 @@ async fn a_request_that_is_stuck_does_not_hold_the_end_up() {
     };
     let node = world.node_with(change).await;
     let alice = node.client().register("alice").await;
-    let _lock = lock(&world).await;
+    let _lock = world.database.lock_messages().await;
     let stuck = begin(&alice, &alice).await;
-    timeout(PATIENCE, stopping(node)).await.expect("the node does not wait for it");
+    timeout(PATIENCE, node.stop()).await.expect("the node does not wait for it");
     assert!(stuck.await.is_err(), "the connection was cut");
 }
 
@@ -196,7 +191,7 @@ impl Poor {
     fn start(world: &World) -> Self {
         let mut child = Command::new("/bin/sh")
             .args(["-c", "ulimit -n 100; exec \"$0\""])
-            .arg(start::binary().get_program())
+            .arg(binary().get_program())
             .env_clear()
             .envs(world.environment("one"))
             .env("QUANTUMVAULT__HTTP__HEADER_TIMEOUT_SECONDS", "3")
@@ -230,19 +225,6 @@ impl Drop for Poor {
 /// Leaves a place for one request only.
 fn one_place(config: &mut Config) {
     config.http.max_concurrent_requests = 1;
-}
-
-/// Lets nobody else send a message until it is let go.
-async fn lock(world: &World) -> DatabaseTransaction {
-    let immediate = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let lock = world.database.connect().await.begin_with_options(immediate).await.expect("the write lock");
-    if lock.get_database_backend() == DbBackend::Postgres {
-        lock.execute_unprepared("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
-    }
-    lock
 }
 
 /// Returns once a request of a session that has been seen before waits for the lock. SQLite cannot tell, and need not:
@@ -279,10 +261,6 @@ async fn until_deaf(address: SocketAddr, mut stop: impl Future<Output = ()> + Un
         }
     };
     timeout(PATIENCE, probe).await.expect("the node is deaf");
-}
-
-async fn stopping(node: Node) {
-    Arc::into_inner(node.server).expect("the only one").stop().await;
 }
 
 /// Whether a node answers on this connection, which stays open.

@@ -7,7 +7,6 @@ use qv_tests::{
     raw::{self, Raw},
     world::{Node, World},
 };
-use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use serde_json::{Value, json};
 
 const HOUR_MS: u64 = 3_600_000;
@@ -137,15 +136,7 @@ async fn a_busy_node_refuses_at_once() {
     let world = World::new().await;
     let (_node, alice, bob) = world.pair_with(|config| config.http.max_concurrent_requests = 1).await;
 
-    let database = world.database.connect().await;
-    let immediate = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let lock = database.begin_with_options(immediate).await.expect("the write lock");
-    if lock.get_database_backend() == DbBackend::Postgres {
-        lock.execute_unprepared("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE").await.expect("a lock");
-    }
+    let lock = world.database.lock_messages().await;
 
     // One of the two has the only place and waits for the lock, so that the other cannot but be refused.
     let send = async |id: &str| from(&alice, "203.0.113.1", operation!("send_message"), draft(&bob, "hello", id)).await;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use qv_tests::{dice::Dice, node_process::NodeProcess, proxy::Proxy, world::World};
-use sea_orm::{ConnectionTrait, DbBackend, SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -175,13 +175,8 @@ async fn harm(path: &Proxy, fault: &str, moment: Duration) {
 }
 
 async fn hold_the_write_lock(world: &World, moment: Duration) {
-    let immediate = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let db = world.database.connect().await;
-    assert_eq!(db.get_database_backend(), DbBackend::Sqlite);
-    let lock = db.begin_with_options(immediate).await.expect("the write lock");
+    let lock = world.database.begin().await;
+    assert_eq!(lock.get_database_backend(), DbBackend::Sqlite);
     sleep(moment).await;
     lock.rollback().await.expect("unlocked");
 }
