@@ -3,6 +3,6 @@
 mod conversations;
 mod delete;
 mod encryption;
-pub mod group_commit;
+mod group_commit;
 mod inbox;
 mod mark_read;

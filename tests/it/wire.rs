@@ -2,7 +2,6 @@
 
 mod attacks;
 mod browser_pages;
-mod budgets;
 mod errors;
 mod faults;
 mod http;

@@ -10,8 +10,6 @@ use qv_tests::{
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-use crate::messages::group_commit::four;
-
 /// More than a node has connections.
 const SENDS: usize = 24;
 
@@ -20,7 +18,7 @@ const SENDS: usize = 24;
 async fn a_mailbox_that_somebody_holds_holds_up_nobody_elses_sends() {
     let world = World::clustered().await;
     let node = world.node().await;
-    let people = four(&node).await;
+    let people = node.client().register_all(["alice", "bob", "carol", "dave"]).await;
     let tx = world.database.begin().await;
     let hold = "SELECT 1 FROM mailboxes WHERE user_id = (SELECT id FROM users WHERE username = 'bob') FOR UPDATE";
     tx.execute_unprepared(hold).await.expect("it is held");

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use qv_tests::{
     client::{Answer, Client},
-    world::{Node, World},
+    world::World,
 };
 use serde_json::Value;
 
+const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const ROUNDS: usize = 30;
 
 /// Everybody writes to everybody, themselves included.
@@ -19,11 +20,6 @@ fn drafts(people: &[Client]) -> impl Iterator<Item = (&Client, &Client, String)>
 
 async fn send_all(people: &[Client]) -> Vec<Answer> {
     join_all(drafts(people).map(async |(from, to, id)| from.send(to, "hello", &id).await)).await
-}
-
-/// Four people at a node.
-pub async fn four(node: &Node) -> [Client; 4] {
-    node.client().register_all(["alice", "bob", "carol", "dave"]).await
 }
 
 /// Each message is in both mailboxes once, in one order for each pair, and counted once.
@@ -63,7 +59,7 @@ async fn agree(people: &[Client], answers: &[Answer]) {
 #[tokio::test]
 async fn sends_that_arrive_together_are_each_delivered_once() {
     let node = World::new().await.node().await;
-    let people = four(&node).await;
+    let people = node.client().register_all(NAMES).await;
     agree(&people, &send_all(&people).await).await;
 }
 
@@ -71,7 +67,7 @@ async fn sends_that_arrive_together_are_each_delivered_once() {
 async fn the_same_sends_at_two_nodes_at_once_are_one_each() {
     let world = World::new().await;
     let (one, two) = world.two_nodes().await;
-    let here = four(&one).await;
+    let here = one.client().register_all(NAMES).await;
     let there: Vec<_> = here.iter().map(|client| client.at(two.client().address)).collect();
     let (first, second) = tokio::join!(send_all(&here), send_all(&there));
     for (first, second) in first.iter().zip(&second) {
@@ -83,7 +79,7 @@ async fn the_same_sends_at_two_nodes_at_once_are_one_each() {
 #[tokio::test]
 async fn what_cannot_be_sent_spoils_nothing_that_is_sent_with_it() {
     let node = World::new().await.node().await;
-    let people = four(&node).await;
+    let people = node.client().register_all(NAMES).await;
     let mut nobody = people[0].clone();
     nobody.id = nobody.id.replace(|c: char| c.is_ascii_digit(), "0");
     let lost = join_all((0..ROUNDS).map(async |n| people[n % 4].send(&nobody, "hello", &format!("lost-{n}")).await));
