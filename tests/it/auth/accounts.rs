@@ -68,9 +68,13 @@ async fn a_user_signs_in_by_name_or_by_address() {
         let again = node.client().signed_in(&answer, "login");
         assert_eq!(again.id, alice.id);
         let viewer = again.run(operation!("viewer"), Value::Null).await;
-        assert_eq!(viewer.data()["viewer"]["user"]["id"], alice.id);
-        let session = &answer.data()["login"]["viewer"]["session"];
-        assert_eq!(viewer.data()["viewer"]["session"]["id"], session["id"]);
+        let expected = json!({
+            "email": "alice@example.org",
+            "role": "USER",
+            "user": { "id": alice.id, "username": "alice" },
+            "session": { "id": answer.data()["login"]["viewer"]["session"]["id"] },
+        });
+        assert_eq!(viewer.data()["viewer"], expected);
     }
 }
 

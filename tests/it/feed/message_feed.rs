@@ -6,16 +6,13 @@ use serde_json::{Value, json};
 #[tokio::test]
 async fn the_feed_tells_what_was_and_then_what_comes() {
     let (_node, alice, bob) = World::new().await.pair().await;
-    alice.send(&bob, "before", "1").await.data();
+    let before = alice.send(&bob, "before", "1").await.message_id();
     let mut feed = bob.feed(None).await;
     let (events, _) = feed.backlog().await;
-    assert_eq!(events.len(), 1);
-    assert_eq!(events[0]["message"]["encryptedContent"], base64("before"));
-    alice.send(&bob, "after", "2").await.data();
+    assert_eq!(events, [sent(&events[0], &before, "before")]);
+    let after = alice.send(&bob, "after", "2").await.message_id();
     let event = feed.event().await;
-    assert_eq!((&event["kind"], &event["message"]["encryptedContent"]), (&json!("SENT"), &json!(base64("after"))));
-    assert_eq!(event["message"]["sender"]["username"], "alice");
-    assert_eq!(event["messageId"], event["message"]["id"]);
+    assert_eq!(event, sent(&event, &after, "after"));
     bob.send(&alice, "own", "3").await.data();
     assert_eq!(feed.event().await["message"]["clientMessageId"], "3");
 }
@@ -168,4 +165,16 @@ async fn sockets_of_a_user_that_ask_for_different_things_are_each_told_what_they
             assert_eq!(socket.event().await, json!({ "kind": "SENT", "message": told }));
         }
     }
+}
+
+/// The event of a message that alice has sent, as its recipient hears of it.
+fn sent(event: &Value, id: &Value, content: &str) -> Value {
+    let message = json!({
+        "id": id,
+        "encryptedContent": base64(content),
+        "iv": base64("twelve bytes"),
+        "clientMessageId": null,
+        "sender": { "username": "alice" },
+    });
+    json!({ "cursor": event["cursor"], "kind": "SENT", "messageId": id, "message": message })
 }

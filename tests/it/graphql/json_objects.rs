@@ -1,7 +1,7 @@
 //! Objects that are written as a whole, held to the specification byte by byte: merged fields, order, types and nulls.
 
 use qv_tests::{
-    client::{Client, base64},
+    client::{Answer, Client, base64},
     keyring::Keyring,
     raw::post,
     world::{Node, World},
@@ -16,6 +16,13 @@ async fn people(node: &Node) -> (Client, Client) {
         alice.send(&bob, &n.to_string(), &n.to_string()).await.data();
     }
     (alice, bob)
+}
+
+/// The data of an answer; and of each error the path, the code and the field that it names.
+fn outcome(answer: &Answer) -> Value {
+    let errors = answer.0["errors"].as_array().expect("errors").iter();
+    let errors = errors.map(|error| json!([error["path"], error["extensions"]["code"], error["extensions"]["field"]]));
+    json!([answer.0["data"], errors.collect::<Vec<_>>()])
 }
 
 /// The answer as text, so that the order of its fields shows.
@@ -70,25 +77,23 @@ async fn what_fails_inside_an_object_nulls_the_nearest_place_that_may_be_null() 
     let (alice, bob) = people(&node).await;
     // A conversation may be null: what stands beside it stays.
     let one = "query Q($with: ID!) { viewer { role conversation(with: $with) { id all: messages(first: 0) { nodes { id } } } } }";
-    let answer = bob.run(one, json!({ "with": alice.id })).await.0;
-    assert_eq!(answer["data"], json!({ "viewer": { "role": "USER", "conversation": null } }));
-    let error = &answer["errors"][0];
-    assert_eq!(error["path"], json!(["viewer", "conversation", "all"]));
-    assert_eq!(
-        (&error["extensions"]["code"], &error["extensions"]["field"]),
-        (&json!("BAD_USER_INPUT"), &json!("first"))
-    );
+    let answer = bob.run(one, json!({ "with": alice.id })).await;
+    let expected = json!([
+        { "viewer": { "role": "USER", "conversation": null } },
+        [[["viewer", "conversation", "all"], "BAD_USER_INPUT", "first"]],
+    ]);
+    assert_eq!(outcome(&answer), expected);
     // Neither an item of the inbox may be, nor the inbox: the viewer is.
     let many = "{ viewer { conversations { nodes { unreadCount messages(first: 1, last: 1) { nodes { id } } } } } }";
-    let answer = bob.run(many, Value::Null).await.0;
-    assert_eq!(answer["data"], json!({ "viewer": null }));
-    assert_eq!(answer["errors"][0]["path"], json!(["viewer", "conversations", "nodes", 0, "messages"]));
+    let answer = bob.run(many, Value::Null).await;
+    let path = json!(["viewer", "conversations", "nodes", 0, "messages"]);
+    assert_eq!(outcome(&answer), json!([{ "viewer": null }, [[path, "BAD_USER_INPUT", "last"]]]));
     // A number that is no `Int` is found where it is read.
     let wide = "query Q($with: ID!) { viewer { conversation(with: $with) { messages(first: 99999999999) { nodes { id } } } } }";
-    let answer = bob.run(wide, json!({ "with": alice.id })).await.0;
-    assert_eq!(answer["data"], json!({ "viewer": { "conversation": null } }));
-    assert_eq!(answer["errors"][0]["extensions"]["code"], "BAD_USER_INPUT");
-    assert_eq!(answer["errors"][0]["path"], json!(["viewer", "conversation", "messages"]));
+    let answer = bob.run(wide, json!({ "with": alice.id })).await;
+    let path = json!(["viewer", "conversation", "messages"]);
+    let error = json!([path, "BAD_USER_INPUT", "viewer.conversation.messages"]);
+    assert_eq!(outcome(&answer), json!([{ "viewer": { "conversation": null } }, [error]]));
 }
 
 #[tokio::test]
@@ -102,11 +107,13 @@ async fn what_fails_in_a_field_that_may_be_null_nulls_that_field_alone() {
     // Which conversation it is, is remembered; the caller's share in it has to be read.
     let db = world.database.connect().await;
     db.execute_unprepared("ALTER TABLE conversation_members RENAME TO away").await.expect("renamed");
-    let answer = bob.run(query, with).await.0;
+    let answer = bob.run(query, with).await;
     let id = &before.data()["viewer"]["conversation"]["id"];
-    assert_eq!(answer["data"]["viewer"]["conversation"], json!({ "id": id, "lastMessage": null }));
-    assert_eq!(answer["errors"][0]["path"], json!(["viewer", "conversation", "lastMessage"]));
-    assert_eq!(answer["errors"][0]["extensions"]["code"], "INTERNAL_SERVER_ERROR");
+    let expected = json!([
+        { "viewer": { "conversation": { "id": id, "lastMessage": null } } },
+        [[["viewer", "conversation", "lastMessage"], "INTERNAL_SERVER_ERROR", null]],
+    ]);
+    assert_eq!(outcome(&answer), expected);
 }
 
 #[tokio::test]
@@ -151,15 +158,18 @@ async fn the_same_list_by_two_names_is_two_pages() {
     let after = &first.data()["viewer"]["conversation"]["newest"]["pageInfo"]["endCursor"];
     let answer = bob.run(query, json!({ "with": alice.id, "after": after })).await;
     let conversation = &answer.data()["viewer"]["conversation"];
-    let content = |node: &Value| node["encryptedContent"].clone();
-    assert_eq!(content(&conversation["newest"]["nodes"][0]), base64("2"));
-    assert_eq!(conversation["newest"]["pageInfo"]["hasNextPage"], true);
-    assert_eq!(content(&conversation["oldest"]["nodes"][0]), base64("0"));
-    let rest: Vec<_> =
-        conversation["rest"]["edges"].as_array().expect("edges").iter().map(|it| content(&it["node"])).collect();
-    assert_eq!(rest, [base64("1"), base64("0")]);
-    assert_eq!(conversation["rest"]["pageInfo"]["hasNextPage"], false);
-    assert!(conversation["rest"]["edges"][0]["cursor"].is_string());
+    let [one, zero] = [0, 1].map(|place| &conversation["rest"]["edges"][place]["cursor"]);
+    assert!(one.is_string() && zero.is_string(), "{conversation}");
+    let node = |content| json!({ "encryptedContent": base64(content) });
+    let expected = json!({
+        "newest": { "nodes": [node("2")], "pageInfo": { "hasNextPage": true, "endCursor": after } },
+        "oldest": { "nodes": [node("0")] },
+        "rest": {
+            "edges": [{ "cursor": one, "node": node("1") }, { "cursor": zero, "node": node("0") }],
+            "pageInfo": { "hasNextPage": false },
+        },
+    });
+    assert_eq!(conversation, &expected);
 }
 
 #[tokio::test]

@@ -12,26 +12,49 @@ async fn a_message_reaches_both_and_tells_each_what_is_theirs() {
     let (_node, alice, bob) = World::new().await.pair().await;
     let sent = alice.send(&bob, "hello", "a-1").await;
     let payload = &sent.data()["sendMessage"];
-    assert_eq!(payload["message"]["encryptedContent"], base64("hello"));
-    assert_eq!(payload["message"]["clientMessageId"], "a-1");
-    assert_eq!(payload["message"]["sender"]["username"], "alice");
-    assert_eq!(payload["message"]["recipient"]["username"], "bob");
-    assert_eq!(payload["conversation"]["peer"]["username"], "bob");
-    assert_eq!(payload["conversation"]["unreadCount"], 0);
-    assert_eq!(payload["conversation"]["lastMessage"]["id"], payload["message"]["id"]);
+    let (id, conversation) = (&payload["message"]["id"], &payload["conversation"]["id"]);
+    let expected = json!({
+        "message": {
+            "id": id,
+            "encryptedContent": base64("hello"),
+            "iv": base64("twelve bytes"),
+            "clientMessageId": "a-1",
+            "createdAt": payload["message"]["createdAt"],
+            "readAt": null,
+            "sender": { "id": alice.id, "username": "alice" },
+            "recipient": { "id": bob.id, "username": "bob" },
+        },
+        "conversation": {
+            "id": conversation,
+            "unreadCount": 0,
+            "peer": { "username": "bob" },
+            "lastMessage": { "id": id },
+        },
+    });
+    assert_eq!(payload, &expected);
 
     let received = bob.run(operation!("conversation"), json!({ "with": alice.id })).await;
-    let conversation = &received.data()["viewer"]["conversation"];
-    assert_eq!(conversation["id"], payload["conversation"]["id"]);
-    assert_eq!(conversation["unreadCount"], 1);
-    assert_eq!(conversation["messages"]["edges"][0]["node"]["encryptedContent"], base64("hello"));
+    let received = &received.data()["viewer"]["conversation"];
+    let cursor = &received["messages"]["edges"][0]["cursor"];
+    let node = json!({
+        "encryptedContent": base64("hello"),
+        "sender": { "username": "alice" },
+        "recipient": { "username": "bob" },
+    });
+    let page_info =
+        json!({ "hasNextPage": false, "hasPreviousPage": false, "startCursor": cursor, "endCursor": cursor });
+    let expected = json!({
+        "id": conversation,
+        "unreadCount": 1,
+        "peer": { "username": "alice" },
+        "lastMessage": { "id": id },
+        "messages": { "edges": [{ "cursor": cursor, "node": node }], "pageInfo": page_info },
+    });
+    assert_eq!(received, &expected);
     let message = bob
-        .run(
-            "query M($id: ID!) { node(id: $id) { ... on Message { clientMessageId } } }",
-            json!({ "id": payload["message"]["id"] }),
-        )
+        .run("query M($id: ID!) { node(id: $id) { ... on Message { clientMessageId } } }", json!({ "id": id }))
         .await;
-    assert_eq!(message.data()["node"]["clientMessageId"], Value::Null);
+    assert_eq!(message.data(), &json!({ "node": { "clientMessageId": null } }));
 }
 
 #[tokio::test]
@@ -131,20 +154,19 @@ async fn a_conversation_is_paged_from_the_newest_in_both_directions() {
         bob.run(operation!("conversation"), all).await.data()["viewer"]["conversation"]["messages"].clone()
     };
     let first = page(json!({ "first": 3 })).await;
-    assert_eq!(contents(&first), ["6", "5", "4"].map(base64));
+    assert_eq!(outline(&first), (["6", "5", "4"].map(base64).to_vec(), true, false));
     let second = page(json!({ "first": 3, "after": first["pageInfo"]["endCursor"] })).await;
-    assert_eq!(contents(&second), ["3", "2", "1"].map(base64));
-    assert_eq!(second["pageInfo"]["hasNextPage"], true);
-    assert_eq!(second["pageInfo"]["hasPreviousPage"], true);
+    assert_eq!(outline(&second), (["3", "2", "1"].map(base64).to_vec(), true, true));
     let newer = page(json!({ "last": 2, "before": second["pageInfo"]["startCursor"] })).await;
-    assert_eq!(contents(&newer), ["5", "4"].map(base64));
+    assert_eq!(outline(&newer), (["5", "4"].map(base64).to_vec(), true, true));
     let oldest = page(json!({ "last": 2 })).await;
-    assert_eq!(contents(&oldest), ["1", "0"].map(base64));
-    assert_eq!(oldest["pageInfo"]["hasNextPage"], false);
-    assert_eq!(oldest["pageInfo"]["hasPreviousPage"], true);
+    assert_eq!(outline(&oldest), (["1", "0"].map(base64).to_vec(), false, true));
 }
 
-fn contents(page: &Value) -> Vec<String> {
-    let edges = page["edges"].as_array().expect("edges");
-    edges.iter().map(|edge| edge["node"]["encryptedContent"].as_str().expect("bytes").to_owned()).collect()
+/// The contents of a page, and whether there are pages after and before it.
+fn outline(page: &Value) -> (Vec<String>, bool, bool) {
+    let edges = page["edges"].as_array().expect("edges").iter();
+    let contents = edges.map(|edge| edge["node"]["encryptedContent"].as_str().expect("bytes").to_owned());
+    let is_there = |name: &str| page["pageInfo"][name].as_bool().expect("a truth value");
+    (contents.collect(), is_there("hasNextPage"), is_there("hasPreviousPage"))
 }
