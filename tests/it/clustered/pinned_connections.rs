@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// More rows than come in one piece.
 const MANY: &str = "SELECT n FROM generate_series(1::bigint, 20000) AS n";
 
-/// A store with six connections, of which four can be lanes, and a connection beside it.
+/// A store with six connections, of which four can be pinned, and a connection beside it.
 struct Trial {
     store: Store,
     beside: DatabaseConnection,
@@ -42,12 +42,12 @@ impl Trial {
         installation::publish_signing_key(self.store.db(), id, &[7; 32], self.world.source.now()).await
     }
 
-    /// The process that serves the lane which was used last.
+    /// The process behind the pinned connection that was used last.
     async fn backend(&self) -> i64 {
         self.read("SELECT pg_backend_pid()::bigint AS n").await.expect("an answer")[0]
     }
 
-    /// As many lanes as there can be, all of them idle.
+    /// Opens as many pinned connections as there can be, all of them idle.
     async fn opens_all(&self) {
         for answer in join_all((0..4).map(|_| self.read("SELECT 1::bigint AS n FROM pg_sleep(0.1)"))).await {
             assert_eq!(answer.expect("an answer"), [1]);
@@ -76,7 +76,7 @@ impl Trial {
 }
 
 #[tokio::test]
-async fn idle_lanes_make_room_for_transactions() {
+async fn idle_pinned_connections_make_room_for_transactions() {
     let trial = Trial::begin().await;
     trial.opens_all().await;
     let mut held = Vec::new();
