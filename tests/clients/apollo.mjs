@@ -5,11 +5,9 @@ import { createHash, randomBytes } from "node:crypto";
 import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, gql } from "@apollo/client";
 import { PersistedQueryLink } from "@apollo/client/link/persisted-queries";
 import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
-import { createClient } from "graphql-ws";
 import { map } from "rxjs";
-import WebSocket from "ws";
 
-import { BAD_TOKEN, FEED, SEND, WHO, note, within } from "./support.mjs";
+import { BAD_TOKEN, FEED, SEND, WHO, note, socketClient, through, within } from "./support.mjs";
 
 export async function apollo(bench) {
   const user = await bench.register();
@@ -32,14 +30,7 @@ export async function apollo(bench) {
   bench.equal("a mutation", (await send("apollo")).clientMessageId, "apollo");
 
   const wire = await bench.wire();
-  const socket = createClient({
-    url: wire.ws,
-    webSocketImpl: WebSocket,
-    connectionParams: { Authorization: user.authorization },
-    retryWait: wire.mended,
-    shouldRetry: () => true,
-  });
-  bench.onClose(() => socket.dispose());
+  const socket = socketClient(bench, user, through(wire));
   const live = open(bench, ApolloLink.from([resuming, new GraphQLWsLink(socket)]));
   await bench.resumes("a subscription that is cut", wire, send, (feed) => {
     const events = live.subscribe({ query: gql(FEED), fetchPolicy: "no-cache" });

@@ -1,22 +1,10 @@
 // npm graphql-ws: everything over one socket.
 
-import { createClient } from "graphql-ws";
-import WebSocket from "ws";
-
-import { BAD_TOKEN, FEED, SEND, WHO, note, within, wsUrl } from "./support.mjs";
+import { BAD_TOKEN, FEED, SEND, WHO, note, socketClient, through, within } from "./support.mjs";
 
 export async function graphqlWs(bench) {
   const user = await bench.register();
-  const open = (settings) => {
-    const client = createClient({
-      url: wsUrl(bench.url),
-      webSocketImpl: WebSocket,
-      connectionParams: { Authorization: user.authorization },
-      ...settings,
-    });
-    bench.onClose(() => client.dispose());
-    return client;
-  };
+  const open = (settings) => socketClient(bench, user, settings);
   const client = open();
   const send = async (id) => (await once(client, SEND, note(user, id))).data.sendMessage.message;
 
@@ -24,7 +12,7 @@ export async function graphqlWs(bench) {
   bench.equal("a mutation", (await send("graphql-ws")).clientMessageId, "graphql-ws");
 
   const wire = await bench.wire();
-  const retrying = open({ url: wire.ws, retryWait: wire.mended, shouldRetry: () => true });
+  const retrying = open(through(wire));
   await bench.resumes("a subscription that is cut", wire, send, (feed) => follow(retrying, feed));
 
   const stranger = await once(open({ connectionParams: {} }), FEED);

@@ -5,6 +5,9 @@ import { EventEmitter, once } from "node:events";
 import { connect, createServer } from "node:net";
 import { inspect, isDeepStrictEqual } from "node:util";
 
+import { createClient } from "graphql-ws";
+import WebSocket from "ws";
+
 const PATIENCE = 20_000;
 
 export const WHO = "query Who { viewer { user { id username } } }";
@@ -206,7 +209,22 @@ export const note = (user, clientMessageId) => ({
   },
 });
 
-export const wsUrl = (url) => url.replace(/^http/, "ws");
+const wsUrl = (url) => url.replace(/^http/, "ws");
+
+/** Opens a graphql-ws client of a user; the bench disposes of it. */
+export function socketClient(bench, user, settings) {
+  const client = createClient({
+    url: wsUrl(bench.url),
+    webSocketImpl: WebSocket,
+    connectionParams: { Authorization: user.authorization },
+    ...settings,
+  });
+  bench.onClose(() => client.dispose());
+  return client;
+}
+
+/** The settings of a client that comes back through a wire that was cut. */
+export const through = (wire) => ({ url: wire.ws, retryWait: wire.mended, shouldRetry: () => true });
 
 /** `value`, unless it takes too long. */
 export async function within(what, value) {

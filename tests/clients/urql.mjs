@@ -1,10 +1,8 @@
 // urql without a framework: HTTP for queries and mutations, graphql-ws for subscriptions.
 
 import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
-import { createClient } from "graphql-ws";
-import WebSocket from "ws";
 
-import { BAD_TOKEN, FEED, SEND, WHO, note, within } from "./support.mjs";
+import { BAD_TOKEN, FEED, SEND, WHO, note, socketClient, through, within } from "./support.mjs";
 
 export async function urql(bench) {
   const user = await bench.register();
@@ -14,14 +12,7 @@ export async function urql(bench) {
     return fetch(address, init);
   };
   const wire = await bench.wire();
-  const socket = createClient({
-    url: wire.ws,
-    webSocketImpl: WebSocket,
-    connectionParams: { Authorization: user.authorization },
-    retryWait: wire.mended,
-    shouldRetry: () => true,
-  });
-  bench.onClose(() => socket.dispose());
+  const socket = socketClient(bench, user, through(wire));
   const open = (settings, authorization = user.authorization) =>
     new Client({
       url: bench.url,
