@@ -321,6 +321,7 @@ async fn no_secret_of_a_mail_is_in_the_log() {
     reset(&client, &token, NEXT).await.data();
     mails.letter().await;
     let (output, log) = process.stop().await;
+    assert!(log.contains("stopping"), "{log}");
     for secret in [&verification, &token, PASSWORD, NEXT] {
         assert!(!output.contains(secret) && !log.contains(secret), "{secret} is in the log: {log}");
     }
