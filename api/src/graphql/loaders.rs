@@ -4,37 +4,20 @@ use std::{
     collections::{HashMap, HashSet},
     hash::{Hash, Hasher},
     sync::Arc,
-    time::Duration,
 };
 
-use async_graphql::dataloader::{DataLoader, Loader};
+use async_graphql::dataloader::Loader;
 use foldhash::fast::RandomState;
-use futures_util::future::BoxFuture;
 
 use crate::{
     domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId},
     engine::{
-        FieldError, LoadQueue,
+        Context, EventSource, FieldError, LoadQueue,
         object::{Key, LoadedValues},
     },
-    graphql::request_scope::RequestScope,
+    graphql::{batch::Batch, request_scope::RequestScope},
     service::{self, Connection, Error, RequestContext},
 };
-
-/// Reads batches on behalf of an operation.
-pub(crate) struct Batch(RequestContext);
-
-/// Creates the batches of one operation, one for each kind of key.
-///
-/// They have no cache: caching belongs to the use cases, where writes invalidate. They have no delay: a batch holds what was
-/// asked for until the operation has nothing else to do. Without a queue, a batch runs on a task of its own.
-pub(crate) fn loader(context: &RequestContext, loads: Option<LoadQueue>) -> DataLoader<Batch> {
-    let begin = move |batch: BoxFuture<'static, ()>| match &loads {
-        Some(loads) => loads.add(batch),
-        None => service::spawn(batch),
-    };
-    DataLoader::new(Batch(context.clone()), begin).delay(Duration::ZERO)
-}
 
 /// Key of a user's public keys.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -131,6 +114,35 @@ loadable! {
     conversations: ConversationId => Conversation, "conversation", service::conversations::find_many;
     messages: MessageId => Message, "message", service::messages::find_many;
     pages: MessagesOf => Arc<Connection<Message>>, "conversation", find_pages;
+}
+
+impl Context for RequestScope {
+    type Loaded = Loaded;
+    type Missing = Missing;
+
+    async fn load(&self, loaded: &mut Loaded, missing: Missing) {
+        loaded.load(self, missing).await;
+    }
+
+    fn loaded_count(loaded: &Loaded) -> usize {
+        loaded.len()
+    }
+
+    fn request_id(&self) -> &str {
+        &self.request().client.request_id
+    }
+
+    fn loads(&self) -> Option<&LoadQueue> {
+        Self::loads(self)
+    }
+
+    fn event_source(&self) -> Option<&dyn EventSource> {
+        self.feed().map(|feed| feed as &dyn EventSource)
+    }
+
+    fn take_event_id(&self) -> Option<String> {
+        self.position()?.take_cursor()
+    }
 }
 
 impl Loaded {

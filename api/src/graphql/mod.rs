@@ -1,6 +1,7 @@
 //! The schema: its types, fields and descriptions. Rules live in `service`, execution in `engine`.
 #![expect(clippy::unused_async, reason = "the library's macros take async functions, also where nothing is awaited")]
 
+mod batch;
 mod error;
 mod feed_source;
 mod json;

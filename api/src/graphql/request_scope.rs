@@ -6,10 +6,10 @@ use async_graphql::{Context as FieldContext, dataloader::DataLoader};
 
 use crate::{
     domain::Viewer,
-    engine::{Context, EventSource, LoadQueue},
+    engine::LoadQueue,
     graphql::{
+        batch::{self, Batch},
         feed_source::{FeedSource, StreamPosition},
-        loaders::{self, Batch, Loaded, Missing},
     },
     service::RequestContext,
 };
@@ -67,9 +67,14 @@ impl RequestScope {
         &self.0.context
     }
 
+    /// The queue of this operation's loads.
+    pub(crate) fn loads(&self) -> Option<&LoadQueue> {
+        self.0.loads.as_ref()
+    }
+
     /// Returns the batches of this operation.
     pub(crate) fn loader(&self) -> &DataLoader<Batch> {
-        self.0.loader.get_or_init(|| loaders::loader(&self.0.context, self.0.loads.clone()))
+        self.0.loader.get_or_init(|| batch::loader(&self.0.context, self.0.loads.clone()))
     }
 
     /// The source of the message feed's events, in a subscription.
@@ -80,34 +85,5 @@ impl RequestScope {
     /// The position of the event stream, if the subscription is one.
     pub(crate) fn position(&self) -> Option<&StreamPosition> {
         self.0.stream.as_ref()?.position.as_deref()
-    }
-}
-
-impl Context for RequestScope {
-    type Loaded = Loaded;
-    type Missing = Missing;
-
-    async fn load(&self, loaded: &mut Loaded, missing: Missing) {
-        loaded.load(self, missing).await;
-    }
-
-    fn loaded_count(loaded: &Loaded) -> usize {
-        loaded.len()
-    }
-
-    fn request_id(&self) -> &str {
-        &self.0.context.client.request_id
-    }
-
-    fn loads(&self) -> Option<&LoadQueue> {
-        self.0.loads.as_ref()
-    }
-
-    fn event_source(&self) -> Option<&dyn EventSource> {
-        self.feed().map(|feed| feed as &dyn EventSource)
-    }
-
-    fn take_event_id(&self) -> Option<String> {
-        self.position()?.take_cursor()
     }
 }

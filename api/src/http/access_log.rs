@@ -16,7 +16,7 @@ use crate::{
     engine::OperationType,
     http::{
         AppState,
-        operation::{Answer, Caller},
+        answer::{Answer, Caller},
         ops::http_metrics::{Route, kind_name},
     },
     telemetry::counters::Counted,

@@ -5,7 +5,10 @@ use poem::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 
-use crate::http::{client_info, transport::http::METHODS};
+use crate::http::client_info;
+
+/// The methods of the GraphQL endpoint.
+pub const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");

@@ -1,6 +1,7 @@
 //! Bytes to requests and back: everything between a connection and an operation.
 
 mod access_log;
+mod answer;
 mod client_info;
 mod headers;
 mod operation;
@@ -24,7 +25,8 @@ use crate::{
     domain::Source,
     graphql::Engine,
     http::{
-        client_info::RequestIds, ops::http_metrics::HttpMetrics, router::Router, transport::websocket::ConnectionSlots,
+        client_info::RequestIds, ops::http_metrics::HttpMetrics, router::Router,
+        transport::connection_slots::ConnectionSlots,
     },
     service::Backend,
 };

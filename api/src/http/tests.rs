@@ -20,7 +20,7 @@ use crate::{
     domain::{Client, Random, Source},
     engine::GraphqlRequest,
     graphql::Engine,
-    http::{AppState, Dependencies, endpoint, operation::Caller, serve},
+    http::{AppState, Dependencies, answer::Caller, endpoint, serve},
     service::Backend,
     telemetry::{PANICS, watch_panics},
 };

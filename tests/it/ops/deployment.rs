@@ -41,7 +41,7 @@ fn metrics(text: &str) -> BTreeSet<String> {
 }
 
 fn exposed() -> BTreeSet<String> {
-    metrics(&(read("api/src/http/metrics.rs") + &read("api/src/http/process.rs")))
+    metrics(&(read("api/src/http/ops/metrics.rs") + &read("api/src/http/ops/process_metrics.rs")))
 }
 
 #[test]

@@ -117,6 +117,12 @@ pub fn paths(code: &str) -> Vec<Vec<&str>> {
     found
 }
 
+/// The child modules that code declares.
+pub fn children(code: &str) -> Vec<&str> {
+    let tokens = tokens(code);
+    tokens.windows(3).filter(|three| three[0] == "mod" && three[2] == ";").map(|three| three[1]).collect()
+}
+
 /// Reads one path or tree that begins at `at`, and returns where it ended.
 fn read_tree<'a>(tokens: &[&'a str], at: usize, before: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> usize {
     if tokens[at] == "{" {

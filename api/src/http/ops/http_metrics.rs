@@ -7,7 +7,7 @@ use poem::http::StatusCode;
 use crate::{
     domain::ErrorCode,
     engine::OperationType,
-    http::{PATH, operation::Answer},
+    http::{PATH, answer::Answer},
     telemetry::counters::{Counter, Counts, Durations},
 };
 

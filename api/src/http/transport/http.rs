@@ -16,14 +16,17 @@ use crate::{
     http::{
         AppState,
         access_log::RequestLog,
+        answer::{Answer, Caller, Outcome},
         client_info,
-        operation::{Answer, Caller, Outcome, Permit},
+        headers::METHODS,
+        operation::Permit,
         transport::{
+            connection_slots::ConnectionSlot,
             negotiation::{Accepted, Media, negotiate},
             request_body::{self, Work},
             sse,
             stream_auth::StreamAuth,
-            websocket::{self, ConnectionSlot},
+            websocket,
         },
     },
     service::sessions,
@@ -31,9 +34,6 @@ use crate::{
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
-
-/// The methods that the endpoint knows.
-pub const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 
 /// What a request to the endpoint is answered with.
 pub async fn answer(

@@ -1,5 +1,6 @@
 //! GraphQL over HTTP, Server-Sent Events and WebSocket.
 
+pub mod connection_slots;
 pub mod http;
 pub mod negotiation;
 pub mod request_body;

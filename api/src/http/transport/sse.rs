@@ -13,8 +13,8 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::{
     http::{
         AppState,
-        operation::Answer,
-        transport::{stream_auth::StreamAuth, websocket::ConnectionSlot},
+        answer::Answer,
+        transport::{connection_slots::ConnectionSlot, stream_auth::StreamAuth},
     },
     telemetry::counters::Counted,
 };

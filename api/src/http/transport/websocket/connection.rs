@@ -12,9 +12,9 @@ use crate::{
     http::{
         AppState,
         transport::{
+            connection_slots::ConnectionSlot,
             stream_auth::StreamAuth,
             websocket::{
-                ConnectionSlot,
                 keepalive::{Keepalive, MessageRateLimit},
                 operations::{Operations, Step},
                 protocol::{self, Close, Incoming},

@@ -14,7 +14,7 @@ use crate::{
     engine::{GraphqlRequest, OperationType},
     http::{
         AppState, access_log,
-        operation::{Answer, Caller},
+        answer::{Answer, Caller},
         transport::websocket::protocol,
     },
 };

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::{
     engine::GraphqlRequest,
-    http::{client_info, operation::Answer},
+    http::{answer::Answer, client_info},
 };
 
 /// The longest id of an operation; clients use a UUID or a counter.

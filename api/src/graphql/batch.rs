@@ -1,0 +1,26 @@
+//! Batches of loads, one operation's for each kind of key.
+
+use std::time::Duration;
+
+use async_graphql::dataloader::DataLoader;
+use futures_util::future::BoxFuture;
+
+use crate::{
+    engine::LoadQueue,
+    service::{self, RequestContext},
+};
+
+/// Reads batches on behalf of an operation.
+pub(crate) struct Batch(pub(crate) RequestContext);
+
+/// Creates the batches of one operation, one for each kind of key.
+///
+/// They have no cache: caching belongs to the use cases, where writes invalidate. They have no delay: a batch holds what was
+/// asked for until the operation has nothing else to do. Without a queue, a batch runs on a task of its own.
+pub(crate) fn loader(context: &RequestContext, loads: Option<LoadQueue>) -> DataLoader<Batch> {
+    let begin = move |batch: BoxFuture<'static, ()>| match &loads {
+        Some(loads) => loads.add(batch),
+        None => service::spawn(batch),
+    };
+    DataLoader::new(Batch(context.clone()), begin).delay(Duration::ZERO)
+}

@@ -1,0 +1,62 @@
+//! Slots for WebSockets and event streams, counted by user.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::domain::UserId;
+
+/// How many sockets and event streams each user holds on this node.
+#[derive(Default)]
+pub struct ConnectionSlots(Mutex<HashMap<UserId, usize>>);
+
+/// One place among its user's; given back when it is dropped.
+pub struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
+    user_id: UserId,
+}
+
+impl ConnectionSlots {
+    /// A place for one more, if the user has fewer than `limit`.
+    pub fn take(self: &Arc<Self>, user_id: UserId, limit: usize) -> Option<ConnectionSlot> {
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = taken.entry(user_id).or_default();
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(ConnectionSlot { slots: Arc::clone(self), user_id })
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.user_id) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.user_id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn seats_are_counted_by_user_and_given_back() {
+        let slots = Arc::new(ConnectionSlots::default());
+        let (alice, bob) = (UserId(Uuid::from_u128(1)), UserId(Uuid::from_u128(2)));
+        let first = slots.take(alice, 1).unwrap();
+        assert!(slots.take(alice, 1).is_none());
+        assert!(slots.take(bob, 1).is_some());
+        drop(first);
+        assert!(slots.0.lock().unwrap().is_empty());
+        assert!(slots.take(alice, 1).is_some());
+    }
+}

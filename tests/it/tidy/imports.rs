@@ -1,0 +1,96 @@
+//! Imports between the files of one module.
+
+use std::collections::{HashMap, HashSet};
+
+use super::source::{children, paths, untested};
+
+/// A module of the server by its path from the crate's root.
+type Path<'a> = Vec<&'a str>;
+
+/// Finds circles of files that import each other, each within one module of the crate.
+///
+/// A parent declares its children and hands their names on, so imports between the two close no circle.
+pub fn circles(files: &[(String, String)]) -> Vec<Vec<String>> {
+    let graph = Graph::read(files);
+    let mut names: Vec<_> = graph.modules.keys().cloned().collect();
+    names.sort();
+    let imports: HashMap<_, _> = names.iter().map(|module| (module.clone(), graph.imports(module))).collect();
+    let (mut done, mut found) = (HashSet::new(), Vec::new());
+    for module in &names {
+        visit(module, &imports, &mut Vec::new(), &mut done, &mut found);
+    }
+    found.iter().map(|circle| circle.iter().map(|module| graph.modules[module].file.to_owned()).collect()).collect()
+}
+
+/// Walks along imports; meeting a module of the way again closes a circle.
+fn visit<'a>(
+    module: &Path<'a>,
+    imports: &HashMap<Path<'a>, Vec<Path<'a>>>,
+    way: &mut Vec<Path<'a>>,
+    done: &mut HashSet<Path<'a>>,
+    found: &mut Vec<Vec<Path<'a>>>,
+) {
+    if let Some(start) = way.iter().position(|passed| passed == module) {
+        found.push(way[start..].to_vec());
+        return;
+    }
+    if done.contains(module) {
+        return;
+    }
+    way.push(module.clone());
+    for next in &imports[module] {
+        visit(next, imports, way, done, found);
+    }
+    way.pop();
+    done.insert(module.clone());
+}
+
+struct Graph<'a> {
+    modules: HashMap<Path<'a>, Module<'a>>,
+}
+
+struct Module<'a> {
+    file: &'a str,
+    code: &'a str,
+    children: Vec<&'a str>,
+}
+
+impl<'a> Graph<'a> {
+    fn read(files: &'a [(String, String)]) -> Self {
+        let module = |(file, text): &'a (String, String)| {
+            let code = untested(file, text);
+            let file = file.trim_start_matches("api/src/");
+            let path = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').collect();
+            (path, Module { file, code, children: children(code) })
+        };
+        Self { modules: files.iter().map(module).collect() }
+    }
+
+    /// The files of its own module that a file imports something from, without its parents and children.
+    fn imports(&self, from: &Path<'a>) -> Vec<Path<'a>> {
+        let absolute = paths(self.modules[from].code).into_iter().filter_map(|path| self.absolute(from, &path));
+        let mut found: Vec<_> = absolute.filter_map(|path| self.named(&path)).collect();
+        found.retain(|target| target[0] == from[0] && !target.starts_with(from) && !from.starts_with(target));
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// The path from the crate's root that is meant in a module.
+    fn absolute(&self, from: &Path<'a>, path: &[&'a str]) -> Option<Path<'a>> {
+        let ups = path.iter().take_while(|segment| **segment == "super").count();
+        match path[0] {
+            "crate" => Some(path[1..].to_vec()),
+            "super" => Some([&from[..from.len().checked_sub(ups)?], &path[ups..]].concat()),
+            "self" => Some([from, &path[1..]].concat()),
+            child if self.modules[from].children.contains(&child) => Some([from, path].concat()),
+            _ => None,
+        }
+    }
+
+    /// The innermost module that a path leads through.
+    fn named(&self, path: &Path<'a>) -> Option<Path<'a>> {
+        let length = (1..=path.len()).rev().find(|length| self.modules.contains_key(&path[..*length].to_vec()))?;
+        Some(path[..length].to_vec())
+    }
+}
