@@ -46,7 +46,7 @@ pub trait EventSource: Send + Sync {
 pub(super) struct WritesText(pub(super) bool);
 
 /// Marks an execution whose fields the library has to resolve one by one, because an extension watches them.
-pub(super) struct FieldsAreWatched;
+pub(crate) struct FieldsAreWatched;
 
 impl FieldsAreWatched {
     /// Whether the mark is set.

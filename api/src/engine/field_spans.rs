@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use tracing::{Instrument, field::Empty};
 
 /// Creates a span for each field that the library resolves.
-pub(super) struct FieldSpans;
+pub(crate) struct FieldSpans;
 
 impl ExtensionFactory for FieldSpans {
     fn create(&self) -> Arc<dyn Extension> {

@@ -25,9 +25,12 @@ use futures_util::stream::BoxStream;
 
 use crate::{
     config::graphql::Graphql,
-    engine::{executor::Executor, field_spans::FieldSpans, prepare::Documents},
+    engine::{executor::Executor, prepare::Documents},
 };
 
+#[cfg(test)]
+pub(crate) use self::context::FieldsAreWatched;
+pub(crate) use self::field_spans::FieldSpans;
 pub use self::{
     answer::Answer,
     context::{Context, EventSource},
@@ -70,6 +73,12 @@ where
     /// Finds or checks a request's document, coerces its variables and counts its cost.
     pub fn prepare(&self, request: GraphqlRequest) -> Result<PreparedOperation, Vec<RequestError>> {
         self.documents.prepare(request)
+    }
+
+    /// The types of the schema.
+    #[cfg(test)]
+    pub(crate) fn types(&self) -> &async_graphql::SchemaEnv {
+        self.documents.types()
     }
 
     /// Executes a query or a mutation and the loads that its fields ask for.

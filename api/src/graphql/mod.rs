@@ -12,6 +12,8 @@ mod roots;
 mod scalars;
 mod schema;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use self::{

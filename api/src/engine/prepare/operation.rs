@@ -32,7 +32,7 @@ pub struct PreparedOperation {
     /// The field of the schema that a subscription follows.
     pub field: Option<String>,
     /// The shape of the result.
-    pub(in crate::engine) shape: Arc<ResultShape>,
+    pub(crate) shape: Arc<ResultShape>,
 }
 
 /// An operation as resolvers see it, without directives.
@@ -66,7 +66,7 @@ impl PreparedOperation {
     }
 
     /// Returns the request as the library takes it, with its document parsed.
-    pub(in crate::engine) fn request(&self) -> Request {
+    pub(crate) fn request(&self) -> Request {
         let mut request = Request::new("").variables(self.variables.clone());
         request.operation_name.clone_from(&self.operation_name);
         request.set_parsed_query(self.document.ast.clone());
