@@ -3,11 +3,12 @@
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use crate::bus::Subscription;
@@ -33,20 +34,20 @@ struct Shared {
 
 impl Topics {
     pub(crate) fn notify(&self, channel: &str) {
-        if let Some(listeners) = lock(&self.0.listeners).get(channel) {
+        if let Some(listeners) = self.0.listeners.lock().get(channel) {
             listeners.sender.send_replace(self.next());
         }
     }
 
     /// Wakes everyone who listens to anything.
     pub(crate) fn notify_all(&self) {
-        for listeners in lock(&self.0.listeners).values() {
+        for listeners in self.0.listeners.lock().values() {
             listeners.sender.send_replace(self.next());
         }
     }
 
     pub(crate) fn subscribe(&self, channel: String) -> Subscription {
-        let receiver = match lock(&self.0.listeners).entry(channel.clone()) {
+        let receiver = match self.0.listeners.lock().entry(channel.clone()) {
             Entry::Occupied(mut entry) => {
                 entry.get_mut().count += 1;
                 entry.get().sender.subscribe()
@@ -62,7 +63,7 @@ impl Topics {
     }
 
     pub(crate) fn leave(&self, channel: &str) {
-        let mut listeners = lock(&self.0.listeners);
+        let mut listeners = self.0.listeners.lock();
         let Some(entry) = listeners.get_mut(channel) else { return };
         entry.count -= 1;
         if entry.count == 0 {
@@ -72,15 +73,15 @@ impl Topics {
     }
 
     pub(crate) fn has_listeners(&self, channel: &str) -> bool {
-        lock(&self.0.listeners).contains_key(channel)
+        self.0.listeners.lock().contains_key(channel)
     }
 
     pub(crate) fn listener_count(&self) -> usize {
-        lock(&self.0.listeners).values().map(|listeners| listeners.count).sum()
+        self.0.listeners.lock().values().map(|listeners| listeners.count).sum()
     }
 
     pub(crate) fn channels(&self) -> Vec<String> {
-        lock(&self.0.listeners).keys().cloned().collect()
+        self.0.listeners.lock().keys().cloned().collect()
     }
 
     /// Waits until a channel has got a listener or lost its last one.
@@ -89,7 +90,7 @@ impl Topics {
     }
 
     pub(crate) fn take_changes(&self) -> HashSet<String> {
-        std::mem::take(&mut *lock(&self.0.changes))
+        std::mem::take(&mut *self.0.changes.lock())
     }
 
     fn next(&self) -> u64 {
@@ -97,11 +98,7 @@ impl Topics {
     }
 
     fn change(&self, channel: &str) {
-        lock(&self.0.changes).insert(channel.to_owned());
+        self.0.changes.lock().insert(channel.to_owned());
         self.0.changed.notify_one();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,12 +3,13 @@
 use std::{
     any::Any,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::RwLock;
 use quick_cache::{Weighter, sync};
 
 use crate::cache::{
@@ -66,7 +67,7 @@ impl LocalCache {
     }
 
     pub(super) fn deletions(&self) -> u64 {
-        *self.deletions.read().unwrap_or_else(PoisonError::into_inner)
+        *self.deletions.read()
     }
 
     /// `bytes` is about the memory that the value holds, `seen` the deletions there had been before it was read.
@@ -78,7 +79,7 @@ impl LocalCache {
         lifetime: Duration,
         seen: u64,
     ) {
-        let deletions = self.deletions.read().unwrap_or_else(PoisonError::into_inner);
+        let deletions = self.deletions.read();
         if *deletions != seen || lifetime.is_zero() {
             return;
         }
@@ -108,7 +109,7 @@ impl LocalCache {
     }
 
     fn count_deletion(&self) {
-        *self.deletions.write().unwrap_or_else(PoisonError::into_inner) += 1;
+        *self.deletions.write() += 1;
     }
 }
 

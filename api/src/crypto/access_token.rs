@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     mem,
-    sync::{Arc, PoisonError, RwLock},
+    sync::Arc,
 };
 
 use aws_lc_rs::{
@@ -13,6 +13,7 @@ use aws_lc_rs::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -161,7 +162,7 @@ impl AccessTokens {
     ) -> bool {
         let signing = self.signing_key();
         let own = (signing.kid.clone(), signing.public_key.clone());
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write();
         // A withdrawal is for good: an older look at the database may come later than a newer one.
         let withdrawn: HashSet<_> = withdrawn.into_iter().chain(mem::take(&mut known.withdrawn)).collect();
         let keys = keys.into_iter().chain([own]).filter(|(kid, _)| !withdrawn.contains(kid));
@@ -175,18 +176,18 @@ impl AccessTokens {
     /// Whether tokens signed with this key are accepted now.
     #[must_use]
     pub fn accepts(&self, key: KeyTag) -> bool {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).tags.contains(&key)
+        self.known.read().tags.contains(&key)
     }
 
     /// The key that signs.
     #[must_use]
     pub fn signing_key(&self) -> Arc<SigningKey> {
-        Arc::clone(&self.signing.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.signing.read())
     }
 
     /// Signs with another key from now on.
     pub fn sign_with(&self, key: SigningKey) {
-        *self.signing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+        *self.signing.write() = Arc::new(key);
     }
 
     /// A token for this session, and when it ends.
@@ -226,7 +227,7 @@ impl AccessTokens {
             return Err(TokenError::Invalid);
         }
         let kid = header.kid.ok_or(TokenError::Invalid)?;
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read();
         if known.withdrawn.contains(&kid) {
             return Err(TokenError::Expired);
         }

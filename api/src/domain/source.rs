@@ -1,11 +1,12 @@
 //! Where time, ids and randomness come from: passed in, so that a test can decide them.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::domain::Timestamp;
@@ -103,7 +104,7 @@ impl Random {
             #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system for randomness")]
             Self::System => getrandom::fill(&mut bytes).expect("the operating system gives random bytes"),
             Self::Seeded(state) => {
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut state = state.lock();
                 for chunk in bytes.chunks_mut(8) {
                     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
                     chunk.copy_from_slice(&mix(*state).to_le_bytes()[..chunk.len()]);

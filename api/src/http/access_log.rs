@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Mutex, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -73,7 +73,7 @@ impl RequestLog {
     pub fn note(&self, answer: &Answer) {
         self.bytes.fetch_add(answer.body.len(), Relaxed);
         if !answer.codes.is_empty() {
-            self.codes.lock().unwrap_or_else(PoisonError::into_inner).extend(&answer.codes);
+            self.codes.lock().extend(&answer.codes);
         }
     }
 
@@ -110,7 +110,7 @@ impl RequestLog {
     }
 
     fn codes(&self) -> Option<String> {
-        let codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let codes = self.codes.lock();
         (!codes.is_empty()).then(|| join(&codes))
     }
 }

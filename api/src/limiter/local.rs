@@ -1,11 +1,9 @@
 //! Limits counted in this process, in a bounded map that forgets whom it has not seen for longest.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use lru::LruCache;
+use parking_lot::Mutex;
 
 use crate::limiter::{Decision, Limit, gcra};
 
@@ -38,7 +36,7 @@ impl Local {
 
     /// The same at a time since the limiter was made.
     pub(super) fn check_at(&self, now: Duration, key: &str, limit: &Limit, cost: u32) -> Decision {
-        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cells = self.cells.lock();
         let decide = |full_at| gcra::decide(full_at, gcra::micros(now), limit, cost);
         if let Some(full_at) = cells.get_mut(key) {
             let (next, decision) = decide(*full_at);

@@ -9,12 +9,13 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use redis::{RedisResult, Script, aio::ConnectionLike};
 use tokio::{sync::watch, time::timeout};
 
@@ -154,7 +155,7 @@ impl Invalidations {
         let (node, number) = (words.next()?, words.next()?);
         if channel == self.channels[1] {
             // Whoever waits no more has taken its number away.
-            let confirmed = lock(&self.confirmed);
+            let confirmed = self.confirmed.lock();
             confirmed.get(&number.parse().ok()?)?.send_if_modified(|nodes| nodes.insert(node.to_owned()));
             return None;
         }
@@ -206,7 +207,7 @@ impl Invalidations {
     fn pending(self: &Arc<Self>) -> PendingConfirmation {
         let number = self.latest.fetch_add(1, Ordering::Relaxed);
         let (sender, confirmed) = watch::channel(HashSet::new());
-        lock(&self.confirmed).insert(number, sender);
+        self.confirmed.lock().insert(number, sender);
         PendingConfirmation { invalidations: Arc::clone(self), number, confirmed, nodes: Vec::new() }
     }
 }
@@ -233,17 +234,13 @@ impl PendingInvalidation {
 
 impl Drop for PendingConfirmation {
     fn drop(&mut self) {
-        lock(&self.invalidations.confirmed).remove(&self.number);
+        self.invalidations.confirmed.lock().remove(&self.number);
     }
 }
 
 /// Where a node hears who has forgotten what it asked for.
 fn confirmations(prefix: &str, node: &str) -> String {
     format!("{prefix}bus:forgotten:{node}")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -266,9 +263,9 @@ mod tests {
         let (redis, invalidations) =
             (RedisClient::open(&settings).unwrap(), Invalidations::new("test:", &Random::System, |_| {}));
         let forgetting = invalidations.invalidate(&redis, &[], "user:1").await;
-        assert_eq!(lock(&invalidations.confirmed).len(), 1);
+        assert_eq!(invalidations.confirmed.lock().len(), 1);
         drop(forgetting);
-        assert_eq!(lock(&invalidations.confirmed).len(), 0);
+        assert_eq!(invalidations.confirmed.lock().len(), 0);
         assert_eq!(invalidations.receive(&invalidations.channels()[1], "7 0"), None, "a confirmation that comes late");
         assert!(!invalidations.is_held());
     }

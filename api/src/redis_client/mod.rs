@@ -6,13 +6,14 @@ pub mod invalidation;
 use std::{
     future::Future,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use chrono::DateTime;
+use parking_lot::RwLock;
 use redis::{
     Client, RedisResult,
     aio::{ConnectionManager, ConnectionManagerConfig},
@@ -67,7 +68,7 @@ impl RedisClient {
         if !self.circuit_breaker.admits(self.origin.elapsed()) {
             return Err(RedisUnavailable("it has not for a while".to_owned()));
         }
-        let connection = self.connection.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let connection = self.connection.read().clone();
         match timeout(self.patience, command(connection)).await {
             Ok(Ok(answer)) => {
                 if self.circuit_breaker.succeeded() {
@@ -101,7 +102,7 @@ impl RedisClient {
         if state != State::Closed
             && let Ok(connection) = connect(&self.client, self.patience)
         {
-            *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
+            *self.connection.write() = connection;
         }
         RedisUnavailable(reason)
     }

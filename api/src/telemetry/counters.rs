@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 /// The upper ends of the buckets of durations, in microseconds.
 const BOUNDS: [u64; 14] = [
@@ -100,11 +102,11 @@ impl Counts {
     /// All kinds that there have been.
     #[must_use]
     pub fn read(&self) -> BTreeMap<String, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     fn change(&self, kind: &str, change: impl FnOnce(&mut u64)) {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         match counts.get_mut(kind) {
             Some(count) => change(count),
             None => change(counts.entry(kind.to_owned()).or_default()),

@@ -3,13 +3,14 @@
 use std::{
     io::{self, Write},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc,
         mpsc::{Receiver, sync_channel},
     },
     thread,
     time::Duration,
 };
 
+use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::telemetry::counters::Counter;
@@ -63,19 +64,15 @@ pub(super) fn open() -> io::Result<(Lines, Written)> {
 impl Written {
     /// Waits for the lines under way, but not for a reader that has stopped.
     pub(super) fn finish(self) {
-        self.lines.lock().is_over = true;
+        self.lines.0.waiting.lock().is_over = true;
         self.lines.0.changed.notify_one();
         let _ = self.done.recv_timeout(PATIENCE);
     }
 }
 
 impl Lines {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn put(&self, line: &[u8]) {
-        let mut waiting = self.lock();
+        let mut waiting = self.0.waiting.lock();
         if waiting.text.len() + line.len() > WAITING {
             return LOST.add();
         }
@@ -89,14 +86,14 @@ impl Lines {
     fn write_all(&self, mut out: impl Write) {
         let mut text = Vec::new();
         loop {
-            let is_idle = |waiting: &mut Waiting| waiting.text.is_empty() && !waiting.is_over;
-            let waiting = self.0.changed.wait_while(self.lock(), is_idle).unwrap_or_else(PoisonError::into_inner);
+            let mut waiting = self.0.waiting.lock();
+            self.0.changed.wait_while(&mut waiting, |waiting| waiting.text.is_empty() && !waiting.is_over);
             let is_over = waiting.is_over;
             drop(waiting);
             if !is_over {
                 thread::sleep(GATHERED_FOR);
             }
-            std::mem::swap(&mut text, &mut self.lock().text);
+            std::mem::swap(&mut text, &mut self.0.waiting.lock().text);
             if out.write_all(&text).is_err() {
                 LOST.add();
             }
@@ -140,7 +137,7 @@ mod tests {
             assert_eq!(lines.make_writer().write(text.as_bytes()).unwrap(), text.len());
         }
         assert_eq!(LOST.read(), 1);
-        lines.lock().is_over = true;
+        lines.0.waiting.lock().is_over = true;
         let mut out = Vec::new();
         lines.write_all(&mut out);
         assert_eq!(out, b"one\ntwo\nthree\n");

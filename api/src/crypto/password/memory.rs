@@ -1,11 +1,9 @@
 //! The memory that Argon2 works in: kept from one hash to the next, so that a flood of them takes no more than a few.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use argon2::{Argon2, Block};
+use parking_lot::Mutex;
 use zeroize::Zeroize;
 
 /// Memory of hashes that are done, for those to come.
@@ -44,7 +42,7 @@ impl Memory {
     }
 
     fn lock<T>(&self, work: impl FnOnce(&mut Vec<Free>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.0.lock())
     }
 }
 

@@ -6,10 +6,11 @@ use std::{
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
@@ -64,7 +65,7 @@ impl Folder {
 
     /// Returns the bytes that other responses hold already if they are equal.
     fn share(&self, name: &str, bytes: Bytes, digest: Sha) -> Bytes {
-        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = self.shared.lock();
         match shared.get(name) {
             Some((known, last)) if *last == digest => known.clone(),
             None if shared.len() == MAX_SHARED => bytes,
@@ -201,6 +202,6 @@ mod tests {
             write(&folder, &format!("{number}.gz"), b"another");
             assert!(bytes(&folder, &number.to_string()).await.is_some());
         }
-        assert_eq!(folder.shared.lock().unwrap().len(), MAX_SHARED);
+        assert_eq!(folder.shared.lock().len(), MAX_SHARED);
     }
 }

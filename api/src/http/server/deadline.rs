@@ -3,12 +3,13 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use hyper::rt;
+use parking_lot::Mutex;
 use tokio::{
     task::coop::unconstrained,
     time::{self, Sleep},
@@ -58,7 +59,7 @@ impl Future for Deadline {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = time::Instant::from_std(self.deadline);
-        let mut entered = self.timer.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entered = self.timer.0.lock();
         let sleep = entered.get_or_insert_with(|| Box::pin(time::sleep_until(deadline)));
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);

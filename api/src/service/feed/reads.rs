@@ -4,9 +4,10 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
@@ -50,7 +51,7 @@ impl Reads {
     pub(super) async fn join(&self, user_id: UserId, place: i64, news: u64) -> Option<Found> {
         loop {
             // The lock is given back before the read, because the last who holds one takes the lock to forget it.
-            let read = self.lock().get(&user_id).and_then(Weak::upgrade)?;
+            let read = self.0.lock().get(&user_id).and_then(Weak::upgrade)?;
             if read.began < news || read.after > place {
                 return None;
             }
@@ -58,7 +59,7 @@ impl Reads {
                 return read.behind(place);
             }
             // It has failed; another may have begun meanwhile.
-            if self.lock().get(&user_id).is_none_or(|latest| latest.as_ptr() == Arc::as_ptr(&read)) {
+            if self.0.lock().get(&user_id).is_none_or(|latest| latest.as_ptr() == Arc::as_ptr(&read)) {
                 return None;
             }
         }
@@ -74,17 +75,13 @@ impl Reads {
     ) -> impl Future<Output = Result<Found, Error>> + use<R> {
         let (sender, batch) = watch::channel(None);
         let read = Arc::new(Read { reads: Arc::clone(self), user_id, after, began: latest, batch });
-        self.lock().insert(user_id, Arc::downgrade(&read));
+        self.0.lock().insert(user_id, Arc::downgrade(&read));
         let read = on_a_task(async move {
             sender.send_replace(Some(reading.await?));
             Ok(read)
         });
         let nothing = || Error::Internal { cause: "a read found neither events nor their end".to_owned() };
         async move { read.await?.behind(after).ok_or_else(nothing) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, Weak<Read>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -100,7 +97,7 @@ impl Read {
 
 impl Drop for Read {
     fn drop(&mut self) {
-        let mut reads = self.reads.lock();
+        let mut reads = self.reads.0.lock();
         // Unless a later one has taken its place.
         if reads.get(&self.user_id).is_some_and(|read| read.strong_count() == 0) {
             reads.remove(&self.user_id);
@@ -159,7 +156,7 @@ mod tests {
         let (second, later) = (second.await.unwrap(), later.await.unwrap());
         assert_eq!((places(&second), places(&later), later.began), (vec![6, 7], vec![6, 7], 2));
         assert!(Arc::ptr_eq(&second.events[0], &later.events[0]), "one copy for both");
-        assert!(reads.lock().is_empty(), "what nobody waits for is forgotten");
+        assert!(reads.0.lock().is_empty(), "what nobody waits for is forgotten");
     }
 
     #[tokio::test]
@@ -181,7 +178,7 @@ mod tests {
         drop(end);
         assert!(matches!(first.await, Err(Error::Unavailable { .. })));
         assert!(other.await.is_none(), "it sees for itself");
-        assert!(reads.lock().is_empty());
+        assert!(reads.0.lock().is_empty());
     }
 
     #[tokio::test]

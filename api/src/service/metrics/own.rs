@@ -6,12 +6,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -94,7 +95,7 @@ impl Figures {
 
     /// What was counted, which is then forgotten. A request that ends meanwhile may count partly here and partly there.
     fn take(&self) -> Option<Sample> {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.since.lock();
         let (began, now) = (*since, Instant::now());
         *since = now;
         let durations: Vec<_> = self.durations.iter().map(|slot| slot.swap(0, Relaxed)).collect();

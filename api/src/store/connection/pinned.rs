@@ -7,11 +7,12 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, Statement};
 use sqlx::{
     PgConnection, PgPool, Postgres,
@@ -74,20 +75,20 @@ impl PinnedConnections {
     /// Gives the pool back the lane that has waited for longest, where a transaction would find nothing left.
     pub(crate) fn make_room(&self) {
         if self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections() {
-            let cold = self.waiting().pop_front();
+            let cold = self.waiting.lock().pop_front();
             drop(cold);
         }
     }
 
     /// How many lanes nobody uses.
     pub(crate) fn idle(&self) -> usize {
-        self.waiting().len()
+        self.waiting.lock().len()
     }
 
     /// Ends what is idle now, and the rest as it comes back.
     pub(crate) fn close(&self) {
         self.turns.close();
-        self.waiting().clear();
+        self.waiting.lock().clear();
     }
 
     /// Runs a statement, and once more if it only reads and its connection turned out to be gone.
@@ -198,11 +199,7 @@ impl PinnedConnections {
     }
 
     fn next_waiting(&self) -> Option<PinnedConnection> {
-        self.waiting().pop_back()
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<PinnedConnection>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().pop_back()
     }
 }
 
@@ -210,7 +207,7 @@ impl Drop for PinnedConnections {
     fn drop(&mut self) {
         // The driver takes a connection back on a task: where there is no runtime any more it would panic.
         if Handle::try_current().is_err() {
-            mem::forget(mem::take(&mut *self.waiting()));
+            mem::forget(mem::take(&mut *self.waiting.lock()));
         }
     }
 }
@@ -220,7 +217,7 @@ impl PinnedInUse<'_> {
     fn hand_back(mut self) {
         let Some((mut pinned, turn)) = self.held.take() else { return };
         pinned.idle_since = Instant::now();
-        let mut waiting = self.pinned.waiting();
+        let mut waiting = self.pinned.waiting.lock();
         // Under the lock, so that none is left behind when all are closed.
         if self.pinned.turns.is_closed() {
             return;

@@ -4,12 +4,9 @@
 //! turn to the first of them, who writes for as many as wait behind it. More turns are taken only when more wait than one
 //! round holds, or for too long.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, SemaphorePermit, oneshot},
     time::timeout,
@@ -76,7 +73,7 @@ impl Queue {
     /// Waits for a turn, or for somebody else's to write this as well.
     pub(super) async fn enter(self: &Arc<Self>, delivery: Arc<Delivery>) -> Result<Turn, Error> {
         let (tell, mut told) = oneshot::channel();
-        self.state().waiting.push_back(Waiting { delivery: Arc::clone(&delivery), tell });
+        self.state.lock().waiting.push_back(Waiting { delivery: Arc::clone(&delivery), tell });
         self.begin_if(|state| state.taken == 0 || state.waiting.len() > ROUND_MAX);
         let mut heard = timeout(ROUND_SLOW, &mut told).await;
         if heard.is_err() {
@@ -85,7 +82,7 @@ impl Queue {
         }
         let heard = match heard {
             Ok(heard) => heard,
-            Err(_) if self.state().withdraw(&delivery) => return Err(unavailable("other sends take too long")),
+            Err(_) if self.state.lock().withdraw(&delivery) => return Err(unavailable("other sends take too long")),
             // It is being written.
             Err(_) => told.await,
         };
@@ -108,16 +105,12 @@ impl Queue {
 
     /// Gives the first who waits one more turn, if there is one and it should be taken.
     fn begin_if(self: &Arc<Self>, should: impl FnOnce(&State) -> bool) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if state.taken < self.turns && should(&state) {
             state.taken += 1;
             drop(state);
             drop(Lead(Arc::clone(self)));
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,7 +133,7 @@ impl Round {
         write: impl FnOnce(Vec<Arc<Delivery>>) -> F,
     ) -> Outcome {
         let others: Vec<_> = {
-            let mut state = self.lead.0.state();
+            let mut state = self.lead.0.state.lock();
             let count = state.waiting.len().min(ROUND_MAX - 1);
             state.waiting.drain(..count).collect()
         };
@@ -158,7 +151,7 @@ impl Round {
 impl Drop for Lead {
     fn drop(&mut self) {
         let next = {
-            let mut state = self.0.state();
+            let mut state = self.0.state.lock();
             let next = state.waiting.pop_front();
             state.taken -= usize::from(next.is_none());
             next
