@@ -2,15 +2,15 @@
 //!
 //! A hint may be lost, late or doubled, so it carries nothing: who hears it looks into the database.
 
-pub mod publisher;
+mod client;
+mod publisher;
 mod redis;
-pub mod subscriber;
-pub mod topics;
+mod subscriber;
+mod topics;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
+pub use self::topics::Subscription;
 use crate::{
     bus::{redis::RedisBus, topics::Topics},
     config,
@@ -25,13 +25,6 @@ pub enum Bus {
     Local(Topics),
     /// For many.
     Redis(RedisBus),
-}
-
-/// Hears of one topic until it is dropped.
-pub struct Subscription {
-    receiver: watch::Receiver<u64>,
-    topics: Topics,
-    channel: String,
 }
 
 impl Bus {
@@ -99,29 +92,6 @@ impl Bus {
             Self::Local(_) => true,
             Self::Redis(bus) => bus.is_connected(),
         }
-    }
-}
-
-impl Subscription {
-    /// Waits for news and says their number; what came since the last call counts, once.
-    pub async fn news(&mut self) -> u64 {
-        if self.receiver.changed().await.is_err() {
-            // The sender lives in `topics` for as long as this subscription counts there.
-            std::future::pending::<()>().await;
-        }
-        *self.receiver.borrow_and_update()
-    }
-
-    /// The number of the latest news of the topic, which grows with each: what is looked up from now on is newer.
-    #[must_use]
-    pub fn latest(&self) -> u64 {
-        *self.receiver.borrow()
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.topics.leave(&self.channel);
     }
 }
 

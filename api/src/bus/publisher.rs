@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{bus::redis::client, config, redis_client::invalidation::Message};
+use crate::{bus::client::client, config, redis_client::invalidation::Message};
 
 /// Batches of messages that may wait to be sent; past it they are dropped, and listeners find the news by polling.
 const QUEUE: usize = 4096;

@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisError};
-use secrecy::ExposeSecret;
-
 use crate::{
     bus::{
-        Subscription,
         publisher::Publisher,
         subscriber::{Subscriber, SubscriberState},
-        topics::Topics,
+        topics::{Subscription, Topics},
     },
     config,
     domain::event::Topic,
@@ -70,12 +66,4 @@ impl RedisBus {
     fn channel(&self, topic: Topic) -> String {
         format!("{}{topic}", self.prefix)
     }
-}
-
-/// A way to the Redis of the settings whose connections hear between the answers (RESP3).
-pub(super) fn client(settings: &config::Redis) -> Result<Client, String> {
-    let text = |error: RedisError| error.to_string();
-    let info = settings.url.expose_secret().into_connection_info().map_err(text)?;
-    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    Client::open(info.set_redis_settings(redis)).map_err(text)
 }

@@ -15,7 +15,7 @@ use redis::{
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::{
-    bus::{publisher::Publisher, redis::client, topics::Topics},
+    bus::{client::client, publisher::Publisher, topics::Topics},
     config,
     redis_client::invalidation::Invalidations,
 };

@@ -11,7 +11,12 @@ use std::{
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use crate::bus::Subscription;
+/// Hears of one topic until it is dropped.
+pub struct Subscription {
+    receiver: watch::Receiver<u64>,
+    topics: Topics,
+    channel: String,
+}
 
 struct Listeners {
     sender: watch::Sender<u64>,
@@ -100,5 +105,28 @@ impl Topics {
     fn change(&self, channel: &str) {
         self.0.changes.lock().insert(channel.to_owned());
         self.0.changed.notify_one();
+    }
+}
+
+impl Subscription {
+    /// Waits for news and says their number; what came since the last call counts, once.
+    pub async fn news(&mut self) -> u64 {
+        if self.receiver.changed().await.is_err() {
+            // The sender lives in `topics` for as long as this subscription counts there.
+            std::future::pending::<()>().await;
+        }
+        *self.receiver.borrow_and_update()
+    }
+
+    /// The number of the latest news of the topic, which grows with each: what is looked up from now on is newer.
+    #[must_use]
+    pub fn latest(&self) -> u64 {
+        *self.receiver.borrow()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.topics.leave(&self.channel);
     }
 }

@@ -7,6 +7,7 @@ use std::{
     str::FromStr,
 };
 
+use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 /// What is remembered.
@@ -21,6 +22,11 @@ pub enum Kind {
     /// The conversation of two users, which there always is once there is one.
     Conversation,
 }
+
+/// What can be remembered: in the process as it is, in Redis as JSON.
+pub trait Value: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Value for T {}
 
 /// Names a cached `T`; made and compared without a text, because every request does.
 #[derive(Debug)]

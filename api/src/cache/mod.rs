@@ -8,10 +8,8 @@ mod redis;
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Serialize, de::DeserializeOwned};
-
 pub use self::{
-    key::{Group, Key, Kind, Name},
+    key::{Group, Key, Kind, Name, Value},
     redis::RedisCache,
 };
 use crate::{
@@ -39,11 +37,6 @@ pub struct Reservation {
     /// What stands in Redis where the values will.
     mark: Option<String>,
 }
-
-/// What can be remembered: in the process as it is, in Redis as JSON.
-pub trait Value: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
-
-impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Value for T {}
 
 impl Cache {
     /// A cache inside this process.

@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config,
     domain::Source,
-    mail::{EmailMessage, Failure, Mailer},
+    mail::{EmailMessage, Mailer, smtp::Failure},
 };
 
 /// How many letters are handed over at a time.

@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
-use crate::mail::Failure;
-
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a letter was not taken.
+pub(super) struct Failure {
+    pub(super) cause: String,
+    /// Whether it would be refused again.
+    pub(super) is_final: bool,
+}
 
 /// Hands letters to one mail server.
 pub struct SmtpMailer(AsyncSmtpTransport<Tokio1Executor>);

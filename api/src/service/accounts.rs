@@ -1,17 +1,16 @@
 //! Accounts: registering, signing in, and what an owner sees of the own account.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use uuid::Uuid;
 
 use crate::{
-    cache::{Key, Kind},
-    crypto::password,
     domain::{Account, Email, Role, TokenPurpose, UserId, Username},
     service::{
         Error, RequestContext,
         after_commit::AfterCommit,
+        cache_keys,
         context::rate_limits,
-        one_time_tokens,
+        one_time_tokens, password_policy,
         sessions::{self, IssuedTokens},
         users,
     },
@@ -113,7 +112,7 @@ pub async fn login(context: &RequestContext, login: Login) -> Result<IssuedToken
 /// What the caller may see of the own account, remembered in this process alone: an address stands nowhere else.
 pub async fn own(context: &RequestContext) -> Result<Account, Error> {
     let (cache, id) = (&context.backend.cache, context.viewer()?.user_id);
-    let key = key(id);
+    let key = cache_keys::account(id);
     if let Some(account) = cache.get_local(&key) {
         return Ok(account);
     }
@@ -131,7 +130,7 @@ pub async fn change_password(context: &RequestContext, current: SecretString, ne
     let user =
         users::find_many(context, &[viewer.user_id]).await?.remove(&viewer.user_id).ok_or(Error::NotFound("user"))?;
     let email = own(context).await?.email;
-    check_new_password(context, "input.newPassword", &new, [&user.username, &email]).await?;
+    password_policy::check(context, "input.newPassword", &new, [&user.username, &email]).await?;
     let password_hash = context.backend.passwords.hash(new).await?;
 
     let tx = context.backend.store.begin().await?;
@@ -182,16 +181,12 @@ pub async fn promote(context: &RequestContext, id: UserId) -> Result<(), Error> 
     let tx = context.backend.store.begin().await?;
     store::accounts::update_role(tx.db(), id, Role::Admin).await?;
     store::audit_logs::insert_many(tx.db(), [context.entry(id, "user.promoted", &id)]).await?;
-    after_change(id).invalidate_group(sessions::all_of(id)).commit(&context.backend, tx).await
+    after_change(id).invalidate_group(cache_keys::sessions_of(id)).commit(&context.backend, tx).await
 }
 
 /// Returns the steps after a change that only the owner sees: no node shows the account as it was.
 pub(super) fn after_change(id: UserId) -> AfterCommit {
-    AfterCommit::default().invalidate([key(id).name()])
-}
-
-pub(super) fn key(id: UserId) -> Key<Account> {
-    Key::new(Kind::Account, id.0)
+    AfterCommit::default().invalidate([cache_keys::account(id).name()])
 }
 
 /// The account of this name, for an operator.
@@ -212,7 +207,7 @@ async fn new_hash(
     (username, email): &(Username, Email),
     new: SecretString,
 ) -> Result<String, Error> {
-    check_new_password(context, "input.password", &new, [username.as_str(), email.as_str()]).await?;
+    password_policy::check(context, "input.password", &new, [username.as_str(), email.as_str()]).await?;
     Ok(context.backend.passwords.hash(new).await?)
 }
 
@@ -261,24 +256,6 @@ async fn verify(
     let credentials = credentials.filter(|_| is_right).ok_or(Error::InvalidCredentials)?;
     store::password_failures::delete(store.db(), credentials.user_id).await?;
     Ok(credentials)
-}
-
-pub(super) async fn check_new_password(
-    context: &RequestContext,
-    field: &'static str,
-    password: &SecretString,
-    known: [&str; 2],
-) -> Result<(), Error> {
-    let (password, known) = (password.clone(), known.map(str::to_owned));
-    let min_length = usize::from(context.backend.config.accounts.password_min_length);
-    // The estimate takes up to a millisecond of computing.
-    let weakness = tokio::task::spawn_blocking(move || {
-        password::weakness(password.expose_secret(), min_length, &known.each_ref().map(String::as_str))
-    });
-    match weakness.await.map_err(|error| Error::Internal { cause: error.to_string() })? {
-        Some(reason) => Err(Error::invalid(field, reason)),
-        None => Ok(()),
-    }
 }
 
 fn taken(error: store::Error) -> Error {

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use crate::{
-    cache::{Group, Key, Kind},
     domain::{Conversation, ConversationId, Message, PageArguments, UserId},
-    service::{Connection, Error, RequestContext},
+    service::{Connection, Error, RequestContext, cache_keys},
     store,
 };
 
@@ -51,7 +50,7 @@ pub async fn count_unread(context: &RequestContext) -> Result<i64, Error> {
 /// The caller's conversation with a peer, if they have one. Once they have it stays, so that it is remembered.
 pub async fn known_with(context: &RequestContext, peer_id: UserId) -> Result<Option<ConversationRef>, Error> {
     let (cache, viewer) = (&context.backend.cache, context.viewer()?.user_id);
-    let key = Key::of(Group::new(Kind::Conversation, viewer.0), peer_id.0);
+    let key = cache_keys::conversation(viewer, peer_id);
     if let Some(id) = cache.get_local(&key) {
         return Ok(Some(ConversationRef { id, peer_id, share: None, last_message: None }));
     }

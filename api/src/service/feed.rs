@@ -3,47 +3,36 @@
 //! The database is the truth and a cursor is a place in it. The bus merely says when to look again, and where it
 //! does not, the feed looks by itself after a while.
 
+mod delivery;
 mod reads;
 
-use std::{
-    any::Any,
-    collections::VecDeque,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
 
-pub use self::reads::Reads;
+pub use self::{delivery::Delivery, reads::Reads};
 use crate::{
     bus::Subscription,
     domain::{FeedEvent, FeedEventKind, event::Topic, message::MESSAGE_MAX_BYTES},
     service::{
         Error, RequestContext,
         context::streams::{on_a_task, patiently},
-        feed::reads::{Batch, Found},
+        feed::{
+            delivery::LIST,
+            reads::{Batch, Found},
+        },
         messages,
     },
     store::{self, mailboxes::StoredEvent},
 };
 
-const LIST: &str = "feed";
 /// How many of the largest messages a stream keeps for its reader; of smaller ones it keeps no more bytes.
 ///
 /// Streams of one user share them.
 const LARGEST_KEPT: usize = 4;
-
-/// An event and the cursor that resumes behind it.
-pub struct Delivery {
-    /// Opaque to clients.
-    pub cursor: String,
-    /// What happened.
-    pub event: FeedEvent,
-    /// What the first reader derived from it, such as its JSON. All readers of the event share it.
-    pub memo: OnceLock<Box<dyn Any + Send + Sync>>,
-}
 
 /// Some events behind a cursor.
 pub struct FeedPage {
@@ -69,7 +58,7 @@ pub async fn page(context: &RequestContext, after: Option<&str>, first: Option<i
     let has_more = events.len() > limit;
     events.truncate(limit);
     let end = events.last().map_or(position, |event| event.sequence);
-    let deliveries = events.into_iter().map(|event| delivery(context, event)).collect();
+    let deliveries = events.into_iter().map(|event| Delivery::new(context, event)).collect();
     Ok(FeedPage { deliveries, end_cursor: context.seal_cursor(LIST, &end), has_more })
 }
 
@@ -118,7 +107,7 @@ impl Feed {
             }
             if self.found.is_drained && !self.is_caught_up {
                 self.is_caught_up = true;
-                return Ok(delivery(&self.context, marker(FeedEventKind::CaughtUp, self.position)));
+                return Ok(Delivery::new(&self.context, marker(FeedEventKind::CaughtUp, self.position)));
             }
             if self.found.is_drained {
                 self.woken_by = self.wake().await;
@@ -180,7 +169,7 @@ async fn read(context: RequestContext, place: i64, is_caught_up: bool) -> Result
     if events.is_empty() && !is_caught_up {
         events.extend(beyond(&context, place).await?);
     }
-    Ok(Batch { events: events.into_iter().map(|event| delivery(&context, event)).collect(), is_drained })
+    Ok(Batch { events: events.into_iter().map(|event| Delivery::new(&context, event)).collect(), is_drained })
 }
 
 /// The place behind which to read.
@@ -237,10 +226,6 @@ async fn beyond(context: &RequestContext, position: i64) -> Result<Option<FeedEv
     }
     let is_gap = position + 1 < mailbox.oldest_sequence;
     Ok(is_gap.then(|| marker(FeedEventKind::Gap, mailbox.oldest_sequence - 1)))
-}
-
-fn delivery(context: &RequestContext, event: FeedEvent) -> Arc<Delivery> {
-    Arc::new(Delivery { cursor: context.seal_cursor(LIST, &event.sequence), event, memo: OnceLock::new() })
 }
 
 fn marker(kind: FeedEventKind, sequence: i64) -> FeedEvent {

@@ -2,12 +2,10 @@
 
 mod live;
 mod own;
-
-use std::{sync::Arc, time::Duration};
+mod recording;
 
 use chrono::{DateTime, SubsecRound, TimeDelta};
 use serde_json::Value;
-use tokio::time::timeout;
 
 pub use self::{
     live::follow,
@@ -16,11 +14,9 @@ pub use self::{
 use crate::{
     domain::{
         MetricBucket, MetricFilter, MetricId, MetricKey, MetricName, PageArguments, PerformanceMetric, SeriesRange,
-        Timestamp, event::Topic,
+        Timestamp,
     },
-    service::{
-        Admin, Backend, Connection, Error, RequestContext, after_commit::AfterCommit, context::rate_limits, sessions,
-    },
+    service::{Admin, Backend, Connection, Error, RequestContext, context::rate_limits, metrics::recording::write},
     store,
 };
 
@@ -123,28 +119,6 @@ pub fn names(field: &str, texts: &[String]) -> Result<Vec<MetricName>, Error> {
 pub(super) fn kept_since(backend: &Backend, now: Timestamp) -> Timestamp {
     let retention = TimeDelta::days(backend.config.metrics.retention_days.into());
     kept(now.checked_sub_signed(retention).unwrap_or(DateTime::UNIX_EPOCH))
-}
-
-/// Writes metrics and tells who listens; `op` is the caller's who recorded them, if not the server itself.
-async fn write(
-    backend: &Arc<Backend>,
-    context: Option<&RequestContext>,
-    metrics: Vec<PerformanceMetric>,
-) -> Result<(), Error> {
-    // Those of one node take turns: whoever waits for the row that hands out places holds no connection. It holds a
-    // request's place, so it waits no longer than for a connection.
-    let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);
-    let turn = timeout(patience, backend.metric_turn.lock()).await;
-    let turn = turn.map_err(|_| Error::Unavailable { cause: "other metrics take too long".to_owned() })?;
-    let tx = backend.store.begin().await?;
-    if let Some(context) = context {
-        sessions::hold(context, &tx).await?;
-    }
-    let user_id = context.and_then(RequestContext::caller).map(|viewer| viewer.user_id);
-    store::performance_metrics::insert_many(&tx, user_id, metrics).await?;
-    let committed = tx.commit().await;
-    drop(turn);
-    AfterCommit::default().publish([Topic::Metrics]).follow(backend, committed.map_err(Error::from)).await
 }
 
 /// What a reading is recorded as, or which field of it is not acceptable and why.

@@ -10,10 +10,9 @@ use crate::{
     mail::EmailMessage,
     service::{
         Error, RequestContext,
-        accounts::check_new_password,
         after_commit::{AfterCommit, has_happened},
         context::rate_limits,
-        sessions, users,
+        password_policy, sessions, users,
     },
     store::{self, Transaction, accounts::Recipient, one_time_tokens::NewToken},
 };
@@ -56,7 +55,7 @@ pub async fn reset_password(
     let (store, source) = (&context.backend.store, &context.backend.source);
     let id = store::one_time_tokens::find(store.db(), purpose, &digest, source.now()).await?.ok_or_else(unusable)?;
     let user = store::accounts::find_recipient(store.db(), id).await?.ok_or_else(unusable)?;
-    check_new_password(context, "input.newPassword", &new, [&user.username, &user.email]).await?;
+    password_policy::check(context, "input.newPassword", &new, [&user.username, &user.email]).await?;
     let password_hash = context.backend.passwords.hash(new).await?;
 
     let tx = store.begin().await?;

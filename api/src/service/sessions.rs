@@ -2,6 +2,7 @@
 
 mod changes;
 mod hold;
+mod opening;
 mod refresh;
 mod revoke;
 
@@ -9,52 +10,30 @@ use std::{future::Future, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use quick_cache::sync::Cache as Remembered;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use secrecy::SecretString;
 
 pub use self::{
     changes::{Change, ChangeKind, follow},
+    opening::{IssuedTokens, issue},
     refresh::refresh,
     revoke::{logout, revoke, revoke_others},
 };
 pub(super) use self::{
     hold::{hold, hold_account},
+    opening::{after_opening, check_device_info, open},
     revoke::{after_end, end_others},
 };
 use crate::{
-    cache::{Group, Key, Kind},
     crypto::{TokenError, Verified, access_token, token},
-    domain::{AuthenticationReason, PageArguments, Role, Session, SessionId, Timestamp, UserId, Viewer, event::Topic},
-    service::{Backend, Connection, Error, RequestContext, after_commit::AfterCommit},
-    store::{self, Transaction, sessions::TokenDigests},
+    domain::{AuthenticationReason, PageArguments, Session, SessionId, UserId, Viewer, event::Topic},
+    service::{
+        Backend, Connection, Error, RequestContext,
+        cache_keys::{self, SessionState},
+    },
+    store,
 };
 
 const VERIFIED_TOKENS: usize = 20_000;
-/// What a device may call itself, in characters.
-const DEVICE_INFO_MAX: usize = 200;
-
-/// A new session with the tokens that are shown once.
-pub struct IssuedTokens {
-    /// For requests.
-    pub access_token: SecretString,
-    /// When the access token ends.
-    pub access_token_expires_at: Timestamp,
-    /// For another access token.
-    pub refresh_token: SecretString,
-    /// When the refresh token ends.
-    pub refresh_token_expires_at: Timestamp,
-    /// Who is signed in now.
-    pub viewer: Viewer,
-    /// What had to give way to it.
-    ended: Vec<SessionId>,
-}
-
-/// What is remembered of a living session.
-#[derive(Clone, Serialize, Deserialize)]
-struct SessionState {
-    role: Role,
-    unconfirmed: Option<Vec<u8>>,
-}
 
 /// Tokens whose signatures have been checked, by their digests.
 pub(super) struct VerifiedTokens(Remembered<[u8; 32], Arc<Verified>>);
@@ -82,7 +61,7 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
             if alive.unconfirmed.is_some_and(|unconfirmed| unconfirmed == digest) {
                 Box::pin(store::sessions::confirm(backend.store.db(), claims.session_id(), &digest)).await?;
                 // A node that still remembers it as it was confirms once more, which changes nothing.
-                Box::pin(backend.cache.delete(&key(claims.user_id(), claims.session_id()))).await;
+                Box::pin(backend.cache.delete(&cache_keys::session(claims.user_id(), claims.session_id()))).await;
             }
             Ok(viewer(alive.role))
         }
@@ -121,11 +100,14 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
             latest = match found {
                 // The database has just said what requests would ask it next.
                 Ok(Some(alive)) if alive.role >= role => {
-                    backend.cache.extend(&key(user_id, session_id), backend.session_cache_lifetime()).await;
+                    backend
+                        .cache
+                        .extend(&cache_keys::session(user_id, session_id), backend.session_cache_lifetime())
+                        .await;
                     Some(false)
                 }
                 Ok(_) => {
-                    backend.cache.delete(&key(user_id, session_id)).await;
+                    backend.cache.delete(&cache_keys::session(user_id, session_id)).await;
                     Some(true)
                 }
                 Err(_) => None,
@@ -153,84 +135,6 @@ pub async fn list(context: &RequestContext, arguments: &PageArguments) -> Result
     let page = context.page("sessions", arguments)?;
     let slice = store::sessions::list(context.backend.store.db(), viewer, context.backend.source.now(), &page).await?;
     Ok(Connection::of("sessions", slice, |session| session.id.0))
-}
-
-/// What a client calls its device, if it is acceptable.
-pub(super) fn check_device_info(device_info: Option<String>) -> Result<Option<String>, Error> {
-    match device_info {
-        Some(text) if text.chars().count() > DEVICE_INFO_MAX => {
-            Err(Error::invalid("input.deviceInfo", format!("must have at most {DEVICE_INFO_MAX} characters")))
-        }
-        Some(text) if text.contains('\0') => Err(Error::invalid("input.deviceInfo", "must not hold a NUL")),
-        other => Ok(other),
-    }
-}
-
-/// Opens a session inside a transaction, with its entry in the audit trail.
-///
-/// The transaction has locked the account and found it as it was when its owner proved it. Whatever ends the account's
-/// sessions locks it too, so no session is opened behind it.
-pub(super) async fn open(
-    context: &RequestContext,
-    tx: &Transaction,
-    (user_id, role): (UserId, Role),
-    device_info: Option<String>,
-) -> Result<IssuedTokens, Error> {
-    let backend = &context.backend;
-    let (source, now) = (&backend.source, backend.source.now());
-    let id = SessionId(source.uuid());
-    let (access_token, access_token_expires_at) = sign(backend, user_id, id, now)?;
-    let refresh_token = token::refresh_token(&backend.seal, id, source.random.bytes());
-    let session = Session {
-        id,
-        user_id,
-        device_info,
-        ip_address: context.client.ip.map(|ip| ip.to_string()),
-        created_at: now,
-        last_used_at: now,
-        expires_at: now + backend.refresh_token_lifetime(),
-    };
-    let digests = TokenDigests {
-        access: token::digest(access_token.expose_secret()),
-        refresh: token::digest(refresh_token.expose_secret()),
-    };
-    let kept = u64::from(backend.config.accounts.max_sessions).saturating_sub(1);
-    let idle = store::sessions::find_idle(tx.db(), user_id, kept).await?;
-    let ended = revoke::end_many(context, tx, user_id, &idle, "session.displaced").await?;
-    store::sessions::insert(tx.db(), &session, digests).await?;
-    store::audit_logs::insert_many(tx.db(), [context.entry(user_id, "session.created", &id)]).await?;
-    let key = backend.tokens.signing_key().tag();
-    let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at, key };
-    let refresh_token_expires_at = session.expires_at;
-    Ok(IssuedTokens { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
-}
-
-/// Opens a session for a user at an operator's request, without the user's proof.
-pub async fn issue(
-    context: &RequestContext,
-    user_id: UserId,
-    device_info: Option<String>,
-) -> Result<IssuedTokens, Error> {
-    let device_info = check_device_info(device_info)?;
-    let tx = context.backend.store.begin().await?;
-    let account = store::accounts::lock(tx.db(), user_id).await?;
-    let account = account.filter(|account| account.is_active).ok_or(Error::NotFound("user"))?;
-    let tokens = open(context, &tx, (user_id, account.role), device_info).await?;
-    let entry = context.entry(user_id, "session.issued", &tokens.viewer.session_id);
-    store::audit_logs::insert_many(tx.db(), [entry]).await?;
-    after_opening(&tokens).commit(&context.backend, tx).await?;
-    Ok(tokens)
-}
-
-/// Returns the steps that follow the commit of a session that was opened.
-pub(super) fn after_opening(tokens: &IssuedTokens) -> AfterCommit {
-    after_end(tokens.viewer.user_id, &tokens.ended)
-}
-
-fn sign(backend: &Backend, user_id: UserId, id: SessionId, now: Timestamp) -> Result<(SecretString, Timestamp), Error> {
-    let lifetime = backend.access_token_lifetime();
-    let signed = backend.tokens.sign((user_id, id), backend.source.uuid(), now, lifetime);
-    signed.map_err(|error| Error::Internal { cause: error.to_string() })
 }
 
 /// Returns the claims of a token. Its signature is checked once, its times and its key each time.
@@ -273,7 +177,7 @@ fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, Opti
 
 /// What is known of a user's session, remembered for a few seconds.
 async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<SessionState>, Error> {
-    let key = key(user_id, id);
+    let key = cache_keys::session(user_id, id);
     let remembered = backend.cache.get(&key).await;
     backend.counted.sessions.note(remembered.is_some());
     if remembered.is_some() { Ok(remembered) } else { Box::pin(read_alive(backend, user_id, id)).await }
@@ -281,20 +185,11 @@ async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Opti
 
 /// The same from the database.
 async fn read_alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<SessionState>, Error> {
-    let key = key(user_id, id);
+    let key = cache_keys::session(user_id, id);
     let reservation = backend.cache.reserve(std::slice::from_ref(&key)).await;
     let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;
     let Some(found) = found.filter(|found| found.user_id == user_id) else { return Ok(None) };
     let alive = SessionState { role: found.role, unconfirmed: found.unconfirmed };
     backend.cache.set(&key, &alive, backend.session_cache_lifetime(), &reservation).await;
     Ok(Some(alive))
-}
-
-fn key(user_id: UserId, id: SessionId) -> Key<SessionState> {
-    Key::of(all_of(user_id), id.0)
-}
-
-/// The sessions of a user, as far as they are remembered.
-pub(super) fn all_of(user_id: UserId) -> Group {
-    Group::new(Kind::Session, user_id.0)
 }

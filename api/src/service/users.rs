@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use crate::{
-    cache::{Key, Kind},
     crypto::fingerprint,
     domain::{Email, PageArguments, PqcKey, PublicKeys, Role, User, UserId, Username, UsernamePrefix},
-    service::{Connection, Error, RequestContext, accounts, after_commit::AfterCommit},
+    service::{Connection, Error, RequestContext, after_commit::AfterCommit, cache_keys},
     store,
 };
 
@@ -40,7 +39,7 @@ pub async fn find(context: &RequestContext, lookup: Lookup) -> Result<Option<Use
         },
     };
     let Some(id) = id else { return Ok(None) };
-    let remembered = context.backend.cache.get(&key(id)).await;
+    let remembered = context.backend.cache.get(&cache_keys::user(id)).await;
     let user = if remembered.is_some() { remembered } else { Box::pin(read_many(context, &[id])).await?.pop() };
     // By id a deactivated account is still somebody's peer; whoever searches does not find it.
     Ok(user.filter(|user| is_by_id || user.is_active))
@@ -49,7 +48,7 @@ pub async fn find(context: &RequestContext, lookup: Lookup) -> Result<Option<Use
 /// Those of these users that exist: from the cache, the rest in one statement.
 pub async fn find_many(context: &RequestContext, ids: &[UserId]) -> Result<HashMap<UserId, User>, Error> {
     let cache = &context.backend.cache;
-    let keys: Vec<_> = ids.iter().map(|id| key(*id)).collect();
+    let keys: Vec<_> = ids.iter().map(|id| cache_keys::user(*id)).collect();
     let mut users: HashMap<_, _> =
         cache.get_many(&keys).await.into_iter().flatten().map(|user| (user.id, user)).collect();
     let missing: Vec<_> = ids.iter().copied().filter(|id| !users.contains_key(id)).collect();
@@ -65,7 +64,7 @@ pub async fn find_many(context: &RequestContext, ids: &[UserId]) -> Result<HashM
 /// A user whom this process remembers itself.
 #[must_use]
 pub fn find_local(context: &RequestContext, id: UserId) -> Option<User> {
-    let user = context.backend.cache.get_local(&key(id));
+    let user = context.backend.cache.get_local(&cache_keys::user(id));
     if user.is_some() {
         context.backend.counted.users.note(true);
     }
@@ -75,9 +74,9 @@ pub fn find_local(context: &RequestContext, id: UserId) -> Option<User> {
 /// The same from the database, remembered for the next time.
 async fn read_many(context: &RequestContext, ids: &[UserId]) -> Result<Vec<User>, Error> {
     let cache = &context.backend.cache;
-    let reservation = cache.reserve(&ids.iter().copied().map(key).collect::<Vec<_>>()).await;
+    let reservation = cache.reserve(&ids.iter().copied().map(cache_keys::user).collect::<Vec<_>>()).await;
     let users = store::users::find_many(context.backend.store.db(), ids).await?;
-    let keys: Vec<_> = users.iter().map(|user| key(user.id)).collect();
+    let keys: Vec<_> = users.iter().map(|user| cache_keys::user(user.id)).collect();
     let read: Vec<_> = keys.iter().zip(&users).collect();
     cache.set_many(&read, context.backend.user_cache_lifetime(), &reservation).await;
     Ok(users)
@@ -110,9 +109,5 @@ pub async fn list(
 /// What follows each change to a user, beside something else: nobody is shown the user as it was, on any node, and its
 /// followers hear of it.
 pub(super) fn after_change(id: UserId, also: AfterCommit) -> AfterCommit {
-    also.invalidate([key(id).name(), accounts::key(id).name()]).tell_followers_of(id)
-}
-
-fn key(id: UserId) -> Key<User> {
-    Key::new(Kind::User, id.0)
+    also.invalidate([cache_keys::user(id).name(), cache_keys::account(id).name()]).tell_followers_of(id)
 }

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     domain::UserId,
-    service::{Error, context::streams::on_a_task, feed::Delivery},
+    service::{Error, context::streams::on_a_task, feed::delivery::Delivery},
 };
 
 /// The latest read of each user, for as long as it runs or somebody has still to take what it found.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{MetricId, PerformanceMetric, metrics::OWN},
-    service::{Backend, Error, metrics::write},
+    service::{Backend, Error, metrics::recording::write},
 };
 
 /// Each doubling of the duration is counted in so many slots, as a power of two.

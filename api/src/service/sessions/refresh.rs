@@ -17,8 +17,12 @@ use crate::{
     service::{
         Backend, Error, RequestContext,
         after_commit::AfterCommit,
+        cache_keys,
         context::rate_limits,
-        sessions::{IssuedTokens, after_end, key, revoke, sign},
+        sessions::{
+            opening::{IssuedTokens, sign},
+            revoke::{after_end, end_many},
+        },
     },
     store::{
         self, Transaction,
@@ -46,12 +50,14 @@ pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<I
     let Some((refresh_token, refresh_token_expires_at)) =
         advance(context, &tx, &session, &parent, &access_token).await?
     else {
-        revoke::end_many(context, &tx, user_id, &[id], "session.reuse_detected").await?;
+        end_many(context, &tx, user_id, &[id], "session.reuse_detected").await?;
         after_end(user_id, &[id]).commit(backend, tx).await?;
         return Err(refuse(AuthenticationReason::Revoked));
     };
     // On all nodes, so that whichever sees the new access token first notes that it is in use.
-    let after = AfterCommit::default().invalidate([key(user_id, id).name()]).publish([Topic::Sessions(user_id)]);
+    let after = AfterCommit::default()
+        .invalidate([cache_keys::session(user_id, id).name()])
+        .publish([Topic::Sessions(user_id)]);
     after.commit(backend, tx).await?;
     let key = backend.tokens.signing_key().tag();
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at, key };

@@ -2,11 +2,7 @@
 
 use crate::{
     domain::{SessionId, UserId, event::Topic},
-    service::{
-        Error, RequestContext, accounts,
-        after_commit::AfterCommit,
-        sessions::{hold_account, key},
-    },
+    service::{Error, RequestContext, after_commit::AfterCommit, cache_keys, sessions::hold_account},
     store::{self, Transaction},
 };
 
@@ -85,7 +81,8 @@ pub(super) async fn end_many(
 /// What makes the end of sessions hold on every node: requests are refused, sockets close, other devices hear of it. The
 /// account goes with it: a sign-in shows there.
 pub(in crate::service) fn after_end(user_id: UserId, ended: &[SessionId]) -> AfterCommit {
-    let names = ended.iter().map(|id| key(user_id, *id).name()).chain([accounts::key(user_id).name()]);
+    let names =
+        ended.iter().map(|id| cache_keys::session(user_id, *id).name()).chain([cache_keys::account(user_id).name()]);
     let topics = ended.iter().copied().map(Topic::Session).chain([Topic::Sessions(user_id)]);
     AfterCommit::default().invalidate(names).publish(topics)
 }

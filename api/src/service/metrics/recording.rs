@@ -1,0 +1,33 @@
+//! Writing metrics, one transaction of a node at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+use crate::{
+    domain::{PerformanceMetric, event::Topic},
+    service::{Backend, Error, RequestContext, after_commit::AfterCommit, sessions},
+    store,
+};
+
+/// Writes metrics and tells who listens; `op` is the caller's who recorded them, if not the server itself.
+pub(super) async fn write(
+    backend: &Arc<Backend>,
+    context: Option<&RequestContext>,
+    metrics: Vec<PerformanceMetric>,
+) -> Result<(), Error> {
+    // Those of one node take turns: whoever waits for the row that hands out places holds no connection. It holds a
+    // request's place, so it waits no longer than for a connection.
+    let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);
+    let turn = timeout(patience, backend.metric_turn.lock()).await;
+    let turn = turn.map_err(|_| Error::Unavailable { cause: "other metrics take too long".to_owned() })?;
+    let tx = backend.store.begin().await?;
+    if let Some(context) = context {
+        sessions::hold(context, &tx).await?;
+    }
+    let user_id = context.and_then(RequestContext::caller).map(|viewer| viewer.user_id);
+    store::performance_metrics::insert_many(&tx, user_id, metrics).await?;
+    let committed = tx.commit().await;
+    drop(turn);
+    AfterCommit::default().publish([Topic::Metrics]).follow(backend, committed.map_err(Error::from)).await
+}
