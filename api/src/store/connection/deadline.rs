@@ -20,6 +20,9 @@ use sqlx::PgPool;
 
 use crate::store::connection::liveness::Liveness;
 
+/// Time beyond PostgreSQL's own statement time-out in which it can still report what it ended.
+pub(crate) const LAST_WORD: Duration = Duration::from_millis(500);
+
 /// Runs statements on whatever it holds, and gives up on one whose answer does not come.
 pub struct WithDeadline<C> {
     inner: C,

@@ -3,32 +3,29 @@
 use std::{sync::Arc, time::Duration};
 
 use qv_migration as migration;
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{
-    ConnectOptions as _, Connection, Executor, SqliteConnection,
-    sqlite::{SqliteJournalMode, SqliteSynchronous},
-};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::Mutex;
 
 use crate::{
     config,
     domain::Timestamp,
     store::{
-        Statements, Store,
+        Statements,
         connection::{
+            anchor::Anchor,
             autocommit::Autocommit,
-            deadline::{Limit, WithDeadline},
-            liveness::{self, IDLE_BEFORE_TEST, Liveness},
+            deadline::{LAST_WORD, Limit, WithDeadline},
+            liveness::{IDLE_BEFORE_TEST, Liveness},
             pinned::PinnedConnections,
+            pool::Store,
             transaction::TURN_TIMEOUT,
         },
         send,
     },
 };
 
-/// How much longer than its own time-out PostgreSQL is waited for, so that it can say what it has ended.
-pub(crate) const LAST_WORD: Duration = Duration::from_millis(500);
 /// How long a transaction may do nothing, in milliseconds: a node that vanished in one would keep its locks for hours.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
 
@@ -53,10 +50,6 @@ pub enum OpenError {
     #[error("the database of QUANTUMVAULT__DATABASE__URL cannot be brought up to date ({0}): see `migrate status`")]
     Migration(DbErr),
 }
-
-/// A connection that nobody uses, beside the pool. The last connection to close a file removes its write-ahead log, and
-/// the next could not make it anew on a full disk: what is stored could not even be read.
-pub(crate) struct Anchor(SqliteConnection);
 
 /// The schema of a database, for whoever looks after it by hand.
 pub struct Schema(DatabaseConnection, Arc<Liveness>);
@@ -119,7 +112,7 @@ impl Store {
         let schema = Schema::open_or_create(url, settings).await?;
         schema.up().await?;
         let Schema(mut db, liveness) = schema;
-        let anchor = if is_file(url) { Some(Anchor::drop_on(&db).await?) } else { None };
+        let anchor = if is_file(url) { Some(Anchor::open(&db).await.map_err(OpenError::Unreachable)?) } else { None };
         let statements = Arc::new(Statements::default());
         let count = Arc::clone(&statements);
         db.set_metric_callback(move |statement| {
@@ -203,37 +196,6 @@ async fn connect(
         options.idle_timeout(None).max_lifetime(None);
     }
     sea_orm::Database::connect(options).await.map_err(OpenError::Unreachable)
-}
-
-impl Anchor {
-    async fn drop_on(db: &DatabaseConnection) -> Result<Self, OpenError> {
-        let options = db.get_sqlite_connection_pool().connect_options();
-        let connection = options.connect().await.map_err(|error| OpenError::Unreachable(of(error)))?;
-        let mut anchor = Self(connection);
-        // From this first read on it holds the log. After a failed `fsync` a log may hold pages that the system takes for
-        // written and the disk does not have. Here they are written once more, into the database, and synced.
-        match anchor.move_log().await {
-            Err(error) if liveness::is_not_synced(&error) => return Err(OpenError::Unreachable(error)),
-            Err(error) => tracing::warn!(%error, "the write-ahead log was not moved into the database"),
-            Ok(()) => {}
-        }
-        Ok(anchor)
-    }
-
-    /// Writes what is in the write-ahead log into the database, and syncs both.
-    pub(crate) async fn move_log(&mut self) -> Result<(), DbErr> {
-        self.0.execute("PRAGMA wal_checkpoint(PASSIVE)").await.map_err(of)?;
-        Ok(())
-    }
-
-    /// Lets go of the files. The last to do so moves the write-ahead log into the database and removes it.
-    pub(crate) async fn weigh(self) -> Result<(), DbErr> {
-        self.0.close().await.map_err(of)
-    }
-}
-
-fn of(error: sqlx::Error) -> DbErr {
-    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
 }
 
 /// Whether the database outlives its connections.

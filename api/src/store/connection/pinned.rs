@@ -28,9 +28,8 @@ use tokio::{
 use crate::store::{
     Statements,
     connection::{
-        deadline::{Limit, no_answer},
+        deadline::{LAST_WORD, Limit, no_answer},
         liveness::{IDLE_BEFORE_TEST, Liveness, is_outside, ping, ping_within},
-        open::LAST_WORD,
     },
 };
 

@@ -10,8 +10,11 @@ use tokio::{sync::OwnedMutexGuard, time::timeout};
 
 use crate::{
     store::{
-        Error, Store,
-        connection::deadline::{Limit, WithDeadline, disk_failed, within},
+        Error,
+        connection::{
+            deadline::{Limit, WithDeadline, disk_failed, within},
+            pool::Store,
+        },
     },
     telemetry,
 };

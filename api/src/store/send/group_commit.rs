@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::store::{
     Error,
-    send::{Delivery, Outcome},
+    send::delivery::{Delivery, Outcome},
 };
 
 /// How many are written together at most.

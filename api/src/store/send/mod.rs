@@ -3,6 +3,7 @@
 //! Whoever delivers holds the mailboxes of both members of each message from its first write to its commit, taken in the
 //! order of user ids. Everything else is written under them, so no two deliveries wait for each other in a circle.
 
+mod delivery;
 mod group_commit;
 mod postgres;
 mod sqlite;
@@ -15,33 +16,18 @@ use std::{
 use sea_orm::{ConnectionTrait, DbBackend};
 use tokio::time::sleep;
 
+pub use self::delivery::Delivery;
 pub(in crate::store) use self::group_commit::Queue;
 use crate::{
-    domain::{Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId},
-    store::{Error, Store, Unique, send::group_commit::Turn},
+    domain::{Conversation, Message},
+    store::{
+        Error, Store, Unique,
+        send::{
+            delivery::{Answer, Outcome},
+            group_commit::Turn,
+        },
+    },
 };
-
-/// A message on its way.
-pub struct Delivery {
-    /// Its id.
-    pub id: MessageId,
-    /// The id of the conversation that begins with it, if it is the first between these two.
-    pub new_conversation_id: ConversationId,
-    /// Who writes.
-    pub sender_id: UserId,
-    /// The session that it is written in.
-    pub session_id: SessionId,
-    /// Whom it is for.
-    pub recipient_id: UserId,
-    /// The sender's own id of it.
-    pub client_message_id: String,
-    /// The ciphertext.
-    pub encrypted_content: Vec<u8>,
-    /// Its initialisation vector.
-    pub iv: Vec<u8>,
-    /// When it was accepted.
-    pub created_at: Timestamp,
-}
 
 /// Writes a message, its events in both mailboxes and the members' lines of their inboxes.
 ///
@@ -71,18 +57,6 @@ pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(
 
 /// For how long a message goes with the next round when it could not go with one.
 const LATER: Duration = Duration::from_millis(25);
-
-type Answer = Result<Option<Placed>, Error>;
-
-/// What has become of a message that was to be written with others.
-enum Outcome {
-    /// It is known what is to be answered.
-    Settled(Answer),
-    /// Somebody held a mailbox of it, or it came twice: the next round may find it free.
-    Later,
-    /// It has to be tried by itself.
-    Alone,
-}
 
 /// All of them in one transaction, in their order.
 async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Outcome> {
@@ -124,45 +98,5 @@ async fn write_alone(store: &Store, delivery: &Arc<Delivery>) -> Answer {
         // Two requests with one client id passed the check together; the other has won.
         Err(Error::Taken(Unique::ClientMessageId)) => Ok(None),
         written => written,
-    }
-}
-
-/// Where a delivered message has got its place.
-struct Placed {
-    conversation_id: ConversationId,
-    sequence: i64,
-    /// The sender's newest message there.
-    last_message_id: Option<MessageId>,
-    /// The sender's unread messages there.
-    unread_count: i64,
-}
-
-impl Placed {
-    fn of(&self, delivery: &Delivery) -> (Message, Conversation) {
-        let conversation = Conversation {
-            id: self.conversation_id,
-            peer_id: delivery.recipient_id,
-            last_message_id: self.last_message_id,
-            unread_count: self.unread_count,
-        };
-        (delivery.message(conversation.id, self.sequence), conversation)
-    }
-}
-
-impl Delivery {
-    /// The message in its place.
-    fn message(&self, conversation_id: ConversationId, sequence: i64) -> Message {
-        Message {
-            id: self.id,
-            conversation_id,
-            sequence,
-            sender_id: self.sender_id,
-            recipient_id: self.recipient_id,
-            client_message_id: self.client_message_id.clone(),
-            encrypted_content: self.encrypted_content.clone(),
-            iv: self.iv.clone(),
-            created_at: self.created_at,
-            read_at: None,
-        }
     }
 }

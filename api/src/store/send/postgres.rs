@@ -9,7 +9,7 @@ use crate::{
     domain::{ConversationId, MessageId},
     store::{
         Error,
-        send::{Delivery, Placed},
+        send::delivery::{Delivery, Placed},
     },
 };
 

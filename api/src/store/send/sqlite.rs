@@ -11,7 +11,7 @@ use crate::{
         conversations::{self, Arrival},
         mailboxes::{self, NewEvent},
         messages,
-        send::{Delivery, Placed},
+        send::delivery::{Delivery, Placed},
         users,
     },
 };
