@@ -36,10 +36,10 @@ pub fn private(setting: &str, folder: &Path) -> Result<(), StartError> {
     refuse_readable(setting, folder, &metadata.permissions())
 }
 
-/// Holds the folder for one server, until the file is dropped or the process ends.
+/// Locks the folder for one server, until the file is dropped or the process ends.
 ///
-/// Two servers on one folder would not hear of each other's messages. Operators' commands do not hold it.
-pub fn hold(folder: &Path) -> Result<File, StartError> {
+/// Two servers on one folder would not hear of each other's messages. Operators' commands do not lock it.
+pub fn lock(folder: &Path) -> Result<File, StartError> {
     let path = folder.join(HELD);
     let fail = |error: &dyn std::fmt::Display| unusable(&path, error);
     let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
 use crate::{
-    app::{data_dir, take_up_signing_key},
+    app::{data_dir, load_signing_key},
     cli::{Outcome, print, text},
     config::Config,
     domain::{Client, Source},
@@ -113,19 +113,19 @@ pub(super) async fn session(config: Config, action: Session) -> Outcome {
 }
 
 pub(super) async fn keys(config: Config, action: Keys) -> Outcome {
-    let (data_dir, random) = (config.data_dir.clone(), Source::default().random);
     let op = open(config).await?;
     let acting = async {
         match action {
             Keys::Rotate => {
-                let key = data_dir::replace_signing_key(&data_dir, &random).map_err(text)?;
+                let key = data_dir::replace_signing_key(&op.backend.config.data_dir, &op.backend.source.random)
+                    .map_err(text)?;
                 let kid = key.kid.clone();
                 signing_keys::rotate(&op, key).await.map_err(text)?;
                 Ok(format!("{kid}\n"))
             }
             Keys::Withdraw { kid } => {
                 signing_keys::withdraw(&op, &kid).await.map_err(text)?;
-                take_up_signing_key(&op.backend, &random).await.map_err(text)?;
+                load_signing_key(&op.backend).await.map_err(text)?;
                 Ok(format!("{kid} is withdrawn\n"))
             }
         }
@@ -172,8 +172,7 @@ pub(super) async fn open(config: Config) -> Result<RequestContext, String> {
         ip: None,
         user_agent: Some("quantumvault command line".to_owned()),
     };
-    let random = source.random.clone();
     let backend = Backend::open(config, source, signing).await.map_err(text)?;
-    take_up_signing_key(&backend, &random).await.map_err(text)?;
+    load_signing_key(&backend).await.map_err(text)?;
     Ok(RequestContext::new(backend, Arc::new(client), None))
 }

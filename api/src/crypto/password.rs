@@ -122,9 +122,9 @@ impl Passwords {
         params.is_some_and(|params| cost(&params) == cost(self.argon2.params()))
     }
 
-    /// Gives up memory that no password has needed for so long.
-    pub fn give_back(&self, unused_for: Duration) {
-        self.memory.give_back(unused_for);
+    /// Releases memory that no hash has used for this long.
+    pub fn release_unused(&self, unused_for: Duration) {
+        self.memory.release_unused(unused_for);
     }
 
     /// How much there is to do.

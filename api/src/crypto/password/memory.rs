@@ -36,8 +36,8 @@ impl Memory {
         done
     }
 
-    /// Gives up what has not been used for so long.
-    pub(super) fn give_back(&self, unused_for: Duration) {
+    /// Releases what has not been used for this long.
+    pub(super) fn release_unused(&self, unused_for: Duration) {
         self.lock(|free| free.retain(|free| free.since.elapsed() < unused_for));
     }
 
@@ -64,12 +64,12 @@ mod tests {
             argon2.hash_password_into(b"password", &[7; 16], &mut known).unwrap();
             assert_eq!(digest, known);
         }
-        memory.give_back(Duration::from_mins(1));
+        memory.release_unused(Duration::from_mins(1));
         memory.lock(|kept| {
             assert_eq!(kept.iter().map(|free| free.blocks.len()).collect::<Vec<_>>(), [128]);
             assert!(kept[0].blocks.iter().all(|block| block.as_ref().iter().all(|&word| word == 0)));
         });
-        memory.give_back(Duration::ZERO);
+        memory.release_unused(Duration::ZERO);
         assert!(memory.lock(|kept| kept.is_empty()));
     }
 }

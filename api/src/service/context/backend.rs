@@ -75,7 +75,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Opens what the settings name, and agrees with the other nodes on what all must share.
+    /// Opens what the settings name. The caller loads the accepted signing keys.
     pub async fn open(config: Config, source: Source, signing: SigningKey) -> Result<Arc<Self>, StartError> {
         let stop = |error: &dyn ToString| StartError(error.to_string());
         let store = Store::open(&config.database_url(), &config.database).await.map_err(|error| stop(&error))?;
@@ -135,7 +135,6 @@ impl Backend {
             counted: snapshot::Counted::default(),
             started: Moment::now(),
         };
-        backend.learn_signing_keys().await.map_err(|error| stop(&error))?;
         Box::pin(clocks::check(&backend)).await.map_err(|error| stop(&error))?;
         Ok(Arc::new(backend))
     }
@@ -158,9 +157,9 @@ impl Backend {
         self.bus.listener_count()
     }
 
-    /// Looks whether the disk keeps what the embedded database writes.
-    pub async fn look_after_disk(&self) -> Result<(), Error> {
-        Ok(self.store.move_log().await?)
+    /// Moves the write-ahead log of the embedded database, and so notices a disk that fails.
+    pub async fn checkpoint(&self) -> Result<(), Error> {
+        Ok(self.store.checkpoint().await?)
     }
 
     /// Waits until the disk has failed to keep what was written, after which the process has to end.
@@ -173,16 +172,16 @@ impl Backend {
         self.outbox.close(deadline).await;
     }
 
-    /// Forgets what this process alone remembers and lets every stream look again, because another process has changed
-    /// the database and neither shares a cache nor a bus with this one.
-    pub fn look_again(&self) {
+    /// Drops local cache entries and makes every stream read again. For changes to the database by another process
+    /// that shares neither the cache nor the bus.
+    pub fn reload_all(&self) {
         self.cache.clear_local();
         self.bus.publish_here();
     }
 
-    /// Gives up memory that was needed for a while.
-    pub fn give_back_memory(&self) {
-        self.passwords.give_back(MEMORY_KEPT_FOR);
+    /// Releases memory that has not been used for a while.
+    pub fn release_memory(&self) {
+        self.passwords.release_unused(MEMORY_KEPT_FOR);
     }
 
     /// Sends the last hints, and lets go of the database when the last request is done.

@@ -19,7 +19,7 @@ impl Anchor {
         let mut anchor = Self(connection);
         // From this first read on it holds the log. After a failed `fsync` a log may hold pages that the system takes for
         // written and the disk does not have. Here they are written once more, into the database, and synced.
-        match anchor.move_log().await {
+        match anchor.checkpoint().await {
             Err(error) if is_not_synced(&error) => return Err(error),
             Err(error) => tracing::warn!(%error, "the write-ahead log was not moved into the database"),
             Ok(()) => {}
@@ -28,7 +28,7 @@ impl Anchor {
     }
 
     /// Writes what is in the write-ahead log into the database, and syncs both.
-    pub(crate) async fn move_log(&mut self) -> Result<(), DbErr> {
+    pub(crate) async fn checkpoint(&mut self) -> Result<(), DbErr> {
         self.0.execute("PRAGMA wal_checkpoint(PASSIVE)").await.map_err(connection_error)?;
         Ok(())
     }

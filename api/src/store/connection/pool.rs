@@ -112,12 +112,12 @@ impl Store {
     ///
     /// SQLite moves the log after a commit and passes over its errors. Linux tells each open file of a failure once, so this
     /// connection hears of what another has met. Writers wait meanwhile, for SQLite syncs only what has come to rest.
-    pub async fn move_log(&self) -> Result<(), Error> {
+    pub async fn checkpoint(&self) -> Result<(), Error> {
         let Some(writer) = &self.writer else { return Ok(()) };
         let _turn = writer.lock().await;
         let mut anchor = self.anchor.lock().await;
         let Some(anchor) = anchor.as_mut() else { return Ok(()) };
-        let moved = anchor.move_log().await;
+        let moved = anchor.checkpoint().await;
         if let Err(error) = &moved {
             self.liveness.notice(error);
         }
