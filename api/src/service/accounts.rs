@@ -9,7 +9,7 @@ use crate::{
         Error, RequestContext,
         after_commit::AfterCommit,
         cache_keys,
-        context::rate_limits,
+        context::rate_limits::{RateLimit, spend_login},
         one_time_tokens, password_policy,
         sessions::{self, IssuedTokens},
         users,
@@ -49,7 +49,7 @@ pub struct Login {
 pub async fn register(context: &RequestContext, registration: Registration) -> Result<IssuedTokens, Error> {
     let device_info = sessions::check_device_info(registration.device_info.clone())?;
     let names = names(&registration)?;
-    rate_limits::spend_registration(context).await?;
+    RateLimit::REGISTER.spend_by_address(context).await?;
     let password_hash = new_hash(context, &names, registration.password).await?;
     let tx = context.backend.store.begin().await?;
     let (id, entry) = insert(context, &tx, &names, password_hash).await?;
@@ -73,7 +73,7 @@ pub async fn create(context: &RequestContext, registration: Registration) -> Res
 /// Signs a user in; whoever does not exist is refused in the same words and the same time.
 pub async fn login(context: &RequestContext, login: Login) -> Result<IssuedTokens, Error> {
     let device_info = sessions::check_device_info(login.device_info)?;
-    rate_limits::spend_login(context).await?;
+    RateLimit::LOGIN.spend_by_address(context).await?;
     let (store, now) = (&context.backend.store, context.backend.source.now());
     let credentials = match (login.login.parse::<Email>(), login.login.parse::<Username>()) {
         (Ok(email), _) => store::accounts::find_by_email(store.db(), &email).await?,
@@ -81,7 +81,7 @@ pub async fn login(context: &RequestContext, login: Login) -> Result<IssuedToken
         (Err(_), Err(_)) => None,
     };
     let found = credentials.as_ref().map(|credentials| credentials.user_id);
-    rate_limits::spend_account(context, found, &login.login).await?;
+    spend_login(context, found, &login.login).await?;
     let mut active = credentials.filter(|credentials| credentials.is_active);
     for _ in 0..PROOFS {
         let proven = verify(context, active, login.password.clone()).await?;
@@ -231,7 +231,7 @@ async fn insert(
 /// The caller's credentials, once the caller has shown to know the password and not merely to hold a token.
 async fn prove(context: &RequestContext, password: SecretString) -> Result<Credentials, Error> {
     let id = context.viewer()?.user_id;
-    rate_limits::spend_proof(context, id).await?;
+    RateLimit::PROOF.spend(context, &id).await?;
     let credentials = store::accounts::find_by_id(context.backend.store.db(), id).await?;
     verify(context, credentials, password).await
 }

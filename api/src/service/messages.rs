@@ -11,7 +11,7 @@ use crate::{
         Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, Viewer, event::Topic,
         message::MESSAGE_MAX_BYTES,
     },
-    service::{Connection, Error, RequestContext, context::rate_limits, conversations, sessions},
+    service::{Connection, Error, RequestContext, context::rate_limits::RateLimit, conversations, sessions},
     store::{self, send::Delivery},
 };
 
@@ -33,7 +33,7 @@ pub struct Draft {
 pub async fn send(context: &RequestContext, draft: Draft) -> Result<(Message, Conversation), Error> {
     let Viewer { user_id: sender_id, session_id, .. } = *context.viewer()?;
     check(&draft)?;
-    rate_limits::spend_send(context, sender_id).await?;
+    RateLimit::SEND.spend(context, &sender_id).await?;
     let source = &context.backend.source;
     let delivery = Arc::new(Delivery {
         id: MessageId(source.uuid()),

@@ -16,7 +16,9 @@ use crate::{
         MetricBucket, MetricFilter, MetricId, MetricKey, MetricName, PageArguments, PerformanceMetric, SeriesRange,
         Timestamp,
     },
-    service::{Admin, Backend, Connection, Error, RequestContext, context::rate_limits, metrics::recording::write},
+    service::{
+        Admin, Backend, Connection, Error, RequestContext, context::rate_limits::RateLimit, metrics::recording::write,
+    },
     store,
 };
 
@@ -60,7 +62,7 @@ pub async fn record(context: &RequestContext, readings: Vec<Reading>) -> Result<
         check(&context.backend, reading, now).map_err(invalid)
     });
     let metrics = metrics.collect::<Result<_, _>>()?;
-    rate_limits::spend_metrics(context, user_id).await?;
+    RateLimit::METRICS.spend(context, &user_id).await?;
     write(&context.backend, Some(context), metrics).await?;
     Ok(count)
 }

@@ -11,7 +11,7 @@ use crate::{
     service::{
         Error, RequestContext,
         after_commit::{AfterCommit, has_happened},
-        context::rate_limits,
+        context::rate_limits::{RateLimit, spend_mail},
         password_policy, sessions, users,
     },
     store::{self, Transaction, accounts::Recipient, one_time_tokens::NewToken},
@@ -22,7 +22,7 @@ use crate::{
 /// Nothing is looked up before the answer, so that neither its words nor its time tell whether there is one.
 pub async fn request_password_reset(context: &RequestContext, email: &str) -> Result<(), Error> {
     let email: Email = email.parse().map_err(|reason: &'static str| Error::invalid("input.email", reason))?;
-    rate_limits::spend_mail(context, "reset", email.as_str()).await?;
+    spend_mail(context, RateLimit::RESET_MAIL, email.as_str()).await?;
     let later = context.clone();
     context.backend.outbox.send(async move {
         reset_email(&later, &email).await.unwrap_or_else(|error| {
@@ -37,7 +37,7 @@ pub async fn request_password_reset(context: &RequestContext, email: &str) -> Re
 /// Mails the caller a link that confirms the address.
 pub async fn resend_verification(context: &RequestContext) -> Result<(), Error> {
     let id = context.viewer()?.user_id;
-    rate_limits::spend_mail(context, "verify", &id.to_string()).await?;
+    spend_mail(context, RateLimit::VERIFICATION_MAIL, &id.to_string()).await?;
     let tx = context.backend.store.begin().await?;
     sessions::hold_account(context, &tx).await?;
     let email = replace(context, tx, id, TokenPurpose::EmailVerification).await?.ok_or(Error::NotFound("user"))?;

@@ -11,7 +11,7 @@ use crate::{
     domain::{CeremonyId, CeremonyKind, DeviceName, Passkey, PasskeyId, SessionId, UserId},
     service::{
         Error, RequestContext,
-        context::rate_limits,
+        context::rate_limits::RateLimit,
         sessions::{self, IssuedTokens},
     },
     store::{self, Unique, passkey_ceremonies::Ceremony, passkeys::Credential},
@@ -53,7 +53,7 @@ pub struct PasskeyLogin {
 /// Begins to add a passkey to the caller's account.
 pub async fn begin_registration(context: &RequestContext) -> Result<Offer, Error> {
     let (viewer, backend) = (context.viewer()?, &context.backend);
-    rate_limits::spend_passkey(context).await?;
+    RateLimit::PASSKEY.spend_by_address(context).await?;
     check_recent_sign_in(context).await?;
     let user = super::users::find_many(context, &[viewer.user_id]).await?.remove(&viewer.user_id);
     let user = user.ok_or(Error::NotFound("user"))?;
@@ -98,7 +98,7 @@ pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> R
 
 /// Begins to sign in; who it is comes out at its end, so all are answered alike.
 pub async fn begin_login(context: &RequestContext) -> Result<Offer, Error> {
-    rate_limits::spend_passkey(context).await?;
+    RateLimit::PASSKEY.spend_by_address(context).await?;
     begin(context, CeremonyKind::Login, None, context.backend.passkeys.begin_login()).await
 }
 

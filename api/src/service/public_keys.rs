@@ -5,7 +5,9 @@ use chrono::TimeDelta;
 use crate::{
     crypto::public_keys,
     domain::{UserId, account::KEY_VAULT_MAX_BYTES},
-    service::{Error, RequestContext, accounts, after_commit::AfterCommit, context::rate_limits, sessions, users},
+    service::{
+        Error, RequestContext, accounts, after_commit::AfterCommit, context::rate_limits::RateLimit, sessions, users,
+    },
     store::{self, public_keys::Stored},
 };
 
@@ -33,7 +35,7 @@ pub enum Vault {
 pub async fn update(context: &RequestContext, keys: NewKeys) -> Result<UserId, Error> {
     let id = context.viewer()?.user_id;
     check(&keys)?;
-    rate_limits::spend_keys(context, id).await?;
+    RateLimit::KEYS.spend(context, &id).await?;
     let now = context.backend.source.now();
     let tx = context.backend.store.begin().await?;
     let before = store::public_keys::lock(tx.db(), id).await?;

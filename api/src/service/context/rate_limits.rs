@@ -1,18 +1,84 @@
-//! How often what may be done: by user, by address, by account.
+//! Rate limits of actions, by user, network or account.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
-    sync::Arc,
     time::Duration,
 };
 
 use crate::{
-    config::Rate,
+    config::{Rate, RateLimits},
     crypto::token,
-    domain::{Client, SessionId, UserId, Viewer},
+    domain::{Client, UserId, Viewer},
     limiter::{Decision, Fallback, Limit},
     service::{Backend, Error, RequestContext},
 };
+
+/// A limit on how often an action may happen.
+pub(crate) struct RateLimit {
+    /// Names the action in keys and metrics.
+    action: &'static str,
+    rate: fn(&RateLimits) -> Rate,
+    fallback: Fallback,
+}
+
+impl RateLimit {
+    pub(crate) const REGISTER: Self = Self::new("register", |limits| limits.register_by_address);
+    pub(crate) const LOGIN: Self = Self::new("login", |limits| limits.login_by_address);
+    /// Sign-ins to one account, whether by its name or by its address.
+    pub(crate) const ACCOUNT: Self = Self::new("account", |limits| limits.login_by_account);
+    /// Passkey ceremonies, counted when they begin. Apart from LOGIN: guessing passwords must not block passkeys.
+    pub(crate) const PASSKEY: Self = Self::new("passkey", |limits| limits.login_by_address);
+    /// Passwords that the owner of a session proves the account with.
+    pub(crate) const PROOF: Self = Self::new("proof", |limits| limits.login_by_account);
+    pub(crate) const REFRESH: Self = Self::new("refresh", |limits| limits.refresh_by_session);
+    /// Mails by the requesting address, then by the recipient.
+    pub(crate) const RESET_MAIL: [Self; 2] = Self::mail("reset");
+    pub(crate) const VERIFICATION_MAIL: [Self; 2] = Self::mail("verify");
+    pub(crate) const SEND: Self = Self { action: "send", rate: |limits| limits.send_by_user, fallback: Fallback::Open };
+    /// Publications of keys, whose cost falls on all who follow the user.
+    pub(crate) const KEYS: Self = Self::new("keys", |limits| limits.keys_by_user);
+    pub(crate) const METRICS: Self = Self::new("metrics", |limits| limits.metrics_by_user);
+
+    const fn new(action: &'static str, rate: fn(&RateLimits) -> Rate) -> Self {
+        Self { action, rate, fallback: Fallback::Local }
+    }
+
+    const fn mail(action: &'static str) -> [Self; 2] {
+        [Self::new(action, |limits| limits.mail_by_network), Self::new(action, |limits| limits.mail_by_recipient)]
+    }
+
+    /// Counts an action of a subject, such as a user. Fails if there were too many.
+    pub(crate) async fn spend(&self, context: &RequestContext, subject: &impl ToString) -> Result<(), Error> {
+        let (backend, limits) = (&context.backend, &context.backend.config.rate_limits);
+        if !limits.enabled {
+            return Ok(());
+        }
+        let key = format!("{}:{}", self.action, subject.to_string());
+        let decision = backend.limiter.check(&key, &limit((self.rate)(limits), self.fallback), 1).await;
+        allow(backend, self.action, decision)
+    }
+
+    /// Counts an action of the client's network. Fails if there were too many.
+    pub(crate) async fn spend_by_address(&self, context: &RequestContext) -> Result<(), Error> {
+        self.spend(context, &address(&context.client)).await
+    }
+}
+
+/// Counts a mail that a client asks for, whether or not one is sent.
+pub(crate) async fn spend_mail(
+    context: &RequestContext,
+    [by_address, by_recipient]: [RateLimit; 2],
+    recipient: &str,
+) -> Result<(), Error> {
+    by_address.spend_by_address(context).await?;
+    by_recipient.spend(context, &format!("to:{}", anonymous(recipient))).await
+}
+
+/// Counts a sign-in by its account. A login without an account counts as well, by a digest.
+pub(crate) async fn spend_login(context: &RequestContext, found: Option<UserId>, login: &str) -> Result<(), Error> {
+    let subject = found.map_or_else(|| anonymous(&login.to_ascii_lowercase()), |id| id.to_string());
+    RateLimit::ACCOUNT.spend(context, &subject).await
+}
 
 /// Counts what an operation may cost, before it runs.
 ///
@@ -24,89 +90,10 @@ pub fn spend_cost(backend: &Backend, client: &Client, viewer: Option<&Viewer>, c
     }
     let subject = viewer.map_or_else(|| address(client), |viewer| viewer.user_id.to_string());
     let cost = u32::try_from(cost).unwrap_or(u32::MAX).max(1);
-    judge(backend, "cost", backend.costs.check(&subject, &limit(settings.cost_by_caller, Fallback::Local), cost))
+    allow(backend, "cost", backend.costs.check(&subject, &limit(settings.cost_by_caller, Fallback::Local), cost))
 }
 
-/// Counts a registration, whether or not it succeeds.
-pub(crate) async fn spend_registration(context: &RequestContext) -> Result<(), Error> {
-    let rate = context.backend.config.rate_limits.register_by_address;
-    spend(&context.backend, "register", &address(&context.client), limit(rate, Fallback::Local)).await
-}
-
-/// Counts a sign-in by where it comes from, whether or not it succeeds.
-pub(crate) async fn spend_login(context: &RequestContext) -> Result<(), Error> {
-    let rate = context.backend.config.rate_limits.login_by_address;
-    spend(&context.backend, "login", &address(&context.client), limit(rate, Fallback::Local)).await
-}
-
-/// Counts a sign-in by the account it is for, so that its name and its address are not two; one that does not exist is
-/// limited like one that does, by a digest, so that nothing of a person stands in Redis.
-pub(crate) async fn spend_account(context: &RequestContext, found: Option<UserId>, login: &str) -> Result<(), Error> {
-    let subject = found.map_or_else(
-        || {
-            let digest = token::digest(&login.to_ascii_lowercase());
-            format!("{:032x}", u128::from_be_bytes(*digest.first_chunk().unwrap_or(&[0; 16])))
-        },
-        |id| id.to_string(),
-    );
-    let rate = context.backend.config.rate_limits.login_by_account;
-    spend(&context.backend, "account", &subject, limit(rate, Fallback::Local)).await
-}
-
-/// Counts a passkey ceremony by where it comes from: as often as a sign-in, and apart from those, so that whoever tries
-/// passwords keeps nobody's passkey out. It is counted when it begins, since it can be finished but once.
-pub(crate) async fn spend_passkey(context: &RequestContext) -> Result<(), Error> {
-    let rate = context.backend.config.rate_limits.login_by_address;
-    spend(&context.backend, "passkey", &address(&context.client), limit(rate, Fallback::Local)).await
-}
-
-/// Counts a password that the owner of a session proves to be the owner of the account with.
-pub(crate) async fn spend_proof(context: &RequestContext, user_id: UserId) -> Result<(), Error> {
-    let rate = context.backend.config.rate_limits.login_by_account;
-    spend(&context.backend, "proof", &user_id.to_string(), limit(rate, Fallback::Local)).await
-}
-
-/// Counts a refresh, whether or not it succeeds.
-pub(crate) async fn spend_refresh(context: &RequestContext, id: SessionId) -> Result<(), Error> {
-    let rate = context.backend.config.rate_limits.refresh_by_session;
-    spend(&context.backend, "refresh", &id.to_string(), limit(rate, Fallback::Local)).await
-}
-
-/// Counts a mail that somebody asks for, by where that comes from and by whom it is for, whether or not one is sent.
-pub(crate) async fn spend_mail(context: &RequestContext, kind: &'static str, recipient: &str) -> Result<(), Error> {
-    let limits = &context.backend.config.rate_limits;
-    spend(&context.backend, kind, &address(&context.client), limit(limits.mail_by_network, Fallback::Local)).await?;
-    let digest = u128::from_be_bytes(*token::digest(recipient).first_chunk().unwrap_or(&[0; 16]));
-    let subject = format!("to:{digest:032x}");
-    spend(&context.backend, kind, &subject, limit(limits.mail_by_recipient, Fallback::Local)).await
-}
-
-/// Counts a message.
-pub(crate) async fn spend_send(context: &RequestContext, sender: UserId) -> Result<(), Error> {
-    let rate = context.backend.config.rate_limits.send_by_user;
-    spend(&context.backend, "send", &sender.to_string(), limit(rate, Fallback::Open)).await
-}
-
-/// Counts a publication of keys, whose price is paid by all who follow the user.
-pub(crate) async fn spend_keys(context: &RequestContext, id: UserId) -> Result<(), Error> {
-    let rate = context.backend.config.rate_limits.keys_by_user;
-    spend(&context.backend, "keys", &id.to_string(), limit(rate, Fallback::Local)).await
-}
-
-/// Counts a call that records metrics, whether or not it succeeds.
-pub(crate) async fn spend_metrics(context: &RequestContext, user_id: UserId) -> Result<(), Error> {
-    let rate = context.backend.config.rate_limits.metrics_by_user;
-    spend(&context.backend, "metrics", &user_id.to_string(), limit(rate, Fallback::Local)).await
-}
-
-async fn spend(backend: &Arc<Backend>, action: &'static str, subject: &str, limit: Limit) -> Result<(), Error> {
-    if !backend.config.rate_limits.enabled {
-        return Ok(());
-    }
-    judge(backend, action, backend.limiter.check(&format!("{action}:{subject}"), &limit, 1).await)
-}
-
-fn judge(backend: &Backend, action: &'static str, decision: Decision) -> Result<(), Error> {
+fn allow(backend: &Backend, action: &'static str, decision: Decision) -> Result<(), Error> {
     if decision.allowed {
         return Ok(());
     }
@@ -116,6 +103,12 @@ fn judge(backend: &Backend, action: &'static str, decision: Decision) -> Result<
 
 fn limit(rate: Rate, fallback: Fallback) -> Limit {
     Limit { interval: Duration::from_millis(rate.interval_ms), burst: rate.burst, fallback }
+}
+
+/// Returns a digest of personal data, which must not reach Redis.
+fn anonymous(text: &str) -> String {
+    let digest = token::digest(text);
+    format!("{:032x}", u128::from_be_bytes(*digest.first_chunk().unwrap_or(&[0; 16])))
 }
 
 /// The network that a client counts as: an IPv6 user has a /64 to choose addresses from.

@@ -18,7 +18,7 @@ use crate::{
         Backend, Error, RequestContext,
         after_commit::AfterCommit,
         cache_keys,
-        context::rate_limits,
+        context::rate_limits::RateLimit,
         sessions::{
             opening::{IssuedTokens, sign},
             revoke::{after_end, end_many},
@@ -35,7 +35,7 @@ pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<I
     let refuse = Error::Unauthenticated;
     let (backend, now) = (&context.backend, context.backend.source.now());
     let id = token::refreshed_session(&backend.seal, &parent).ok_or(refuse(AuthenticationReason::Invalid))?;
-    rate_limits::spend_refresh(context, id).await?;
+    RateLimit::REFRESH.spend(context, &id).await?;
     let session = store::sessions::find(backend.store.db(), id).await?;
     let session = session.ok_or(refuse(AuthenticationReason::Revoked))?;
     if session.expires_at <= now {
