@@ -10,17 +10,21 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-/// What is remembered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Whether a session lives.
-    Session,
-    /// A user as others see it.
-    User,
-    /// An account as its owner sees it.
-    Account,
-    /// The conversation of two users, which there always is once there is one.
-    Conversation,
+use crate::domain::text_enum;
+
+text_enum! {
+    /// What is remembered.
+    #[derive(Hash)]
+    pub enum Kind {
+        /// Whether a session lives.
+        Session = "session",
+        /// A user as others see it.
+        User = "user",
+        /// An account as its owner sees it.
+        Account = "account",
+        /// The conversation of two users, which there always is once there is one.
+        Conversation = "conversation",
+    }
 }
 
 /// What can be remembered: in the process as it is, in Redis as JSON.
@@ -108,22 +112,11 @@ impl<T> Clone for Key<T> {
 
 impl<T> Copy for Key<T> {}
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Session => "session",
-            Self::User => "user",
-            Self::Account => "account",
-            Self::Conversation => "conversation",
-        })
-    }
-}
-
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.id {
-            None => write!(f, "{}:{}", self.kind, self.owner),
-            Some(id) => write!(f, "{}:{}:{id}", self.kind, self.owner),
+            None => write!(f, "{}:{}", self.kind.as_str(), self.owner),
+            Some(id) => write!(f, "{}:{}:{id}", self.kind.as_str(), self.owner),
         }
     }
 }
@@ -131,7 +124,7 @@ impl fmt::Display for Name {
 /// As its names begin.
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:", self.kind, self.owner)
+        write!(f, "{}:{}:", self.kind.as_str(), self.owner)
     }
 }
 
@@ -149,8 +142,7 @@ impl FromStr for Invalidated {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let mut parts = text.splitn(3, ':');
-        let kinds = [Kind::Session, Kind::User, Kind::Account, Kind::Conversation];
-        let kind = parts.next().and_then(|part| kinds.into_iter().find(|kind| kind.to_string() == part)).ok_or(())?;
+        let kind = parts.next().and_then(Kind::parse).ok_or(())?;
         let owner = parts.next().ok_or(())?.parse().map_err(drop)?;
         Ok(match parts.next() {
             None => Self::One(Name { kind, owner, id: None }),

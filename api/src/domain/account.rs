@@ -5,18 +5,20 @@ use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 use email_address::{EmailAddress, Options};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{SessionId, Timestamp, UserId};
+use crate::domain::{SessionId, Timestamp, UserId, text_enum::text_enum};
 
 /// The largest key vault, in bytes: some copies of a user's two private keys, each wrapped its own way.
 pub const KEY_VAULT_MAX_BYTES: usize = 16 * 1024;
 
-/// What an account may do, each role more than the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Role {
-    /// Uses the messenger.
-    User,
-    /// Operates it.
-    Admin,
+text_enum! {
+    /// What an account may do, each role more than the one before.
+    #[derive(PartialOrd, Ord, Serialize, Deserialize)]
+    pub enum Role {
+        /// Uses the messenger.
+        User = "USER",
+        /// Operates it.
+        Admin = "ADMIN",
+    }
 }
 
 /// The part of an account that anyone signed in may see.
@@ -110,13 +112,14 @@ pub struct Viewer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyTag(pub u64);
 
-/// What a single-use token that travels by mail is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenPurpose {
-    /// Setting another password.
-    PasswordReset,
-    /// Confirming an address.
-    EmailVerification,
+text_enum! {
+    /// What a single-use token that travels by mail is for.
+    pub enum TokenPurpose {
+        /// Setting another password.
+        PasswordReset = "PASSWORD_RESET",
+        /// Confirming an address.
+        EmailVerification = "EMAIL_VERIFICATION",
+    }
 }
 
 /// Where a request comes from.

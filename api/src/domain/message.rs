@@ -1,6 +1,6 @@
 //! Messages, conversations and the feed that tells of them.
 
-use crate::domain::{ConversationId, MessageId, Timestamp, UserId};
+use crate::domain::{ConversationId, MessageId, Timestamp, UserId, text_enum::text_enum};
 
 /// The largest ciphertext of one message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
@@ -54,19 +54,20 @@ pub struct InboxLine {
     pub last_message: Option<Message>,
 }
 
-/// What an event of the feed says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FeedEventKind {
-    /// A message was sent, by the user or to it.
-    Sent,
-    /// The messages to one of the two, up to this one, were marked read.
-    Read,
-    /// A message was deleted on the user's side.
-    Deleted,
-    /// The backlog has ended; what follows is live.
-    CaughtUp,
-    /// Events before this point were removed by retention.
-    Gap,
+text_enum! {
+    /// What an event of the feed says.
+    pub enum FeedEventKind {
+        /// A message was sent, by the user or to it.
+        Sent = "SENT",
+        /// The messages to one of the two, up to this one, were marked read.
+        Read = "READ",
+        /// A message was deleted on the user's side.
+        Deleted = "DELETED",
+        /// The backlog has ended; what follows is live.
+        CaughtUp = "CAUGHT_UP",
+        /// Events before this point were removed by retention.
+        Gap = "GAP",
+    }
 }
 
 /// One event of a user's mailbox.

@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod page;
 pub mod passkey;
 pub mod source;
+mod text_enum;
 pub mod time;
 
 pub use account::{
@@ -27,4 +28,5 @@ pub use metrics::{MetricBucket, MetricFilter, MetricKey, MetricName, Performance
 pub use page::{Direction, Page, PageArguments, Slice};
 pub use passkey::{CeremonyKind, DeviceName, Passkey};
 pub use source::{Clock, Random, Source};
+pub(crate) use text_enum::text_enum;
 pub use time::{Rfc3339, Timestamp};

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::domain::{PasskeyId, Timestamp, UserId};
+use crate::domain::{PasskeyId, Timestamp, UserId, text_enum::text_enum};
 
 /// The longest name of a device, in characters; the column holds as many.
 const DEVICE_NAME_MAX: usize = 64;
@@ -22,13 +22,14 @@ pub struct Passkey {
     pub last_used_at: Option<Timestamp>,
 }
 
-/// What a ceremony is begun for; it cannot be finished as another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CeremonyKind {
-    /// Adding a passkey to an account.
-    Registration,
-    /// Signing in with one.
-    Login,
+text_enum! {
+    /// What a ceremony is begun for; it cannot be finished as another.
+    pub enum CeremonyKind {
+        /// Adding a passkey to an account.
+        Registration = "REGISTRATION",
+        /// Signing in with one.
+        Login = "LOGIN",
+    }
 }
 
 /// A name for a device that is acceptable: 1 to 64 characters, not blank.

@@ -72,7 +72,7 @@ pub async fn insert(db: &impl ConnectionTrait, account: NewAccount<'_>) -> Resul
         last_login: Set(Some(account.created_at)),
         is_active: Set(true),
         is_verified: Set(false),
-        role: Set(role_text(Role::User).to_owned()),
+        role: Set(Role::User.as_str().to_owned()),
         key_vault: Set(None),
         keys_changed_at: Set(None),
         change_sequence: Set(0),
@@ -157,7 +157,7 @@ pub async fn update_password(
 
 /// Sets what an account may do.
 pub async fn update_role(db: &impl ConnectionTrait, id: UserId, role: Role) -> Result<(), Error> {
-    let change = ActiveModel { role: Set(role_text(role).to_owned()), ..Default::default() };
+    let change = ActiveModel { role: Set(role.as_str().to_owned()), ..Default::default() };
     Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
     Ok(())
 }
@@ -202,14 +202,7 @@ pub async fn deactivate(db: &impl ConnectionTrait, id: UserId) -> Result<bool, E
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// The role that a column names; whatever is not an admin's may no more than a user.
+/// Returns the role that a column names. Unknown texts give the fewest rights.
 pub(super) fn role_of(text: &str) -> Role {
-    if text == role_text(Role::Admin) { Role::Admin } else { Role::User }
-}
-
-fn role_text(role: Role) -> &'static str {
-    match role {
-        Role::User => "USER",
-        Role::Admin => "ADMIN",
-    }
+    Role::parse(text).unwrap_or(Role::User)
 }

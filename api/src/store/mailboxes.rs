@@ -123,7 +123,7 @@ pub async fn record(
     let rows = events.into_iter().map(|event| ActiveModel {
         user_id: Set(event.user_id.0),
         sequence: Set(event.sequence),
-        kind: Set(kind_text(event.kind).to_owned()),
+        kind: Set(event.kind.as_str().to_owned()),
         message_id: Set(event.message_id.0),
         created_at: Set(now),
     });
@@ -158,19 +158,7 @@ fn mailbox(row: &mailboxes::Model) -> Mailbox {
 }
 
 fn stored(row: &Model) -> Result<StoredEvent, Error> {
-    let kind = [FeedEventKind::Sent, FeedEventKind::Read, FeedEventKind::Deleted]
-        .into_iter()
-        .find(|kind| kind_text(*kind) == row.kind)
-        .ok_or_else(|| DbErr::Type(format!("mailbox_events.kind {}", row.kind)))?;
+    let kind = FeedEventKind::parse(&row.kind);
+    let kind = kind.ok_or_else(|| DbErr::Type(format!("mailbox_events.kind {}", row.kind)))?;
     Ok(StoredEvent { sequence: row.sequence, kind, message_id: MessageId(row.message_id) })
-}
-
-fn kind_text(kind: FeedEventKind) -> &'static str {
-    match kind {
-        FeedEventKind::Sent => "SENT",
-        FeedEventKind::Read => "READ",
-        FeedEventKind::Deleted => "DELETED",
-        FeedEventKind::CaughtUp => "CAUGHT_UP",
-        FeedEventKind::Gap => "GAP",
-    }
 }

@@ -30,7 +30,7 @@ pub async fn insert(db: &impl ConnectionTrait, token: NewToken) -> Result<(), Er
     let row = ActiveModel {
         id: Set(token.id),
         user_id: Set(token.user_id.0),
-        purpose: Set(purpose_text(token.purpose).to_owned()),
+        purpose: Set(token.purpose.as_str().to_owned()),
         token_hash: Set(token.digest.to_vec()),
         created_at: Set(token.created_at),
         expires_at: Set(token.expires_at),
@@ -43,7 +43,7 @@ pub async fn insert(db: &impl ConnectionTrait, token: NewToken) -> Result<(), Er
 /// Removes the user's tokens of this purpose, used or not; the caller holds the user's row.
 pub async fn delete_many(db: &impl ConnectionTrait, user_id: UserId, purpose: TokenPurpose) -> Result<(), Error> {
     let delete = Entity::delete_many().filter(Column::UserId.eq(user_id.0));
-    delete.filter(Column::Purpose.eq(purpose_text(purpose))).exec(db).await?;
+    delete.filter(Column::Purpose.eq(purpose.as_str())).exec(db).await?;
     Ok(())
 }
 
@@ -58,7 +58,7 @@ pub async fn find(
         .select_only()
         .column(Column::UserId)
         .filter(Column::TokenHash.eq(digest.to_vec()))
-        .filter(Column::Purpose.eq(purpose_text(purpose)))
+        .filter(Column::Purpose.eq(purpose.as_str()))
         .filter(Column::UsedAt.is_null())
         .filter(Column::ExpiresAt.gt(now));
     Ok(select.into_tuple::<Uuid>().one(db).await?.map(UserId))
@@ -74,15 +74,8 @@ pub async fn spend(
     let update = Entity::update_many()
         .set(ActiveModel { used_at: Set(Some(now)), ..Default::default() })
         .filter(Column::TokenHash.eq(digest.to_vec()))
-        .filter(Column::Purpose.eq(purpose_text(purpose)))
+        .filter(Column::Purpose.eq(purpose.as_str()))
         .filter(Column::UsedAt.is_null())
         .filter(Column::ExpiresAt.gt(now));
     Ok(update.exec(db).await?.rows_affected == 1)
-}
-
-fn purpose_text(purpose: TokenPurpose) -> &'static str {
-    match purpose {
-        TokenPurpose::PasswordReset => "PASSWORD_RESET",
-        TokenPurpose::EmailVerification => "EMAIL_VERIFICATION",
-    }
 }

@@ -27,7 +27,7 @@ pub struct Ceremony {
 pub async fn insert(db: &impl ConnectionTrait, ceremony: Ceremony) -> Result<(), Error> {
     let row = ActiveModel {
         id: Set(ceremony.id.0),
-        kind: Set(kind_text(ceremony.kind).to_owned()),
+        kind: Set(ceremony.kind.as_str().to_owned()),
         session_id: Set(ceremony.session_id.map(|id| id.0)),
         state: Set(ceremony.state),
         expires_at: Set(ceremony.expires_at),
@@ -41,7 +41,7 @@ pub async fn delete(db: &impl ConnectionTrait, id: CeremonyId) -> Result<Option<
     let rows = Entity::delete_many().filter(Column::Id.eq(id.0)).exec_with_returning(db).await?;
     Ok(rows.into_iter().next().map(|row| Ceremony {
         id,
-        kind: kind_of(&row.kind),
+        kind: CeremonyKind::parse(&row.kind).unwrap_or(CeremonyKind::Login),
         session_id: row.session_id.map(SessionId),
         state: row.state,
         expires_at: row.expires_at,
@@ -51,15 +51,4 @@ pub async fn delete(db: &impl ConnectionTrait, id: CeremonyId) -> Result<Option<
 /// Removes what nobody has finished in time.
 pub async fn delete_expired(db: &impl ConnectionTrait, now: Timestamp) -> Result<u64, Error> {
     Ok(Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?.rows_affected)
-}
-
-fn kind_of(text: &str) -> CeremonyKind {
-    if text == kind_text(CeremonyKind::Registration) { CeremonyKind::Registration } else { CeremonyKind::Login }
-}
-
-fn kind_text(kind: CeremonyKind) -> &'static str {
-    match kind {
-        CeremonyKind::Registration => "REGISTRATION",
-        CeremonyKind::Login => "LOGIN",
-    }
 }
