@@ -75,14 +75,8 @@ pub fn follow(
     let news = context.backend.bus.subscribe(Topic::Mailbox(user_id));
     let found = Found { events: VecDeque::new(), is_drained: false, began: news.latest() };
     let feed = Box::new(Feed { context, news, woken_by: None, position, found, is_caught_up: false });
-    let deliveries = stream::unfold(Some(feed), |feed| async move {
-        let mut feed = feed?;
-        match feed.next().await {
-            Ok(delivery) => Some((Ok(delivery), Some(feed))),
-            // What cannot be read now cannot be read behind it either: said once, and the stream ends.
-            Err(error) => Some((Err(error), None)),
-        }
-    });
+    // The stream ends at its first error: nothing after it could be read either.
+    let deliveries = stream::try_unfold(feed, |mut feed| async move { Ok(Some((feed.next().await?, feed))) });
     Ok(deliveries.boxed())
 }
 

@@ -45,13 +45,7 @@ pub async fn follow(
     let reader = Arc::clone(&context.backend);
     let position = on_a_task(async move { Ok(store::user_changes::latest(reader.store.db()).await?) }).await?;
     let changes = Changes { context, news, followed, position, ready: VecDeque::new() };
-    Ok(stream::unfold(Some(changes), |changes| async move {
-        let mut changes = changes?;
-        match changes.next().await {
-            Ok(user) => Some((Ok(user), Some(changes))),
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    Ok(stream::try_unfold(changes, |mut changes| async move { Ok(Some((changes.next().await?, changes))) }))
 }
 
 /// Tells whoever may follow a user of a committed change.

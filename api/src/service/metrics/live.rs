@@ -34,13 +34,7 @@ pub async fn follow(
     let position = on_a_task(async move { Ok(store::performance_metrics::last_sequence(reader.store.db()).await?) });
     let position = position.await?;
     let live = Live { backend, names, news, position, ready: VecDeque::new() };
-    Ok(stream::unfold(Some(live), |live| async move {
-        let mut live = live?;
-        match live.next().await {
-            Ok(metric) => Some((Ok(metric), Some(live))),
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    Ok(stream::try_unfold(live, |mut live| async move { Ok(Some((live.next().await?, live))) }))
 }
 
 struct Live {

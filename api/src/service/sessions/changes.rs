@@ -42,13 +42,7 @@ pub async fn follow(context: RequestContext) -> Result<impl Stream<Item = Result
     let news = context.backend.bus.subscribe(Topic::Sessions(context.viewer()?.user_id));
     let known = on_a_task(look(context.clone())).await?;
     let changes = Changes { context, news, known, ready: VecDeque::new() };
-    Ok(stream::unfold(Some(changes), |changes| async move {
-        let mut changes = changes?;
-        match changes.next().await {
-            Ok(change) => Some((Ok(change), Some(changes))),
-            Err(error) => Some((Err(error), None)),
-        }
-    }))
+    Ok(stream::try_unfold(changes, |mut changes| async move { Ok(Some((changes.next().await?, changes))) }))
 }
 
 struct Changes {
