@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use qv_migration as migration;
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::Mutex;
@@ -19,7 +19,7 @@ use crate::{
             deadline::{LAST_WORD, Limit, WithDeadline},
             liveness::{IDLE_BEFORE_TEST, Liveness},
             pinned::PinnedConnections,
-            pool::Store,
+            pool::{Store, database_clock},
             transaction::TURN_TIMEOUT,
         },
         send,
@@ -79,15 +79,9 @@ impl Schema {
         migration::down(&self.0, steps).await.map_err(OpenError::Migration)
     }
 
-    /// What the database's clock says, where that is not this machine's.
+    /// Returns the time by the database's clock, if that is not this machine's.
     pub async fn clock(&self) -> Result<Option<Timestamp>, OpenError> {
-        let backend = self.0.get_database_backend();
-        if backend == DbBackend::Sqlite {
-            return Ok(None);
-        }
-        let asked = self.0.query_one_raw(Statement::from_string(backend, "SELECT clock_timestamp() AS now")).await;
-        let row = asked.map_err(OpenError::Unreachable)?;
-        row.map(|row| row.try_get("", "now")).transpose().map_err(OpenError::Unreachable)
+        database_clock(&self.0).await.map_err(OpenError::Unreachable)
     }
 
     /// The migrations that the database has and this binary does not know.

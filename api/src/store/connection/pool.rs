@@ -77,16 +77,9 @@ impl Store {
         Ok(within(pool.limit(), pool.inner().ping()).await??)
     }
 
-    /// What the database's clock says. SQLite has none of its own: it runs in this process and goes by the machine's.
+    /// Returns the time by the database's clock. SQLite runs in this process and uses the machine's.
     pub async fn clock(&self) -> Result<Timestamp, Error> {
-        let backend = self.db.get_database_backend();
-        if backend == DbBackend::Sqlite {
-            return Ok(Clock::System.now());
-        }
-        let statement = Statement::from_string(backend, "SELECT clock_timestamp() AS now");
-        let row = self.db.query_one_raw(statement).await?;
-        let row = row.ok_or_else(|| Error::Fault(DbErr::RecordNotFound("clock_timestamp".to_owned())))?;
-        Ok(row.try_get("", "now")?)
+        Ok(database_clock(self.db()).await?.unwrap_or_else(|| Clock::System.now()))
     }
 
     /// The changes of the schema that this binary knows and the database does not have.
@@ -129,4 +122,14 @@ impl Store {
     pub async fn disk_failed(&self) {
         self.liveness.disk_failed().cancelled().await;
     }
+}
+
+/// Returns the time by the database's clock, or nothing for SQLite, which has none of its own.
+pub(super) async fn database_clock(db: &impl ConnectionTrait) -> Result<Option<Timestamp>, DbErr> {
+    let backend = db.get_database_backend();
+    if backend == DbBackend::Sqlite {
+        return Ok(None);
+    }
+    let row = db.query_one_raw(Statement::from_string(backend, "SELECT clock_timestamp() AS now")).await?;
+    row.map(|row| row.try_get("", "now")).transpose()
 }
