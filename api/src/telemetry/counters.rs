@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 
 /// The upper ends of the buckets of durations, in microseconds.
-const BOUNDS: [u64; 14] = [
+static BOUNDS: [u64; 14] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
     10_000_000,
 ];
@@ -21,13 +21,19 @@ const BOUNDS: [u64; 14] = [
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
-/// How long something has taken, each time.
-#[derive(Debug, Default)]
-pub struct Durations {
-    /// One for each bound, and one for what is longer than all.
-    buckets: [AtomicU64; BOUNDS.len() + 1],
+/// A histogram of durations. Each bucket counts those up to its bound and above the bound before.
+#[derive(Debug)]
+pub struct Histogram<const N: usize> {
+    /// In microseconds, ascending.
+    bounds: &'static [u64; N],
+    buckets: [AtomicU64; N],
+    /// Durations above the last bound.
+    longer: AtomicU64,
     micros: AtomicU64,
 }
+
+/// The histogram that Prometheus reads.
+pub type Durations = Histogram<14>;
 
 /// How many of each kind there are, by names that are few and our own.
 #[derive(Debug, Clone, Default)]
@@ -56,33 +62,51 @@ impl Counter {
     }
 }
 
-impl Durations {
-    /// One more.
+impl<const N: usize> Histogram<N> {
+    /// Returns an empty histogram.
+    #[must_use]
+    pub fn new(bounds: &'static [u64; N]) -> Self {
+        let buckets = std::array::from_fn(|_| AtomicU64::default());
+        Self { bounds, buckets, longer: AtomicU64::default(), micros: AtomicU64::default() }
+    }
+
+    /// Counts a duration.
     pub fn observe(&self, duration: Duration) {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BOUNDS.iter().position(|bound| micros <= *bound).unwrap_or(BOUNDS.len());
-        self.buckets[bucket].fetch_add(1, Relaxed);
+        let bucket = self.bounds.partition_point(|bound| *bound < micros);
+        self.buckets.get(bucket).unwrap_or(&self.longer).fetch_add(1, Relaxed);
         self.micros.fetch_add(micros, Relaxed);
     }
 
-    /// How many there have been.
+    /// Returns the number of durations.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
+        self.buckets.iter().chain([&self.longer]).map(|bucket| bucket.load(Relaxed)).sum()
     }
 
-    /// How long all of them took, in seconds.
+    /// Returns the sum of the durations in seconds.
     #[must_use]
     pub fn seconds(&self) -> f64 {
         Duration::from_micros(self.micros.load(Relaxed)).as_secs_f64()
     }
 
-    /// The upper ends of the buckets in seconds, each with how many took at most so long.
+    /// Returns the bounds in seconds, each with the number of durations up to it.
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
-        BOUNDS.iter().zip(&self.buckets).scan(0, |sum, (bound, bucket)| {
+        self.bounds.iter().zip(&self.buckets).scan(0, |sum, (bound, bucket)| {
             *sum += bucket.load(Relaxed);
             Some((Duration::from_micros(*bound).as_secs_f64(), *sum))
         })
+    }
+
+    /// Empties the buckets. Returns their counts, the last one of durations above all bounds.
+    pub fn take(&self) -> Vec<u64> {
+        self.buckets.iter().chain([&self.longer]).map(|bucket| bucket.swap(0, Relaxed)).collect()
+    }
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        Self::new(&BOUNDS)
     }
 }
 

@@ -1,13 +1,13 @@
 //! The server's own request figures, gathered in memory by each node and recorded as metrics from time to time.
 //!
-//! A request adds to a few counters and waits for nothing. Durations are counted in slots that are at most a 32nd wide,
+//! A request adds to a few counters and waits for nothing. Durations are counted in buckets that are at most a 32nd wide,
 //! so a percentile is at most 3 % above the true one; the greatest is exact. What cannot be written is dropped and
 //! counted: the memory does not grow with the requests, however long the database is away.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -19,18 +19,30 @@ use tokio::time::Instant;
 use crate::{
     domain::{MetricId, PerformanceMetric, metrics::OWN},
     service::{Backend, Error, metrics::recording::write},
+    telemetry::counters::Histogram,
 };
 
-/// Each doubling of the duration is counted in so many slots, as a power of two.
-const PRECISION: u32 = 5;
-/// Durations of up to 71 minutes, in microseconds.
-const SLOTS: usize = slot(u32::MAX) + 1;
+/// Buckets for durations of up to 71 minutes.
+const BUCKETS: usize = 896;
+/// Bounds of the buckets in microseconds. The first 64 are exact; then each doubling has 32 buckets of equal width.
+static BOUNDS: [u64; BUCKETS] = {
+    let mut bounds = [0; BUCKETS];
+    let mut bucket = 0;
+    while bucket < BUCKETS {
+        let shift = (bucket >> 5).saturating_sub(1);
+        let leading = (bucket - (shift << 5)) as u64;
+        bounds[bucket] = ((leading + 1) << shift) - 1;
+        bucket += 1;
+    }
+    bounds
+};
 
 /// What a node has counted since it last recorded it.
 pub struct Figures {
     node: String,
-    durations: Box<[AtomicU64]>,
-    longest: AtomicU32,
+    durations: Box<Histogram<BUCKETS>>,
+    /// The longest duration in microseconds.
+    longest: AtomicU64,
     errors: AtomicU64,
     /// How often what was counted could not be recorded, and is lost.
     dropped: AtomicU64,
@@ -41,19 +53,14 @@ pub struct Figures {
 struct Sample {
     durations: Vec<u64>,
     count: u64,
-    longest: u32,
+    longest: u64,
     errors: u64,
     elapsed: Duration,
 }
 
 /// Counts an operation that has run.
 pub fn observe(backend: &Backend, duration: Duration, has_errors: bool) {
-    let (figures, micros) = (&backend.figures, u32::try_from(duration.as_micros()).unwrap_or(u32::MAX));
-    figures.durations[slot(micros)].fetch_add(1, Relaxed);
-    figures.longest.fetch_max(micros, Relaxed);
-    if has_errors {
-        figures.errors.fetch_add(1, Relaxed);
-    }
+    backend.figures.observe(duration, has_errors);
 }
 
 /// Records what was counted since the last time, unless that is nothing.
@@ -85,11 +92,19 @@ impl Figures {
     pub(in crate::service) fn new(node: String) -> Self {
         Self {
             node,
-            durations: (0..SLOTS).map(|_| AtomicU64::default()).collect(),
-            longest: AtomicU32::default(),
+            durations: Box::new(Histogram::new(&BOUNDS)),
+            longest: AtomicU64::default(),
             errors: AtomicU64::default(),
             dropped: AtomicU64::default(),
             since: Mutex::new(Instant::now()),
+        }
+    }
+
+    fn observe(&self, duration: Duration, has_errors: bool) {
+        self.durations.observe(duration);
+        self.longest.fetch_max(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        if has_errors {
+            self.errors.fetch_add(1, Relaxed);
         }
     }
 
@@ -98,7 +113,7 @@ impl Figures {
         let mut since = self.since.lock();
         let (began, now) = (*since, Instant::now());
         *since = now;
-        let durations: Vec<_> = self.durations.iter().map(|slot| slot.swap(0, Relaxed)).collect();
+        let durations = self.durations.take();
         let count = durations.iter().sum();
         let (longest, errors) = (self.longest.swap(0, Relaxed), self.errors.swap(0, Relaxed));
         (count > 0).then(|| Sample { durations, count, longest, errors, elapsed: now - began })
@@ -114,33 +129,25 @@ impl Sample {
             ("request_duration.p50", self.percentile(50), "ms"),
             ("request_duration.p95", self.percentile(95), "ms"),
             ("request_duration.p99", self.percentile(99), "ms"),
-            ("request_duration.max", f64::from(self.longest) / 1000.0, "ms"),
+            ("request_duration.max", millis(self.longest), "ms"),
         ]
     }
 
-    /// The end of the slot in which the nearest rank falls, in milliseconds.
+    /// Returns the bound of the bucket in which the nearest rank falls, in milliseconds.
     fn percentile(&self, share: u64) -> f64 {
         let rank = (self.count * share).div_ceil(100);
         let mut passed = 0;
-        let slot = self.durations.iter().position(|count| {
+        let bounds = BOUNDS.into_iter().chain([self.longest]).zip(&self.durations);
+        let found = bounds.map(|(bound, count)| (bound, *count)).find(|(_, count)| {
             passed += count;
             passed >= rank
         });
-        f64::from(slot.map_or(self.longest, end).min(self.longest)) / 1000.0
+        millis(found.map_or(self.longest, |(bound, _)| bound.min(self.longest)))
     }
 }
 
-/// Where a duration is counted: short ones each for itself, longer ones by their six leading bits.
-const fn slot(micros: u32) -> usize {
-    let shift = (u32::BITS - micros.leading_zeros()).saturating_sub(PRECISION + 1);
-    ((shift << PRECISION) + (micros >> shift)) as usize
-}
-
-/// The longest duration that is counted in a slot.
-fn end(slot: usize) -> u32 {
-    let shift = (slot >> PRECISION).saturating_sub(1);
-    let leading = slot - (shift << PRECISION);
-    u32::try_from(((leading as u64 + 1) << shift) - 1).unwrap_or(u32::MAX)
+fn millis(micros: u64) -> f64 {
+    number(micros) / 1000.0
 }
 
 fn number(count: u64) -> f64 {
@@ -152,12 +159,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_duration_is_counted_within_a_32nd_of_itself() {
-        for micros in (0..5000).chain((0..32).map(|bit| 1 << bit)).chain([u32::MAX - 1, u32::MAX]) {
-            let end = end(slot(micros));
-            assert!(end >= micros && end - micros <= micros / 32, "{micros} {end}");
-        }
-        assert!((0..SLOTS).all(|at| slot(end(at)) == at));
+    fn bounds_reach_71_minutes_in_steps_of_a_32nd_at_most() {
+        assert_eq!((BOUNDS[0], BOUNDS[64], BOUNDS[BUCKETS - 1]), (0, 65, u32::MAX.into()));
+        assert!(BOUNDS.is_sorted_by(|one, next| one < next && next - one - 1 <= one / 32));
     }
 
     #[test]
@@ -165,8 +169,7 @@ mod tests {
         let figures = Figures::new("a".to_owned());
         assert!(figures.take().is_none());
         for micros in 1..=1000 {
-            figures.durations[slot(micros)].fetch_add(1, Relaxed);
-            figures.longest.fetch_max(micros, Relaxed);
+            figures.observe(Duration::from_micros(micros), false);
         }
         let sample = figures.take().unwrap();
         let [requests, errors, p50, p95, p99, max] = sample.figures().map(|(_, value, _)| value);
