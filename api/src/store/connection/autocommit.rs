@@ -1,4 +1,4 @@
-//! Statements that stand alone: on PostgreSQL over lanes, and on the pool where there are none.
+//! Statements that commit by themselves: over pinned connections on PostgreSQL, over the pool on SQLite.
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement, Values,
@@ -29,8 +29,8 @@ impl Autocommit {
         self.pinned.as_ref()
     }
 
-    /// Where a statement runs on a lane: one that reads or writes rows, and so cannot begin a transaction or set anything
-    /// for those after it. Everything else is left to the pool.
+    /// Returns the pinned connections, if the statement reads or writes rows. Others might begin a transaction or change
+    /// settings of the connection, and run on the pool.
     fn pinned_for(&self, sql: &str) -> Option<&PinnedConnections> {
         let word = operation(sql);
         self.pinned.as_ref().filter(|_| ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&word))
@@ -71,7 +71,7 @@ impl ConnectionTrait for Autocommit {
     }
 }
 
-/// Says how the statement ended; what it carried is not said.
+/// Records the outcome of a statement, without its values.
 async fn traced<T>(span: Span, asking: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
     let answer = asking.instrument(span.clone()).await;
     span.record("otel.status_code", if answer.is_ok() { "OK" } else { "ERROR" });
@@ -82,7 +82,7 @@ fn query(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
     sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(statement.values.unwrap_or(Values(Vec::new()))))
 }
 
-/// What the library would say of it, which knows nothing of lanes.
+/// Makes the span that SeaORM makes for statements on the pool.
 fn span(sql: &str) -> Span {
     tracing::debug_span!(
         "store.statement",

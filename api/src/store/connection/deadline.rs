@@ -23,26 +23,26 @@ use crate::store::connection::liveness::Liveness;
 /// Time beyond PostgreSQL's own statement time-out in which it can still report what it ended.
 pub(crate) const LAST_WORD: Duration = Duration::from_millis(500);
 
-/// Runs statements on whatever it holds, and gives up on one whose answer does not come.
+/// Runs statements on a pool or in a transaction, each with a time limit.
 pub struct WithDeadline<C> {
     inner: C,
     limit: Option<Limit>,
     liveness: Arc<Liveness>,
-    kind: Kind,
-    has_given_up: AtomicBool,
+    /// Absent where each statement commits by itself.
+    transaction: Option<TransactionState>,
 }
 
-/// Kind of connection that statements run on.
-enum Kind {
-    Pool,
-    /// An error ends a transaction, whatever comes after it. PostgreSQL would answer its `COMMIT` with success and roll
-    /// back. SQLite may have rolled back already, and would commit each later statement by itself.
-    Transaction {
-        has_failed: AtomicBool,
-    },
+/// State of a transaction.
+#[derive(Default)]
+struct TransactionState {
+    /// Whether a statement has failed, after which the transaction is over. PostgreSQL would answer its `COMMIT` with
+    /// success and roll back. SQLite may have rolled back already, and would commit each later statement by itself.
+    has_failed: AtomicBool,
+    /// Whether an answer did not come in time.
+    is_silent: AtomicBool,
 }
 
-/// For how long an answer is waited for, and who hears that it was given up.
+/// Time limit of an answer.
 #[derive(Clone)]
 pub(crate) struct Limit {
     pub(crate) patience: Duration,
@@ -52,21 +52,21 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// The same for statements that have a connection.
-    pub(crate) fn of_connection(&self) -> Self {
+    /// Returns the limit for statements that have a connection already.
+    pub(crate) fn without_pool(&self) -> Self {
         Self { pool: None, ..self.clone() }
     }
 
-    /// Whether a statement that begins now runs at once, so that only silence can take all the patience. One that finds
-    /// no connection waiting must first wait for one or make one; nor is any left then that could be silent as well.
-    fn runs_at_once(&self) -> bool {
+    /// Whether a statement that begins now has a connection at once, so that only a silent path can exhaust the time
+    /// limit. Otherwise the statement first waits for a connection, and no idle one is left that could be silent.
+    fn has_idle_connection(&self) -> bool {
         self.pool.as_ref().is_none_or(|pool| pool.num_idle() > 0)
     }
 }
 
 impl<C> WithDeadline<C> {
     pub(crate) fn pool(inner: C, limit: Option<Limit>, liveness: Arc<Liveness>) -> Self {
-        Self { inner, limit, liveness, kind: Kind::Pool, has_given_up: AtomicBool::new(false) }
+        Self { inner, limit, liveness, transaction: None }
     }
 
     pub(crate) fn inner(&self) -> &C {
@@ -78,52 +78,50 @@ impl<C> WithDeadline<C> {
     }
 
     async fn within<T>(&self, answer: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        self.refuse_what_cannot_be_kept()?;
-        let answer = within(self.limit(), answer).await.unwrap_or_else(|silent| {
-            self.has_given_up.store(true, Ordering::Relaxed);
-            Err(silent)
-        });
+        self.check_writable()?;
+        let answer = within(self.limit(), answer).await;
+        let is_silent = answer.is_err();
+        let answer = answer.flatten();
         if let Err(error) = &answer {
-            self.liveness.notice(error);
-            if let Kind::Transaction { has_failed } = &self.kind {
-                has_failed.store(true, Ordering::Relaxed);
+            self.liveness.detect_disk_failure(error);
+            if let Some(transaction) = &self.transaction {
+                transaction.has_failed.store(true, Ordering::Relaxed);
+                transaction.is_silent.store(is_silent, Ordering::Relaxed);
                 self.liveness.doubt_after(error);
             }
         }
         answer
     }
 
-    fn refuse_what_cannot_be_kept(&self) -> Result<(), DbErr> {
+    /// Fails if the disk or the transaction has failed, since nothing written after that would be kept.
+    fn check_writable(&self) -> Result<(), DbErr> {
         if self.liveness.disk_failed().is_cancelled() {
             return Err(disk_failed());
         }
-        match &self.kind {
-            Kind::Transaction { has_failed } if has_failed.load(Ordering::Relaxed) => {
-                Err(DbErr::Custom("a statement of this transaction has failed before".to_owned()))
-            }
-            _ => Ok(()),
+        if self.transaction.as_ref().is_some_and(|transaction| transaction.has_failed.load(Ordering::Relaxed)) {
+            return Err(DbErr::Custom("a statement of this transaction has failed before".to_owned()));
         }
+        Ok(())
     }
 }
 
 impl WithDeadline<DatabaseTransaction> {
     pub(crate) fn transaction(inner: DatabaseTransaction, limit: Option<Limit>, liveness: Arc<Liveness>) -> Self {
-        let kind = Kind::Transaction { has_failed: AtomicBool::new(false) };
-        Self { inner, limit, liveness, kind, has_given_up: AtomicBool::new(false) }
+        Self { inner, limit, liveness, transaction: Some(TransactionState::default()) }
     }
 
-    /// Commits; refuses to after an error, and rolls back then.
+    /// Commits. Rolls back and fails if a statement has failed.
     pub(crate) async fn commit(self) -> Result<(), DbErr> {
-        self.refuse_what_cannot_be_kept()?;
+        self.check_writable()?;
         let Self { inner, limit, liveness, .. } = self;
         Self::end(inner.commit(), limit.as_ref(), &liveness).await
     }
 
-    /// Rolls back and waits for that.
+    /// Rolls back.
     pub(crate) async fn rollback(self) -> Result<(), DbErr> {
-        let Self { inner, limit, liveness, has_given_up, .. } = self;
-        // A connection that says nothing is dropped, and the transaction with it.
-        if has_given_up.into_inner() {
+        let Self { inner, limit, liveness, transaction } = self;
+        // A silent connection is dropped, and the transaction with it.
+        if transaction.is_some_and(|transaction| transaction.is_silent.into_inner()) {
             return Ok(());
         }
         Self::end(inner.rollback(), limit.as_ref(), &liveness).await
@@ -138,7 +136,7 @@ impl WithDeadline<DatabaseTransaction> {
         if let Err(error) = &ended {
             // The connection may be back in the pool by now. The depth alone keeps it from others there.
             liveness.doubt();
-            liveness.notice(error);
+            liveness.detect_disk_failure(error);
         }
         ended
     }
@@ -167,18 +165,18 @@ impl<C: ConnectionTrait> ConnectionTrait for WithDeadline<C> {
     }
 }
 
-/// Waits for an answer, but not for ever.
+/// Waits for an answer up to the limit.
 pub(crate) async fn within<T>(
     limit: Option<&Limit>,
     answer: impl Future<Output = Result<T, DbErr>>,
 ) -> Result<Result<T, DbErr>, DbErr> {
     let Some(limit) = limit else { return Ok(answer.await) };
-    // Trust is lost before the future is dropped, which gives its connection back.
-    let (mut answer, runs_at_once) = (pin!(answer), limit.runs_at_once());
+    // The connections are marked before the future is dropped, which returns its connection to the pool.
+    let (mut answer, had_connection) = (pin!(answer), limit.has_idle_connection());
     tokio::time::timeout(limit.patience, answer.as_mut()).await.map_err(|_| {
         limit.liveness.doubt();
-        if runs_at_once {
-            limit.liveness.lose();
+        if had_connection {
+            limit.liveness.mark_lost();
         }
         no_answer()
     })

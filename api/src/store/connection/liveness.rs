@@ -56,12 +56,12 @@ impl Default for Liveness {
 }
 
 impl Liveness {
-    /// An answer has been given up.
-    pub(crate) fn lose(&self) {
+    /// Marks all current connections as lost, after an answer that did not come.
+    pub(crate) fn mark_lost(&self) {
         self.lost_at.store(micros(self.origin.elapsed()), Ordering::Relaxed);
     }
 
-    /// The database may believe something else of a connection than the driver.
+    /// Marks all current connections as doubtful: driver and database may disagree on their transactions.
     pub(crate) fn doubt(&self) {
         self.doubted_at.store(micros(self.origin.elapsed()), Ordering::Relaxed);
     }
@@ -73,9 +73,9 @@ impl Liveness {
         }
     }
 
-    /// Notices a disk that failed to keep what was written. Linux tells of it once and then takes the lost pages for
-    /// written, so nothing after it can be believed.
-    pub(crate) fn notice(&self, error: &DbErr) {
+    /// Detects a disk that failed to keep what was written. Linux reports a failure once and then takes the lost pages
+    /// for written, so no later success can be trusted.
+    pub(crate) fn detect_disk_failure(&self, error: &DbErr) {
         if is_not_synced(error) && !self.disk_failed.is_cancelled() {
             tracing::error!(%error, "the disk did not keep what was written");
             self.disk_failed.cancel();
@@ -87,9 +87,9 @@ impl Liveness {
         &self.disk_failed
     }
 
-    /// Whether a connection that has waited may be used; whether it lives is asked only if it may have died meanwhile.
-    pub(crate) async fn admits(&self, connection: &mut PgConnection, age: Duration, may_have_died: bool) -> bool {
-        if !self.covers(age) {
+    /// Whether an idle connection can be used. Pings it only if it may have died meanwhile.
+    pub(crate) async fn is_usable(&self, connection: &mut PgConnection, age: Duration, may_have_died: bool) -> bool {
+        if !self.is_newer_than_loss(age) {
             return false;
         }
         if !may_have_died {
@@ -97,38 +97,36 @@ impl Liveness {
         }
         let answer = ping(connection).await;
         if answer.is_none() {
-            self.lose();
+            self.mark_lost();
         }
         answer == Some(true)
     }
 
-    /// Whether a connection that comes back may wait in the pool. The driver itself would wait for the rest of an
-    /// answer that never comes. One that says nothing tells of itself only: it may be at a statement that nobody waits
-    /// for any more.
-    pub(crate) async fn readmits(&self, connection: &mut PgConnection, meta: PoolConnectionMetadata) -> bool {
-        if !self.covers(meta.age) {
+    /// Whether a returned connection can stay in the pool. The driver itself would wait without limit for the rest of an
+    /// answer. A silent connection is no sign about others: it may run a statement that nobody waits for any more.
+    pub(crate) async fn is_reusable(&self, connection: &mut PgConnection, meta: PoolConnectionMetadata) -> bool {
+        if !self.is_newer_than_loss(meta.age) {
             return false;
         }
-        if self.is_sure_of(meta.age) {
+        if self.is_newer_than_doubt(meta.age) {
             return ping(connection).await == Some(true);
         }
         let answer = tokio::time::timeout(PATIENCE, is_outside(connection)).await;
         matches!(answer, Ok(Ok(true)))
     }
 
-    /// Whether a connection to a file may be used. What its last user left to be done is done by then: the pool waits
-    /// for it when it takes the connection back.
-    pub(crate) fn admits_file(&self, connection: &SqliteConnection, age: Duration) -> bool {
-        !connection.is_in_transaction() && self.is_sure_of(age)
+    /// Whether a connection to a file can be used. The pool has finished what its last user left to be done.
+    pub(crate) fn is_file_usable(&self, connection: &SqliteConnection, age: Duration) -> bool {
+        !connection.is_in_transaction() && self.is_newer_than_doubt(age)
     }
 
-    /// Whether a connection of this age is younger than the last answer that did not come.
-    pub(crate) fn covers(&self, age: Duration) -> bool {
+    /// Whether a connection of this age was opened after the last loss.
+    pub(crate) fn is_newer_than_loss(&self, age: Duration) -> bool {
         self.is_since(&self.lost_at, age)
     }
 
-    /// Whether a connection of this age is younger than the last doubt.
-    fn is_sure_of(&self, age: Duration) -> bool {
+    /// Whether a connection of this age was opened after the last doubt.
+    fn is_newer_than_doubt(&self, age: Duration) -> bool {
         self.is_since(&self.doubted_at, age)
     }
 
@@ -193,13 +191,13 @@ mod tests {
     #[test]
     fn only_what_is_younger_than_the_last_silence_is_trusted() {
         let liveness = Liveness::default();
-        assert!(liveness.covers(Duration::ZERO) && liveness.covers(Duration::from_mins(1)));
-        liveness.lose();
-        assert!(!liveness.covers(Duration::from_mins(1)));
-        assert!(liveness.covers(Duration::ZERO));
-        assert!(liveness.is_sure_of(Duration::from_mins(1)));
+        assert!(liveness.is_newer_than_loss(Duration::ZERO) && liveness.is_newer_than_loss(Duration::from_mins(1)));
+        liveness.mark_lost();
+        assert!(!liveness.is_newer_than_loss(Duration::from_mins(1)));
+        assert!(liveness.is_newer_than_loss(Duration::ZERO));
+        assert!(liveness.is_newer_than_doubt(Duration::from_mins(1)));
         liveness.doubt();
-        assert!(!liveness.is_sure_of(Duration::from_mins(1)));
-        assert!(liveness.is_sure_of(Duration::ZERO));
+        assert!(!liveness.is_newer_than_doubt(Duration::from_mins(1)));
+        assert!(liveness.is_newer_than_doubt(Duration::ZERO));
     }
 }

@@ -143,7 +143,7 @@ async fn connect(
 ) -> Result<DatabaseConnection, OpenError> {
     let url = url.expose_secret();
     let is_in_memory = is_in_memory(url);
-    let (going_out, coming_back, of_a_file) = (Arc::clone(liveness), Arc::clone(liveness), Arc::clone(liveness));
+    let [before_acquire, after_release, file_liveness] = std::array::from_fn(|_| Arc::clone(liveness));
     let mut options = ConnectOptions::new(url);
     options
         .max_connections(if is_in_memory { 1 } else { settings.pool_size })
@@ -162,20 +162,20 @@ async fn connect(
             postgres.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS)])
         })
         .map_sqlx_postgres_pool_opts(move |pool| {
-            let liveness = Arc::clone(&coming_back);
+            let liveness = Arc::clone(&after_release);
             pool.after_release(move |connection, meta| {
                 let liveness = Arc::clone(&liveness);
-                Box::pin(async move { Ok(liveness.readmits(connection, meta).await) })
+                Box::pin(async move { Ok(liveness.is_reusable(connection, meta).await) })
             })
         })
         .map_sqlx_postgres_before_acquire(move |connection, meta| {
-            let liveness = Arc::clone(&going_out);
+            let liveness = Arc::clone(&before_acquire);
             let may_have_died = meta.idle_for >= IDLE_BEFORE_TEST;
-            Box::pin(async move { Ok(liveness.admits(connection, meta.age, may_have_died).await) })
+            Box::pin(async move { Ok(liveness.is_usable(connection, meta.age, may_have_died).await) })
         })
         .map_sqlx_sqlite_before_acquire(move |connection, meta| {
-            let may_be_used = of_a_file.admits_file(connection, meta.age);
-            Box::pin(async move { Ok(may_be_used) })
+            let is_usable = file_liveness.is_file_usable(connection, meta.age);
+            Box::pin(async move { Ok(is_usable) })
         })
         .map_sqlx_sqlite_opts(move |sqlite| {
             sqlite

@@ -1,8 +1,11 @@
-//! Connections that single statements on PostgreSQL keep to themselves, so that handing one back costs nothing.
+//! Pinned connections: connections to PostgreSQL that single statements keep beside the pool.
 //!
-//! The driver's pool asks every connection that comes back for a sign of life: a round trip, and a task of its own, after
-//! each statement. A lane is a connection of the pool that is not given back. It waits here when its statement has been
-//! answered to the end, and is closed when it was not: nobody after it can find rows that were never read.
+//! SQLx's pool pings a connection each time one is returned (`return_to_pool`), on a task of its own. That costs a round
+//! trip for each statement: 76 us instead of 28 (docs/performance.md). A pinned connection is acquired from the pool and
+//! kept here instead. It is reused once its statement's answer has been read to the end. Otherwise it is closed, so that
+//! no later statement reads rows of an earlier one.
+//!
+//! The test below fails when the pool no longer pings. Then this file can go: statements run on the pool, as on SQLite.
 
 use std::{
     collections::VecDeque,
@@ -33,226 +36,225 @@ use crate::store::{
     },
 };
 
-/// For how long a lane is believed to live before a statement that writes, which cannot be tried again.
+/// Idle time after which a connection is pinged before a write, which cannot be retried.
 const IDLE_BEFORE_WRITE: Duration = Duration::from_secs(1);
 
 /// Sends a statement and reads its answer to the end.
-pub(crate) type Ask<T> = for<'c> fn(&'c mut PgConnection, Statement) -> BoxFuture<'c, Result<T, sqlx::Error>>;
+pub(crate) type Execute<T> = for<'c> fn(&'c mut PgConnection, Statement) -> BoxFuture<'c, Result<T, sqlx::Error>>;
 
-/// A bounded number of connections, of which the one used last is used next, so that few are warm.
+/// A bounded number of connections. The last used is reused first, so that few stay in use.
 pub(crate) struct PinnedConnections {
     pool: PgPool,
     patience: Duration,
     liveness: Arc<Liveness>,
     statements: Arc<Statements>,
-    turns: Arc<Semaphore>,
-    waiting: Mutex<VecDeque<PinnedConnection>>,
+    permits: Arc<Semaphore>,
+    idle: Mutex<VecDeque<PinnedConnection>>,
 }
 
 struct PinnedConnection {
     connection: PoolConnection<Postgres>,
-    /// It was trusted then.
+    /// When the connection was known to be good.
     since: Instant,
     idle_since: Instant,
 }
 
-/// A lane in use. Unless it is handed back it is closed.
+/// A connection in use. It is closed when dropped, unless it is released.
 struct PinnedInUse<'a> {
     pinned: &'a PinnedConnections,
     held: Option<(PinnedConnection, OwnedSemaphorePermit)>,
 }
 
 impl PinnedConnections {
-    /// Four of five connections of the pool can become lanes; the rest is left to transactions.
+    /// Pins up to four of five connections of the pool. The rest is left to transactions.
     pub(crate) fn new(pool: PgPool, limit: &Limit, statements: Arc<Statements>) -> Self {
         let most = usize::try_from(pool.options().get_max_connections() * 4 / 5).unwrap_or(Semaphore::MAX_PERMITS);
-        let turns = Arc::new(Semaphore::new(most.max(1)));
+        let permits = Arc::new(Semaphore::new(most.max(1)));
         let (patience, liveness) = (limit.patience, Arc::clone(&limit.liveness));
-        Self { pool, patience, liveness, statements, turns, waiting: Mutex::default() }
+        Self { pool, patience, liveness, statements, permits, idle: Mutex::default() }
     }
 
-    /// Gives the pool back the lane that has waited for longest, where a transaction would find nothing left.
-    pub(crate) fn make_room(&self) {
+    /// Returns the connection that was idle for longest to the pool, if a transaction would find none there.
+    pub(crate) fn release_idle(&self) {
         if self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections() {
-            let cold = self.waiting.lock().pop_front();
-            drop(cold);
+            let oldest = self.idle.lock().pop_front();
+            drop(oldest);
         }
     }
 
-    /// How many lanes nobody uses.
-    pub(crate) fn idle(&self) -> usize {
-        self.waiting.lock().len()
+    /// Returns the number of idle connections.
+    pub(crate) fn idle_count(&self) -> usize {
+        self.idle.lock().len()
     }
 
-    /// Ends what is idle now, and the rest as it comes back.
+    /// Closes idle connections now, and the others when they are released.
     pub(crate) fn close(&self) {
-        self.turns.close();
-        self.waiting.lock().clear();
+        self.permits.close();
+        self.idle.lock().clear();
     }
 
-    /// Runs a statement, and once more if it only reads and its connection turned out to be gone.
+    /// Runs a statement. Retries a read once if its connection was lost.
     pub(crate) async fn run<T>(
         &self,
         statement: Statement,
         failed: fn(RuntimeErr) -> DbErr,
-        ask: Ask<T>,
+        execute: Execute<T>,
     ) -> Result<T, DbErr> {
         let asked = Instant::now();
-        let again = reads(&statement.sql).then(|| statement.clone());
-        let believed = if again.is_some() { IDLE_BEFORE_TEST } else { IDLE_BEFORE_WRITE };
-        let mut answer = self.run_once(statement, asked, believed, ask).await?;
-        if let (Err(error), Some(statement)) = (&answer, again)
-            && is_of_the_connection(error)
+        let retry = is_read_only(&statement.sql).then(|| statement.clone());
+        let ping_after = if retry.is_some() { IDLE_BEFORE_TEST } else { IDLE_BEFORE_WRITE };
+        let mut answer = self.run_once(statement, asked, ping_after, execute).await?;
+        if let (Err(error), Some(statement)) = (&answer, retry)
+            && is_connection_error(error)
         {
-            answer = self.run_once(statement, asked, believed, ask).await?;
+            answer = self.run_once(statement, asked, ping_after, execute).await?;
         }
         answer.map_err(|error| failed(RuntimeErr::SqlxError(Arc::new(error))))
     }
 
-    /// What the database answers; the outer error says that it has not been asked, or has not answered.
+    /// Returns the database's answer. The outer error means that there is none.
     async fn run_once<T>(
         &self,
         statement: Statement,
         asked: Instant,
-        believed: Duration,
-        ask: Ask<T>,
+        ping_after: Duration,
+        execute: Execute<T>,
     ) -> Result<Result<T, sqlx::Error>, DbErr> {
-        let mut turn = self.take(believed).await?;
-        let Some((pinned, _)) = &mut turn.held else { return Err(no_answer()) };
+        let mut in_use = self.acquire(ping_after).await?;
+        let Some((pinned, _)) = &mut in_use.held else { return Err(no_answer()) };
         let began = Instant::now();
         let waited = began.duration_since(asked);
-        let answer = timeout(self.patience.saturating_sub(waited), ask(&mut pinned.connection, statement)).await;
+        let answer = timeout(self.patience.saturating_sub(waited), execute(&mut pinned.connection, statement)).await;
         let Ok(answer) = answer else {
-            // PostgreSQL has had the time to say that it ended the statement. Trust is lost before the lane is dropped.
+            // PostgreSQL had time to report that it ended the statement. Marked before the connection is dropped.
             if waited < LAST_WORD {
-                self.liveness.lose();
+                self.liveness.mark_lost();
             }
             return Err(no_answer());
         };
         self.statements.durations.observe(began.elapsed());
         if let Err(error) = &answer {
             self.statements.failed.add();
-            if is_of_the_connection(error) {
-                self.give_up(pinned, error);
+            if is_connection_error(error) {
+                self.mark_lost(pinned, error);
                 return Ok(answer);
             }
-            // What follows a refusal is still on its way.
+            // After a refusal the rest of the answer is still on its way.
             let is_refusal = matches!(error, sqlx::Error::Database(_));
             if !is_refusal || ping(&mut pinned.connection).await != Some(true) {
                 return Ok(answer);
             }
         }
-        turn.hand_back();
+        in_use.release();
         Ok(answer)
     }
 
-    /// A server that ended one connection has most likely ended all: the first to notice spares the others the same.
-    fn give_up(&self, pinned: &PinnedConnection, error: &sqlx::Error) {
-        if self.liveness.covers(pinned.since.elapsed()) {
+    /// Marks all connections as lost. A server that ended one has most likely ended all.
+    fn mark_lost(&self, pinned: &PinnedConnection, error: &sqlx::Error) {
+        if self.liveness.is_newer_than_loss(pinned.since.elapsed()) {
             tracing::warn!(%error, "a connection to the database is gone: those that were made before it are not used any more");
-            self.liveness.lose();
+            self.liveness.mark_lost();
         }
     }
 
-    async fn take(&self, believed: Duration) -> Result<PinnedInUse<'_>, DbErr> {
+    async fn acquire(&self, ping_after: Duration) -> Result<PinnedInUse<'_>, DbErr> {
         let began = Instant::now();
         let patience = self.pool.options().get_acquire_timeout();
-        let turn = match Arc::clone(&self.turns).try_acquire_owned() {
+        let permit = match Arc::clone(&self.permits).try_acquire_owned() {
             Err(TryAcquireError::NoPermits) => {
-                let turn = timeout(patience, Arc::clone(&self.turns).acquire_owned()).await;
-                turn.map_err(|_| unavailable(ConnAcquireErr::Timeout))?.ok()
+                let permit = timeout(patience, Arc::clone(&self.permits).acquire_owned()).await;
+                permit.map_err(|_| unavailable(ConnAcquireErr::Timeout))?.ok()
             }
-            turn => turn.ok(),
+            permit => permit.ok(),
         };
-        let turn = turn.ok_or_else(|| unavailable(ConnAcquireErr::ConnectionClosed))?;
-        while let Some(mut pinned) = self.next_waiting() {
+        let permit = permit.ok_or_else(|| unavailable(ConnAcquireErr::ConnectionClosed))?;
+        while let Some(mut pinned) = self.pop_idle() {
             let (age, idle_for) = (pinned.since.elapsed(), pinned.idle_since.elapsed());
-            // The pool closes what is too old when it gets it back.
+            // A connection that is too old returns to the pool, which closes it.
             if self.pool.options().get_max_lifetime().is_none_or(|most| age < most)
-                && self.liveness.admits(&mut pinned.connection, age, idle_for >= believed).await
+                && self.liveness.is_usable(&mut pinned.connection, age, idle_for >= ping_after).await
             {
-                return Ok(PinnedInUse { pinned: self, held: Some((pinned, turn)) });
+                return Ok(PinnedInUse { pinned: self, held: Some((pinned, permit)) });
             }
         }
-        // Seldom, and in a box: otherwise every statement's future would have the room for it.
-        let pinned = timeout(patience.saturating_sub(began.elapsed()), Box::pin(self.make())).await;
+        // Boxed because it is rare: otherwise the future of every statement would be larger.
+        let pinned = timeout(patience.saturating_sub(began.elapsed()), Box::pin(self.connect())).await;
         let pinned = pinned.map_err(|_| unavailable(ConnAcquireErr::Timeout))?.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => unavailable(ConnAcquireErr::Timeout),
             sqlx::Error::PoolClosed => unavailable(ConnAcquireErr::ConnectionClosed),
             error => DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))),
         })?;
-        Ok(PinnedInUse { pinned: self, held: Some((pinned, turn)) })
+        Ok(PinnedInUse { pinned: self, held: Some((pinned, permit)) })
     }
 
-    /// A connection of the pool, which no transaction has left behind.
-    async fn make(&self) -> Result<PinnedConnection, sqlx::Error> {
+    /// Acquires a connection from the pool that is outside of a transaction.
+    async fn connect(&self) -> Result<PinnedConnection, sqlx::Error> {
         loop {
             let since = Instant::now();
             let mut connection = self.pool.acquire().await?;
             match is_outside(&mut connection).await {
                 Ok(true) => return Ok(PinnedConnection { connection, since, idle_since: since }),
-                Err(error) if !is_of_the_connection(&error) => return Err(error),
+                Err(error) if !is_connection_error(&error) => return Err(error),
                 _ => connection.close_on_drop(),
             }
         }
     }
 
-    fn next_waiting(&self) -> Option<PinnedConnection> {
-        self.waiting.lock().pop_back()
+    fn pop_idle(&self) -> Option<PinnedConnection> {
+        self.idle.lock().pop_back()
     }
 }
 
 impl Drop for PinnedConnections {
     fn drop(&mut self) {
-        // The driver takes a connection back on a task: where there is no runtime any more it would panic.
+        // The driver returns connections on a task, which would panic without a runtime.
         if Handle::try_current().is_err() {
-            mem::forget(mem::take(&mut *self.waiting.lock()));
+            mem::forget(mem::take(&mut *self.idle.lock()));
         }
     }
 }
 
 impl PinnedInUse<'_> {
-    /// Its statement has been answered to the end.
-    fn hand_back(mut self) {
-        let Some((mut pinned, turn)) = self.held.take() else { return };
+    /// Makes the connection idle, after the answer was read to the end.
+    fn release(mut self) {
+        let Some((mut pinned, permit)) = self.held.take() else { return };
         pinned.idle_since = Instant::now();
-        let mut waiting = self.pinned.waiting.lock();
-        // Under the lock, so that none is left behind when all are closed.
-        if self.pinned.turns.is_closed() {
+        let mut idle = self.pinned.idle.lock();
+        // Checked under the lock, so that `close` misses none.
+        if self.pinned.permits.is_closed() {
             return;
         }
-        waiting.push_back(pinned);
-        // The one that has waited for longest is at the front. It would have to be asked for a sign of life as well, and
-        // may be of more use to transactions.
-        let cold = waiting.pop_front_if(|pinned| pinned.idle_since.elapsed() >= IDLE_BEFORE_TEST);
-        drop(waiting);
-        drop((cold, turn));
+        idle.push_back(pinned);
+        // The front was idle for longest. It needs a ping as well by now, so the pool may have it for transactions.
+        let oldest = idle.pop_front_if(|pinned| pinned.idle_since.elapsed() >= IDLE_BEFORE_TEST);
+        drop(idle);
+        drop((oldest, permit));
     }
 }
 
 impl Drop for PinnedInUse<'_> {
     fn drop(&mut self) {
-        let Some((mut pinned, turn)) = self.held.take() else { return };
+        let Some((mut pinned, permit)) = self.held.take() else { return };
         pinned.connection.close_on_drop();
-        // The database may be at a statement that nobody waits for any more. Its place stays taken meanwhile: whoever
-        // asks and leaves must not get another connection each time.
-        if self.pinned.liveness.covers(pinned.since.elapsed()) {
+        // The database may still run the statement. The permit is kept until then, so that clients which leave early
+        // cannot occupy ever more connections.
+        if self.pinned.liveness.is_newer_than_loss(pinned.since.elapsed()) {
             let patience = self.pinned.patience;
             tokio::spawn(async move {
                 ping_within(patience, &mut pinned.connection).await;
-                drop((pinned, turn));
+                drop((pinned, permit));
             });
         }
     }
 }
 
-/// Whether a statement changes nothing, however often it runs.
-fn reads(sql: &str) -> bool {
+/// Whether a statement changes nothing.
+fn is_read_only(sql: &str) -> bool {
     sql.starts_with("SELECT ")
 }
 
-/// Whether the connection has ended, or is about to.
-fn is_of_the_connection(error: &sqlx::Error) -> bool {
+/// Whether an error means that the connection has ended or is about to.
+fn is_connection_error(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) => true,
         sqlx::Error::Database(error) => error
@@ -264,4 +266,43 @@ fn is_of_the_connection(error: &sqlx::Error) -> bool {
 
 fn unavailable(cause: ConnAcquireErr) -> DbErr {
     DbErr::ConnectionAcquire(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+
+    const AUTHENTICATION_OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
+    const READY_FOR_QUERY: &[u8] = b"Z\0\0\0\x05I";
+
+    /// Reads the rest of a message, which begins with its length.
+    async fn skip_message(stream: &mut TcpStream) {
+        let length = stream.read_u32().await.expect("a length");
+        stream.read_exact(&mut vec![0; length as usize - 4]).await.expect("a message");
+    }
+
+    #[tokio::test]
+    async fn the_pool_still_pings_each_connection_that_is_returned() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).ssl_mode(PgSslMode::Disable);
+        let pool = PgPoolOptions::new().test_before_acquire(false).connect_lazy_with(options);
+        let server = async {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            skip_message(&mut stream).await;
+            stream.write_all(&[AUTHENTICATION_OK, READY_FOR_QUERY].concat()).await.expect("an answer");
+            stream
+        };
+        let (connection, mut stream) = tokio::join!(pool.acquire(), server);
+        drop(connection.expect("a connection"));
+        let ping = timeout(Duration::from_secs(5), stream.read_u8()).await;
+        let message = "the pool no longer pings: pinned connections can be replaced by the pool";
+        assert_eq!(ping.expect(message).expect(message), b'S', "{message}");
+    }
 }

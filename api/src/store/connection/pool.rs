@@ -68,7 +68,7 @@ impl Store {
         let db = self.db.pool().inner();
         let Some(pinned) = self.db.pinned() else { return of(db.get_sqlite_connection_pool()) };
         let pool = of(db.get_postgres_connection_pool());
-        Pool { idle: pool.idle + pinned.idle(), ..pool }
+        Pool { idle: pool.idle + pinned.idle_count(), ..pool }
     }
 
     /// Whether the database answers.
@@ -112,7 +112,7 @@ impl Store {
         let Some(anchor) = anchor.as_mut() else { return Ok(()) };
         let moved = anchor.checkpoint().await;
         if let Err(error) = &moved {
-            self.liveness.notice(error);
+            self.liveness.detect_disk_failure(error);
         }
         Ok(moved?)
     }

@@ -43,8 +43,8 @@ impl Store {
             Some(writer) => Some(timeout(TURN_TIMEOUT, writer.clone().lock_owned()).await.map_err(|_| busy())?),
             None => None,
         };
-        if let Some(lanes) = self.db.pinned() {
-            lanes.make_room();
+        if let Some(pinned) = self.db.pinned() {
+            pinned.release_idle();
         }
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -56,7 +56,7 @@ impl Store {
         // driver does not know of: whoever got the connection next would lose its writes.
         let work = async move {
             let tx = within(limit.as_ref(), db.begin_with_options(options)).await??;
-            let limit = limit.as_ref().map(Limit::of_connection);
+            let limit = limit.as_ref().map(Limit::without_pool);
             Ok(Transaction { tx: WithDeadline::transaction(tx, limit, liveness), _turn: turn })
         };
         let begun = tokio::spawn(telemetry::carry(work));
@@ -73,12 +73,12 @@ impl Transaction {
         &self.tx
     }
 
-    /// Makes it durable; refuses to if one of its statements failed.
+    /// Commits. Rolls back and fails if a statement has failed.
     pub async fn commit(self) -> Result<(), Error> {
         Ok(self.tx.commit().await?)
     }
 
-    /// Undoes it, and waits for that.
+    /// Rolls back.
     pub async fn rollback(self) -> Result<(), Error> {
         Ok(self.tx.rollback().await?)
     }
