@@ -21,11 +21,11 @@ const HELD: &str = "held";
 
 /// Makes the folder if it is not there, and refuses one that others can look into.
 pub fn prepare(folder: &Path) -> Result<(), StartError> {
-    private(SETTING, folder)
+    prepare_private(SETTING, folder)
 }
 
 /// The same for another folder that a setting names.
-pub fn private(setting: &str, folder: &Path) -> Result<(), StartError> {
+pub fn prepare_private(setting: &str, folder: &Path) -> Result<(), StartError> {
     let shown = folder.display();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| fs::metadata(folder));
     let metadata = made.map_err(|error| {
@@ -103,15 +103,15 @@ pub fn replace_signing_key(folder: &Path, random: &Random) -> Result<SigningKey,
     SigningKey::from_pkcs8(&document).map_err(|error| fail(&error))
 }
 
-/// Tells a server on this folder that a command has changed its database.
-pub fn tell_of_change(folder: &Path) -> io::Result<()> {
+/// Marks the database as changed, for a server on this folder.
+pub fn mark_changed(folder: &Path) -> io::Result<()> {
     let path = folder.join(CHANGED);
     fs::rename(write_draft(&path, &[])?, path)
 }
 
-/// When a command last did.
+/// Returns when a command last changed the database.
 #[must_use]
-pub fn last_change(folder: &Path) -> Option<SystemTime> {
+pub fn last_change_at(folder: &Path) -> Option<SystemTime> {
     fs::metadata(folder.join(CHANGED)).and_then(|metadata| metadata.modified()).ok()
 }
 

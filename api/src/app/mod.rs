@@ -40,7 +40,7 @@ impl Server {
     pub async fn start(mut config: Config, source: Source) -> Result<Self, StartError> {
         data_dir::prepare(&config.data_dir)?;
         if let Some(folder) = config.mail_folder() {
-            data_dir::private("QUANTUMVAULT__MAIL__URL", &folder)?;
+            data_dir::prepare_private("QUANTUMVAULT__MAIL__URL", &folder)?;
         }
         let signing = data_dir::signing_key(&config.data_dir, &source.random)?;
         let engine = graphql::engine(config.graphql.clone(), config.traces.is_on());

@@ -81,9 +81,9 @@ async fn reload_signing_keys(backend: &Backend) {
 /// Drops cached values when an operator's command has changed the embedded database from another process.
 async fn watch_data_dir(backend: Arc<Backend>, stop: CancellationToken) {
     let folder = &backend.config.data_dir;
-    let mut known = data_dir::last_change(folder);
+    let mut known = data_dir::last_change_at(folder);
     while stop.run_until_cancelled(sleep(WATCH_EVERY)).await.is_some() {
-        let latest = data_dir::last_change(folder);
+        let latest = data_dir::last_change_at(folder);
         if latest != known {
             known = latest;
             backend.reload_all();

@@ -52,11 +52,11 @@ impl Bus {
         }
     }
 
-    /// Tells everyone who listens in this process, whatever the topic.
-    pub fn publish_here(&self) {
+    /// Notifies all subscriptions in this process.
+    pub fn notify_all_local(&self) {
         match self {
             Self::Local(topics) => topics.notify_all(),
-            Self::Redis(bus) => bus.publish_here(),
+            Self::Redis(bus) => bus.notify_all_local(),
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
         soon(here.flush()).await;
         assert!(soon(second.news()).await > before && second.latest() > before);
         soon(first.news()).await;
-        here.publish_here();
+        here.notify_all_local();
         soon(async { tokio::join!(first.news(), other.news()) }).await;
         drop(first);
         there.publish(alice);

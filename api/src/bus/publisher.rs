@@ -1,4 +1,4 @@
-//! The connection that tells Redis what this node has to say.
+//! The connection that publishes messages of this node.
 
 use std::{
     sync::{
@@ -25,7 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// How long a process that ends waits for its last messages to be taken.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
-/// Takes what there is to say.
+/// Queue of messages to publish.
 #[derive(Clone)]
 pub(crate) struct Publisher {
     queue: mpsc::Sender<Vec<Message>>,
@@ -55,7 +55,7 @@ impl Publisher {
         }
     }
 
-    /// Waits until Redis has taken what was said, or is found to be away.
+    /// Waits until Redis has accepted all messages, or is unavailable.
     pub(crate) async fn flush(&self) {
         let mut unpublished = self.unpublished.subscribe();
         if timeout(FLUSH_WITHIN, unpublished.wait_for(|count| *count == 0)).await.is_err() {
@@ -64,15 +64,15 @@ impl Publisher {
     }
 }
 
-/// Tells Redis what there is to tell, until it has heard: a hint that were lost with a connection would leave whoever
-/// waits for it at another node to its long interval.
+/// Publishes queued messages and retries until Redis accepts them. Without a retry, listeners on other nodes would wait
+/// for their long poll interval.
 async fn run(
     settings: config::Redis,
     mut connection: ConnectionManager,
     mut queue: mpsc::Receiver<Vec<Message>>,
     (unpublished, has_dropped): (watch::Sender<usize>, Arc<AtomicBool>),
 ) {
-    let (mut batches, mut messages, mut taken, mut is_heard) = (Vec::new(), Vec::new(), 0, true);
+    let (mut batches, mut messages, mut taken, mut is_reachable) = (Vec::new(), Vec::new(), 0, true);
     loop {
         if messages.is_empty() {
             unpublished.send_modify(|count| *count -= taken);
@@ -93,23 +93,23 @@ async fn run(
         match pipeline.exec_async(&mut connection).await {
             Ok(()) => {
                 messages.truncate(rest);
-                is_heard = true;
+                is_reachable = true;
             }
             Err(error) => {
-                if is_heard {
+                if is_reachable {
                     tracing::warn!(%error, "the bus cannot tell other nodes");
                 }
-                is_heard = false;
+                is_reachable = false;
                 tokio::time::sleep(RETRY_AFTER).await;
-                if let Ok(anew) = connect(&settings) {
-                    connection = anew;
+                if let Ok(reconnected) = connect(&settings) {
+                    connection = reconnected;
                 }
             }
         }
     }
 }
 
-/// A connection that is made when it is first used.
+/// Returns a connection that is opened on its first use.
 fn connect(settings: &config::Redis) -> Result<ConnectionManager, String> {
     let timeout = Duration::from_millis(settings.command_timeout_ms);
     let config = ConnectionManagerConfig::new()

@@ -43,7 +43,7 @@ impl RedisBus {
         self.publisher.publish(hints);
     }
 
-    pub(super) fn publish_here(&self) {
+    pub(super) fn notify_all_local(&self) {
         self.topics.notify_all();
     }
 
@@ -60,7 +60,7 @@ impl RedisBus {
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.state.hear_anything()
+        self.state.is_connected()
     }
 
     fn channel(&self, topic: Topic) -> String {

@@ -1,4 +1,4 @@
-//! The connection that hears what other nodes say, each time a new one after a loss.
+//! The connection that receives messages of other nodes, replaced after each loss.
 
 use std::{
     collections::HashSet,
@@ -30,28 +30,28 @@ const TRY_EVERY: Duration = Duration::from_secs(1);
 /// Channels in one round trip.
 const CHANNELS: usize = 256;
 
-/// What this node does with what it hears.
+/// What this node does with received messages.
 pub(crate) struct SubscriberState {
     pub(crate) topics: Topics,
     pub(crate) invalidations: Arc<Invalidations>,
     pub(crate) publisher: Publisher,
-    /// The number of the connection that hears; 0 while none does.
-    hears: AtomicU64,
+    /// The number of the connection that receives; 0 while none does.
+    connected: AtomicU64,
 }
 
 impl SubscriberState {
     pub(crate) fn new(topics: Topics, invalidations: Arc<Invalidations>, publisher: Publisher) -> Arc<Self> {
-        Arc::new(Self { topics, invalidations, publisher, hears: AtomicU64::new(0) })
+        Arc::new(Self { topics, invalidations, publisher, connected: AtomicU64::new(0) })
     }
 
-    pub(crate) fn hear_anything(&self) -> bool {
-        self.hears.load(Ordering::Relaxed) != 0
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connected.load(Ordering::Relaxed) != 0
     }
 
-    /// Whoever listens must look, and from now on by itself: it may be waiting for a hint that never comes.
-    fn lose(&self, number: u64) {
-        if self.hears.compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.invalidations.begin();
+    /// Ends a connection. All subscriptions read now and poll from then on, since hints may have been lost.
+    fn disconnect(&self, number: u64) {
+        if self.connected.compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.invalidations.reset();
             self.topics.notify_all();
         }
     }
@@ -59,17 +59,17 @@ impl SubscriberState {
     fn receive(&self, number: u64, push: &PushInfo) {
         let text = |place: usize| push.data.get(place).and_then(|value| String::from_redis_value_ref(value).ok());
         match push.kind {
-            PushKind::Disconnection => self.lose(number),
+            PushKind::Disconnection => self.disconnect(number),
             // Confirmed, or confirmed anew after a loss: there may be news from before.
             PushKind::Subscribe => self.topics.notify(&text(0).unwrap_or_default()),
             PushKind::Message => {
-                let (channel, said) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
+                let (channel, message) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
                 if self.invalidations.channels().contains(&channel) {
-                    if let Some(answer) = self.invalidations.receive(&channel, &said) {
+                    if let Some(answer) = self.invalidations.receive(&channel, &message) {
                         self.publisher.publish(vec![answer]);
                     }
-                } else if said != self.invalidations.node() {
-                    // What this node said itself has been heard already.
+                } else if message != self.invalidations.node() {
+                    // This node's own messages were delivered locally.
                     self.topics.notify(&channel);
                 }
             }
@@ -106,20 +106,20 @@ impl Subscriber {
                 _ = ticks.tick() => true,
                 () = self.state.topics.changed() => false,
             };
-            let was_heard = self.state.hear_anything();
-            let done = match (&mut self.connection, was_heard, is_due) {
+            let was_connected = self.state.is_connected();
+            let done = match (&mut self.connection, was_connected, is_due) {
                 (Some(connection), true, true) => check(&self.state.invalidations, connection).await,
-                (Some(_), true, false) => self.follow_changes().await,
+                (Some(_), true, false) => self.update_subscriptions().await,
                 // While Redis is away it is asked at the ticks only, and not at all of them.
-                _ if is_due && self.tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY) => self.begin_anew().await,
+                _ if is_due && self.tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY) => self.reconnect().await,
                 _ => continue,
             };
             match &done {
-                Ok(()) if !was_heard => tracing::debug!("the bus listens"),
+                Ok(()) if !was_connected => tracing::debug!("the bus listens"),
                 Ok(()) => {}
                 Err(error) => {
-                    self.state.lose(self.number);
-                    if was_heard {
+                    self.state.disconnect(self.number);
+                    if was_connected {
                         tracing::warn!(%error, "the bus hears nothing; feeds look by themselves");
                     }
                 }
@@ -127,7 +127,7 @@ impl Subscriber {
         }
     }
 
-    async fn begin_anew(&mut self) -> RedisResult<()> {
+    async fn reconnect(&mut self) -> RedisResult<()> {
         self.tried = Some(Instant::now());
         self.number += 1;
         self.connection = None;
@@ -141,7 +141,7 @@ impl Subscriber {
             });
         let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         connection.subscribe(self.state.invalidations.channels()).await?;
-        self.state.invalidations.begin();
+        self.state.invalidations.reset();
         self.state.topics.take_changes();
         self.subscribed = self.state.topics.channels().into_iter().collect();
         let channels: Vec<_> = self.subscribed.iter().collect();
@@ -150,27 +150,27 @@ impl Subscriber {
         }
         check(&self.state.invalidations, &mut connection).await?;
         self.connection = Some(connection);
-        self.state.hears.store(self.number, Ordering::Relaxed);
+        self.state.connected.store(self.number, Ordering::Relaxed);
         Ok(())
     }
 
-    async fn follow_changes(&mut self) -> RedisResult<()> {
+    async fn update_subscriptions(&mut self) -> RedisResult<()> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
-        let (mut come, mut gone) = (Vec::new(), Vec::new());
+        let (mut added, mut removed) = (Vec::new(), Vec::new());
         for channel in self.state.topics.take_changes() {
             match (self.state.topics.has_listeners(&channel), self.subscribed.contains(&channel)) {
-                (true, false) => come.push(channel),
-                (false, true) => gone.push(channel),
+                (true, false) => added.push(channel),
+                (false, true) => removed.push(channel),
                 // A listener that came to a channel still subscribed gets no confirmation: it may have missed one.
                 (true, true) => self.state.topics.notify(&channel),
                 (false, false) => {}
             }
         }
-        for channels in come.chunks(CHANNELS) {
+        for channels in added.chunks(CHANNELS) {
             connection.subscribe(channels).await?;
             self.subscribed.extend(channels.iter().cloned());
         }
-        for channels in gone.chunks(CHANNELS) {
+        for channels in removed.chunks(CHANNELS) {
             connection.unsubscribe(channels).await?;
             self.subscribed.retain(|channel| !channels.contains(channel));
         }

@@ -78,8 +78,8 @@ impl Group {
         Self { kind, owner }
     }
 
-    /// Whether it is the name of one of its values.
-    pub(super) fn has(&self, name: &Name) -> bool {
+    /// Whether a value of this name belongs to the group.
+    pub(super) fn contains(&self, name: &Name) -> bool {
         (name.kind, name.owner) == (self.kind, self.owner) && name.id.is_some()
     }
 }

@@ -51,9 +51,9 @@ impl LocalCache {
         self.find(&key.name())?.value.downcast_ref().cloned()
     }
 
-    /// What is good still; what is not makes room.
+    /// Returns an entry that has not expired. Removes an expired one.
     fn find(&self, name: &Name) -> Option<Shared> {
-        let now = self.after(Duration::ZERO);
+        let now = self.micros_after(Duration::ZERO);
         let entry = self.values.get(name)?;
         if entry.until.load(Relaxed) > now {
             return Some(entry);
@@ -62,7 +62,7 @@ impl LocalCache {
         None
     }
 
-    fn after(&self, lifetime: Duration) -> u64 {
+    fn micros_after(&self, lifetime: Duration) -> u64 {
         u64::try_from((self.origin.elapsed() + lifetime).as_micros()).unwrap_or(u64::MAX)
     }
 
@@ -83,13 +83,13 @@ impl LocalCache {
         if *deletions != seen || lifetime.is_zero() {
             return;
         }
-        let until = self.after(lifetime).into();
+        let until = self.micros_after(lifetime).into();
         self.values.insert(key.name(), Arc::new(Entry { bytes, until, value: value.clone() }));
     }
 
     pub(super) fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
         if let Some(entry) = self.find(&key.name()) {
-            entry.until.store(self.after(lifetime), Relaxed);
+            entry.until.store(self.micros_after(lifetime), Relaxed);
         }
     }
 
@@ -98,7 +98,7 @@ impl LocalCache {
         for invalidated in invalidated {
             match invalidated {
                 Invalidated::One(name) => drop(self.values.remove(name)),
-                Invalidated::All(group) => self.values.retain(|name, _| !group.has(name)),
+                Invalidated::All(group) => self.values.retain(|name, _| !group.contains(name)),
             }
         }
     }

@@ -345,7 +345,7 @@ mod tests {
         async fn hold(url: &str, invalidations: &Arc<Invalidations>) {
             let client = ::redis::Client::open(url).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-            invalidations.begin();
+            invalidations.reset();
             invalidations.renew(&mut connection).await.unwrap();
             let invalidations = Arc::clone(invalidations);
             tokio::spawn(async move {
@@ -394,7 +394,7 @@ mod tests {
             invalidations.receive(&invalidations.channels()[0], "7 4 something-unknown").expect("a confirmation");
             assert_eq!(here.get_local(&one), None, "what is not understood means all");
             assert_eq!(here.get(&one).await, Some(1));
-            invalidations.begin();
+            invalidations.reset();
             assert_eq!(here.get_local(&one), None);
         }
     }

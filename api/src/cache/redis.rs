@@ -111,7 +111,7 @@ impl RedisCache {
         }
         let seen = self.local.deletions();
         let names: Vec<_> = missing.iter().map(|place| self.name(keys[*place].name())).collect();
-        let asked = self.redis.ask(|mut redis| async move { redis.mget::<_, Vec<Option<Vec<u8>>>>(&names).await });
+        let asked = self.redis.run(|mut redis| async move { redis.mget::<_, Vec<Option<Vec<u8>>>>(&names).await });
         for (place, read) in missing.into_iter().zip(asked.await.unwrap_or_default()) {
             let Some((lifetime, json)) = read.as_deref().and_then(unpack) else { continue };
             let Ok(value) = serde_json::from_slice(json) else { continue };
@@ -131,7 +131,7 @@ impl RedisCache {
             let name = self.name(key.name());
             pipeline.cmd("SET").arg(name).arg(&mark).arg("NX").arg("PX").arg(RESERVED_FOR_MS).ignore();
         }
-        invalidate(self.redis.ask(|mut redis| async move { pipeline.query_async::<()>(&mut redis).await }).await);
+        ignore(self.redis.run(|mut redis| async move { pipeline.query_async::<()>(&mut redis).await }).await);
         mark
     }
 
@@ -143,20 +143,20 @@ impl RedisCache {
         for (name, json) in values {
             call.key(self.name(name)).arg(pack(local, &json));
         }
-        invalidate(self.redis.ask(|mut redis| async move { call.invoke_async::<()>(&mut redis).await }).await);
+        ignore(self.redis.run(|mut redis| async move { call.invoke_async::<()>(&mut redis).await }).await);
     }
 
     pub(super) async fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
         let local = local_share(lifetime);
         self.local.extend(key, local);
         let (name, rest) = (self.name(key.name()), millis(lifetime.saturating_sub(local)).cast_signed());
-        invalidate(self.redis.ask(|mut redis| async move { redis.pexpire::<_, ()>(name, rest).await }).await);
+        ignore(self.redis.run(|mut redis| async move { redis.pexpire::<_, ()>(name, rest).await }).await);
     }
 
     /// Deletes in Redis and on this node.
     pub(super) async fn delete(&self, name: Name) {
         let key = self.name(name);
-        invalidate(self.redis.ask(|mut redis| async move { redis.del::<_, ()>(key).await }).await);
+        ignore(self.redis.run(|mut redis| async move { redis.del::<_, ()>(key).await }).await);
         // The last, so that nobody reads it in Redis and remembers it after that.
         self.local.invalidate(&[Invalidated::One(name)]);
     }
@@ -165,7 +165,7 @@ impl RedisCache {
     pub(super) async fn invalidate(&self, names: &[Name]) -> PendingInvalidation {
         let invalidated: Vec<_> = names.iter().copied().map(Invalidated::One).collect();
         let keys: Vec<_> = names.iter().map(|name| self.name(*name)).collect();
-        self.tell(&keys, &invalidated).await
+        self.broadcast(&keys, &invalidated).await
     }
 
     /// The same of a group. A scan sees every key that is there from its beginning to its end, which is all that is
@@ -176,7 +176,7 @@ impl RedisCache {
         loop {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED_AT_A_TIME);
-            let step = self.redis.ask(|mut redis| async move {
+            let step = self.redis.run(|mut redis| async move {
                 let (next, names): (u64, Vec<String>) = scan.query_async(&mut redis).await?;
                 if !names.is_empty() {
                     redis.unlink::<_, ()>(names).await?;
@@ -184,17 +184,17 @@ impl RedisCache {
                 Ok(next)
             });
             match step.await {
-                Ok(0) | Err(_) => return self.tell(&[], &[Invalidated::All(group)]).await,
+                Ok(0) | Err(_) => return self.broadcast(&[], &[Invalidated::All(group)]).await,
                 Ok(next) => cursor = next,
             }
         }
     }
 
     pub(super) async fn ping(&self) -> Result<(), RedisUnavailable> {
-        self.redis.ask(|mut redis| async move { redis.ping().await }).await
+        self.redis.run(|mut redis| async move { redis.ping().await }).await
     }
 
-    async fn tell(&self, keys: &[String], invalidated: &[Invalidated]) -> PendingInvalidation {
+    async fn broadcast(&self, keys: &[String], invalidated: &[Invalidated]) -> PendingInvalidation {
         let names: Vec<_> = invalidated.iter().map(ToString::to_string).collect();
         let pending = self.invalidations.invalidate(&self.redis, keys, &names.join(" ")).await;
         // The last, so that nobody reads it in Redis and remembers it after that.
@@ -233,5 +233,5 @@ fn escape(text: &str) -> String {
     text.chars().flat_map(|c| "*?[]^-\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// The link has logged that Redis is away; values of that time end by their lifetimes.
-fn invalidate(_: Result<(), RedisUnavailable>) {}
+/// Ignores a failed command. The client has logged it, and values end by their lifetimes.
+fn ignore(_: Result<(), RedisUnavailable>) {}

@@ -85,12 +85,12 @@ async fn act(op: &RequestContext, action: User) -> Outcome {
             print(format!("{id}\n"))
         }
         User::Promote { username } => {
-            let id = accounts::named(op, &username).await.map_err(text)?;
+            let id = accounts::find_id(op, &username).await.map_err(text)?;
             accounts::promote(op, id).await.map_err(text)
         }
         User::Deactivate { username } => {
-            let id = accounts::named(op, &username).await.map_err(text)?;
-            accounts::end(op, id).await.map_err(text)
+            let id = accounts::find_id(op, &username).await.map_err(text)?;
+            accounts::deactivate_user(op, id).await.map_err(text)
         }
     }
 }
@@ -98,7 +98,7 @@ async fn act(op: &RequestContext, action: User) -> Outcome {
 pub(super) async fn session(config: Config, action: Session) -> Outcome {
     let Session::Issue { username, device_info } = action;
     let op = open(config).await?;
-    let id = accounts::named(&op, &username).await.map_err(text)?;
+    let id = accounts::find_id(&op, &username).await.map_err(text)?;
     let issued = sessions::issue(&op, id, device_info).await;
     close(&op).await?;
     let grant = issued.map_err(text)?;
@@ -159,7 +159,7 @@ pub(super) async fn purge(config: Config) -> Outcome {
 /// same folder.
 async fn close(op: &RequestContext) -> Outcome {
     op.backend.close().await;
-    data_dir::tell_of_change(&op.backend.config.data_dir).map_err(text)
+    data_dir::mark_changed(&op.backend.config.data_dir).map_err(text)
 }
 
 /// An operation of whoever has the command line.

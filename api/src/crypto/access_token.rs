@@ -149,13 +149,13 @@ impl AccessTokens {
             known: RwLock::default(),
             validation,
         };
-        tokens.trust([], []);
+        tokens.set_accepted_keys([], []);
         tokens
     }
 
-    /// Accepts tokens signed with these public keys besides this node's own, and with no others. What is withdrawn is
-    /// not accepted, be it this node's own. Returns whether a key that was accepted so far is withdrawn.
-    pub fn trust(
+    /// Sets the public keys whose tokens are accepted, besides this node's own. Withdrawn keys never are, not even this
+    /// node's. Returns whether a key that was accepted so far is withdrawn.
+    pub fn set_accepted_keys(
         &self,
         keys: impl IntoIterator<Item = (String, Vec<u8>)>,
         withdrawn: impl IntoIterator<Item = String>,

@@ -170,7 +170,7 @@ impl UsernamePrefix {
     pub fn of(search: Option<&str>) -> Self {
         let text = search.unwrap_or_default();
         // What no name can hold never reaches a database, which may refuse it: PostgreSQL knows no NUL.
-        Self(if text.bytes().all(may_stand_in_username) { text.to_ascii_lowercase() } else { BEHIND_NAMES.to_owned() })
+        Self(if text.bytes().all(is_username_char) { text.to_ascii_lowercase() } else { BEHIND_NAMES.to_owned() })
     }
 
     /// The beginning itself.
@@ -186,7 +186,7 @@ impl UsernamePrefix {
     }
 }
 
-fn may_stand_in_username(c: u8) -> bool {
+fn is_username_char(c: u8) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.' | b'-')
 }
 
@@ -194,7 +194,7 @@ impl FromStr for Username {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if !text.bytes().all(may_stand_in_username) {
+        if !text.bytes().all(is_username_char) {
             return Err("may hold letters a to z, digits, and _ . - only");
         }
         if !(3..=32).contains(&text.len()) {

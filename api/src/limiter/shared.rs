@@ -44,7 +44,7 @@ impl Shared {
     /// Spends `cost` units of what `limit` allows `key`, if they are there.
     pub async fn check(&self, key: &str, limit: &Limit, cost: u32) -> Decision {
         let (script, name, limit_now) = (Arc::clone(&self.script), format!("{}{key}", self.prefix), *limit);
-        let answer = self.redis.ask(|mut redis| async move {
+        let answer = self.redis.run(|mut redis| async move {
             let mut call = script.key(name);
             call.arg(micros(limit_now.interval).max(1)).arg(limit_now.burst).arg(cost);
             call.invoke_async::<(bool, u64, u32)>(&mut redis).await

@@ -16,8 +16,8 @@ pub(crate) struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Whether to try now. While open, one caller a second is told so.
-    pub(crate) fn admits(&self, now: Duration) -> bool {
+    /// Whether to try now. While open, one caller a second may.
+    pub(crate) fn allows(&self, now: Duration) -> bool {
         if self.failures.load(Relaxed) < MAX_FAILURES {
             return true;
         }
@@ -64,14 +64,14 @@ mod tests {
         for _ in 0..4 {
             assert_eq!(circuit_breaker.failed(Duration::ZERO), State::Closed);
         }
-        assert!(circuit_breaker.admits(Duration::ZERO));
+        assert!(circuit_breaker.allows(Duration::ZERO));
         assert_eq!(circuit_breaker.failed(Duration::ZERO), State::Opened);
-        assert!(!circuit_breaker.admits(second / 2));
-        assert!(circuit_breaker.admits(second));
-        assert!(!circuit_breaker.admits(second), "one probe only");
+        assert!(!circuit_breaker.allows(second / 2));
+        assert!(circuit_breaker.allows(second));
+        assert!(!circuit_breaker.allows(second), "one probe only");
         assert_eq!(circuit_breaker.failed(second), State::Open);
-        assert!(circuit_breaker.admits(second * 2));
+        assert!(circuit_breaker.allows(second * 2));
         assert!(circuit_breaker.succeeded());
-        assert!(circuit_breaker.admits(second * 2) && circuit_breaker.admits(second * 2));
+        assert!(circuit_breaker.allows(second * 2) && circuit_breaker.allows(second * 2));
     }
 }

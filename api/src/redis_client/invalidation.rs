@@ -127,14 +127,14 @@ impl Invalidations {
         &self.channels
     }
 
-    /// Whether what this node remembers may be used.
+    /// Whether this node holds a lease, and so may use local entries.
     #[must_use]
     pub fn is_held(&self) -> bool {
         micros(self.origin.elapsed()) < self.until.load(Ordering::Acquire)
     }
 
-    /// The connection that listened is lost, or a new one listens: what was said meanwhile is not known.
-    pub fn begin(&self) {
+    /// Ends the lease and drops all local entries, after the subscription was lost or replaced.
+    pub fn reset(&self) {
         self.until.store(0, Ordering::Release);
         (self.invalidate)(None);
     }
@@ -183,14 +183,14 @@ impl Invalidations {
                 call.key(key);
             }
             call.arg(&self.channels[0]).arg(format!("{} {} {names}", self.node, pending.number));
-            match redis.ask(|mut redis| async move { call.invoke_async::<Vec<String>>(&mut redis).await }).await {
+            match redis.run(|mut redis| async move { call.invoke_async::<Vec<String>>(&mut redis).await }).await {
                 // One that is full gives no leases either.
-                Ok(nodes) if nodes.is_empty() && self.is_long_lost() => return PendingInvalidation(None),
+                Ok(nodes) if nodes.is_empty() && self.have_leases_expired() => return PendingInvalidation(None),
                 Ok(nodes) => {
                     pending.nodes = nodes;
                     return PendingInvalidation(Some(pending));
                 }
-                Err(_) if self.is_long_lost() => return PendingInvalidation(None),
+                Err(_) if self.have_leases_expired() => return PendingInvalidation(None),
                 // It may be there for other nodes.
                 Err(_) if asked.elapsed() >= LEASE => return PendingInvalidation(Some(pending)),
                 // What may not have been said is said again, which does no harm.
@@ -199,8 +199,8 @@ impl Invalidations {
         }
     }
 
-    /// Whether Redis has been away for so long that all leases have ended: others may have heard it for a moment longer.
-    fn is_long_lost(&self) -> bool {
+    /// Whether Redis has been unavailable for so long that all leases have expired, even if others reached it longer.
+    fn have_leases_expired(&self) -> bool {
         micros(self.origin.elapsed()) > self.renewed.load(Ordering::Relaxed).saturating_add(micros(LEASE * 2))
     }
 
@@ -218,8 +218,8 @@ impl PendingInvalidation {
         Self(None)
     }
 
-    /// Waits until no node uses any longer what was to be forgotten.
-    pub async fn confirmed_by_all(self) {
+    /// Waits until no node uses the invalidated values.
+    pub async fn wait_for_all(self) {
         let Some(mut pending) = self.0 else { return };
         let own = &pending.invalidations.node;
         // A Redis that does not know of this node's lease may be another one than before, and not know of the others'.

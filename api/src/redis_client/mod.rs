@@ -39,7 +39,7 @@ pub struct RedisClient {
     patience: Duration,
     origin: Instant,
     circuit_breaker: CircuitBreaker,
-    asked: AtomicU64,
+    commands: AtomicU64,
 }
 
 impl RedisClient {
@@ -50,22 +50,22 @@ impl RedisClient {
         let connection = connect(&client, patience).map_err(|error| error.to_string())?;
         let (connection, origin, circuit_breaker) =
             (RwLock::new(connection), Instant::now(), CircuitBreaker::default());
-        Ok(Arc::new(Self { client, connection, patience, origin, circuit_breaker, asked: AtomicU64::new(0) }))
+        Ok(Arc::new(Self { client, connection, patience, origin, circuit_breaker, commands: AtomicU64::new(0) }))
     }
 
-    /// How often Redis has been asked; tests hold this against what a request should need.
+    /// Returns the number of commands. Tests compare this with what a request should need.
     #[must_use]
     pub fn command_count(&self) -> u64 {
-        self.asked.load(Ordering::Relaxed)
+        self.commands.load(Ordering::Relaxed)
     }
 
-    /// Runs a command, or says at once that Redis is away.
-    pub async fn ask<T, F>(&self, command: impl FnOnce(ConnectionManager) -> F) -> Result<T, RedisUnavailable>
+    /// Runs a command. Fails at once while Redis is known to be unavailable.
+    pub async fn run<T, F>(&self, command: impl FnOnce(ConnectionManager) -> F) -> Result<T, RedisUnavailable>
     where
         F: Future<Output = RedisResult<T>>,
     {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        if !self.circuit_breaker.admits(self.origin.elapsed()) {
+        self.commands.fetch_add(1, Ordering::Relaxed);
+        if !self.circuit_breaker.allows(self.origin.elapsed()) {
             return Err(RedisUnavailable("it has not for a while".to_owned()));
         }
         let connection = self.connection.read().clone();
@@ -76,14 +76,14 @@ impl RedisClient {
                 }
                 Ok(answer)
             }
-            Ok(Err(error)) => Err(self.fail(error.to_string())),
-            Err(_) => Err(self.fail("no answer in time".to_owned())),
+            Ok(Err(error)) => Err(self.record_failure(error.to_string())),
+            Err(_) => Err(self.record_failure("no answer in time".to_owned())),
         }
     }
 
     /// What the clock of Redis says.
     pub async fn clock(&self) -> Result<Timestamp, RedisUnavailable> {
-        let asked = self.ask(|mut redis| async move {
+        let asked = self.run(|mut redis| async move {
             let time: (i64, i64) = redis::cmd("TIME").query_async(&mut redis).await?;
             Ok(time)
         });
@@ -92,7 +92,7 @@ impl RedisClient {
         time.ok_or_else(|| RedisUnavailable("its clock cannot be read".to_owned()))
     }
 
-    fn fail(&self, reason: String) -> RedisUnavailable {
+    fn record_failure(&self, reason: String) -> RedisUnavailable {
         let state = self.circuit_breaker.failed(self.origin.elapsed());
         if state == State::Opened {
             tracing::warn!(reason, "Redis is away; it is asked once a second until it is back");

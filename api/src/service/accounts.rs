@@ -48,7 +48,7 @@ pub struct Login {
 /// Makes an account and signs its owner in.
 pub async fn register(context: &RequestContext, registration: Registration) -> Result<IssuedTokens, Error> {
     let device_info = sessions::check_device_info(registration.device_info.clone())?;
-    let names = names(&registration)?;
+    let names = parse_names(&registration)?;
     RateLimit::REGISTER.spend_by_address(context).await?;
     let password_hash = new_hash(context, &names, registration.password).await?;
     let tx = context.backend.store.begin().await?;
@@ -62,7 +62,7 @@ pub async fn register(context: &RequestContext, registration: Registration) -> R
 
 /// Makes an account on an operator's behalf; nobody is signed in.
 pub async fn create(context: &RequestContext, registration: Registration) -> Result<UserId, Error> {
-    let names = names(&registration)?;
+    let names = parse_names(&registration)?;
     let password_hash = new_hash(context, &names, registration.password).await?;
     let tx = context.backend.store.begin().await?;
     let (id, _) = insert(context, &tx, &names, password_hash).await?;
@@ -84,7 +84,7 @@ pub async fn login(context: &RequestContext, login: Login) -> Result<IssuedToken
     spend_login(context, found, &login.login).await?;
     let mut active = credentials.filter(|credentials| credentials.is_active);
     for _ in 0..PROOFS {
-        let proven = verify(context, active, login.password.clone()).await?;
+        let proven = verify_password(context, active, login.password.clone()).await?;
         let upgrade = if context.backend.passwords.is_current(&proven.password_hash) {
             None
         } else {
@@ -126,7 +126,7 @@ pub async fn own(context: &RequestContext) -> Result<Account, Error> {
 /// Gives the caller's account another password and ends its other sessions.
 pub async fn change_password(context: &RequestContext, current: SecretString, new: SecretString) -> Result<(), Error> {
     let viewer = context.viewer()?;
-    let credentials = prove(context, current).await?;
+    let credentials = verify_viewer(context, current).await?;
     let user =
         users::find_many(context, &[viewer.user_id]).await?.remove(&viewer.user_id).ok_or(Error::NotFound("user"))?;
     let email = own(context).await?.email;
@@ -134,7 +134,7 @@ pub async fn change_password(context: &RequestContext, current: SecretString, ne
     let password_hash = context.backend.passwords.hash(new).await?;
 
     let tx = context.backend.store.begin().await?;
-    sessions::hold_account(context, &tx).await?;
+    sessions::lock_account(context, &tx).await?;
     // Of two changes that began with the same password, one has it no more.
     if !store::accounts::update_password(tx.db(), &credentials, password_hash).await? {
         return Err(Error::InvalidCredentials);
@@ -149,24 +149,24 @@ pub async fn change_password(context: &RequestContext, current: SecretString, ne
 
 /// Takes the caller's account out of use: hidden, without sessions, its messages kept for the peers.
 pub async fn deactivate(context: &RequestContext, password: SecretString) -> Result<(), Error> {
-    let proven = prove(context, password).await?;
+    let proven = verify_viewer(context, password).await?;
     let tx = context.backend.store.begin().await?;
-    let account = sessions::hold_account(context, &tx).await?;
+    let account = sessions::lock_account(context, &tx).await?;
     if account.password_hash != proven.password_hash {
         return Err(Error::InvalidCredentials);
     }
-    end_within(context, tx, account.user_id).await
+    deactivate_within(context, tx, account.user_id).await
 }
 
 /// Takes an account out of use, for an operator.
-pub async fn end(context: &RequestContext, id: UserId) -> Result<(), Error> {
+pub async fn deactivate_user(context: &RequestContext, id: UserId) -> Result<(), Error> {
     let tx = context.backend.store.begin().await?;
     store::accounts::lock(tx.db(), id).await?;
-    end_within(context, tx, id).await
+    deactivate_within(context, tx, id).await
 }
 
 /// Takes an account out of use in a transaction that has locked it, and commits that.
-async fn end_within(context: &RequestContext, tx: Transaction, id: UserId) -> Result<(), Error> {
+async fn deactivate_within(context: &RequestContext, tx: Transaction, id: UserId) -> Result<(), Error> {
     let was_active = store::accounts::deactivate(tx.db(), id).await?;
     store::audit_logs::insert_many(tx.db(), [context.entry(id, "user.deactivated", &id)]).await?;
     let ended = sessions::end_others(context, &tx, id, None).await?;
@@ -190,13 +190,13 @@ pub(super) fn after_change(id: UserId) -> AfterCommit {
 }
 
 /// The account of this name, for an operator.
-pub async fn named(context: &RequestContext, username: &str) -> Result<UserId, Error> {
+pub async fn find_id(context: &RequestContext, username: &str) -> Result<UserId, Error> {
     let username: Username = username.parse().map_err(|reason| Error::invalid("username", reason))?;
     let found = store::users::find_by_username(context.backend.store.db(), &username).await?;
     found.ok_or(Error::NotFound("user"))
 }
 
-fn names(registration: &Registration) -> Result<(Username, Email), Error> {
+fn parse_names(registration: &Registration) -> Result<(Username, Email), Error> {
     let invalid = |field: &'static str| move |reason: &'static str| Error::invalid(field, reason);
     let username = registration.username.parse().map_err(invalid("input.username"))?;
     Ok((username, registration.email.parse().map_err(invalid("input.email"))?))
@@ -220,7 +220,7 @@ async fn insert(
 ) -> Result<(UserId, Uuid), Error> {
     let (id, created_at) = (UserId(context.backend.source.uuid()), context.backend.source.now());
     let account = NewAccount { id, username, email, password_hash, created_at };
-    store::accounts::insert(tx.db(), account).await.map_err(taken)?;
+    store::accounts::insert(tx.db(), account).await.map_err(to_conflict)?;
     store::mailboxes::insert(tx.db(), id).await?;
     let entry = context.entry(id, "user.registered", &id);
     let entry_id = entry.id;
@@ -229,18 +229,18 @@ async fn insert(
 }
 
 /// The caller's credentials, once the caller has shown to know the password and not merely to hold a token.
-async fn prove(context: &RequestContext, password: SecretString) -> Result<Credentials, Error> {
+async fn verify_viewer(context: &RequestContext, password: SecretString) -> Result<Credentials, Error> {
     let id = context.viewer()?.user_id;
     RateLimit::PROOF.spend(context, &id).await?;
     let credentials = store::accounts::find_by_id(context.backend.store.db(), id).await?;
-    verify(context, credentials, password).await
+    verify_password(context, credentials, password).await
 }
 
 /// The credentials, if the password is theirs; past too many failures it is taken for wrong until it is reset, while
 /// open sessions and passkeys go on.
 ///
 /// Whether there are any credentials shows neither in words nor in time: the same statement runs, and the same hash.
-async fn verify(
+async fn verify_password(
     context: &RequestContext,
     credentials: Option<Credentials>,
     password: SecretString,
@@ -258,7 +258,7 @@ async fn verify(
     Ok(credentials)
 }
 
-fn taken(error: store::Error) -> Error {
+fn to_conflict(error: store::Error) -> Error {
     match error {
         store::Error::Taken(Unique::Username) => Error::Conflict { field: "input.username", reason: "is taken" },
         store::Error::Taken(Unique::Email) => Error::Conflict { field: "input.email", reason: "is taken" },

@@ -17,8 +17,8 @@ use crate::{
     store::{self, Transaction},
 };
 
-/// Commits of unknown outcome that are followed up at once. Beyond them listeners find the news by themselves.
-pub(super) const DOUBTS_MAX: usize = 256;
+/// Commits of unknown outcome that are retried at a time. Beyond them listeners find the changes by polling.
+pub(super) const UNCERTAIN_COMMITS_MAX: usize = 256;
 /// Time after an error within which its commit is usually over. The statement's time-out bounds the others.
 const USUALLY_OVER: Duration = Duration::from_secs(1);
 
@@ -52,8 +52,8 @@ impl AfterCommit {
         self
     }
 
-    /// Tells those who may follow a user that others see something else of it.
-    pub(super) fn tell_followers_of(mut self, id: UserId) -> Self {
+    /// Notifies the followers of a user whose public data changed.
+    pub(super) fn notify_followers(mut self, id: UserId) -> Self {
         self.changed_user = Some(id);
         self
     }
@@ -64,14 +64,14 @@ impl AfterCommit {
         self
     }
 
-    /// Commits a transaction and does what follows, whether or not the answer arrives.
+    /// Commits a transaction and runs the steps, whether or not the answer arrives.
     pub(super) async fn commit(self, backend: &Arc<Backend>, tx: Transaction) -> Result<(), Error> {
         let committed = tx.commit().await;
-        self.follow(backend, committed.map_err(Error::from)).await
+        self.finish(backend, committed.map_err(Error::from)).await
     }
 
-    /// Does what follows work that has been committed, or that failed and may have been.
-    pub(super) async fn follow<T>(mut self, backend: &Arc<Backend>, done: Result<T, Error>) -> Result<T, Error> {
+    /// Runs the steps after work that was committed, or that failed and may have been committed.
+    pub(super) async fn finish<T>(mut self, backend: &Arc<Backend>, done: Result<T, Error>) -> Result<T, Error> {
         let email = self.email.take();
         self.run(backend).await;
         if done.is_ok() {
@@ -82,48 +82,48 @@ impl AfterCommit {
         }
         if let Some((email, entry)) = email {
             let later = Arc::clone(backend);
-            backend.outbox.send(async move { has_happened(&later, entry).await.then_some(email) });
+            backend.outbox.send(async move { is_committed(&later, entry).await.then_some(email) });
         }
-        self.run_again(backend);
+        self.retry(backend);
         done
     }
 
     async fn run(&self, backend: &Arc<Backend>) {
-        // Whoever hears of an ended session asks the database, and need not wait for the slowest node.
+        // Listeners read the database, and so need not wait until every node has dropped its entries.
         backend.bus.publish_all(self.topics.iter().copied());
         let names = async {
             if !self.names.is_empty() {
-                backend.cache.invalidate(&self.names).await.confirmed_by_all().await;
+                backend.cache.invalidate(&self.names).await.wait_for_all().await;
             }
         };
         let group = async {
             if let Some(group) = self.group {
-                backend.cache.invalidate_group(group).await.confirmed_by_all().await;
+                backend.cache.invalidate_group(group).await.wait_for_all().await;
             }
         };
         join(names, group).await;
         if let Some(id) = self.changed_user {
-            user_changes::announce(backend, id).await;
+            user_changes::publish_change(backend, id).await;
         }
     }
 
-    /// Does it again once the database can no longer be carrying out the commit.
-    fn run_again(self, backend: &Arc<Backend>) {
-        let Ok(place) = Arc::clone(&backend.doubts).try_acquire_owned() else { return };
+    /// Repeats the steps once the database can no longer be executing the commit.
+    fn retry(self, backend: &Arc<Backend>) {
+        let Ok(permit) = Arc::clone(&backend.uncertain_commits).try_acquire_owned() else { return };
         let backend = Arc::clone(backend);
         spawn(async move {
-            for pause in pauses(&backend) {
+            for pause in retry_delays(&backend) {
                 sleep(pause).await;
                 self.run(&backend).await;
             }
-            drop(place);
+            drop(permit);
         });
     }
 }
 
-/// Whether a transaction of unknown outcome was committed: then the entry that it wrote to the audit trail is there.
-pub(super) async fn has_happened(backend: &Backend, entry: Uuid) -> bool {
-    for pause in pauses(backend) {
+/// Whether a transaction of unknown outcome was committed. Then its entry is in the audit trail.
+pub(super) async fn is_committed(backend: &Backend, entry: Uuid) -> bool {
+    for pause in retry_delays(backend) {
         sleep(pause).await;
         let found = store::audit_logs::find(backend.store.db(), AuditLogId(entry)).await;
         if matches!(found, Ok(Some(_))) {
@@ -133,6 +133,6 @@ pub(super) async fn has_happened(backend: &Backend, entry: Uuid) -> bool {
     false
 }
 
-fn pauses(backend: &Backend) -> [Duration; 2] {
+fn retry_delays(backend: &Backend) -> [Duration; 2] {
     [USUALLY_OVER, Duration::from_secs(backend.config.database.statement_timeout_seconds)]
 }

@@ -22,7 +22,7 @@ pub(super) async fn check(backend: &Backend) -> Result<(), Error> {
 }
 
 /// Returns the time by the database's clock. Fails if this node's is far from it, since one of the two is wrong then.
-pub(super) async fn agreed(backend: &Backend) -> Result<Timestamp, Error> {
+pub(super) async fn database_time(backend: &Backend) -> Result<Timestamp, Error> {
     let (theirs, ahead) = compare(backend).await?;
     if ahead.abs() <= TOO_FAR {
         return Ok(theirs);

@@ -19,7 +19,7 @@ use crate::{
     domain::{FeedEvent, FeedEventKind, event::Topic, message::MESSAGE_MAX_BYTES},
     service::{
         Error, RequestContext,
-        context::streams::{on_a_task, patiently},
+        context::streams::{retry_while_unavailable, spawn_read},
         feed::{
             delivery::LIST,
             reads::{Batch, Found},
@@ -51,9 +51,9 @@ pub async fn page(context: &RequestContext, after: Option<&str>, first: Option<i
         Some(count) => context.limit("first", count)?,
         None => context.backend.config.graphql.default_page_size,
     };
-    let mut events = told(context, position, find_after(context, position, limit + 1).await?).await?;
+    let mut events = to_events(context, position, find_after(context, position, limit + 1).await?).await?;
     if events.is_empty() {
-        events.extend(beyond(context, position).await?);
+        events.extend(marker_at_end(context, position).await?);
     }
     let has_more = events.len() > limit;
     events.truncate(limit);
@@ -96,7 +96,7 @@ impl Feed {
         loop {
             if let Some(delivery) = self.found.events.pop_front() {
                 self.position = delivery.event.sequence;
-                self.note_lag(&delivery.event);
+                self.record_lag(&delivery.event);
                 return Ok(delivery);
             }
             if self.found.is_drained && !self.is_caught_up {
@@ -104,17 +104,17 @@ impl Feed {
                 return Ok(Delivery::new(&self.context, marker(FeedEventKind::CaughtUp, self.position)));
             }
             if self.found.is_drained {
-                self.woken_by = self.wake().await;
+                self.woken_by = self.wait_for_news().await;
             }
-            self.found = patiently(&self.context.backend, "a feed", || self.look()).await?;
+            self.found = retry_while_unavailable(&self.context.backend, "a feed", || self.read_next()).await?;
         }
     }
 
-    /// Waits for news that the latest read has not seen, or until it is time to look without.
-    async fn wake(&mut self) -> Option<u64> {
-        // What is waited for long is not waited for with room for a whole batch.
+    /// Waits for news that the latest read has not seen, or for the poll interval.
+    async fn wait_for_news(&mut self) -> Option<u64> {
+        // Releases the memory of a batch, since the wait can be long.
         self.found.events = VecDeque::new();
-        let timer = tokio::time::sleep(self.context.backend.poll());
+        let timer = tokio::time::sleep(self.context.backend.poll_interval());
         tokio::pin!(timer);
         loop {
             tokio::select! {
@@ -126,59 +126,59 @@ impl Feed {
         }
     }
 
-    /// Counts how late a message comes to a reader who has seen all before it.
-    fn note_lag(&self, event: &FeedEvent) {
+    /// Records the delay of a message to a reader who has caught up.
+    fn record_lag(&self, event: &FeedEvent) {
         if let (true, FeedEventKind::Sent, Some(message)) = (self.is_caught_up, event.kind, &event.message) {
             let backend = &self.context.backend;
             backend.counted.feed_lag.observe((backend.source.now() - message.created_at).to_std().unwrap_or_default());
         }
     }
 
-    /// What comes next, from a read that feeds of this user share once they have caught up.
-    async fn look(&self) -> Result<Found, Error> {
+    /// Reads the next events. Feeds of one user share a read once they have caught up.
+    async fn read_next(&self) -> Result<Found, Error> {
         let (reads, user_id) = (&self.context.backend.feeds, self.context.viewer()?.user_id);
-        let (place, began) = (self.position, self.news.latest());
+        let (position, began) = (self.position, self.news.latest());
         if !self.is_caught_up {
-            let Batch { events, is_drained } = on_a_task(read(self.context.clone(), place, false)).await?;
+            let Batch { events, is_drained } = spawn_read(read(self.context.clone(), position, false)).await?;
             return Ok(Found { events: events.into(), is_drained, began });
         }
         if let Some(news) = self.woken_by
-            && let Some(found) = reads.join(user_id, place, news).await
+            && let Some(found) = reads.join(user_id, position, news).await
         {
             return Ok(found);
         }
-        // Joining may have taken its time.
-        reads.begin(user_id, place, self.news.latest(), read(self.context.clone(), place, true)).await
+        // The latest news are read again, since joining takes time.
+        reads.begin(user_id, position, self.news.latest(), read(self.context.clone(), position, true)).await
     }
 }
 
-/// Reads on behind a place.
-async fn read(context: RequestContext, place: i64, is_caught_up: bool) -> Result<Batch, Error> {
+/// Reads a batch of events after a position.
+async fn read(context: RequestContext, position: i64, is_caught_up: bool) -> Result<Batch, Error> {
     let limit: usize = context.backend.config.feed.batch_size.into();
-    let mut stored = find_after(&context, place, limit).await?;
-    let kept = keepable(&context, &stored).await?;
+    let mut stored = find_after(&context, position, limit).await?;
+    let kept = count_kept(&context, &stored).await?;
     let is_drained = kept == stored.len() && kept < limit;
     stored.truncate(kept);
-    let mut events = told(&context, place, stored).await?;
+    let mut events = to_events(&context, position, stored).await?;
     if events.is_empty() && !is_caught_up {
-        events.extend(beyond(&context, place).await?);
+        events.extend(marker_at_end(&context, position).await?);
     }
     Ok(Batch { events: events.into_iter().map(|event| Delivery::new(&context, event)).collect(), is_drained })
 }
 
-/// The place behind which to read.
+/// Returns the position after which to read.
 fn position(context: &RequestContext, after: Option<&str>) -> Result<i64, Error> {
     after.map_or(Ok(0), |cursor| context.open_cursor(LIST, "after", cursor))
 }
 
-/// The next events behind a position, without their messages.
+/// Returns the next events after a position, without their messages.
 async fn find_after(context: &RequestContext, position: i64, limit: usize) -> Result<Vec<StoredEvent>, Error> {
     let (db, user_id) = (context.backend.store.db(), context.viewer()?.user_id);
     Ok(store::mailboxes::find_after(db, user_id, position, limit as u64).await?)
 }
 
-/// How many of these events a stream may keep with their messages: one always, so that it goes on.
-async fn keepable(context: &RequestContext, stored: &[StoredEvent]) -> Result<usize, Error> {
+/// Returns how many of these events a stream may keep with their messages. At least one, so that it progresses.
+async fn count_kept(context: &RequestContext, stored: &[StoredEvent]) -> Result<usize, Error> {
     if stored.len() <= LARGEST_KEPT {
         return Ok(stored.len());
     }
@@ -191,8 +191,8 @@ async fn keepable(context: &RequestContext, stored: &[StoredEvent]) -> Result<us
     Ok(ends.take_while(|end| *end <= LARGEST_KEPT * MESSAGE_MAX_BYTES).count().max(1))
 }
 
-/// Stored events behind a position as they are told, with a GAP before them where retention has taken some.
-async fn told(context: &RequestContext, position: i64, stored: Vec<StoredEvent>) -> Result<Vec<FeedEvent>, Error> {
+/// Completes stored events with their messages, and with a GAP before them where retention removed some.
+async fn to_events(context: &RequestContext, position: i64, stored: Vec<StoredEvent>) -> Result<Vec<FeedEvent>, Error> {
     let Some(first) = stored.first() else { return Ok(Vec::new()) };
     // Places are gapless as they are taken; a hole can only be what retention has removed.
     let gap = (first.sequence > position + 1).then(|| marker(FeedEventKind::Gap, first.sequence - 1));
@@ -210,9 +210,9 @@ async fn told(context: &RequestContext, position: i64, stored: Vec<StoredEvent>)
     Ok(gap.into_iter().chain(events).collect())
 }
 
-/// What a cursor means that has nothing behind it: the end, a GAP where retention has taken all, or a place that there
-/// never was, because the database was restored from before it.
-async fn beyond(context: &RequestContext, position: i64) -> Result<Option<FeedEvent>, Error> {
+/// Returns the GAP after a cursor without later events, if retention removed them. Fails if the position never existed,
+/// because the database was restored from before it.
+async fn marker_at_end(context: &RequestContext, position: i64) -> Result<Option<FeedEvent>, Error> {
     let mailbox = store::mailboxes::find(context.backend.store.db(), context.viewer()?.user_id).await?;
     let Some(mailbox) = mailbox else { return Ok(None) };
     if position > mailbox.last_sequence {

@@ -52,7 +52,7 @@ pub async fn send(context: &RequestContext, draft: Draft) -> Result<(Message, Co
             context.backend.bus.publish_all(topics);
             Ok(delivered)
         }
-        Ok(None) => sent_before(context, &delivery).await,
+        Ok(None) => find_earlier(context, &delivery).await,
         Err(error) => {
             // It may be stored. Feeds that look too soon find it by themselves; a second hint is for what ends sessions.
             context.backend.bus.publish_all(topics);
@@ -117,7 +117,7 @@ fn check(draft: &Draft) -> Result<(), Error> {
 }
 
 /// The message that this sender has sent under this client id before, or the reason why there is none.
-async fn sent_before(context: &RequestContext, delivery: &Delivery) -> Result<(Message, Conversation), Error> {
+async fn find_earlier(context: &RequestContext, delivery: &Delivery) -> Result<(Message, Conversation), Error> {
     let (db, sender_id) = (context.backend.store.db(), delivery.sender_id);
     let earlier = store::messages::find_by_client_message_id(db, sender_id, &delivery.client_message_id).await?;
     let Some(earlier) = earlier else {
@@ -129,7 +129,7 @@ async fn sent_before(context: &RequestContext, delivery: &Delivery) -> Result<(M
     if earlier.encrypted_content.is_empty() {
         return conflict("names a message that both sides have deleted");
     }
-    if !is_same(&earlier, delivery) {
+    if !has_same_content(&earlier, delivery) {
         return conflict("names another message already");
     }
     // The hints may have been lost with the first answer.
@@ -138,7 +138,7 @@ async fn sent_before(context: &RequestContext, delivery: &Delivery) -> Result<(M
     Ok((earlier, conversation.ok_or(Error::NotFound("conversation"))?))
 }
 
-fn is_same(earlier: &Message, delivery: &Delivery) -> bool {
+fn has_same_content(earlier: &Message, delivery: &Delivery) -> bool {
     earlier.recipient_id == delivery.recipient_id
         && earlier.encrypted_content == delivery.encrypted_content
         && earlier.iv == delivery.iv

@@ -74,7 +74,7 @@ pub async fn list(
     arguments: &PageArguments,
 ) -> Result<Connection<PerformanceMetric>, Error> {
     let page = admin.page("metrics", arguments)?;
-    let filter = MetricFilter { since: filter.since.map(kept), until: filter.until.map(kept), ..filter };
+    let filter = MetricFilter { since: filter.since.map(clamp), until: filter.until.map(clamp), ..filter };
     let slice = store::performance_metrics::list(admin.backend.store.db(), &filter, &page).await?;
     Ok(Connection::of("metrics", slice, |metric| MetricKey { created_at: metric.created_at, id: metric.id.0 }))
 }
@@ -90,7 +90,7 @@ pub async fn series(
         return Err(Error::invalid("bucketSeconds", format!("must be at least 1, and is {bucket_seconds}")));
     }
     let until = until.unwrap_or_else(|| admin.backend.source.now());
-    let range = SeriesRange { since: kept(since), until: kept(until), bucket_seconds: bucket_seconds.into() };
+    let range = SeriesRange { since: clamp(since), until: clamp(until), bucket_seconds: bucket_seconds.into() };
     if range.until <= range.since {
         return Err(Error::invalid("until", "must be later than `since`; left out, it is now"));
     }
@@ -120,7 +120,7 @@ pub fn names(field: &str, texts: &[String]) -> Result<Vec<MetricName>, Error> {
 /// Since when metrics are kept.
 pub(super) fn kept_since(backend: &Backend, now: Timestamp) -> Timestamp {
     let retention = TimeDelta::days(backend.config.metrics.retention_days.into());
-    kept(now.checked_sub_signed(retention).unwrap_or(DateTime::UNIX_EPOCH))
+    clamp(now.checked_sub_signed(retention).unwrap_or(DateTime::UNIX_EPOCH))
 }
 
 /// What a reading is recorded as, or which field of it is not acceptable and why.
@@ -180,6 +180,6 @@ fn has_nul(value: &Value) -> bool {
 }
 
 /// The nearest time at which there can be metrics.
-fn kept(time: Timestamp) -> Timestamp {
+fn clamp(time: Timestamp) -> Timestamp {
     time.clamp(DateTime::UNIX_EPOCH, DateTime::from_timestamp(END_OF_TIME, 0).unwrap_or(time))
 }

@@ -10,7 +10,7 @@ use crate::{
     mail::EmailMessage,
     service::{
         Error, RequestContext,
-        after_commit::{AfterCommit, has_happened},
+        after_commit::{AfterCommit, is_committed},
         context::rate_limits::{RateLimit, spend_mail},
         password_policy, sessions, users,
     },
@@ -39,7 +39,7 @@ pub async fn resend_verification(context: &RequestContext) -> Result<(), Error> 
     let id = context.viewer()?.user_id;
     spend_mail(context, RateLimit::VERIFICATION_MAIL, &id.to_string()).await?;
     let tx = context.backend.store.begin().await?;
-    sessions::hold_account(context, &tx).await?;
+    sessions::lock_account(context, &tx).await?;
     let email = replace(context, tx, id, TokenPurpose::EmailVerification).await?.ok_or(Error::NotFound("user"))?;
     context.backend.outbox.send(ready(Some(email)));
     Ok(())
@@ -53,13 +53,14 @@ pub async fn reset_password(
 ) -> Result<UserId, Error> {
     let (purpose, digest) = (TokenPurpose::PasswordReset, token::digest(token.expose_secret()));
     let (store, source) = (&context.backend.store, &context.backend.source);
-    let id = store::one_time_tokens::find(store.db(), purpose, &digest, source.now()).await?.ok_or_else(unusable)?;
-    let user = store::accounts::find_recipient(store.db(), id).await?.ok_or_else(unusable)?;
+    let id =
+        store::one_time_tokens::find(store.db(), purpose, &digest, source.now()).await?.ok_or_else(invalid_token)?;
+    let user = store::accounts::find_recipient(store.db(), id).await?.ok_or_else(invalid_token)?;
     password_policy::check(context, "input.newPassword", &new, [&user.username, &user.email]).await?;
     let password_hash = context.backend.passwords.hash(new).await?;
 
     let tx = store.begin().await?;
-    let user = spend(context, &tx, id, (purpose, &digest)).await?;
+    let user = consume(context, &tx, id, (purpose, &digest)).await?;
     store::accounts::reset_password(tx.db(), id, password_hash, source.now()).await?;
     store::password_failures::delete(tx.db(), id).await?;
     let entry = context.entry(id, "password.reset", &id);
@@ -75,9 +76,9 @@ pub async fn reset_password(
 pub async fn verify_email(context: &RequestContext, token: &SecretString) -> Result<UserId, Error> {
     let (purpose, digest) = (TokenPurpose::EmailVerification, token::digest(token.expose_secret()));
     let (store, now) = (&context.backend.store, context.backend.source.now());
-    let id = store::one_time_tokens::find(store.db(), purpose, &digest, now).await?.ok_or_else(unusable)?;
+    let id = store::one_time_tokens::find(store.db(), purpose, &digest, now).await?.ok_or_else(invalid_token)?;
     let tx = store.begin().await?;
-    spend(context, &tx, id, (purpose, &digest)).await?;
+    consume(context, &tx, id, (purpose, &digest)).await?;
     let is_news = store::accounts::verify(tx.db(), id, now).await?;
     store::audit_logs::insert_many(tx.db(), [context.entry(id, "email.verified", &id)]).await?;
     if is_news {
@@ -144,28 +145,28 @@ async fn replace(
     let entry_id = entry.id;
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     match tx.commit().await {
-        Err(error) if !has_happened(&context.backend, entry_id).await => Err(error.into()),
+        Err(error) if !is_committed(&context.backend, entry_id).await => Err(error.into()),
         _ => Ok(Some(email)),
     }
 }
 
-/// Uses a token up.
+/// Consumes a token.
 ///
 /// The account's row is taken first, as every change to an account does: whoever changes the password or ends the
 /// account meanwhile comes before, and then the token is refused, or after.
-async fn spend(
+async fn consume(
     context: &RequestContext,
     tx: &Transaction,
     id: UserId,
     (purpose, digest): (TokenPurpose, &[u8; 32]),
 ) -> Result<Recipient, Error> {
-    let user = store::accounts::lock_recipient(tx.db(), id).await?.ok_or_else(unusable)?;
-    if !store::one_time_tokens::spend(tx.db(), purpose, digest, context.backend.source.now()).await? {
-        return Err(unusable());
+    let user = store::accounts::lock_recipient(tx.db(), id).await?.ok_or_else(invalid_token)?;
+    if !store::one_time_tokens::consume(tx.db(), purpose, digest, context.backend.source.now()).await? {
+        return Err(invalid_token());
     }
     Ok(user)
 }
 
-fn unusable() -> Error {
+fn invalid_token() -> Error {
     Error::invalid("input.token", "is unknown, used or expired: ask for another mail")
 }

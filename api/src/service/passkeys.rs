@@ -58,9 +58,9 @@ pub async fn begin_registration(context: &RequestContext) -> Result<Offer, Error
     let user = super::users::find_many(context, &[viewer.user_id]).await?.remove(&viewer.user_id);
     let user = user.ok_or(Error::NotFound("user"))?;
     let existing = store::passkeys::find_credential_ids(backend.store.db(), viewer.user_id).await?;
-    check_room(existing.len() as u64)?;
-    let begun = backend.passkeys.begin_registration(handle(context, viewer.user_id), &user.username, existing);
-    begin(context, CeremonyKind::Registration, Some(viewer.session_id), begun).await
+    check_capacity(existing.len() as u64)?;
+    let begun = backend.passkeys.begin_registration(user_handle(context, viewer.user_id), &user.username, existing);
+    begin_ceremony(context, CeremonyKind::Registration, Some(viewer.session_id), begun).await
 }
 
 /// Adds the passkey that an authenticator has made.
@@ -68,7 +68,7 @@ pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> R
     let (viewer, backend) = (context.viewer()?, &context.backend);
     let name: DeviceName = new.device_name.parse().map_err(|reason| Error::invalid("input.deviceName", reason))?;
     // Another session's ceremony is as good as none: who began must be who finishes.
-    let state = take(context, new.ceremony_id, CeremonyKind::Registration, Some(viewer.session_id)).await?;
+    let state = consume(context, new.ceremony_id, CeremonyKind::Registration, Some(viewer.session_id)).await?;
     let state = state.ok_or(Error::NotFound("ceremony"))?;
     let registered = backend.passkeys.finish_registration(state, new.credential).map_err(|error| match error {
         PasskeyError::Failed(cause) => Error::Internal { cause },
@@ -87,10 +87,10 @@ pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> R
     let credential =
         Credential { credential_id: registered.credential_id, key: registered.key, counter: registered.counter };
     let tx = backend.store.begin().await?;
-    sessions::hold_account(context, &tx).await?;
+    sessions::lock_account(context, &tx).await?;
     // Counted while the account is locked: ceremonies that began at once may be finished at once.
-    check_room(store::passkeys::count(tx.db(), viewer.user_id).await?)?;
-    store::passkeys::insert(tx.db(), &passkey, credential).await.map_err(taken)?;
+    check_capacity(store::passkeys::count(tx.db(), viewer.user_id).await?)?;
+    store::passkeys::insert(tx.db(), &passkey, credential).await.map_err(to_conflict)?;
     store::audit_logs::insert_many(tx.db(), [context.entry(viewer.user_id, "passkey.added", &passkey.id)]).await?;
     tx.commit().await?;
     Ok(passkey)
@@ -99,30 +99,31 @@ pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> R
 /// Begins to sign in; who it is comes out at its end, so all are answered alike.
 pub async fn begin_login(context: &RequestContext) -> Result<Offer, Error> {
     RateLimit::PASSKEY.spend_by_address(context).await?;
-    begin(context, CeremonyKind::Login, None, context.backend.passkeys.begin_login()).await
+    begin_ceremony(context, CeremonyKind::Login, None, context.backend.passkeys.begin_login()).await
 }
 
-/// Signs in whoever has the passkey; whatever is wrong is refused in the same words.
+/// Signs in whoever has the passkey; whatever is wrong is to_error in the same words.
 pub async fn finish_login(context: &RequestContext, login: PasskeyLogin) -> Result<IssuedTokens, Error> {
     let (backend, store) = (&context.backend, &context.backend.store);
     let device_info = sessions::check_device_info(login.device_info)?;
-    let state = take(context, login.ceremony_id, CeremonyKind::Login, None).await?.ok_or(Error::InvalidCredentials)?;
-    let assertion = Assertion::parse(login.credential).map_err(refused)?;
+    let state =
+        consume(context, login.ceremony_id, CeremonyKind::Login, None).await?.ok_or(Error::InvalidCredentials)?;
+    let assertion = Assertion::parse(login.credential).map_err(to_error)?;
     let found = store::passkeys::find_by_credential_id(store.db(), assertion.credential_id()).await?;
     let (passkey, key) = found.ok_or(Error::InvalidCredentials)?;
     let user_id = passkey.user_id;
-    if assertion.handle() != Some(&handle(context, user_id)) {
+    if assertion.handle() != Some(&user_handle(context, user_id)) {
         return Err(Error::InvalidCredentials);
     }
-    let judged = match backend.passkeys.finish_login(state, &assertion, key) {
+    let verified = match backend.passkeys.finish_login(state, &assertion, key) {
         Err(PasskeyError::CounterRegressed) => return Err(report_regression(context, &passkey).await?),
-        other => other.map_err(refused)?,
+        other => other.map_err(to_error)?,
     };
 
     let (tx, now) = (store.begin().await?, backend.source.now());
     let account = store::accounts::lock(tx.db(), user_id).await?;
     let account = account.filter(|account| account.is_active).ok_or(Error::InvalidCredentials)?;
-    if !store::passkeys::update_used(tx.db(), passkey.id, (judged.key, judged.counter), now).await? {
+    if !store::passkeys::update_used(tx.db(), passkey.id, (verified.key, verified.counter), now).await? {
         tx.rollback().await?;
         // Either it has just been removed, or another login has just come as far.
         let is_there = store::passkeys::find(store.db(), passkey.id).await?.is_some();
@@ -156,7 +157,7 @@ pub async fn remove(context: &RequestContext, id: PasskeyId) -> Result<(), Error
     check_recent_sign_in(context).await?;
     let tx = context.backend.store.begin().await?;
     // Locked, so that two removals at once cannot each leave the other's passkey as the last way in.
-    let account = sessions::hold_account(context, &tx).await?;
+    let account = sessions::lock_account(context, &tx).await?;
     if !store::passkeys::delete(tx.db(), user_id, id).await? {
         return Err(Error::NotFound("passkey"));
     }
@@ -168,7 +169,7 @@ pub async fn remove(context: &RequestContext, id: PasskeyId) -> Result<(), Error
 }
 
 /// Fails if an account with this many passkeys may have no more.
-fn check_room(count: u64) -> Result<(), Error> {
+fn check_capacity(count: u64) -> Result<(), Error> {
     if count < PASSKEYS_MAX {
         return Ok(());
     }
@@ -184,11 +185,11 @@ async fn check_recent_sign_in(context: &RequestContext) -> Result<(), Error> {
 }
 
 /// What an authenticator keeps instead of the user's id, which others know: derived, so that nothing is to be stored.
-fn handle(context: &RequestContext, user_id: UserId) -> [u8; 16] {
+fn user_handle(context: &RequestContext, user_id: UserId) -> [u8; 16] {
     context.backend.seal.derive(b"passkey handle", user_id.0.as_bytes())
 }
 
-async fn begin(
+async fn begin_ceremony(
     context: &RequestContext,
     kind: CeremonyKind,
     session_id: Option<SessionId>,
@@ -205,7 +206,7 @@ async fn begin(
 }
 
 /// A ceremony's state, for the first who asks; whatever comes of it, the ceremony is over.
-async fn take(
+async fn consume(
     context: &RequestContext,
     id: CeremonyId,
     kind: CeremonyKind,
@@ -225,14 +226,14 @@ async fn report_regression(context: &RequestContext, passkey: &Passkey) -> Resul
     Ok(Error::InvalidCredentials)
 }
 
-fn refused(error: PasskeyError) -> Error {
+fn to_error(error: PasskeyError) -> Error {
     match error {
         PasskeyError::Failed(cause) => Error::Internal { cause },
         PasskeyError::Refused(_) | PasskeyError::CounterRegressed => Error::InvalidCredentials,
     }
 }
 
-fn taken(error: store::Error) -> Error {
+fn to_conflict(error: store::Error) -> Error {
     match error {
         store::Error::Taken(Unique::CredentialId) => {
             Error::Conflict { field: "input.credential", reason: "is registered already" }

@@ -39,7 +39,7 @@ pub async fn update(context: &RequestContext, keys: NewKeys) -> Result<UserId, E
     let now = context.backend.source.now();
     let tx = context.backend.store.begin().await?;
     let before = store::public_keys::lock(tx.db(), id).await?;
-    sessions::hold(context, &tx).await?;
+    sessions::lock_session(context, &tx).await?;
     let before = before.ok_or(Error::NotFound("user"))?;
     let mut after = Stored {
         public_key_ecc: Some(keys.ecc),
@@ -64,7 +64,7 @@ pub async fn update(context: &RequestContext, keys: NewKeys) -> Result<UserId, E
     if actions.is_empty() {
         tx.rollback().await?;
         // A repeat, where the first answer was lost and perhaps what follows as well.
-        return users::after_change(id, AfterCommit::default()).follow(&context.backend, Ok(id)).await;
+        return users::after_change(id, AfterCommit::default()).finish(&context.backend, Ok(id)).await;
     }
     store::public_keys::update(tx.db(), id, after, now).await?;
     store::audit_logs::insert_many(tx.db(), actions).await?;

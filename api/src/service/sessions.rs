@@ -1,7 +1,7 @@
 //! Sessions: opening them, and telling whether a token still speaks for one.
 
 mod changes;
-mod hold;
+mod lock;
 mod opening;
 mod refresh;
 mod revoke;
@@ -19,7 +19,7 @@ pub use self::{
     revoke::{logout, revoke, revoke_others},
 };
 pub(super) use self::{
-    hold::{hold, hold_account},
+    lock::{lock_account, lock_session},
     opening::{after_opening, check_device_info, open},
     revoke::{after_end, end_others},
 };
@@ -56,7 +56,7 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
         expires_at: claims.expires_at(),
         key: verified.key,
     };
-    match alive(backend, claims.user_id(), claims.session_id()).await? {
+    match find_state(backend, claims.user_id(), claims.session_id()).await? {
         Some(alive) => {
             if alive.unconfirmed.is_some_and(|unconfirmed| unconfirmed == digest) {
                 Box::pin(store::sessions::confirm(backend.store.db(), claims.session_id(), &digest)).await?;
@@ -89,7 +89,7 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
         // An end between the check of the token and the start of the watch would go unheard.
         let mut latest = has_ended(&backend, &viewer).await;
         while latest != Some(true) && backend.tokens.accepts(signed_with) {
-            let wait = if latest.is_some() { backend.poll() } else { backend.unassisted_poll() };
+            let wait = if latest.is_some() { backend.poll_interval() } else { backend.poll_interval_without_bus() };
             tokio::select! {
                 _ = news.news() => {}
                 () = tokio::time::sleep(wait) => {}
@@ -143,23 +143,23 @@ async fn verify(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<
     let remembered = backend.verified.0.get(&digest);
     if let Some(verified) = remembered.filter(|verified| backend.tokens.accepts(verified.key)) {
         let times = access_token::check_times(&verified.claims, now);
-        return times.map(|()| verified).map_err(|error| refusal(&error));
+        return times.map(|()| verified).map_err(|error| to_error(&error));
     }
     let token = SecretString::from(token);
     let verified = match backend.tokens.verify(&token, now) {
         // A node that has come since may have signed it.
         Err(TokenError::UnknownKey(_)) => {
-            Box::pin(backend.learn_newer_signing_keys()).await?;
+            Box::pin(backend.reload_signing_keys()).await?;
             backend.tokens.verify(&token, now)
         }
         other => other,
     };
-    let verified = Arc::new(verified.map_err(|error| refusal(&error))?);
+    let verified = Arc::new(verified.map_err(|error| to_error(&error))?);
     backend.verified.0.insert(digest, Arc::clone(&verified));
     Ok(verified)
 }
 
-fn refusal(error: &TokenError) -> Error {
+fn to_error(error: &TokenError) -> Error {
     Error::Unauthenticated(match error {
         TokenError::Expired => AuthenticationReason::Expired,
         TokenError::UnknownKey(_) | TokenError::Invalid => AuthenticationReason::Invalid,
@@ -170,21 +170,21 @@ fn refusal(error: &TokenError) -> Error {
 /// carry the room for it always.
 fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, Option<bool>> {
     Box::pin(async move {
-        let found = alive(backend, viewer.user_id, viewer.session_id).await.ok()?;
+        let found = find_state(backend, viewer.user_id, viewer.session_id).await.ok()?;
         Some(found.is_none_or(|alive| alive.role < viewer.role))
     })
 }
 
-/// What is known of a user's session, remembered for a few seconds.
-async fn alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<SessionState>, Error> {
+/// Returns the state of a session, cached for a few seconds.
+async fn find_state(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<SessionState>, Error> {
     let key = cache_keys::session(user_id, id);
     let remembered = backend.cache.get(&key).await;
     backend.counted.sessions.note(remembered.is_some());
-    if remembered.is_some() { Ok(remembered) } else { Box::pin(read_alive(backend, user_id, id)).await }
+    if remembered.is_some() { Ok(remembered) } else { Box::pin(load_state(backend, user_id, id)).await }
 }
 
-/// The same from the database.
-async fn read_alive(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<SessionState>, Error> {
+/// Loads the state of a session from the database and caches it.
+async fn load_state(backend: &Backend, user_id: UserId, id: SessionId) -> Result<Option<SessionState>, Error> {
     let key = cache_keys::session(user_id, id);
     let reservation = backend.cache.reserve(std::slice::from_ref(&key)).await;
     let found = store::sessions::find_alive(backend.store.db(), id, backend.source.now()).await?;

@@ -13,7 +13,7 @@ use crate::{
     domain::{User, UserId, event::Topic},
     service::{
         Backend, Error, RequestContext,
-        context::streams::{on_a_task, patiently, spawn},
+        context::streams::{retry_while_unavailable, spawn, spawn_read},
     },
     store::{self, user_changes::Followed},
 };
@@ -43,31 +43,31 @@ pub async fn follow(
     // Listening begins before the first look, so that nothing falls between the two.
     let news = topics.into_iter().map(|topic| context.backend.bus.subscribe(topic)).collect();
     let reader = Arc::clone(&context.backend);
-    let position = on_a_task(async move { Ok(store::user_changes::latest(reader.store.db()).await?) }).await?;
+    let position = spawn_read(async move { Ok(store::user_changes::latest(reader.store.db()).await?) }).await?;
     let changes = Changes { context, news, followed, position, ready: VecDeque::new() };
     Ok(stream::try_unfold(changes, |mut changes| async move { Ok(Some((changes.next().await?, changes))) }))
 }
 
-/// Tells whoever may follow a user of a committed change.
+/// Publishes a committed change of a user to the followers.
 ///
-/// A database that is away meanwhile is asked again, for as long as followers do not look by themselves.
-pub(super) async fn announce(backend: &Arc<Backend>, id: UserId) {
+/// Retries while the database is unavailable, until followers read by themselves.
+pub(super) async fn publish_change(backend: &Arc<Backend>, id: UserId) {
     backend.bus.publish(Topic::User(id));
-    let Err(error) = tell_contacts(backend, id).await else { return };
+    let Err(error) = notify_contacts(backend, id).await else { return };
     tracing::warn!(%error, "not all contacts hear of a changed user at once");
     let backend = Arc::clone(backend);
     spawn(async move {
-        let own_look = Instant::now() + Duration::from_secs(backend.config.feed.poll_seconds);
-        while Instant::now() < own_look {
-            sleep(backend.unassisted_poll()).await;
-            if tell_contacts(&backend, id).await.is_ok() {
+        let next_poll = Instant::now() + Duration::from_secs(backend.config.feed.poll_seconds);
+        while Instant::now() < next_poll {
+            sleep(backend.poll_interval_without_bus()).await;
+            if notify_contacts(&backend, id).await.is_ok() {
                 return;
             }
         }
     });
 }
 
-async fn tell_contacts(backend: &Backend, id: UserId) -> Result<(), store::Error> {
+async fn notify_contacts(backend: &Backend, id: UserId) -> Result<(), store::Error> {
     let mut after = None;
     loop {
         let peers = store::user_changes::find_contacts(backend.store.db(), id, after, CONTACTS).await?;
@@ -94,7 +94,7 @@ impl Changes {
                 self.position = number;
                 return Ok(user);
             }
-            let (latest, found) = self.look().await?;
+            let (latest, found) = self.read().await?;
             self.ready = found;
             if self.ready.is_empty() {
                 self.position = latest;
@@ -104,7 +104,7 @@ impl Changes {
     }
 
     async fn wait(&mut self) {
-        let poll = self.context.backend.poll();
+        let poll = self.context.backend.poll_interval();
         let news = select_all(self.news.iter_mut().map(|news| Box::pin(news.news())));
         tokio::select! {
             _ = news => {}
@@ -112,16 +112,16 @@ impl Changes {
         }
     }
 
-    async fn look(&self) -> Result<(i64, VecDeque<(i64, User)>), Error> {
-        let read = || on_a_task(look(self.context.clone(), self.followed.clone(), self.position));
-        patiently(&self.context.backend, "a stream of users", read).await
+    async fn read(&self) -> Result<(i64, VecDeque<(i64, User)>), Error> {
+        let read = || spawn_read(read_changes(self.context.clone(), self.followed.clone(), self.position));
+        retry_while_unavailable(&self.context.backend, "a stream of users", read).await
     }
 }
 
-/// The latest number, and the followed users among those whose last change is between the position and it.
+/// Returns the latest number, and the followed users whose last change is after the position.
 ///
-/// A user who changes once more meanwhile has a higher number, and is found by the next look.
-async fn look(
+/// A user who changes again meanwhile gets a higher number, which the next read finds.
+async fn read_changes(
     context: RequestContext,
     followed: Followed,
     position: i64,

@@ -109,5 +109,5 @@ pub async fn list(
 /// What follows each change to a user, beside something else: nobody is shown the user as it was, on any node, and its
 /// followers hear of it.
 pub(super) fn after_change(id: UserId, also: AfterCommit) -> AfterCommit {
-    also.invalidate([cache_keys::user(id).name(), cache_keys::account(id).name()]).tell_followers_of(id)
+    also.invalidate([cache_keys::user(id).name(), cache_keys::account(id).name()]).notify_followers(id)
 }

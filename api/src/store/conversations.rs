@@ -176,7 +176,7 @@ pub async fn list(
 ) -> Result<Slice<InboxLine>, Error> {
     let (order, [below, above, limit]) = descending(page);
     let (columns, join) = if with_messages {
-        let seen = messages::seen_by_first("m");
+        let seen = messages::visible_to_first("m");
         (messages::COLUMNS, format!("LEFT JOIN messages m ON m.id = c.last_message_id AND {seen}"))
     } else {
         ("NULL", String::new())

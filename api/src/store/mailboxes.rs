@@ -68,7 +68,7 @@ pub async fn find(db: &impl ConnectionTrait, user_id: UserId) -> Result<Option<M
 /// Holds mailboxes until the transaction ends, in the order in which everybody takes them: that of user ids.
 ///
 /// Until then nobody else takes a place in them, changes what they count, or changes their users' lines of the inbox.
-pub async fn hold(db: &impl ConnectionTrait, user_ids: &[UserId]) -> Result<Vec<Mailbox>, Error> {
+pub async fn lock(db: &impl ConnectionTrait, user_ids: &[UserId]) -> Result<Vec<Mailbox>, Error> {
     let select = mailboxes::Entity::find()
         .filter(mailboxes::Column::UserId.is_in(user_ids.iter().map(|id| id.0)))
         .order_by_asc(mailboxes::Column::UserId)

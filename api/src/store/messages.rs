@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A message as one of its two people holds it, shown or deleted.
-pub struct Copy {
+pub struct MessageView {
     /// The message.
     pub id: MessageId,
     /// Where it belongs.
@@ -32,7 +32,7 @@ pub struct Copy {
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
-struct CopyRow {
+struct ViewRow {
     id: Uuid,
     conversation_id: Uuid,
     sequence: i64,
@@ -145,7 +145,7 @@ pub async fn list(
         "SELECT {COLUMNS} FROM messages m
          WHERE m.conversation_id = $2 AND {seen} AND m.sequence < $3 AND m.sequence > $4
          ORDER BY m.sequence {order} LIMIT $5",
-        seen = seen_by_first("m"),
+        seen = visible_to_first("m"),
     );
     let values = [viewer.0.into(), conversation_id.0.into(), below, above, limit];
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
@@ -167,7 +167,7 @@ pub async fn list_many(
     let end = |columns: &str, of: &str| {
         format!(
             "SELECT {columns} FROM messages {of} WHERE {of}.conversation_id = c.id AND {seen} ORDER BY {of}.sequence {order}",
-            seen = seen_by_first(of)
+            seen = visible_to_first(of)
         )
     };
     let mut values: Vec<Value> = vec![viewer.0.into(), i64::try_from(rows).unwrap_or(i64::MAX).into()];
@@ -184,7 +184,7 @@ pub async fn list_many(
             "SELECT {COLUMNS} FROM conversations c JOIN messages m ON m.conversation_id = c.id WHERE c.id IN ({}) AND {}
              AND m.sequence {reaches} coalesce(({} LIMIT 1 OFFSET $2 - 1), {from_end})",
             places.join(", "),
-            seen_by_first("m"),
+            visible_to_first("m"),
             end("it.sequence", "it")
         )
     };
@@ -219,14 +219,14 @@ pub async fn find_before(
 }
 
 /// Holds the user's copies of these messages until the transaction ends, in the order of ids; foreign ones are absent.
-pub async fn hold(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) -> Result<Vec<Copy>, Error> {
+pub async fn lock(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) -> Result<Vec<MessageView>, Error> {
     let select = Entity::find()
         .filter(Column::Id.is_in(ids.iter().map(|id| id.0)))
         .filter(Column::SenderId.eq(viewer.0).or(Column::RecipientId.eq(viewer.0)))
         .order_by_asc(Column::Id)
         .lock_exclusive();
-    let rows = select.into_partial_model::<CopyRow>().all(db).await?;
-    Ok(rows.iter().map(|row| copy(row, viewer)).collect())
+    let rows = select.into_partial_model::<ViewRow>().all(db).await?;
+    Ok(rows.iter().map(|row| view(row, viewer)).collect())
 }
 
 /// Marks a stretch's messages to the user read, those that it has deleted or those that it has not, and counts them.
@@ -249,8 +249,8 @@ pub async fn mark_read(
     Ok(i64::try_from(update.exec(db).await?.rows_affected).unwrap_or(i64::MAX))
 }
 
-/// The newest message to the reader in a conversation, up to the end of a stretch.
-pub async fn newest_to(
+/// Returns the newest message to the reader up to the end of a range.
+pub async fn find_newest_to(
     db: &impl ConnectionTrait,
     reader: UserId,
     range: &SequenceRange,
@@ -288,10 +288,10 @@ pub async fn delete(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]
     Ok(())
 }
 
-/// Whether the user of the first value may see a message.
+/// Returns a condition: the user of the statement's first value can see the message.
 ///
 /// As a case, which no index answers: as an alternative, planners look for all that the user ever sent or received.
-pub(super) fn seen_by_first(it: &str) -> String {
+pub(super) fn visible_to_first(it: &str) -> String {
     format!(
         "CASE WHEN {it}.sender_id = $1 AND NOT {it}.deleted_by_sender THEN true
            ELSE {it}.recipient_id = $1 AND NOT {it}.deleted_by_recipient END"
@@ -306,9 +306,9 @@ fn visible_to(viewer: UserId) -> Condition {
     Condition::all().add(is_seen)
 }
 
-fn copy(row: &CopyRow, holder: UserId) -> Copy {
+fn view(row: &ViewRow, holder: UserId) -> MessageView {
     let (is_sender, is_recipient) = (row.sender_id == holder.0, row.recipient_id == holder.0);
-    Copy {
+    MessageView {
         id: MessageId(row.id),
         conversation_id: ConversationId(row.conversation_id),
         sequence: row.sequence,

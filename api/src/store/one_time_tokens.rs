@@ -64,8 +64,8 @@ pub async fn find(
     Ok(select.into_tuple::<Uuid>().one(db).await?.map(UserId))
 }
 
-/// Uses a token up: of any number of attempts exactly one succeeds.
-pub async fn spend(
+/// Consumes a token. Exactly one of any number of attempts succeeds.
+pub async fn consume(
     db: &impl ConnectionTrait,
     purpose: TokenPurpose,
     digest: &[u8; 32],

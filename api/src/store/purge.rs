@@ -15,16 +15,16 @@ use crate::{
     store::{Error, Transaction, installation::WITHDRAWN},
 };
 
-/// Whether nobody else purges for as long as this transaction lasts.
-pub async fn try_alone(tx: &Transaction) -> Result<bool, Error> {
+/// Locks purging for the transaction. Returns whether no other node purges.
+pub async fn try_lock(tx: &Transaction) -> Result<bool, Error> {
     let backend = tx.db().get_database_backend();
     if backend != DbBackend::Postgres {
         // On SQLite a transaction that writes is alone anyway.
         return Ok(true);
     }
-    let sql = "SELECT pg_try_advisory_xact_lock(hashtext('quantumvault.purge')) AS alone";
+    let sql = "SELECT pg_try_advisory_xact_lock(hashtext('quantumvault.purge')) AS is_locked";
     let row = tx.db().query_one_raw(Statement::from_string(backend, sql)).await?;
-    Ok(row.map(|row| row.try_get("", "alone")).transpose()?.unwrap_or_default())
+    Ok(row.map(|row| row.try_get("", "is_locked")).transpose()?.unwrap_or_default())
 }
 
 /// Removes up to `limit` sessions that ended before now.
@@ -70,7 +70,7 @@ pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limi
         return Ok(0);
     }
     let user_ids: Vec<_> = last.keys().copied().map(UserId).collect();
-    super::mailboxes::hold(tx.db(), &user_ids).await?;
+    super::mailboxes::lock(tx.db(), &user_ids).await?;
     let mut oldest = CaseStatement::new();
     let mut prefixes = Condition::any();
     for (user_id, sequence) in last {

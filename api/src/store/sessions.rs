@@ -95,7 +95,7 @@ pub async fn find_alive(db: &impl ConnectionTrait, id: SessionId, now: Timestamp
 /// Whether the user's session is alive; a living one is locked against its end until the transaction ends.
 ///
 /// A deletion waits for this lock, and on PostgreSQL a refresh, which changes a column with a unique index.
-pub async fn hold(
+pub async fn lock(
     db: &impl ConnectionTrait,
     (user_id, id): (UserId, SessionId),
     now: Timestamp,
@@ -158,7 +158,7 @@ pub async fn rotate(db: &impl ConnectionTrait, id: SessionId, rotation: Rotation
 /// session ends.
 ///
 /// Nothing, if that was not the last refresh, was not since `since`, or if something of its answer has been used.
-pub async fn repeat(
+pub async fn reissue(
     db: &impl ConnectionTrait,
     id: SessionId,
     parent: [u8; 32],

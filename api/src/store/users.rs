@@ -58,7 +58,7 @@ pub async fn find_many(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<
 }
 
 /// Whether the recipient is active and the sender's session is still there, in one statement.
-pub async fn takes_message(
+pub async fn accepts_message(
     db: &impl ConnectionTrait,
     recipient_id: UserId,
     (sender_id, session_id): (UserId, SessionId),

@@ -54,7 +54,7 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
     let is_coloured = log.format == LogFormat::Text && std::io::stderr().is_terminal();
     let layout = Layout { format: log.format, is_coloured };
     let layer = fmt::layer().with_writer(lines).with_ansi(false).event_format(layout);
-    let belongs = filter_fn(move |metadata| belongs_to_a_line(metadata, names_spans));
+    let belongs = filter_fn(move |metadata| is_logged(metadata, names_spans));
     // The hint lets what is below every level cost nothing.
     let filter = filter.and(belongs.with_max_level_hint(LevelFilter::TRACE));
     let logging = tracing_subscriber::registry().with(layer.with_filter(filter));
@@ -96,7 +96,7 @@ impl Telemetry {
 
 /// No line tells of spans, but a filter may go by ours. At the level trace libraries write down what they carry: frames of
 /// sockets, and with them tokens and messages.
-fn belongs_to_a_line(metadata: &Metadata<'_>, names_spans: bool) -> bool {
+fn is_logged(metadata: &Metadata<'_>, names_spans: bool) -> bool {
     let is_ours = metadata.target().starts_with("quantumvault");
     if metadata.is_span() { is_ours && names_spans } else { is_ours || *metadata.level() < Level::TRACE }
 }

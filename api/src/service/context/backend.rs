@@ -22,7 +22,7 @@ use crate::{
     redis_client::RedisClient,
     service::{
         Error,
-        after_commit::DOUBTS_MAX,
+        after_commit::UNCERTAIN_COMMITS_MAX,
         clocks,
         feed::Reads,
         metrics::Figures,
@@ -32,9 +32,9 @@ use crate::{
     store::{self, Store},
 };
 
-/// The least time between two looks for signing keys that tokens ask for.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// How long the memory of a password's hash waits for the next.
+/// Minimum time between two loads of signing keys that tokens ask for.
+const KEY_LOAD_INTERVAL: Duration = Duration::from_millis(100);
+/// Time after which unused memory of password hashes is released.
 const MEMORY_KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// Why the server does not start: one sentence that names the setting and the remedy.
@@ -57,17 +57,17 @@ pub struct Backend {
     pub(crate) passkeys: Passkeys,
     pub(crate) tokens: AccessTokens,
     pub(in crate::service) verified: VerifiedTokens,
-    /// When it was last looked for keys that a token named.
-    latest_look: Mutex<Option<Instant>>,
+    /// When signing keys were last loaded because a token named an unknown one.
+    keys_loaded_at: Mutex<Option<Instant>>,
     pub(crate) seal: Seal,
     /// Raised by a restore, after which a cursor may name what never happened, and Redis remember what has ended.
     pub(crate) epoch: i32,
     pub(crate) outbox: Outbox,
     pub(crate) figures: Figures,
-    /// Places for commits of unknown outcome.
-    pub(crate) doubts: Arc<Semaphore>,
-    /// Held by whoever writes metrics.
-    pub(crate) metric_turn: Mutex<()>,
+    /// Permits for retries after commits of unknown outcome.
+    pub(crate) uncertain_commits: Arc<Semaphore>,
+    /// Held while metrics are written.
+    pub(crate) metric_lock: Mutex<()>,
     pub(crate) source: Source,
     pub(crate) health: health::Latest,
     pub(crate) counted: snapshot::Counted,
@@ -113,14 +113,14 @@ impl Backend {
                 signing,
             ),
             verified: VerifiedTokens::default(),
-            latest_look: Mutex::default(),
+            keys_loaded_at: Mutex::default(),
             seal: Seal::new(&installation.cursor_key),
             epoch: installation.feed_epoch,
             outbox: Outbox::new(post, &config.mail, source.clone()),
             costs: Local::default(),
-            figures: Figures::new(node(&config)),
-            doubts: Arc::new(Semaphore::new(DOUBTS_MAX)),
-            metric_turn: Mutex::default(),
+            figures: Figures::new(node_name(&config)),
+            uncertain_commits: Arc::new(Semaphore::new(UNCERTAIN_COMMITS_MAX)),
+            metric_lock: Mutex::default(),
             redis,
             cache,
             bus,
@@ -176,7 +176,7 @@ impl Backend {
     /// that shares neither the cache nor the bus.
     pub fn reload_all(&self) {
         self.cache.clear_local();
-        self.bus.publish_here();
+        self.bus.notify_all_local();
     }
 
     /// Releases memory that has not been used for a while.
@@ -192,30 +192,29 @@ impl Backend {
         }
     }
 
-    /// Learns the public keys by a look that begins after this was asked for, which whoever asks meanwhile shares.
+    /// Loads the signing keys by a read that begins after this call. Concurrent calls share one read.
     ///
-    /// However many tokens name keys that do not exist, there are ten looks a second at most; and no token that names
-    /// one of a node that has just come is refused for want of a look.
-    pub(crate) async fn learn_newer_signing_keys(&self) -> Result<(), Error> {
-        let asked = Instant::now();
-        let mut latest = self.latest_look.lock().await;
-        if latest.is_some_and(|began| began >= asked) {
+    /// There are ten reads a second at most, however many tokens name unknown keys.
+    pub(crate) async fn reload_signing_keys(&self) -> Result<(), Error> {
+        let called_at = Instant::now();
+        let mut latest = self.keys_loaded_at.lock().await;
+        if latest.is_some_and(|began| began >= called_at) {
             return Ok(());
         }
         if let Some(began) = *latest {
-            tokio::time::sleep_until(began + LOOK_INTERVAL).await;
+            tokio::time::sleep_until(began + KEY_LOAD_INTERVAL).await;
         }
         *latest = Some(Instant::now());
-        self.learn_signing_keys().await
+        self.load_signing_keys().await
     }
 
-    /// Learns the public keys of nodes that have come since, and what was withdrawn.
-    pub(crate) async fn learn_signing_keys(&self) -> Result<(), Error> {
+    /// Loads the keys that are accepted and those that were withdrawn.
+    pub(crate) async fn load_signing_keys(&self) -> Result<(), Error> {
         let accepted = signing_keys::accepted(self).await?;
         let withdrawn = store::installation::withdrawn_signing_keys(self.store.db()).await?;
-        if self.tokens.trust(accepted, withdrawn) {
-            // Streams that were opened with a token of that key end when they look.
-            self.bus.publish_here();
+        if self.tokens.set_accepted_keys(accepted, withdrawn) {
+            // Streams that were opened with a token of a withdrawn key end when they read again.
+            self.bus.notify_all_local();
         }
         Ok(())
     }
@@ -232,18 +231,18 @@ impl Backend {
         TimeDelta::seconds(self.config.accounts.refresh_token_ttl_seconds.into())
     }
 
-    /// How long a stream waits for news before it looks by itself.
-    pub(crate) fn poll(&self) -> Duration {
+    /// Returns how long a stream waits for a hint before it reads by itself.
+    pub(crate) fn poll_interval(&self) -> Duration {
         if self.bus.is_connected() {
             Duration::from_secs(self.config.feed.poll_seconds)
         } else {
-            self.unassisted_poll()
+            self.poll_interval_without_bus()
         }
     }
 
-    /// The same while something that should tell of news is away, spread by half of it either way: streams that lost
-    /// the bus together do not all look at the same moment.
-    pub(crate) fn unassisted_poll(&self) -> Duration {
+    /// Returns the interval without hints, with jitter of half of it: streams that lost the bus together do not all read
+    /// at once.
+    pub(crate) fn poll_interval_without_bus(&self) -> Duration {
         let poll = Duration::from_millis(self.config.feed.poll_without_bus_ms);
         poll / 2 + poll * u32::from(self.source.random.bytes::<1>()[0]) / 255
     }
@@ -257,8 +256,8 @@ impl Backend {
     }
 }
 
-/// What tells this node from the others, for a person to read.
-fn node(config: &Config) -> String {
+/// Returns a readable name of this node.
+fn node_name(config: &Config) -> String {
     let host = hostname::get().unwrap_or_default();
     format!("{}:{}", host.to_string_lossy(), config.http.listen.port())
 }

@@ -1,29 +1,29 @@
-//! How streams read: on tasks, and again until a database that is away is back.
+//! Reads of streams: on tasks, retried while the database is unavailable.
 
 use crate::{
     service::{Backend, Error},
     telemetry,
 };
 
-/// Has something done whether or not anyone waits for it, for the request that asks for it.
+/// Spawns work that goes on when its request ends. Its log lines still name the request.
 pub fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(telemetry::carry(work));
 }
 
-/// Reads to the end, whether or not anyone waits for it.
+/// Spawns a read that finishes whether or not its stream is polled.
 ///
-/// A stream whose reader is slow is not polled: it would keep a connection of the pool from everyone else for as long.
+/// The stream of a slow client is not polled, and its read would occupy a connection of the pool meanwhile.
 ///
-/// Not an `async fn`: whoever waits would keep room for the whole reading.
-pub(crate) fn on_a_task<T: Send + 'static, R: Future<Output = Result<T, Error>> + Send + 'static>(
+/// Not an `async fn`, whose future would reserve memory for the whole read.
+pub(crate) fn spawn_read<T: Send + 'static, R: Future<Output = Result<T, Error>> + Send + 'static>(
     reading: R,
 ) -> impl Future<Output = Result<T, Error>> + use<T, R> {
     let task = tokio::spawn(reading);
     async { task.await.map_err(|error| Error::Internal { cause: error.to_string() })? }
 }
 
-/// Reads as often as it takes; `stream` is what waits, for the log.
-pub(crate) async fn patiently<T, R: Future<Output = Result<T, Error>>>(
+/// Retries a read while the database is unavailable. `stream` names the reader in the log.
+pub(crate) async fn retry_while_unavailable<T, R: Future<Output = Result<T, Error>>>(
     backend: &Backend,
     stream: &'static str,
     read: impl Fn() -> R,
@@ -32,7 +32,7 @@ pub(crate) async fn patiently<T, R: Future<Output = Result<T, Error>>>(
         match read().await {
             Err(Error::Unavailable { cause }) => {
                 tracing::warn!(cause, "{stream} waits for the database");
-                tokio::time::sleep(backend.unassisted_poll()).await;
+                tokio::time::sleep(backend.poll_interval_without_bus()).await;
             }
             other => return other,
         }

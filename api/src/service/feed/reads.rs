@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::{
     domain::UserId,
-    service::{Error, context::streams::on_a_task, feed::delivery::Delivery},
+    service::{Error, context::streams::spawn_read, feed::delivery::Delivery},
 };
 
 /// The latest read of each user, for as long as it runs or somebody has still to take what it found.
@@ -38,25 +38,25 @@ pub(super) struct Found {
 struct Read {
     reads: Arc<Reads>,
     user_id: UserId,
-    after: i64,
+    position: i64,
     began: u64,
     /// Empty while the read runs, and closed when it fails: whoever waits for it then sees for itself.
     batch: watch::Receiver<Option<Batch>>,
 }
 
 impl Reads {
-    /// What another feed of the user finds behind this place, if its read began after the news of this number.
+    /// Returns what another feed's read finds after a position, if it began after the news of this number.
     ///
-    /// A read from before could miss what they tell of, and nobody would wake this feed for it again.
-    pub(super) async fn join(&self, user_id: UserId, place: i64, news: u64) -> Option<Found> {
+    /// An earlier read could miss the events of that news, and nothing would wake this feed again.
+    pub(super) async fn join(&self, user_id: UserId, position: i64, news: u64) -> Option<Found> {
         loop {
             // The lock is given back before the read, because the last who holds one takes the lock to forget it.
             let read = self.0.lock().get(&user_id).and_then(Weak::upgrade)?;
-            if read.began < news || read.after > place {
+            if read.began < news || read.position > position {
                 return None;
             }
             if read.batch.clone().wait_for(Option::is_some).await.is_ok() {
-                return read.behind(place);
+                return read.after(position);
             }
             // It has failed; another may have begun meanwhile.
             if self.0.lock().get(&user_id).is_none_or(|latest| latest.as_ptr() == Arc::as_ptr(&read)) {
@@ -65,32 +65,32 @@ impl Reads {
         }
     }
 
-    /// Reads on a task behind this place, for whoever joins as well; `latest` is the number of the latest news.
+    /// Reads after a position on a task that other feeds can join. `latest` is the number of the latest news.
     pub(super) fn begin<R: Future<Output = Result<Batch, Error>> + Send + 'static>(
         self: &Arc<Self>,
         user_id: UserId,
-        after: i64,
+        position: i64,
         latest: u64,
         reading: R,
     ) -> impl Future<Output = Result<Found, Error>> + use<R> {
         let (sender, batch) = watch::channel(None);
-        let read = Arc::new(Read { reads: Arc::clone(self), user_id, after, began: latest, batch });
+        let read = Arc::new(Read { reads: Arc::clone(self), user_id, position, began: latest, batch });
         self.0.lock().insert(user_id, Arc::downgrade(&read));
-        let read = on_a_task(async move {
+        let read = spawn_read(async move {
             sender.send_replace(Some(reading.await?));
             Ok(read)
         });
         let nothing = || Error::Internal { cause: "a read found neither events nor their end".to_owned() };
-        async move { read.await?.behind(after).ok_or_else(nothing) }
+        async move { read.await?.after(position).ok_or_else(nothing) }
     }
 }
 
 impl Read {
-    /// What it found behind a place that it began at or before; none if it did not come so far.
-    fn behind(&self, place: i64) -> Option<Found> {
+    /// Returns the events after a position at or after its own, or nothing if the read did not reach it.
+    fn after(&self, position: i64) -> Option<Found> {
         let batch = self.batch.borrow();
         let Batch { events, is_drained } = batch.as_ref()?;
-        let events: VecDeque<_> = events.iter().filter(|it| it.event.sequence > place).cloned().collect();
+        let events: VecDeque<_> = events.iter().filter(|it| it.event.sequence > position).cloned().collect();
         (*is_drained || !events.is_empty()).then_some(Found { events, is_drained: *is_drained, began: self.began })
     }
 }

@@ -3,7 +3,7 @@
 use crate::{
     domain::{Conversation, FeedEventKind, MessageId, UserId, event::Topic},
     service::{Error, RequestContext, after_commit::AfterCommit, sessions},
-    store::{self, Transaction, messages::Copy},
+    store::{self, Transaction, messages::MessageView},
 };
 
 /// How many messages one call deletes at most.
@@ -21,26 +21,26 @@ pub async fn delete(context: &RequestContext, mut ids: Vec<MessageId>) -> Result
     let after = AfterCommit::default().publish([Topic::Mailbox(user_id)]);
 
     let tx = context.backend.store.begin().await?;
-    sessions::hold(context, &tx).await?;
-    let mailboxes = store::mailboxes::hold(tx.db(), &[user_id]).await?;
-    let mut copies = store::messages::hold(tx.db(), user_id, &ids).await?;
-    if copies.len() < ids.len() {
+    sessions::lock_session(context, &tx).await?;
+    let mailboxes = store::mailboxes::lock(tx.db(), &[user_id]).await?;
+    let mut views = store::messages::lock(tx.db(), user_id, &ids).await?;
+    if views.len() < ids.len() {
         tx.rollback().await?;
         return Err(Error::NotFound("message"));
     }
-    copies.retain(|copy| copy.is_shown);
-    if copies.is_empty() {
+    views.retain(|view| view.is_shown);
+    if views.is_empty() {
         tx.rollback().await?;
         // A repeat: the hint may have been lost with the first answer.
-        return after.follow(&context.backend, Ok(ids)).await;
+        return after.finish(&context.backend, Ok(ids)).await;
     }
-    let shown: Vec<_> = copies.iter().map(|copy| copy.id).collect();
+    let shown: Vec<_> = views.iter().map(|view| view.id).collect();
     store::messages::delete(tx.db(), user_id, &shown).await?;
-    let conversation_ids: Vec<_> = copies.iter().map(|copy| copy.conversation_id).collect();
+    let conversation_ids: Vec<_> = views.iter().map(|view| view.conversation_id).collect();
     for conversation in store::conversations::find_many(tx.db(), user_id, &conversation_ids).await? {
-        take_out(&tx, user_id, conversation, &copies).await?;
+        remove_from_inbox(&tx, user_id, conversation, &views).await?;
     }
-    let unread: i64 = copies.iter().map(|copy| i64::from(copy.is_unread)).sum();
+    let unread: i64 = views.iter().map(|view| i64::from(view.is_unread)).sum();
     for mut mailbox in mailboxes {
         mailbox.unread_count -= unread;
         let now = context.backend.source.now();
@@ -50,16 +50,16 @@ pub async fn delete(context: &RequestContext, mut ids: Vec<MessageId>) -> Result
     Ok(ids)
 }
 
-/// Corrects what a conversation shows its member once these copies are gone.
-async fn take_out(
+/// Corrects what a conversation shows its member once these messages are gone.
+async fn remove_from_inbox(
     tx: &Transaction,
     user_id: UserId,
     mut conversation: Conversation,
-    copies: &[Copy],
+    views: &[MessageView],
 ) -> Result<(), Error> {
-    let within: Vec<_> = copies.iter().filter(|copy| copy.conversation_id == conversation.id).collect();
-    let unread: i64 = within.iter().map(|copy| i64::from(copy.is_unread)).sum();
-    let last = within.iter().find(|copy| Some(copy.id) == conversation.last_message_id);
+    let within: Vec<_> = views.iter().filter(|view| view.conversation_id == conversation.id).collect();
+    let unread: i64 = within.iter().map(|view| i64::from(view.is_unread)).sum();
+    let last = within.iter().find(|view| Some(view.id) == conversation.last_message_id);
     if unread == 0 && last.is_none() {
         return Ok(());
     }

@@ -24,13 +24,13 @@ pub async fn mark_read(
     let after = AfterCommit::default().publish([conversation.peer_id, reader_id].map(Topic::Mailbox));
     if up_to.sequence <= share.read_sequence || conversation.unread_count == 0 {
         // A repeat: the hints may have been lost with the first answer.
-        return after.follow(&context.backend, Ok((conversation, 0))).await;
+        return after.finish(&context.backend, Ok((conversation, 0))).await;
     }
 
     let range = SequenceRange { conversation_id: id, after: share.read_sequence, up_to: up_to.sequence };
     let tx = context.backend.store.begin().await?;
-    sessions::hold(context, &tx).await?;
-    let mailboxes = store::mailboxes::hold(tx.db(), &[reader_id, conversation.peer_id]).await?;
+    sessions::lock_session(context, &tx).await?;
+    let mailboxes = store::mailboxes::lock(tx.db(), &[reader_id, conversation.peer_id]).await?;
     let now = context.backend.source.now();
     let count = store::messages::mark_read(tx.db(), reader_id, &range, false, now).await?;
     if count > 0 {
@@ -39,7 +39,7 @@ pub async fn mark_read(
         conversation.unread_count = store::conversations::mark_read(tx.db(), reader_id, &range, count).await?;
         // The sender is told of what they sent: what the reader has written since is not read by anybody.
         let newest_id = if up_to.sender_id == reader_id {
-            store::messages::newest_to(tx.db(), reader_id, &range).await?.unwrap_or(up_to_id)
+            store::messages::find_newest_to(tx.db(), reader_id, &range).await?.unwrap_or(up_to_id)
         } else {
             up_to_id
         };

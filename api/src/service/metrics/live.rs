@@ -14,7 +14,7 @@ use crate::{
     domain::{MetricName, PerformanceMetric, event::Topic},
     service::{
         Admin, Backend, Error,
-        context::streams::{on_a_task, patiently},
+        context::streams::{retry_while_unavailable, spawn_read},
     },
     store,
 };
@@ -31,7 +31,7 @@ pub async fn follow(
     // Listening begins before the first look, so that nothing falls between the two.
     let news = backend.bus.subscribe(Topic::Metrics);
     let reader = Arc::clone(&backend);
-    let position = on_a_task(async move { Ok(store::performance_metrics::last_sequence(reader.store.db()).await?) });
+    let position = spawn_read(async move { Ok(store::performance_metrics::last_sequence(reader.store.db()).await?) });
     let position = position.await?;
     let live = Live { backend, names, news, position, ready: VecDeque::new() };
     Ok(stream::try_unfold(live, |mut live| async move { Ok(Some((live.next().await?, live))) }))
@@ -54,7 +54,7 @@ impl Live {
             if self.read().await? {
                 continue;
             }
-            let poll = self.backend.poll();
+            let poll = self.backend.poll_interval();
             tokio::select! {
                 _ = self.news.news() => {}
                 () = tokio::time::sleep(poll) => {}
@@ -68,11 +68,11 @@ impl Live {
     async fn read(&mut self) -> Result<bool, Error> {
         let read = || {
             let (backend, position) = (Arc::clone(&self.backend), self.position);
-            on_a_task(
+            spawn_read(
                 async move { Ok(store::performance_metrics::find_after(backend.store.db(), position, BATCH).await?) },
             )
         };
-        let rows = patiently(&self.backend, "a stream of metrics", read).await?;
+        let rows = retry_while_unavailable(&self.backend, "a stream of metrics", read).await?;
         let Some((last, _)) = rows.last() else { return Ok(false) };
         self.position = *last;
         let is_wanted = |metric: &PerformanceMetric| {

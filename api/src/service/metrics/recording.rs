@@ -19,15 +19,15 @@ pub(super) async fn write(
     // Those of one node take turns: whoever waits for the row that hands out places holds no connection. It holds a
     // request's place, so it waits no longer than for a connection.
     let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);
-    let turn = timeout(patience, backend.metric_turn.lock()).await;
+    let turn = timeout(patience, backend.metric_lock.lock()).await;
     let turn = turn.map_err(|_| Error::Unavailable { cause: "other metrics take too long".to_owned() })?;
     let tx = backend.store.begin().await?;
     if let Some(context) = context {
-        sessions::hold(context, &tx).await?;
+        sessions::lock_session(context, &tx).await?;
     }
     let user_id = context.and_then(RequestContext::caller).map(|viewer| viewer.user_id);
     store::performance_metrics::insert_many(&tx, user_id, metrics).await?;
     let committed = tx.commit().await;
     drop(turn);
-    AfterCommit::default().publish([Topic::Metrics]).follow(backend, committed.map_err(Error::from)).await
+    AfterCommit::default().publish([Topic::Metrics]).finish(backend, committed.map_err(Error::from)).await
 }

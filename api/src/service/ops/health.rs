@@ -69,9 +69,9 @@ pub async fn check(backend: &Backend) -> Arc<Health> {
     {
         return Arc::clone(health);
     }
-    let health = Arc::new(ask(backend).await);
+    let health = Arc::new(probe(backend).await);
     if latest.as_ref().is_none_or(|(_, before)| before.status != health.status) {
-        tell(&health);
+        log_change(&health);
     }
     *latest = Some((Instant::now(), Arc::clone(&health)));
     health
@@ -83,8 +83,8 @@ pub async fn report(admin: Admin<'_>) -> Report {
     Report { health: check(backend).await, version: env!("CARGO_PKG_VERSION"), uptime: backend.started.elapsed() }
 }
 
-/// Asks every part once.
-async fn ask(backend: &Backend) -> Health {
+/// Probes every part once.
+async fn probe(backend: &Backend) -> Health {
     let ((database, migrations), cache) = tokio::join!(database(backend), cache(backend));
     let components = vec![database, migrations, cache, bus(backend), mail(backend)];
     let status = components.iter().map(|component| component.status).max().unwrap_or(Status::Ok);
@@ -103,10 +103,10 @@ async fn database(backend: &Backend) -> (Component, Component) {
     match asked.await {
         Ok(Ok((latency, pending))) => {
             let migrations = match pending.as_slice() {
-                [] => fine("migrations", None),
+                [] => healthy("migrations", None),
                 pending => down("migrations", format!("not applied: {}", pending.join(", "))),
             };
-            (fine("database", Some(latency)), migrations)
+            (healthy("database", Some(latency)), migrations)
         }
         Ok(Err(error)) => (down("database", error.to_string()), unknown()),
         // Those before us got their answers: there is much to do, and it is done.
@@ -121,14 +121,14 @@ async fn database(backend: &Backend) -> (Component, Component) {
 async fn cache(backend: &Backend) -> Component {
     let started = Instant::now();
     match backend.cache.ping().await {
-        Ok(()) => fine("cache", backend.config.redis.is_set().then(|| started.elapsed())),
+        Ok(()) => healthy("cache", backend.config.redis.is_set().then(|| started.elapsed())),
         Err(why) => degraded("cache", why),
     }
 }
 
 fn bus(backend: &Backend) -> Component {
     if backend.bus.is_connected() {
-        fine("bus", None)
+        healthy("bus", None)
     } else {
         degraded("bus", "hints of other nodes do not arrive: feeds look by themselves".to_owned())
     }
@@ -138,11 +138,11 @@ fn mail(backend: &Backend) -> Component {
     if backend.outbox.is_failing() {
         degraded("mail", format!("mails are refused or not taken; {} wait", backend.outbox.waiting()))
     } else {
-        fine("mail", None)
+        healthy("mail", None)
     }
 }
 
-fn fine(name: &'static str, latency: Option<Duration>) -> Component {
+fn healthy(name: &'static str, latency: Option<Duration>) -> Component {
     Component { name, status: Status::Ok, latency, message: None }
 }
 
@@ -150,8 +150,8 @@ fn degraded(name: &'static str, message: String) -> Component {
     Component { name, status: Status::Degraded, latency: None, message: Some(message) }
 }
 
-/// Told once when it changes, however often it is asked.
-fn tell(health: &Health) {
+/// Logs a changed status.
+fn log_change(health: &Health) {
     if health.status == Status::Ok {
         tracing::info!("every part answers");
     }

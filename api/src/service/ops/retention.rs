@@ -40,10 +40,10 @@ pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
 pub async fn run_until(backend: &Backend, stop: &CancellationToken) -> Result<Option<Purged>, Error> {
     let mut purged = Purged::default();
     loop {
-        let now = clocks::agreed(backend).await?;
+        let now = clocks::database_time(backend).await?;
         let kept_since = |days: u32| now - TimeDelta::days(days.into());
         let tx = backend.store.begin().await?;
-        if !store::purge::try_alone(&tx).await? {
+        if !store::purge::try_lock(&tx).await? {
             return Ok(None);
         }
         let sessions = store::purge::delete_sessions(tx.db(), now, BATCH).await?;

@@ -38,7 +38,7 @@ pub async fn withdraw(context: &RequestContext, kid: &str) -> Result<(), Error> 
     }
     store::audit_logs::insert_many(tx.db(), [entry(context, "signing_key.withdrawn", kid)]).await?;
     AfterCommit::default().publish([Topic::SigningKeys]).commit(&context.backend, tx).await?;
-    context.backend.learn_signing_keys().await
+    context.backend.load_signing_keys().await
 }
 
 /// Whether a key was withdrawn.
@@ -60,7 +60,7 @@ pub async fn adopt(backend: &Backend, key: SigningKey) -> Result<(), Error> {
         store::installation::publish_signing_key(db, &key.kid, &key.public_key, now).await?;
         backend.tokens.sign_with(key);
     }
-    backend.learn_signing_keys().await
+    backend.load_signing_keys().await
 }
 
 fn entry<'a>(context: &'a RequestContext, action: &'static str, kid: &str) -> NewEntry<'a> {

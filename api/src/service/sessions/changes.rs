@@ -11,7 +11,7 @@ use crate::{
     domain::{Session, SessionId, event::Topic},
     service::{
         Error, RequestContext,
-        context::streams::{on_a_task, patiently},
+        context::streams::{retry_while_unavailable, spawn_read},
     },
     store,
 };
@@ -40,7 +40,7 @@ pub enum ChangeKind {
 /// Each change to the caller's own sessions from now on.
 pub async fn follow(context: RequestContext) -> Result<impl Stream<Item = Result<Change, Error>> + use<>, Error> {
     let news = context.backend.bus.subscribe(Topic::Sessions(context.viewer()?.user_id));
-    let known = on_a_task(look(context.clone())).await?;
+    let known = spawn_read(read_sessions(context.clone())).await?;
     let changes = Changes { context, news, known, ready: VecDeque::new() };
     Ok(stream::try_unfold(changes, |mut changes| async move { Ok(Some((changes.next().await?, changes))) }))
 }
@@ -59,11 +59,14 @@ impl Changes {
                 return Ok(change);
             }
             let backend = &self.context.backend;
-            let now = patiently(backend, "a stream of sessions", || on_a_task(look(self.context.clone()))).await?;
-            self.ready = differences(&self.known, &now);
+            let now = retry_while_unavailable(backend, "a stream of sessions", || {
+                spawn_read(read_sessions(self.context.clone()))
+            })
+            .await?;
+            self.ready = diff(&self.known, &now);
             self.known = now;
             if self.ready.is_empty() {
-                let poll = backend.poll();
+                let poll = backend.poll_interval();
                 tokio::select! {
                     _ = self.news.news() => {}
                     () = tokio::time::sleep(poll) => {}
@@ -73,13 +76,13 @@ impl Changes {
     }
 }
 
-async fn look(context: RequestContext) -> Result<HashMap<SessionId, Session>, Error> {
+async fn read_sessions(context: RequestContext) -> Result<HashMap<SessionId, Session>, Error> {
     let (user_id, now) = (context.viewer()?.user_id, context.backend.source.now());
     let sessions = store::sessions::find_by_user(context.backend.store.db(), user_id, now).await?;
     Ok(sessions.into_iter().map(|session| (session.id, session)).collect())
 }
 
-fn differences(before: &HashMap<SessionId, Session>, now: &HashMap<SessionId, Session>) -> VecDeque<Change> {
+fn diff(before: &HashMap<SessionId, Session>, now: &HashMap<SessionId, Session>) -> VecDeque<Change> {
     let ended = before.keys().filter(|id| !now.contains_key(id));
     let ended = ended.map(|id| Change { kind: ChangeKind::Revoked, session_id: *id, session: None });
     let changed = now.values().filter_map(|session| {

@@ -48,7 +48,7 @@ pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<I
     let (access_token, access_token_expires_at) = sign(backend, user_id, id, now)?;
     let tx = backend.store.begin().await?;
     let Some((refresh_token, refresh_token_expires_at)) =
-        advance(context, &tx, &session, &parent, &access_token).await?
+        rotate(context, &tx, &session, &parent, &access_token).await?
     else {
         end_many(context, &tx, user_id, &[id], "session.reuse_detected").await?;
         after_end(user_id, &[id]).commit(backend, tx).await?;
@@ -65,8 +65,8 @@ pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<I
     Ok(IssuedTokens { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
 }
 
-/// The refresh token that follows, and when it ends; nothing if the one before is spent.
-async fn advance(
+/// Rotates the refresh token. Returns the next one and when it expires, or nothing if the token was spent before.
+async fn rotate(
     context: &RequestContext,
     tx: &Transaction,
     session: &Session,
@@ -84,7 +84,7 @@ async fn advance(
         return Ok(Some((child, expires_at)));
     }
     let since = now - TimeDelta::seconds(backend.config.accounts.refresh_grace_seconds.into());
-    let repeated = store::sessions::repeat(tx.db(), session.id, digest, since, access).await?;
+    let repeated = store::sessions::reissue(tx.db(), session.id, digest, since, access).await?;
     Ok(repeated.map(|(salt, expires_at)| (successor(&salt), expires_at)))
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{SessionId, UserId, event::Topic},
-    service::{Error, RequestContext, after_commit::AfterCommit, cache_keys, sessions::hold_account},
+    service::{Error, RequestContext, after_commit::AfterCommit, cache_keys, sessions::lock_account},
     store::{self, Transaction},
 };
 
@@ -30,20 +30,20 @@ async fn end_one(context: &RequestContext, user_id: UserId, id: SessionId) -> Re
         if id == context.viewer()?.session_id {
             store::accounts::lock(tx.db(), user_id).await?;
         } else {
-            hold_account(context, &tx).await?;
+            lock_account(context, &tx).await?;
         }
         let ended = end_many(context, &tx, user_id, &[id], "session.revoked").await?;
         tx.commit().await?;
         Ok(!ended.is_empty())
     };
-    after_end(user_id, &[id]).follow(&context.backend, work.await).await
+    after_end(user_id, &[id]).finish(&context.backend, work.await).await
 }
 
 /// Ends the caller's sessions but the one that the operation runs in.
 pub async fn revoke_others(context: &RequestContext) -> Result<Vec<SessionId>, Error> {
     let viewer = context.viewer()?;
     let tx = context.backend.store.begin().await?;
-    hold_account(context, &tx).await?;
+    lock_account(context, &tx).await?;
     let ended = end_others(context, &tx, viewer.user_id, Some(viewer.session_id)).await?;
     after_end(viewer.user_id, &ended).commit(&context.backend, tx).await?;
     Ok(ended)

@@ -34,9 +34,9 @@ pub(super) enum Outcome {
     /// It is known what is to be answered.
     Settled(Answer),
     /// Somebody held a mailbox of it, or it came twice: the next round may find it free.
-    Later,
+    Retry,
     /// It has to be tried by itself.
-    Alone,
+    Single,
 }
 
 /// Where a delivered message has got its place.
@@ -50,7 +50,7 @@ pub(super) struct Placed {
 }
 
 impl Placed {
-    pub(super) fn of(&self, delivery: &Delivery) -> (Message, Conversation) {
+    pub(super) fn into_message(self, delivery: &Delivery) -> (Message, Conversation) {
         let conversation = Conversation {
             id: self.conversation_id,
             peer_id: delivery.recipient_id,

@@ -22,12 +22,12 @@ const ROUND_MAX: usize = 32;
 /// How long a sender waits for the round under way before it begins another.
 const ROUND_SLOW: Duration = Duration::from_millis(25);
 
-/// Who waits, and how many write.
+/// Deliveries that wait, and the number of turns taken.
 pub(in crate::store) struct Queue {
     state: Mutex<State>,
     turns: usize,
-    /// Who is tried alone waits for whoever holds a mailbox, and keeps a connection meanwhile.
-    alone: Semaphore,
+    /// Permits for single deliveries, which wait for a mailbox's lock and occupy a connection meanwhile.
+    singles: Semaphore,
     patience: Duration,
 }
 
@@ -39,16 +39,16 @@ struct State {
 
 struct Waiting {
     delivery: Arc<Delivery>,
-    tell: oneshot::Sender<Told>,
+    reply: oneshot::Sender<Reply>,
 }
 
-enum Told {
+enum Reply {
     Outcome(Outcome),
-    Lead(Lead),
+    Lead(TurnGuard),
 }
 
-/// A turn that is taken. Whoever drops it hands it on.
-struct Lead(Arc<Queue>);
+/// A turn. Dropping it passes the turn to the next in the queue.
+struct TurnGuard(Arc<Queue>);
 
 /// What has become of a delivery that entered.
 pub(super) enum Turn {
@@ -61,73 +61,73 @@ pub(super) enum Turn {
 /// One's own delivery, and the turn to write it.
 pub(super) struct Round {
     own: Arc<Delivery>,
-    lead: Lead,
+    lead: TurnGuard,
 }
 
 impl Queue {
     /// With so many turns, and as many for what is tried alone; nobody waits much longer for one than patience lasts.
     pub(in crate::store) fn new(turns: usize, patience: Duration) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), turns, alone: Semaphore::new(turns), patience })
+        Arc::new(Self { state: Mutex::default(), turns, singles: Semaphore::new(turns), patience })
     }
 
     /// Waits for a turn, or for somebody else's to write this as well.
     pub(super) async fn enter(self: &Arc<Self>, delivery: Arc<Delivery>) -> Result<Turn, Error> {
-        let (tell, mut told) = oneshot::channel();
-        self.state.lock().waiting.push_back(Waiting { delivery: Arc::clone(&delivery), tell });
-        self.begin_if(|state| state.taken == 0 || state.waiting.len() > ROUND_MAX);
-        let mut heard = timeout(ROUND_SLOW, &mut told).await;
-        if heard.is_err() {
-            self.begin_if(|state| state.waits(&delivery).is_some());
-            heard = timeout(self.patience, &mut told).await;
+        let (reply, mut replied) = oneshot::channel();
+        self.state.lock().waiting.push_back(Waiting { delivery: Arc::clone(&delivery), reply });
+        self.start_turn_if(|state| state.taken == 0 || state.waiting.len() > ROUND_MAX);
+        let mut received = timeout(ROUND_SLOW, &mut replied).await;
+        if received.is_err() {
+            self.start_turn_if(|state| state.position(&delivery).is_some());
+            received = timeout(self.patience, &mut replied).await;
         }
-        let heard = match heard {
-            Ok(heard) => heard,
+        let received = match received {
+            Ok(received) => received,
             Err(_) if self.state.lock().withdraw(&delivery) => return Err(unavailable("other sends take too long")),
             // It is being written.
-            Err(_) => told.await,
+            Err(_) => replied.await,
         };
-        match heard {
-            Ok(Told::Outcome(outcome)) => Ok(Turn::Over(outcome)),
-            Ok(Told::Lead(lead)) => Ok(Turn::Ours(Round { own: delivery, lead })),
+        match received {
+            Ok(Reply::Outcome(outcome)) => Ok(Turn::Over(outcome)),
+            Ok(Reply::Lead(lead)) => Ok(Turn::Ours(Round { own: delivery, lead })),
             Err(_) => Err(unavailable("a send was given up")),
         }
     }
 
-    /// A turn to try one alone, if there is one: those who wait for the same mailbox must not take every connection.
-    pub(super) fn alone(&self) -> Option<SemaphorePermit<'_>> {
-        self.alone.try_acquire().ok()
+    /// Returns a permit to write a single delivery. Those that wait for one mailbox must not occupy every connection.
+    pub(super) fn try_single(&self) -> Option<SemaphorePermit<'_>> {
+        self.singles.try_acquire().ok()
     }
 
-    /// How long anybody waits here.
+    /// Returns the time limit of a wait here.
     pub(super) const fn patience(&self) -> Duration {
         self.patience
     }
 
-    /// Gives the first who waits one more turn, if there is one and it should be taken.
-    fn begin_if(self: &Arc<Self>, should: impl FnOnce(&State) -> bool) {
+    /// Starts one more turn for the first in the queue, if a turn is free and the condition holds.
+    fn start_turn_if(self: &Arc<Self>, should: impl FnOnce(&State) -> bool) {
         let mut state = self.state.lock();
         if state.taken < self.turns && should(&state) {
             state.taken += 1;
             drop(state);
-            drop(Lead(Arc::clone(self)));
+            drop(TurnGuard(Arc::clone(self)));
         }
     }
 }
 
 impl State {
-    /// Where in the queue a delivery waits, if it waits still.
-    fn waits(&self, delivery: &Arc<Delivery>) -> Option<usize> {
+    /// Returns the position of a delivery in the queue.
+    fn position(&self, delivery: &Arc<Delivery>) -> Option<usize> {
         self.waiting.iter().position(|waiting| Arc::ptr_eq(&waiting.delivery, delivery))
     }
 
-    /// Takes it out.
+    /// Removes a delivery from the queue. Returns whether it was there.
     fn withdraw(&mut self, delivery: &Arc<Delivery>) -> bool {
-        self.waits(delivery).is_some_and(|place| self.waiting.remove(place).is_some())
+        self.position(delivery).is_some_and(|place| self.waiting.remove(place).is_some())
     }
 }
 
 impl Round {
-    /// Has this written, and as many as wait; returns what is said of one's own, and tells the others theirs.
+    /// Writes this delivery together with those in the queue. Returns its outcome and sends the others theirs.
     pub(super) async fn run<F: Future<Output = Vec<Outcome>>>(
         self,
         write: impl FnOnce(Vec<Arc<Delivery>>) -> F,
@@ -142,13 +142,13 @@ impl Round {
         let own = outcomes.next();
         for (waiting, outcome) in others.into_iter().zip(outcomes) {
             // Whoever has left in the meantime asks again, and is told that it was written.
-            waiting.tell.send(Told::Outcome(outcome)).ok();
+            waiting.reply.send(Reply::Outcome(outcome)).ok();
         }
-        own.unwrap_or(Outcome::Alone)
+        own.unwrap_or(Outcome::Single)
     }
 }
 
-impl Drop for Lead {
+impl Drop for TurnGuard {
     fn drop(&mut self) {
         let next = {
             let mut state = self.0.state.lock();
@@ -157,7 +157,7 @@ impl Drop for Lead {
             next
         };
         // From one who has left the turn comes back, and is dropped here to find the next.
-        let _ = next.map(|next| next.tell.send(Told::Lead(Self(Arc::clone(&self.0)))));
+        let _ = next.map(|next| next.reply.send(Reply::Lead(Self(Arc::clone(&self.0)))));
     }
 }
 

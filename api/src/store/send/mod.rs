@@ -35,7 +35,7 @@ use crate::{
 /// client id before.
 pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(Message, Conversation)>, Error> {
     let (began, queue) = (Instant::now(), &store.deliveries);
-    let placed = loop {
+    let answer = loop {
         let outcome = match queue.enter(Arc::clone(delivery)).await? {
             Turn::Over(outcome) => outcome,
             Turn::Ours(round) => round.run(|deliveries| write_together(store, deliveries)).await,
@@ -43,20 +43,20 @@ pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(
         match outcome {
             Outcome::Settled(answer) => break answer,
             // Most are held for a moment: whoever tried alone meanwhile would hold mailboxes that the next round wants.
-            Outcome::Later if began.elapsed() < LATER => {}
-            Outcome::Later | Outcome::Alone => match queue.alone() {
-                Some(_turn) => break write_alone(store, delivery).await,
+            Outcome::Retry if began.elapsed() < RETRY_WITHIN => {}
+            Outcome::Retry | Outcome::Single => match queue.try_single() {
+                Some(_turn) => break write_single(store, delivery).await,
                 // Others wait for a mailbox, perhaps for another than this one's.
-                None if began.elapsed() < queue.patience() => sleep(LATER).await,
+                None if began.elapsed() < queue.patience() => sleep(RETRY_WITHIN).await,
                 None => break Err(group_commit::unavailable("a mailbox is held for too long")),
             },
         }
     };
-    Ok(placed?.map(|placed| placed.of(delivery)))
+    Ok(answer?.map(|placed| placed.into_message(delivery)))
 }
 
 /// For how long a message goes with the next round when it could not go with one.
-const LATER: Duration = Duration::from_millis(25);
+const RETRY_WITHIN: Duration = Duration::from_millis(25);
 
 /// All of them in one transaction, in their order.
 async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Outcome> {
@@ -64,8 +64,8 @@ async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Ou
         DbBackend::Postgres => postgres::write_free(store.db(), &deliveries).await.map(|rows| {
             let row = |delivery: &Arc<Delivery>| rows.iter().find(|row| row.is_of(delivery));
             let outcome = |delivery| match row(delivery).map(postgres::Row::placed) {
-                Some(None) if deliveries.len() > 1 => Outcome::Later,
-                Some(None) => Outcome::Alone,
+                Some(None) if deliveries.len() > 1 => Outcome::Retry,
+                Some(None) => Outcome::Single,
                 placed => Outcome::Settled(Ok(placed.flatten())),
             };
             deliveries.iter().map(outcome).collect()
@@ -79,13 +79,13 @@ async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Ou
             .iter()
             .map(|_| match &error {
                 Error::Unavailable(reason) => Outcome::Settled(Err(Error::Unavailable(reason.clone()))),
-                _ => Outcome::Alone,
+                _ => Outcome::Single,
             })
             .collect()
     })
 }
 
-async fn write_alone(store: &Store, delivery: &Arc<Delivery>) -> Answer {
+async fn write_single(store: &Store, delivery: &Arc<Delivery>) -> Answer {
     let written = match store.db().get_database_backend() {
         DbBackend::Postgres => {
             postgres::write(store.db(), delivery).await.map(|rows| rows.first().and_then(postgres::Row::placed))

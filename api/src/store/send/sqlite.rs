@@ -32,7 +32,7 @@ pub(super) async fn write(store: &Store, deliveries: &[Arc<Delivery>]) -> Result
 }
 
 async fn may_deliver(db: &impl ConnectionTrait, delivery: &Delivery) -> Result<bool, Error> {
-    if !users::takes_message(db, delivery.recipient_id, (delivery.sender_id, delivery.session_id)).await? {
+    if !users::accepts_message(db, delivery.recipient_id, (delivery.sender_id, delivery.session_id)).await? {
         return Ok(false);
     }
     let id = &delivery.client_message_id;
