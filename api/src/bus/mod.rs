@@ -4,7 +4,6 @@
 
 mod client;
 mod publisher;
-mod redis;
 mod subscriber;
 mod topics;
 
@@ -12,86 +11,105 @@ use std::sync::Arc;
 
 pub use self::topics::Subscription;
 use crate::{
-    bus::{redis::RedisBus, topics::Topics},
+    bus::{
+        publisher::Publisher,
+        subscriber::{Subscriber, SubscriberState},
+        topics::Topics,
+    },
     config,
     domain::event::Topic,
-    redis_client::invalidation::Invalidations,
+    redis_client::invalidation::{Invalidations, Message},
 };
 
-/// One of the two ways to spread hints.
+/// Spreads hints among the subscriptions of this process, and of other nodes where they share a Redis.
+#[derive(Clone, Default)]
+pub struct Bus {
+    topics: Topics,
+    /// Prefix of channels.
+    prefix: Arc<str>,
+    /// Absent on a node without Redis.
+    shared: Option<Shared>,
+}
+
+/// The connections of a node to a shared Redis.
 #[derive(Clone)]
-pub enum Bus {
-    /// For one node.
-    Local(Topics),
-    /// For many.
-    Redis(RedisBus),
+struct Shared {
+    /// Text of each hint: the node that sent it.
+    node: Arc<str>,
+    publisher: Publisher,
+    state: Arc<SubscriberState>,
 }
 
 impl Bus {
-    /// A bus inside this process.
+    /// Returns a bus inside this process.
     #[must_use]
     pub fn local() -> Self {
-        Self::Local(Topics::default())
+        Self::default()
     }
 
-    /// A bus that all nodes on the Redis of the settings share; what it hears of things to forget goes to `hearing`.
+    /// Returns a bus that all nodes on this Redis share. Received invalidations go to `invalidations`.
     pub fn shared(settings: &config::Redis, invalidations: Arc<Invalidations>) -> Result<Self, String> {
-        Ok(Self::Redis(RedisBus::open(settings, invalidations)?))
+        let (topics, publisher) = (Topics::default(), Publisher::open(settings)?);
+        let node = invalidations.node().into();
+        let state = SubscriberState::new(topics.clone(), invalidations, publisher.clone());
+        tokio::spawn(Subscriber::new(settings, Arc::clone(&state))?.run());
+        Ok(Self {
+            topics,
+            prefix: format!("{}bus:", settings.prefix).into(),
+            shared: Some(Shared { node, publisher, state }),
+        })
     }
 
-    /// Tells everyone who listens, on every node, that there is news.
+    /// Publishes a hint to all subscriptions, on every node.
     pub fn publish(&self, topic: Topic) {
         self.publish_all([topic]);
     }
 
-    /// The same of many topics together.
+    /// Publishes hints together.
     pub fn publish_all(&self, topics: impl IntoIterator<Item = Topic>) {
-        match self {
-            Self::Local(local) => topics.into_iter().for_each(|topic| local.notify(&topic.to_string())),
-            Self::Redis(bus) => bus.publish_all(topics),
+        let channels = topics.into_iter().map(|topic| self.channel(topic));
+        // Subscriptions on this node need not wait for Redis, nor lose the hint with it.
+        let channels = channels.inspect(|channel| self.topics.notify(channel));
+        match &self.shared {
+            None => channels.for_each(drop),
+            Some(Shared { node, publisher, .. }) => {
+                publisher.publish(channels.map(|channel| Message { channel, text: Arc::clone(node) }).collect());
+            }
         }
     }
 
     /// Notifies all subscriptions in this process.
     pub fn notify_all_local(&self) {
-        match self {
-            Self::Local(topics) => topics.notify_all(),
-            Self::Redis(bus) => bus.notify_all_local(),
-        }
+        self.topics.notify_all();
     }
 
-    /// Waits until what was published has left this process.
+    /// Waits until published hints have left this process.
     pub async fn flush(&self) {
-        if let Self::Redis(bus) = self {
-            bus.flush().await;
+        if let Some(shared) = &self.shared {
+            shared.publisher.flush().await;
         }
     }
 
-    /// Listens from now on.
+    /// Subscribes to a topic from now on.
     #[must_use]
     pub fn subscribe(&self, topic: Topic) -> Subscription {
-        match self {
-            Self::Local(topics) => topics.subscribe(topic.to_string()),
-            Self::Redis(bus) => bus.subscribe(topic),
-        }
+        self.topics.subscribe(self.channel(topic))
     }
 
-    /// How many subscriptions there are on this node.
+    /// Returns the number of subscriptions on this node.
     #[must_use]
     pub fn listener_count(&self) -> usize {
-        match self {
-            Self::Local(topics) => topics.listener_count(),
-            Self::Redis(bus) => bus.listener_count(),
-        }
+        self.topics.listener_count()
     }
 
-    /// Whether hints of other nodes arrive; while they do not, listeners must look by themselves.
+    /// Whether hints of other nodes arrive. While they do not, listeners must poll.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        match self {
-            Self::Local(_) => true,
-            Self::Redis(bus) => bus.is_connected(),
-        }
+        self.shared.as_ref().is_none_or(|shared| shared.state.is_connected())
+    }
+
+    fn channel(&self, topic: Topic) -> String {
+        format!("{}{topic}", self.prefix)
     }
 }
 
@@ -145,8 +163,7 @@ mod tests {
     async fn the_local_bus_conforms() {
         let bus = Bus::local();
         conforms(bus.clone(), bus.clone()).await;
-        let Bus::Local(topics) = bus else { unreachable!() };
-        assert!(topics.channels().is_empty(), "a topic that nobody hears is forgotten");
+        assert!(bus.topics.channels().is_empty(), "a topic that nobody hears is forgotten");
     }
 
     mod clustered {
