@@ -13,7 +13,7 @@ pub use self::{
     redis::RedisCache,
 };
 use crate::{
-    cache::{key::Invalidated, local::LocalCache},
+    cache::{key::Invalidated, local::LocalCache, redis::local_share},
     domain::Random,
     redis_client::{
         RedisClient,
@@ -107,10 +107,7 @@ impl Cache {
     /// The value under a key, if this process remembers it.
     #[must_use]
     pub fn get_local<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
-        match self {
-            Self::Local(cache) => cache.get(key),
-            Self::Redis(cache) => cache.get_local(key),
-        }
+        self.leased()?.get(key)
     }
 
     /// The same as [`Cache::reserve`] for what will be remembered in this process alone.
@@ -128,10 +125,9 @@ impl Cache {
         lifetime: Duration,
         reservation: &Reservation,
     ) {
-        match self {
-            Self::Local(cache) => cache.set(key, value, bytes, lifetime, reservation.seen),
-            Self::Redis(cache) => cache.set_local(key, value, bytes, lifetime, reservation.seen),
-        }
+        let Some(local) = self.leased() else { return };
+        let lifetime = if matches!(self, Self::Redis(_)) { local_share(lifetime) } else { lifetime };
+        local.set(key, value, bytes, lifetime, reservation.seen);
     }
 
     /// Remembers a value for so long from now, if it is remembered still: unlike [`Cache::set`] it brings nothing back
@@ -184,6 +180,14 @@ impl Cache {
         match self {
             Self::Local(_) => Ok(()),
             Self::Redis(cache) => cache.ping().await.map_err(|away| away.to_string()),
+        }
+    }
+
+    /// Returns the local cache if it may be used.
+    fn leased(&self) -> Option<&LocalCache> {
+        match self {
+            Self::Local(cache) => Some(cache),
+            Self::Redis(cache) => cache.leased(),
         }
     }
 

@@ -85,26 +85,8 @@ impl RedisCache {
         &self.local
     }
 
-    pub(super) fn get_local<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
-        self.leased()?.get(key)
-    }
-
-    /// Remembers a value in this process alone.
-    pub(super) fn set_local<T: Clone + Send + Sync + 'static>(
-        &self,
-        key: &Key<T>,
-        value: &T,
-        bytes: usize,
-        lifetime: Duration,
-        seen: u64,
-    ) {
-        if let Some(local) = self.leased() {
-            local.set(key, value, bytes, local_share(lifetime), seen);
-        }
-    }
-
     pub(super) async fn get_many<T: Value>(&self, keys: &[Key<T>]) -> Vec<Option<T>> {
-        let mut values: Vec<_> = keys.iter().map(|key| self.get_local(key)).collect();
+        let mut values: Vec<_> = keys.iter().map(|key| self.leased()?.get(key)).collect();
         let missing: Vec<_> = (0..keys.len()).filter(|place| values[*place].is_none()).collect();
         if missing.is_empty() {
             return values;
@@ -220,7 +202,8 @@ fn unpack(packed: &[u8]) -> Option<(Duration, &[u8])> {
     Some((Duration::from_millis(local), &packed[end + 1..]))
 }
 
-fn local_share(lifetime: Duration) -> Duration {
+/// Returns the time for which a node may cache a value locally.
+pub(super) fn local_share(lifetime: Duration) -> Duration {
     lifetime / LOCAL_SHARE
 }
 
