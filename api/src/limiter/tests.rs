@@ -83,6 +83,28 @@ async fn parallel_callers_get_no_more_than_the_burst(limiter: Limiter) {
     assert_eq!(count, 50);
 }
 
+/// Runs the suite with a limiter of the module.
+macro_rules! suite {
+    ($($test:ident),+) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(limiter()).await;
+            }
+        )+
+    };
+    () => {
+        suite!(
+            a_burst_is_spent_and_then_refused_until_one_comes_back,
+            a_refusal_spends_nothing_and_a_cost_spends_as_many,
+            a_cost_above_the_burst_is_never_allowed,
+            keys_do_not_share,
+            what_was_spent_comes_back,
+            parallel_callers_get_no_more_than_the_burst
+        );
+    };
+}
+
 mod local {
     use super::*;
 
@@ -90,35 +112,7 @@ mod local {
         Limiter::Local(Local::default())
     }
 
-    #[tokio::test]
-    async fn a_burst_is_spent_and_then_refused_until_one_comes_back() {
-        super::a_burst_is_spent_and_then_refused_until_one_comes_back(limiter()).await;
-    }
-
-    #[tokio::test]
-    async fn a_refusal_spends_nothing_and_a_cost_spends_as_many() {
-        super::a_refusal_spends_nothing_and_a_cost_spends_as_many(limiter()).await;
-    }
-
-    #[tokio::test]
-    async fn a_cost_above_the_burst_is_never_allowed() {
-        super::a_cost_above_the_burst_is_never_allowed(limiter()).await;
-    }
-
-    #[tokio::test]
-    async fn keys_do_not_share() {
-        super::keys_do_not_share(limiter()).await;
-    }
-
-    #[tokio::test]
-    async fn what_was_spent_comes_back() {
-        super::what_was_spent_comes_back(limiter()).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn parallel_callers_get_no_more_than_the_burst() {
-        super::parallel_callers_get_no_more_than_the_burst(limiter()).await;
-    }
+    suite!();
 }
 
 mod clustered {
@@ -129,35 +123,7 @@ mod clustered {
         Limiter::Redis(shared(&redis_url(), 2).into())
     }
 
-    #[tokio::test]
-    async fn a_burst_is_spent_and_then_refused_until_one_comes_back() {
-        super::a_burst_is_spent_and_then_refused_until_one_comes_back(limiter()).await;
-    }
-
-    #[tokio::test]
-    async fn a_refusal_spends_nothing_and_a_cost_spends_as_many() {
-        super::a_refusal_spends_nothing_and_a_cost_spends_as_many(limiter()).await;
-    }
-
-    #[tokio::test]
-    async fn a_cost_above_the_burst_is_never_allowed() {
-        super::a_cost_above_the_burst_is_never_allowed(limiter()).await;
-    }
-
-    #[tokio::test]
-    async fn keys_do_not_share() {
-        super::keys_do_not_share(limiter()).await;
-    }
-
-    #[tokio::test]
-    async fn what_was_spent_comes_back() {
-        super::what_was_spent_comes_back(limiter()).await;
-    }
-
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn parallel_callers_get_no_more_than_the_burst() {
-        super::parallel_callers_get_no_more_than_the_burst(limiter()).await;
-    }
+    suite!();
 
     #[tokio::test]
     async fn a_redis_that_went_silent_is_found_again_at_another_connection() {
