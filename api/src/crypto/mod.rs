@@ -8,7 +8,7 @@ pub mod public_keys;
 pub mod seal;
 pub mod token;
 
-pub use access_token::{AccessTokens, Claims, SigningKey, TokenError, Verified};
+pub use access_token::{AccessTokens, SigningKey, TokenError, Verified};
 pub use fingerprint::fingerprint;
 pub use passkeys::Passkeys;
 pub use password::{Load, PasswordError, Passwords};

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     config::Config,
-    domain::{Source, Timestamp},
+    domain::Timestamp,
     mail::{
         EmailMessage,
         folder::FolderMailer,
@@ -62,9 +62,5 @@ impl Mailer {
                 written.map_err(|error| Failure { cause: error.to_string(), is_final: false })
             }
         }
-    }
-
-    pub(super) fn id(source: &Source) -> String {
-        source.uuid().to_string()
     }
 }

@@ -1,6 +1,6 @@
 //! Mail: letters with a text and an HTML part, given to a mail server or put into a folder, never during a request.
 
-pub mod email;
+mod email;
 mod folder;
 mod mailer;
 mod outbox;

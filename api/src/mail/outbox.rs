@@ -98,7 +98,7 @@ impl Outbox {
 impl Inner {
     async fn deliver(&self, email: &EmailMessage) {
         // One id for all attempts, so that a letter that arrives twice is known to be one.
-        let id = Mailer::id(&self.source);
+        let id = self.source.uuid().to_string();
         let mut wait = self.retry;
         for attempt in 1..=self.attempts {
             let Ok(connection) = self.connections.acquire().await else { return };

@@ -2,8 +2,9 @@
 
 use qv_entity::users::{ActiveModel, Column, Entity};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect, Select,
-    sea_query::LockType,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect, Select,
+    sea_query::{LockType, SimpleExpr},
 };
 use uuid::Uuid;
 
@@ -83,27 +84,20 @@ pub async fn insert(db: &impl ConnectionTrait, account: NewAccount<'_>) -> Resul
 
 /// The credentials of the account that goes by this name.
 pub async fn find_by_username(db: &impl ConnectionTrait, username: &Username) -> Result<Option<Credentials>, Error> {
-    find_credentials(db, Column::Username.eq(username.as_str())).await
+    one(db, credentials(Column::Username.eq(username.as_str()))).await
 }
 
 /// The credentials of the account that goes by this address.
 pub async fn find_by_email(db: &impl ConnectionTrait, email: &Email) -> Result<Option<Credentials>, Error> {
-    find_credentials(db, Column::Email.eq(email.as_str())).await
+    one(db, credentials(Column::Email.eq(email.as_str()))).await
 }
 
 /// The credentials of this account.
 pub async fn find_by_id(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Credentials>, Error> {
-    find_credentials(db, Column::Id.eq(id.0)).await
+    one(db, credentials(Column::Id.eq(id.0))).await
 }
 
-async fn find_credentials(
-    db: &impl ConnectionTrait,
-    condition: sea_orm::sea_query::SimpleExpr,
-) -> Result<Option<Credentials>, Error> {
-    one(db, credentials(condition)).await
-}
-
-fn credentials(condition: sea_orm::sea_query::SimpleExpr) -> Select<Entity> {
+fn credentials(condition: SimpleExpr) -> Select<Entity> {
     let columns = [Column::Id, Column::PasswordHash, Column::IsActive, Column::Role];
     Entity::find().select_only().columns(columns).filter(condition)
 }

@@ -73,16 +73,24 @@ impl<T> Connection<T> {
     }
 }
 
-impl From<&str> for List {
-    fn from(name: &str) -> Self {
-        Self::Named(name.into())
-    }
+/// Implements conversions into variants.
+macro_rules! conversions {
+    ($($from:ty => $into:ident, |$value:ident| $variant:expr;)+) => {
+        $(impl From<$from> for $into {
+            fn from($value: $from) -> Self {
+                $variant
+            }
+        })+
+    };
 }
 
-impl From<ConversationId> for List {
-    fn from(id: ConversationId) -> Self {
-        Self::Messages(id)
-    }
+conversions! {
+    &str => List, |name| Self::Named(name.into());
+    ConversationId => List, |id| Self::Messages(id);
+    i64 => Key, |number| Self::Number(number);
+    Arc<str> => Key, |text| Self::Text(text);
+    MetricKey => Key, |key| Self::Text(key.to_string().into());
+    Uuid => Key, |id| Self::Id(id);
 }
 
 impl fmt::Display for List {
@@ -91,30 +99,6 @@ impl fmt::Display for List {
             Self::Named(name) => f.write_str(name),
             Self::Messages(id) => write!(f, "messages {id}"),
         }
-    }
-}
-
-impl From<i64> for Key {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<Arc<str>> for Key {
-    fn from(text: Arc<str>) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<MetricKey> for Key {
-    fn from(key: MetricKey) -> Self {
-        Self::Text(key.to_string().into())
-    }
-}
-
-impl From<Uuid> for Key {
-    fn from(id: Uuid) -> Self {
-        Self::Id(id)
     }
 }
 

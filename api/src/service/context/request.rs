@@ -40,17 +40,15 @@ impl RequestContext {
         self.caller().ok_or(Error::Unauthenticated(AuthenticationReason::Missing))
     }
 
-    /// An entry for the audit trail about something done to an account in this operation.
+    /// Returns an entry for the audit trail about something done to an account.
     pub(crate) fn entry(&self, user_id: UserId, action: &'static str, resource: &impl ToString) -> NewEntry<'_> {
+        NewEntry { user_id: Some(user_id), ..self.system_entry(action, Some(resource.to_string())) }
+    }
+
+    /// Returns an entry for the audit trail about something that concerns no account.
+    pub(crate) fn system_entry(&self, action: &'static str, resource: Option<String>) -> NewEntry<'_> {
         let source = &self.backend.source;
-        NewEntry {
-            id: source.uuid(),
-            user_id: Some(user_id),
-            action,
-            resource: Some(resource.to_string()),
-            client: &self.client,
-            created_at: source.now(),
-        }
+        NewEntry { id: source.uuid(), user_id: None, action, resource, client: &self.client, created_at: source.now() }
     }
 
     /// The proof that an operator asks; anyone else is refused.

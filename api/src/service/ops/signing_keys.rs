@@ -7,7 +7,7 @@ use crate::{
     crypto::SigningKey,
     domain::{Timestamp, event::Topic},
     service::{Backend, Error, RequestContext, after_commit::AfterCommit},
-    store::{self, audit_logs::NewEntry},
+    store,
 };
 
 /// The public keys that access tokens may be signed with, by their ids.
@@ -19,7 +19,7 @@ pub async fn accepted(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error
 pub async fn rotate(context: &RequestContext, key: SigningKey) -> Result<(), Error> {
     let (backend, now) = (&context.backend, context.backend.source.now());
     let old = backend.tokens.signing_key();
-    let entry = entry(context, "signing_key.rotated", &key.kid);
+    let entry = context.system_entry("signing_key.rotated", Some(key.kid.clone()));
     let tx = backend.store.begin().await?;
     store::installation::publish_signing_key(tx.db(), &key.kid, &key.public_key, now).await?;
     store::installation::retire_signing_key(tx.db(), &old.kid, now).await?;
@@ -36,7 +36,8 @@ pub async fn withdraw(context: &RequestContext, kid: &str) -> Result<(), Error> 
     if !store::installation::withdraw_signing_key(tx.db(), kid).await? {
         return Err(Error::NotFound("signing key"));
     }
-    store::audit_logs::insert_many(tx.db(), [entry(context, "signing_key.withdrawn", kid)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.system_entry("signing_key.withdrawn", Some(kid.to_owned()))])
+        .await?;
     AfterCommit::default().publish([Topic::SigningKeys]).commit(&context.backend, tx).await?;
     context.backend.load_signing_keys().await
 }
@@ -61,17 +62,6 @@ pub async fn adopt(backend: &Backend, key: SigningKey) -> Result<(), Error> {
         backend.tokens.sign_with(key);
     }
     backend.load_signing_keys().await
-}
-
-fn entry<'a>(context: &'a RequestContext, action: &'static str, kid: &str) -> NewEntry<'a> {
-    NewEntry {
-        id: context.backend.source.uuid(),
-        user_id: None,
-        action,
-        resource: Some(kid.to_owned()),
-        client: &context.client,
-        created_at: context.backend.source.now(),
-    }
 }
 
 /// A key that was retired later than this may have signed tokens that have not ended.
