@@ -102,7 +102,7 @@ pub async fn begin_login(context: &RequestContext) -> Result<Offer, Error> {
     begin_ceremony(context, CeremonyKind::Login, None, context.backend.passkeys.begin_login()).await
 }
 
-/// Signs in whoever has the passkey; whatever is wrong is to_error in the same words.
+/// Signs in with a passkey. Every failure has the same words.
 pub async fn finish_login(context: &RequestContext, login: PasskeyLogin) -> Result<IssuedTokens, Error> {
     let (backend, store) = (&context.backend, &context.backend.store);
     let device_info = sessions::check_device_info(login.device_info)?;
