@@ -1,11 +1,11 @@
-//! The loads of one operation, begun when none of its fields has anything else to do.
+//! The queue of one operation's loads, which begin when none of its fields has anything else to do.
 
 use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use parking_lot::Mutex;
 
-/// LoadQueue that wait to be begun.
+/// Loads that wait to begin.
 ///
 /// On a task of its own a load would begin at once on another thread, while fields still ask: what belongs into one
 /// statement would be torn into many.
@@ -15,7 +15,7 @@ pub struct LoadQueue(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 impl LoadQueue {
     /// Adds a load, which begins when the operation has nothing else to do.
     pub fn add(&self, load: BoxFuture<'static, ()>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(load);
+        self.0.lock().push(load);
     }
 
     fn take(&self) -> Vec<BoxFuture<'static, ()>> {

@@ -1,11 +1,12 @@
 //! Sources of the message feed's events, and the positions of event streams.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     task::{self, Poll, ready},
 };
 
 use futures_util::{StreamExt, stream::BoxStream};
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     domain,
@@ -50,12 +51,12 @@ impl StreamPosition {
 
     /// Takes the cursor of the event that was just answered.
     pub fn take_cursor(&self) -> Option<String> {
-        self.cursor.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.cursor.lock().take()
     }
 
     /// Notes the cursor of the event that is being answered.
     pub(crate) fn note(&self, cursor: &str) {
-        *self.cursor.lock().unwrap_or_else(PoisonError::into_inner) = Some(cursor.to_owned());
+        *self.cursor.lock() = Some(cursor.to_owned());
     }
 }
 
@@ -75,7 +76,7 @@ impl FeedSource {
     }
 
     fn source(&self) -> MutexGuard<'_, Source> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
 use poem::http::{Method, StatusCode};
 
 use crate::{

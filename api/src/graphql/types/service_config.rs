@@ -1,6 +1,12 @@
 //! What a client must know to stay inside the limits.
 
-use async_graphql::{Context, Enum, Object};
+use std::borrow::Cow;
+
+use async_graphql::{
+    Context, ContextSelectionSet, Name, Object, OutputType, Positioned, ServerResult, Value,
+    parser::types::Field,
+    registry::{Deprecation, MetaEnumValue, MetaType, MetaTypeId, Registry},
+};
 
 use crate::{
     config::Config,
@@ -11,46 +17,43 @@ use crate::{
 /// The limits and terms of this server.
 pub(crate) struct ServiceConfig<'a>(pub(crate) &'a Config);
 
-/// The kind of an error, in `extensions.code` of every error.
-#[derive(Enum, Clone, Copy, PartialEq, Eq)]
-#[graphql(remote = "domain::ErrorCode")]
-enum ErrorCode {
-    /// The document is not GraphQL.
-    GraphqlParseFailed,
-    /// The document does not fit the schema.
-    GraphqlValidationFailed,
-    /// The operation to run cannot be told from the request.
-    OperationResolutionFailure,
-    /// The document is over one of the limits.
-    TooComplex,
-    /// The persisted query is not known here: send it with its text.
-    PersistedQueryNotFound,
-    /// Persisted queries are not offered.
-    PersistedQueryNotSupported,
-    /// The request is malformed.
-    BadRequest,
-    /// An argument is not acceptable; `extensions.field` names it.
-    BadUserInput,
-    /// No valid session came with the request; `extensions.reason` says why.
-    Unauthenticated,
-    /// The login and the password do not belong together.
-    InvalidCredentials,
-    /// The caller may not do that.
-    Forbidden,
-    /// There is no such thing, or the caller may not see it.
-    NotFound,
-    /// It contradicts what is stored.
-    Conflict,
-    /// The cursor is of before a restore of the database; go on without one.
-    CursorExpired,
-    /// Too many of these for now; see `extensions.retryAfterSeconds`.
-    RateLimited,
-    /// It took longer than a request may.
-    DeadlineExceeded,
-    /// A part that is needed does not answer; see `extensions.retryAfterSeconds`.
-    Unavailable,
-    /// A fault of the server; its log knows more under `extensions.requestId`.
-    InternalServerError,
+/// The kind of an error. The schema's enum is built from the codes.
+struct ErrorCode(domain::ErrorCode);
+
+impl OutputType for ErrorCode {
+    fn type_name() -> Cow<'static, str> {
+        "ErrorCode".into()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        let value = |code: domain::ErrorCode| MetaEnumValue {
+            name: code.as_str().to_owned(),
+            description: Some(code.description().to_owned()),
+            deprecation: Deprecation::NoDeprecated,
+            visible: None,
+            inaccessible: false,
+            tags: Vec::new(),
+            directive_invocations: Vec::new(),
+        };
+        registry.create_output_type::<Self, _>(MetaTypeId::Enum, |_| MetaType::Enum {
+            name: Self::type_name().into_owned(),
+            description: Some("The kind of an error, in `extensions.code` of every error.".to_owned()),
+            enum_values: domain::ErrorCode::ALL
+                .map(|code| (code.as_str().to_owned(), value(code)))
+                .into_iter()
+                .collect(),
+            visible: None,
+            inaccessible: false,
+            tags: Vec::new(),
+            rust_typename: Some(std::any::type_name::<Self>()),
+            directive_invocations: Vec::new(),
+            requires_scopes: Vec::new(),
+        })
+    }
+
+    async fn resolve(&self, _: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<Value> {
+        Ok(Value::Enum(Name::new(self.0.as_str())))
+    }
 }
 
 /// The limits and terms of this server.
@@ -63,7 +66,7 @@ impl ServiceConfig<'_> {
 
     /// Every code that an error can have.
     async fn error_codes(&self) -> Vec<ErrorCode> {
-        domain::ErrorCode::ALL.map(ErrorCode::from).into()
+        domain::ErrorCode::ALL.map(ErrorCode).into()
     }
 
     /// The most items of a page.

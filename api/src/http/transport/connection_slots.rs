@@ -1,9 +1,8 @@
 //! Slots for WebSockets and event streams, counted by user.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
 
 use crate::domain::UserId;
 
@@ -20,7 +19,7 @@ pub struct ConnectionSlot {
 impl ConnectionSlots {
     /// A place for one more, if the user has fewer than `limit`.
     pub fn take(self: &Arc<Self>, user_id: UserId, limit: usize) -> Option<ConnectionSlot> {
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.0.lock();
         let count = taken.entry(user_id).or_default();
         if *count >= limit {
             return None;
@@ -32,7 +31,7 @@ impl ConnectionSlots {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.0.lock();
         if let Some(count) = taken.get_mut(&self.user_id) {
             *count -= 1;
             if *count == 0 {
@@ -56,7 +55,7 @@ mod tests {
         assert!(slots.take(alice, 1).is_none());
         assert!(slots.take(bob, 1).is_some());
         drop(first);
-        assert!(slots.0.lock().unwrap().is_empty());
+        assert!(slots.0.lock().is_empty());
         assert!(slots.take(alice, 1).is_some());
     }
 }

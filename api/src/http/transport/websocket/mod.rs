@@ -9,7 +9,6 @@ mod send_queue;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use parking_lot::Mutex;
 use poem::{
     IntoResponse, Request, Response,
     http::{StatusCode, header},
