@@ -5,6 +5,7 @@
 //!
 //! - nothing: documents, start, sockets, sign-ins, the front;
 //! - `front`: the share of poem's own speed that is left with all guards on;
+//! - `tricks`: what is written by hand for speed, beside what the libraries would do;
 //! - `sockets 10000`: the memory of so many open sockets; raise `ulimit -n` first;
 //! - `workloads`: what frontends ask all day, beside a floor without GraphQL. `workloads W2 W5` measures these alone;
 //! - `compare OLD NEW`: the same works by two binaries in one run. Names after them measure these works alone;
@@ -19,6 +20,7 @@ mod logins;
 mod server;
 mod sockets;
 mod start;
+mod tricks;
 mod workloads;
 
 use std::{env, path::Path};
@@ -45,6 +47,7 @@ fn main() {
     }
     match arguments[..] {
         [] => figures(&runtime, folder),
+        ["tricks"] => runtime.block_on(tricks::measure()),
         ["front"] => runtime.block_on(front::measure(folder)),
         ["sockets", count] => runtime.block_on(sockets::measure(folder, count.parse().expect("a number"))),
         ["workloads", ref only @ ..] => runtime.block_on(workloads::measure(&trial, only)),

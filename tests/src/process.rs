@@ -69,6 +69,7 @@ impl Process {
         assert!(self.child.wait().await.expect("it ends").success());
         self.output.read_to_string(&mut self.said).await.expect("text");
         let log = self.log.await.expect("a log");
+        assert!(log.contains("stopping"), "the log is incomplete: {log}");
         (self.said, log)
     }
 }

@@ -19,7 +19,10 @@ use poem::{Endpoint, Response};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::{pages::Pages, server::accept::serve};
+pub use self::{
+    pages::Pages,
+    server::{accept::serve, deadline::Timer},
+};
 use crate::{
     config::{Http, Operations, Sockets},
     domain::Source,

@@ -29,10 +29,10 @@ pub static LOST: Counter = Counter::new();
 
 /// Takes lines from everywhere.
 #[derive(Clone, Default)]
-pub(super) struct Lines(Arc<Shared>);
+pub struct Lines(Arc<Shared>);
 
 /// Knows when all lines are written.
-pub(super) struct Written {
+pub struct Written {
     lines: Lines,
     done: Receiver<()>,
 }
@@ -49,12 +49,12 @@ struct Waiting {
     is_over: bool,
 }
 
-/// A way for lines to the standard error.
-pub(super) fn open() -> io::Result<(Lines, Written)> {
+/// Starts the thread that writes lines to `out`.
+pub fn open(out: impl Write + Send + 'static) -> io::Result<(Lines, Written)> {
     let lines = Lines::default();
     let (writing, (tell_done, done)) = (lines.clone(), sync_channel(1));
     thread::Builder::new().name("log".to_owned()).spawn(move || {
-        writing.write_all(io::stderr());
+        writing.write_all(out);
         // Whoever wanted to know may have given up.
         let _ = tell_done.send(());
     })?;
@@ -63,7 +63,7 @@ pub(super) fn open() -> io::Result<(Lines, Written)> {
 
 impl Written {
     /// Waits for the lines under way, but not for a reader that has stopped.
-    pub(super) fn finish(self) {
+    pub fn finish(self) {
         self.lines.0.waiting.lock().is_over = true;
         self.lines.0.changed.notify_one();
         let _ = self.done.recv_timeout(PATIENCE);

@@ -6,25 +6,29 @@ mod lines;
 mod request;
 pub mod traces;
 
-use std::{io::IsTerminal, panic};
+use std::{
+    io::{self, IsTerminal},
+    panic,
+};
 
 use tokio::runtime::Handle;
-use tracing::{Level, Metadata};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::{FilterExt, LevelFilter, Targets, filter_fn},
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, FilterFn, LevelFilter, Targets, filter_fn},
     fmt,
-    layer::SubscriberExt,
+    layer::{Filter, SubscriberExt},
+    registry::LookupSpan,
     util::SubscriberInitExt,
 };
 
 use crate::{
     config::{self, ConfigError, Log, LogFormat},
-    telemetry::{counters::Counter, layout::Layout, lines::Written, traces::Traces},
+    telemetry::{counters::Counter, layout::Layout, traces::Traces},
 };
 
 pub use self::{
-    lines::LOST,
+    lines::{LOST, Lines, Written, open as open_lines},
     request::{carry, within},
 };
 
@@ -40,35 +44,52 @@ pub struct Telemetry {
 
 /// Starts logging to the standard error, and tracing if a collector is named.
 pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Telemetry, ConfigError> {
-    let targets = targets(&log.filter);
-    let names_spans = targets.is_none();
-    let filter =
-        match targets {
-            Some(targets) => FilterExt::boxed(targets),
-            None => FilterExt::boxed(EnvFilter::try_new(&log.filter).map_err(|error| {
-                ConfigError(format!("QUANTUMVAULT__LOG__FILTER cannot be used ({error}): correct it"))
-            })?),
-        };
-    let (lines, written) = lines::open().map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
+    let (lines, written) =
+        lines::open(io::stderr()).map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
     let (traces, spans) = Traces::open(traces, runtime)?.unzip();
-    let is_coloured = log.format == LogFormat::Text && std::io::stderr().is_terminal();
-    let layout = Layout { format: log.format, is_coloured };
-    let layer = fmt::layer().with_writer(lines).with_ansi(false).event_format(layout);
-    let belongs = filter_fn(move |metadata| is_logged(metadata, names_spans));
-    // The hint lets what is below every level cost nothing.
-    let filter = filter.and(belongs.with_max_level_hint(LevelFilter::TRACE));
-    let logging = tracing_subscriber::registry().with(layer.with_filter(filter));
-    // A layer that is none would want every span.
-    let started = match spans {
-        Some(spans) => logging.with(spans).try_init(),
-        None => logging.try_init(),
+    let named_spans = || {
+        EnvFilter::try_new(&log.filter)
+            .map_err(|error| ConfigError(format!("QUANTUMVAULT__LOG__FILTER cannot be used ({error}): correct it")))
+    };
+    // A filter of one layer remembers what it refused until the next event. A library that asks whether an event would be
+    // logged and then logs none makes it refuse another event. So the filters are those of all layers, where that is possible.
+    let (registry, format) = (tracing_subscriber::registry(), log.format);
+    let started = match (targets(&log.filter), spans) {
+        (Some(targets), None) => registry.with(wanted(targets, false)).with(layer(lines, format)).try_init(),
+        (Some(targets), Some(spans)) => {
+            registry.with(spans).with(wanted(targets, true)).with(layer(lines, format)).try_init()
+        }
+        (None, None) => registry.with(named_spans()?).with(filter_fn(is_logged)).with(layer(lines, format)).try_init(),
+        (None, Some(spans)) => {
+            let filter = named_spans()?.and(filter_fn(is_logged));
+            registry.with(spans).with(layer(lines, format).with_filter(filter)).try_init()
+        }
     };
     started.map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
     watch_panics();
     Ok(Telemetry { written, traces })
 }
 
-/// A filter by targets and levels alone, if that is what the text means: there need be no spans then.
+/// Writes events as lines. Guarded by the benchmark `tricks`.
+pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(lines: Lines, format: LogFormat) -> impl Layer<S> {
+    let is_coloured = format == LogFormat::Text && io::stderr().is_terminal();
+    fmt::layer().with_writer(lines).with_ansi(false).event_format(Layout { format, is_coloured })
+}
+
+/// Filters events by targets and levels, and lets spans pass only for a collector.
+fn wanted(targets: Targets, is_traced: bool) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
+    let most = if is_traced { None } else { Filter::<Registry>::max_level_hint(&targets) };
+    let filter = filter_fn(move |metadata| {
+        if metadata.is_span() {
+            is_traced && traces::is_traced(metadata)
+        } else {
+            is_logged(metadata) && targets.would_enable(metadata.target(), metadata.level())
+        }
+    });
+    filter.with_max_level_hint(most.unwrap_or(LevelFilter::TRACE))
+}
+
+/// Returns a filter by targets and levels alone, if the text is one. It needs no spans.
 fn targets(filter: &str) -> Option<Targets> {
     let is_plain = !filter.contains('[') && filter.split(',').all(|part| !part.trim().is_empty());
     is_plain.then(|| filter.parse().ok()).flatten()
@@ -94,11 +115,11 @@ impl Telemetry {
     }
 }
 
-/// No line tells of spans, but a filter may go by ours. At the level trace libraries write down what they carry: frames of
-/// sockets, and with them tokens and messages.
-fn is_logged(metadata: &Metadata<'_>, names_spans: bool) -> bool {
+/// Whether the log may have an event, or its filter go by a span. At the level trace, libraries write down what they carry:
+/// frames of sockets, and with them tokens and messages.
+fn is_logged(metadata: &Metadata<'_>) -> bool {
     let is_ours = metadata.target().starts_with("quantumvault");
-    if metadata.is_span() { is_ours && names_spans } else { is_ours || *metadata.level() < Level::TRACE }
+    is_ours || (metadata.is_event() && *metadata.level() < Level::TRACE)
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub fn adopt(span: &Span, headers: &HeaderMap) {
 }
 
 /// Requests and fields, which are ours, and statements, which are the library's.
-fn is_traced(metadata: &Metadata<'_>) -> bool {
+pub(super) fn is_traced(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     metadata.is_span()
         && (target.starts_with("quantumvault")
