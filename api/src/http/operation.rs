@@ -80,7 +80,7 @@ impl AppState {
             .boxed()
     }
 
-    /// Boxed, because the future is some kilobytes that each layer around it would copy.
+    /// Boxed, because the future is some kilobytes that each layer around it would copy. Guarded by the benchmark `front`.
     fn operation(&self, prepared: PreparedOperation, caller: Caller, permit: Permit) -> BoxFuture<'_, engine::Answer> {
         Box::pin(async move {
             let context = RequestContext::new(Arc::clone(&self.deps.backend), caller.client, caller.viewer);

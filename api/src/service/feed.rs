@@ -65,6 +65,7 @@ pub async fn page(context: &RequestContext, after: Option<&str>, first: Option<i
 /// All events behind a cursor, then CAUGHT_UP, then each new one as it commits.
 ///
 /// In boxes, because whoever holds the stream moves it, and each move takes its room once more for as long as it lives.
+/// Guarded by the benchmark `sockets`.
 pub fn follow(
     context: RequestContext,
     after: Option<&str>,

@@ -31,7 +31,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Serves a socket until it ends.
 ///
 /// Not an `async fn`, nor anything moved inside: a future keeps room for what was moved as well as for where it went,
-/// and this one is held by every socket.
+/// and this one is held by every socket. Guarded by the benchmark `sockets`.
 pub fn run<K, S>(state: Arc<AppState>, client: Arc<Client>, mut sink: K, mut source: S) -> impl Future<Output = ()>
 where
     K: Sink<Message, Error = io::Error> + Unpin,

@@ -50,7 +50,8 @@ pub async fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Clien
     let socket = socket.protocols([PROTOCOL]).config(config(&state.deps.sockets));
     let state = Arc::clone(state);
     let run = move |stream: WebSocketStream| {
-        // Split here, because the future would keep room for the whole stream beside its halves.
+        // Split here, because the future would keep room for the whole stream beside its halves. Guarded by the
+        // benchmark `sockets`.
         let (sink, source) = stream.split();
         let tasks = state.tasks.clone();
         tasks.track_future(connection::run(state, client, sink, source))
