@@ -7,23 +7,19 @@ mod doctor;
 mod operator;
 mod recovery;
 
-use std::{
-    fmt::Display,
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    app::{Server, data_dir},
-    config::{self, Config},
-    domain::Source,
-    graphql, http, store, telemetry,
-};
+use crate::app::{Server, data_dir};
+use crate::config::{self, Config};
+use crate::domain::Source;
+use crate::{graphql, http, store, telemetry};
 
 /// The GraphQL backend of an end-to-end encrypted messenger.
 #[derive(Parser)]

@@ -17,12 +17,10 @@ mod m20261123_000012_unread_counts;
 mod m20261123_000013_user_changes;
 mod m20261123_000014_metric_places;
 
-use sea_orm_migration::{
-    prelude::*,
-    sea_orm::{
-        DatabaseConnection, DatabaseTransaction, DbBackend, DynIden, SqliteTransactionMode, TransactionOptions,
-        TransactionTrait,
-    },
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::sea_orm::{
+    DatabaseConnection, DatabaseTransaction, DbBackend, DynIden, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 
 /// Where the runner records the changes it has applied.

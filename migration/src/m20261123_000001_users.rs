@@ -1,10 +1,8 @@
 //! Accounts, with their public keys and the vault of their wrapped private keys.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{blob_null, boolean, pk_uuid, string_len, text},
-    sea_orm::DbBackend,
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{blob_null, boolean, pk_uuid, string_len, text};
+use sea_orm_migration::sea_orm::DbBackend;
 
 use crate::table::{create, drop, execute, index, time, time_null, unique};
 

@@ -1,9 +1,7 @@
 //! Sessions: one row a signed-in device, found by the digests of its tokens.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{blob, pk_uuid, string_len_null, text_null, uuid},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{blob, pk_uuid, string_len_null, text_null, uuid};
 
 use crate::table::{create, drop, index, owner, time, unique};
 

@@ -1,9 +1,7 @@
 //! Messages: conversations, their two members, the ciphertexts, and each user's ordered mailbox.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{big_integer, blob, boolean, pk_uuid, string_len, uuid, uuid_null},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{big_integer, blob, boolean, pk_uuid, string_len, uuid, uuid_null};
 
 use crate::table::{create, drop, index, owner, reference, time, time_null, unique};
 

@@ -1,9 +1,7 @@
 //! The audit trail, which nobody can rewrite.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{json_binary_null, pk_uuid, string_len, string_len_null, text_null, uuid_null},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{json_binary_null, pk_uuid, string_len, string_len_null, text_null, uuid_null};
 
 use crate::table::{create, drop, execute, index, time};
 

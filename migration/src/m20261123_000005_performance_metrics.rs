@@ -1,9 +1,7 @@
 //! Measurements: what clients report and what the server samples of itself.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{double, json_binary_null, pk_uuid, string_len},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{double, json_binary_null, pk_uuid, string_len};
 
 use crate::table::{create, drop, index, time};
 

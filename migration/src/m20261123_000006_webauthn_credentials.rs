@@ -1,9 +1,7 @@
 //! Passkeys.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{big_integer, blob, json_binary, pk_uuid, string_len, uuid},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{big_integer, blob, json_binary, pk_uuid, string_len, uuid};
 
 use crate::table::{create, drop, index, owner, time, time_null, unique};
 

@@ -1,9 +1,7 @@
 //! The single-use tokens that travel by mail, as digests.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{blob, pk_uuid, string_len, uuid},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{blob, pk_uuid, string_len, uuid};
 
 use crate::table::{create, drop, index, owner, time, time_null, unique};
 

@@ -1,9 +1,7 @@
 //! What all nodes of one installation share: signing keys, the cursor key and the feed's epoch.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{blob, integer, small_integer, string_len},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{blob, integer, small_integer, string_len};
 
 use crate::table::{create, drop, time, time_null};
 

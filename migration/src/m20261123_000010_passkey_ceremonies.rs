@@ -1,9 +1,7 @@
 //! Passkey ceremonies that have begun and are still to be finished.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{json_binary, pk_uuid, string_len, uuid_null},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{json_binary, pk_uuid, string_len, uuid_null};
 
 use crate::table::{create, drop, index, time};
 

@@ -1,9 +1,7 @@
 //! How often in a row a password was wrong, beside the accounts, whose rows a stranger must not be able to touch.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{big_integer, uuid},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{big_integer, uuid};
 
 use crate::table::{create, drop};
 

@@ -1,9 +1,7 @@
 //! Who recorded a metric, its place in the order of commits, and an index for the series of one name.
 
-use sea_orm_migration::{
-    prelude::*,
-    schema::{big_integer, small_integer, uuid_null},
-};
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{big_integer, small_integer, uuid_null};
 
 use crate::table::{create, drop, index};
 

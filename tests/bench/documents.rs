@@ -1,15 +1,10 @@
 //! What a document costs before it runs: the guard, known documents, and attacks until they are refused.
 
-use std::{
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
-use quantumvault::{
-    config,
-    engine::{self, GraphqlRequest},
-    graphql,
-};
+use quantumvault::engine::{self, GraphqlRequest};
+use quantumvault::{config, graphql};
 use serde_json::json;
 
 pub fn measure() {

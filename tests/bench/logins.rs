@@ -1,9 +1,7 @@
 //! What a flood of sign-ins costs everyone else, and how soon a revocation closes a socket.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use qv_tests::client::Client;
 use serde_json::{Value, json};

@@ -1,13 +1,11 @@
 //! A server's binary as a process that is measured from outside.
 
-use std::{
-    env, fs,
-    fs::File,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use std::{env, fs};
 
 use qv_tests::{client::Client, node_process::free_address, process};
 

@@ -1,14 +1,11 @@
 //! What is written by hand for speed, beside what the libraries would do. A trick that saves less than 5 % of a request goes.
 
-use std::{
-    fs,
-    future::{Future, poll_fn},
-    hint::black_box,
-    io,
-    pin::Pin,
-    task::Poll,
-    time::{Duration, Instant},
-};
+use std::future::{Future, poll_fn};
+use std::hint::black_box;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use hyper::rt::Timer as _;
 use quantumvault::{config::LogFormat, http::Timer, telemetry};

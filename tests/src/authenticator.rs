@@ -2,15 +2,11 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use webauthn_authenticator_rs::{
-    prelude::{Url, WebauthnAuthenticator},
-    softpasskey::SoftPasskey,
-};
+use webauthn_authenticator_rs::prelude::{Url, WebauthnAuthenticator};
+use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
-use crate::{
-    client::{Answer, Client},
-    operation,
-};
+use crate::client::{Answer, Client};
+use crate::operation;
 
 /// Keeps one passkey, and shows pages of one origin to its user.
 pub struct Authenticator {

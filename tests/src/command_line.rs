@@ -1,9 +1,7 @@
 //! The command line of the built binary, as operators use it.
 
-use std::{
-    io::Write,
-    process::{Output, Stdio},
-};
+use std::io::Write;
+use std::process::{Output, Stdio};
 
 use crate::{client::PASSWORD, node_process::binary, world::World};
 

@@ -1,11 +1,8 @@
 //! A database of its own for every test, gone when the test is.
 
-use std::{
-    env,
-    hash::{BuildHasher, Hasher, RandomState},
-    str::FromStr,
-    thread,
-};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::str::FromStr;
+use std::{env, thread};
 
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,

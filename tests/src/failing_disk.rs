@@ -1,10 +1,8 @@
 //! A disk that fails or loses its power under an embedded node, by a library that stands before the C library.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 

@@ -3,25 +3,19 @@
 //! Each message has a key of its own, from a hybrid of X25519 (RFC 7748) and ML-KEM-768 (FIPS 203) that holds while
 //! either of them does, by HKDF with SHA-256 (RFC 5869), for AES-256-GCM (NIST SP 800-38D).
 
-use aes_gcm::{
-    Aes256Gcm, KeyInit, Nonce,
-    aead::{Aead, Generate},
-};
+use aes_gcm::aead::{Aead, Generate};
+use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use argon2::Argon2;
 use hkdf::Hkdf;
-use ml_kem::{
-    Ciphertext, FromSeed, KeyExport, MlKem768, Seed,
-    kem::{Decapsulate, Encapsulate, Kem},
-    ml_kem_768::{DecapsulationKey, EncapsulationKey},
-};
+use ml_kem::kem::{Decapsulate, Encapsulate, Kem};
+use ml_kem::ml_kem_768::{DecapsulationKey, EncapsulationKey};
+use ml_kem::{Ciphertext, FromSeed, KeyExport, MlKem768, Seed};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha512};
 use x25519_dalek::{PublicKey, StaticSecret};
 
-use crate::{
-    client::{Answer, Client, base64, bytes},
-    operation,
-};
+use crate::client::{Answer, Client, base64, bytes};
+use crate::operation;
 
 /// Keeps the keys of messages apart from any other use of the same secrets.
 const PURPOSE: &[u8] = b"a message between two people 1";

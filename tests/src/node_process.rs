@@ -1,10 +1,8 @@
 //! Nodes as processes of their own, which can be killed, paused and started again where they were.
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
-};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::{client::Client, dice::Dice, patience::until, world::World};
 

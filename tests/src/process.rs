@@ -2,11 +2,9 @@
 
 use std::{fs, net::SocketAddr, process::Stdio, time::Duration};
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    process::{Child, ChildStdout, Command},
-    task::JoinHandle,
-};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 use crate::{client::Client, node_process::binary, world::World};
 

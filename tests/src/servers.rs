@@ -1,29 +1,21 @@
 //! A PostgreSQL and a Redis of a test's own, for what would harm the other tests.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt, chown},
-        process::CommandExt,
-    },
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use crate::{
-    node_process::{free_address, signal},
-    patience::until,
-    process,
-};
+use crate::node_process::{free_address, signal};
+use crate::patience::until;
+use crate::process;
 
 /// A server's process, which may be away for a while.
 pub struct Backing {

@@ -1,26 +1,21 @@
 //! A database, a Redis prefix and a folder that one test has for itself, and the nodes that serve them.
 
-use std::{
-    env,
-    os::unix::fs::PermissionsExt,
-    sync::{Arc, atomic::AtomicI64},
-};
+use std::env;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
-use quantumvault::{
-    app::Server,
-    config::{self, Config},
-    domain::{Clock, Source},
-    service::StartError,
-};
+use quantumvault::app::Server;
+use quantumvault::config::{self, Config};
+use quantumvault::domain::{Clock, Source};
+use quantumvault::service::StartError;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{
-    client::Client,
-    command_line::{create, said},
-    database::{SERVER, TestDatabase},
-    mail::MailServer,
-};
+use crate::client::Client;
+use crate::command_line::{create, said};
+use crate::database::{SERVER, TestDatabase};
+use crate::mail::MailServer;
 
 /// Names the Redis to test on, such as `redis://127.0.0.1:6379`; set exactly where `QV_TEST_DATABASE_URL` is.
 const REDIS: &str = "QV_TEST_REDIS_URL";

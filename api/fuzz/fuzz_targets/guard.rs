@@ -4,11 +4,9 @@
 //! nightly compiler, from `api`: `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none guard -- -max_len=16384`.
 #![no_main]
 
-use std::{
-    path::PathBuf,
-    sync::LazyLock,
-    time::{Duration, Instant},
-};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use async_graphql::parser::parse_query;
 use libfuzzer_sys::fuzz_target;

@@ -10,16 +10,12 @@ mod topics;
 use std::sync::Arc;
 
 pub use self::topics::Subscription;
-use crate::{
-    bus::{
-        publisher::Publisher,
-        subscriber::{Subscriber, SubscriberState},
-        topics::Topics,
-    },
-    config,
-    domain::event::Topic,
-    redis_client::invalidation::{Invalidations, Message},
-};
+use crate::bus::publisher::Publisher;
+use crate::bus::subscriber::{Subscriber, SubscriberState};
+use crate::bus::topics::Topics;
+use crate::config;
+use crate::domain::event::Topic;
+use crate::redis_client::invalidation::{Invalidations, Message};
 
 /// Spreads hints among the subscriptions of this process, and of other nodes where they share a Redis.
 #[derive(Clone, Default)]

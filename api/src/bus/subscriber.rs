@@ -1,24 +1,19 @@
 //! The connection that receives messages of other nodes, replaced after each loss.
 
-use std::{
-    collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind, RedisResult, aio::MultiplexedConnection,
-};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind, RedisResult};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::{
-    bus::{client::client, publisher::Publisher, topics::Topics},
-    config,
-    redis_client::invalidation::Invalidations,
-};
+use crate::bus::client::client;
+use crate::bus::publisher::Publisher;
+use crate::bus::topics::Topics;
+use crate::config;
+use crate::redis_client::invalidation::Invalidations;
 
 /// How soon a silent Redis is noticed. The lease is renewed as often, so that it outlives a tick or two that come late.
 const CHECK_EVERY: Duration = Duration::from_millis(250);

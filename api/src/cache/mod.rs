@@ -8,18 +8,14 @@ mod redis;
 
 use std::{sync::Arc, time::Duration};
 
-pub use self::{
-    key::{Group, Key, Kind, Name, Value},
-    redis::RedisCache,
-};
-use crate::{
-    cache::{key::Invalidated, local::LocalCache, redis::local_share},
-    domain::Random,
-    redis_client::{
-        RedisClient,
-        invalidation::{Invalidations, PendingInvalidation},
-    },
-};
+pub use self::key::{Group, Key, Kind, Name, Value};
+pub use self::redis::RedisCache;
+use crate::cache::key::Invalidated;
+use crate::cache::local::LocalCache;
+use crate::cache::redis::local_share;
+use crate::domain::Random;
+use crate::redis_client::RedisClient;
+use crate::redis_client::invalidation::{Invalidations, PendingInvalidation};
 
 /// One of the two places to remember things in.
 #[derive(Clone)]

@@ -1,27 +1,17 @@
 //! The cache in Redis, shared by all nodes, and what each node remembers of it.
 
-use std::{
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use redis::{AsyncCommands, Script};
 
-use crate::{
-    cache::{
-        Group, Key, Value,
-        key::{Invalidated, Name},
-        local::LocalCache,
-    },
-    domain::Random,
-    redis_client::{
-        RedisClient, RedisUnavailable,
-        invalidation::{Invalidations, PendingInvalidation},
-    },
-};
+use crate::cache::key::{Invalidated, Name};
+use crate::cache::local::LocalCache;
+use crate::cache::{Group, Key, Value};
+use crate::domain::Random;
+use crate::redis_client::invalidation::{Invalidations, PendingInvalidation};
+use crate::redis_client::{RedisClient, RedisUnavailable};
 
 /// The share of a value's lifetime for which a node remembers it by itself. Redis has it for the rest, so that the
 /// whole is kept also where nothing can be taken out of either. A fifth saves nearly every round trip to what is asked

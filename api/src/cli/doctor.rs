@@ -1,26 +1,22 @@
 //! `doctor`: what an operator must know before a node serves, each with what to do about it. Nothing is changed.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::ErrorKind,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::{
-    app::data_dir,
-    cli::{Outcome, print},
-    config::{self, Config},
-    domain::{Clock, Random, Timestamp},
-    mail::Mailer,
-    redis_client::RedisClient,
-    store,
-};
+use crate::app::data_dir;
+use crate::cli::{Outcome, print};
+use crate::config::{self, Config};
+use crate::domain::{Clock, Random, Timestamp};
+use crate::mail::Mailer;
+use crate::redis_client::RedisClient;
+use crate::store;
 
 /// How long a part may take; a start would not wait for longer.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -6,18 +6,13 @@ use clap::Subcommand;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 
-use crate::{
-    app::{data_dir, load_signing_key},
-    cli::{Outcome, print, text},
-    config::Config,
-    domain::{Client, Source},
-    service::{
-        Backend, RequestContext,
-        accounts::{self, Registration},
-        ops::{retention as purging, signing_keys},
-        sessions,
-    },
-};
+use crate::app::{data_dir, load_signing_key};
+use crate::cli::{Outcome, print, text};
+use crate::config::Config;
+use crate::domain::{Client, Source};
+use crate::service::accounts::{self, Registration};
+use crate::service::ops::{retention as purging, signing_keys};
+use crate::service::{Backend, RequestContext, sessions};
 
 #[derive(Subcommand)]
 pub(super) enum User {

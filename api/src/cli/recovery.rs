@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{
-    app::data_dir,
-    cli::{Outcome, operator, print, text},
-    config::Config,
-    service::ops::backup,
-};
+use crate::app::data_dir;
+use crate::cli::{Outcome, operator, print, text};
+use crate::config::Config;
+use crate::service::ops::backup;
 
 pub(super) async fn back_up(config: Config, folder: PathBuf) -> Outcome {
     let data_dir = config.data_dir.clone();

@@ -2,22 +2,14 @@
 
 mod memory;
 
-use std::{
-    num::NonZero,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use argon2::{
-    ARGON2ID_IDENT, Algorithm, Argon2, Params, Version,
-    password_hash::{
-        self,
-        phc::{Output, PasswordHash, Salt},
-    },
-};
+use argon2::password_hash;
+use argon2::password_hash::phc::{Output, PasswordHash, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Semaphore, time::timeout};
 use zxcvbn::Score;

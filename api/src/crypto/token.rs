@@ -5,10 +5,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{
-    crypto::Seal,
-    domain::{Random, SessionId, TokenPurpose},
-};
+use crate::crypto::Seal;
+use crate::domain::{Random, SessionId, TokenPurpose};
 
 const REFRESH_PREFIX: &str = "qvr_";
 /// Shorter than any scope of a cursor, which begins with the 16 bytes of a user's id.

@@ -1,10 +1,8 @@
 //! Typed ids: a `UUIDv7` inside, a `TypeID` such as `user_01jd…` outside.
 
-use std::{
-    fmt,
-    hash::{Hash, Hasher},
-    str::FromStr,
-};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

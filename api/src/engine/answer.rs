@@ -4,10 +4,8 @@ use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Va
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{
-    domain::ErrorCode,
-    engine::{FieldError, RequestError},
-};
+use crate::domain::ErrorCode;
+use crate::engine::{FieldError, RequestError};
 
 /// Maximum number of errors in an answer.
 pub(super) const MAX_ERRORS: usize = 10;

@@ -4,28 +4,24 @@
 //! and the resolvers are called directly, with an execution environment that is built here. `docs/async-graphql.md` lists
 //! the undocumented items of the library that this rests on.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-};
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use async_graphql::extensions::{ExtensionFactory, Extensions};
+use async_graphql::futures_util::FutureExt;
+use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::{Field, OperationType, Selection};
+use async_graphql::registry::Registry;
+use async_graphql::resolver_utils::{resolve_container, resolve_container_serial};
 use async_graphql::{
     ContainerType, Context as FieldContext, ContextSelectionSet, Data, EmptyMutation, EmptySubscription,
     IntrospectionMode, Name, Object, ObjectType, OutputType, Positioned, QueryEnv, QueryEnvInner, Response, Schema,
     SchemaBuilder, SchemaEnv, ServerResult, SubscriptionType, Value,
-    extensions::{ExtensionFactory, Extensions},
-    futures_util::FutureExt,
-    indexmap::IndexMap,
-    parser::types::{Field, OperationType, Selection},
-    registry::Registry,
-    resolver_utils::{resolve_container, resolve_container_serial},
 };
 use futures_util::{StreamExt, stream::BoxStream};
 
-use crate::engine::{
-    Context, PreparedOperation,
-    context::{FieldsAreWatched, WritesText},
-};
+use crate::engine::context::{FieldsAreWatched, WritesText};
+use crate::engine::{Context, PreparedOperation};
 
 /// Up to this size, copying JSON text is cheaper than a map for one field. Guarded by the benchmark `front`.
 const SMALL: usize = 2048;

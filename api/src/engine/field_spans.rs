@@ -4,10 +4,8 @@
 
 use std::sync::Arc;
 
-use async_graphql::{
-    ServerResult, Value,
-    extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo},
-};
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo};
+use async_graphql::{ServerResult, Value};
 use async_trait::async_trait;
 use tracing::{Instrument, field::Empty};
 

@@ -23,24 +23,21 @@ use std::{pin::pin, sync::Arc};
 use async_graphql::{ObjectType, SubscriptionType, extensions::ExtensionFactory};
 use futures_util::stream::BoxStream;
 
-use crate::{
-    config::graphql::Graphql,
-    engine::{executor::Executor, prepare::Documents},
-};
+use crate::config::graphql::Graphql;
+use crate::engine::executor::Executor;
+use crate::engine::prepare::Documents;
 
+pub use self::answer::Answer;
 #[cfg(test)]
 pub(crate) use self::context::FieldsAreWatched;
+pub use self::context::{Context, EventSource};
+pub use self::executor::{SingleField, schema_builder};
+pub use self::field_error::FieldError;
 pub(crate) use self::field_spans::FieldSpans;
-pub use self::{
-    answer::Answer,
-    context::{Context, EventSource},
-    executor::{SingleField, schema_builder},
-    field_error::FieldError,
-    load_queue::LoadQueue,
-    prepare::{PreparedOperation, SetupError, check_text},
-    request::{GraphqlRequest, NO_JSON, QueryString},
-    request_error::RequestError,
-};
+pub use self::load_queue::LoadQueue;
+pub use self::prepare::{PreparedOperation, SetupError, check_text};
+pub use self::request::{GraphqlRequest, NO_JSON, QueryString};
+pub use self::request_error::RequestError;
 pub use async_graphql::parser::types::OperationType;
 
 /// Runs the operations of one schema.

@@ -3,12 +3,12 @@
 //! The library drops a field that failed from its object instead of answering `null` for it, nullable or not, and
 //! orders fields as they were finished. Clients look for the key, and caches of clients complain when it is missing.
 
-use async_graphql::{
-    Name, PathSegment, Pos, Response, Value,
-    indexmap::IndexMap,
-    parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet},
-    registry::{MetaType, MetaTypeName, Registry},
+use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::{
+    ExecutableDocument, Field, OperationDefinition, OperationType, Selection, SelectionSet,
 };
+use async_graphql::registry::{MetaType, MetaTypeName, Registry};
+use async_graphql::{Name, PathSegment, Pos, Response, Value};
 
 use crate::{domain::ErrorCode, engine::RequestError};
 

@@ -5,10 +5,8 @@ use std::time::Duration;
 use async_graphql::dataloader::DataLoader;
 use futures_util::future::BoxFuture;
 
-use crate::{
-    engine::LoadQueue,
-    service::{self, RequestContext},
-};
+use crate::engine::LoadQueue;
+use crate::service::{self, RequestContext};
 
 /// Reads batches on behalf of an operation.
 pub(crate) struct Batch(pub(crate) RequestContext);

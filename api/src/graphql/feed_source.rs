@@ -1,19 +1,16 @@
 //! Sources of the message feed's events, and the positions of event streams.
 
-use std::{
-    sync::Arc,
-    task::{self, Poll, ready},
-};
+use std::sync::Arc;
+use std::task::{self, Poll, ready};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::{
-    domain,
-    engine::EventSource,
-    graphql::error::Result,
-    service::{self, feed::Delivery},
-};
+use crate::domain;
+use crate::engine::EventSource;
+use crate::graphql::error::Result;
+use crate::service;
+use crate::service::feed::Delivery;
 
 /// Where a stream of Server-Sent Events is: what its client has seen, and the cursor of the event under way, which
 /// becomes that event's id whether or not the client asks for it.

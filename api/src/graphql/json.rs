@@ -2,12 +2,11 @@
 
 use base64::Engine;
 
-use crate::{
-    domain::{Rfc3339, Timestamp},
-    engine::object::Writer,
-    graphql::{request_scope::RequestScope, scalars::BASE64},
-    service::Cursor,
-};
+use crate::domain::{Rfc3339, Timestamp};
+use crate::engine::object::Writer;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::scalars::BASE64;
+use crate::service::Cursor;
 
 impl Writer<'_, RequestScope> {
     /// Writes a time (RFC 3339, in UTC).

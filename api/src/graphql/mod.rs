@@ -16,8 +16,6 @@ mod subscriptions;
 mod tests;
 mod types;
 
-pub use self::{
-    feed_source::StreamPosition,
-    request_scope::RequestScope,
-    schema::{Engine, builder, engine, sdl},
-};
+pub use self::feed_source::StreamPosition;
+pub use self::request_scope::RequestScope;
+pub use self::schema::{Engine, builder, engine, sdl};

@@ -4,15 +4,11 @@ use std::sync::{Arc, OnceLock};
 
 use async_graphql::{Context as FieldContext, dataloader::DataLoader};
 
-use crate::{
-    domain::Viewer,
-    engine::LoadQueue,
-    graphql::{
-        batch::{self, Batch},
-        feed_source::{FeedSource, StreamPosition},
-    },
-    service::RequestContext,
-};
+use crate::domain::Viewer;
+use crate::engine::LoadQueue;
+use crate::graphql::batch::{self, Batch};
+use crate::graphql::feed_source::{FeedSource, StreamPosition};
+use crate::service::RequestContext;
 
 /// The context of one operation. Cheap to clone.
 ///

@@ -4,19 +4,22 @@
 
 use async_graphql::{MergedObject, MergedSubscription};
 
-use crate::graphql::{
-    mutations::{
-        account::AccountMutation, message::MessageMutation, metric::MetricMutation,
-        one_time_token::OneTimeTokenMutation, passkey::PasskeyMutation, public_keys::PublicKeysMutation,
-        session::SessionMutation,
-    },
-    subscriptions::{
-        feed::FeedSubscription, metric::MetricSubscription, session::SessionSubscription, user::UserSubscription,
-    },
-    types::{
-        admin::AdminQuery, node::NodeQuery, service_config::ServiceConfigQuery, user::UserQuery, viewer::ViewerQuery,
-    },
-};
+use crate::graphql::mutations::account::AccountMutation;
+use crate::graphql::mutations::message::MessageMutation;
+use crate::graphql::mutations::metric::MetricMutation;
+use crate::graphql::mutations::one_time_token::OneTimeTokenMutation;
+use crate::graphql::mutations::passkey::PasskeyMutation;
+use crate::graphql::mutations::public_keys::PublicKeysMutation;
+use crate::graphql::mutations::session::SessionMutation;
+use crate::graphql::subscriptions::feed::FeedSubscription;
+use crate::graphql::subscriptions::metric::MetricSubscription;
+use crate::graphql::subscriptions::session::SessionSubscription;
+use crate::graphql::subscriptions::user::UserSubscription;
+use crate::graphql::types::admin::AdminQuery;
+use crate::graphql::types::node::NodeQuery;
+use crate::graphql::types::service_config::ServiceConfigQuery;
+use crate::graphql::types::user::UserQuery;
+use crate::graphql::types::viewer::ViewerQuery;
 
 /// Reads.
 //

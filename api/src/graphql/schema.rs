@@ -2,11 +2,9 @@
 
 use async_graphql::{SDLExportOptions, SchemaBuilder};
 
-use crate::{
-    config::graphql::Graphql,
-    engine::{self, SetupError},
-    graphql::roots::{Mutation, Query, Subscription},
-};
+use crate::config::graphql::Graphql;
+use crate::engine::{self, SetupError};
+use crate::graphql::roots::{Mutation, Query, Subscription};
 
 /// The engine that runs this schema.
 pub type Engine = engine::Engine<Query, Mutation, Subscription>;

@@ -5,12 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use poem::http::StatusCode;
 
-use crate::{
-    domain::{Client, ErrorCode, Viewer},
-    engine::{self, RequestError},
-    graphql::StreamPosition,
-    service,
-};
+use crate::domain::{Client, ErrorCode, Viewer};
+use crate::engine::{self, RequestError};
+use crate::graphql::StreamPosition;
+use crate::service;
 
 /// On whose behalf an operation runs.
 #[derive(Clone)]

@@ -1,19 +1,13 @@
 //! Who sent a request: its id, the address behind trusted proxies, the token it brought.
 
-use std::{
-    net::IpAddr,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use poem::{
-    Request,
-    http::{HeaderMap, HeaderName, header},
-};
+use poem::Request;
+use poem::http::{HeaderMap, HeaderName, header};
 
-use crate::{
-    config::Network,
-    domain::{Client, Source},
-};
+use crate::config::Network;
+use crate::domain::{Client, Source};
 
 /// The header that names a request, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

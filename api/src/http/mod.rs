@@ -19,20 +19,17 @@ use poem::{Endpoint, Response};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::{
-    pages::Pages,
-    server::{accept::serve, deadline::Timer},
-};
-use crate::{
-    config::{Http, Operations, Sockets},
-    domain::Source,
-    graphql::Engine,
-    http::{
-        client_info::RequestIds, ops::http_metrics::HttpMetrics, router::Router,
-        transport::connection_slots::ConnectionSlots,
-    },
-    service::Backend,
-};
+pub use self::pages::Pages;
+pub use self::server::accept::serve;
+pub use self::server::deadline::Timer;
+use crate::config::{Http, Operations, Sockets};
+use crate::domain::Source;
+use crate::graphql::Engine;
+use crate::http::client_info::RequestIds;
+use crate::http::ops::http_metrics::HttpMetrics;
+use crate::http::router::Router;
+use crate::http::transport::connection_slots::ConnectionSlots;
+use crate::service::Backend;
 
 /// Where GraphQL is served, by every transport.
 pub const PATH: &str = "/graphql";

@@ -6,19 +6,16 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tracing::Instrument;
 
-use crate::{
-    domain::{Client, ErrorCode},
-    engine::{self, GraphqlRequest, PreparedOperation},
-    graphql::RequestScope,
-    http::{
-        AppState,
-        access_log::StreamLog,
-        answer::{Answer, Caller},
-        server::deadline::in_time,
-    },
-    service::{RequestContext, context::rate_limits, metrics},
-    telemetry,
-};
+use crate::domain::{Client, ErrorCode};
+use crate::engine::{self, GraphqlRequest, PreparedOperation};
+use crate::graphql::RequestScope;
+use crate::http::AppState;
+use crate::http::access_log::StreamLog;
+use crate::http::answer::{Answer, Caller};
+use crate::http::server::deadline::in_time;
+use crate::service::context::rate_limits;
+use crate::service::{RequestContext, metrics};
+use crate::telemetry;
 
 /// The right to run one request now.
 pub struct Permit {

@@ -3,24 +3,18 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use poem::{
-    Endpoint, Request, Response,
-    http::{Method, StatusCode, header},
-};
+use poem::http::{Method, StatusCode, header};
+use poem::{Endpoint, Request, Response};
 use tracing::Instrument;
 
-use crate::{
-    domain::Client,
-    http::{
-        AppState, PATH,
-        access_log::{RequestLog, RequestLogGuard},
-        client_info,
-        headers::{self, Origin},
-        ops::{health, http_metrics::Route, jwks, metrics},
-        transport::http,
-    },
-    telemetry::{self, traces},
-};
+use crate::domain::Client;
+use crate::http::access_log::{RequestLog, RequestLogGuard};
+use crate::http::headers::{self, Origin};
+use crate::http::ops::http_metrics::Route;
+use crate::http::ops::{health, jwks, metrics};
+use crate::http::transport::http;
+use crate::http::{AppState, PATH, client_info};
+use crate::telemetry::{self, traces};
 
 /// Everything at one address: GraphQL, the way to it from `/`, the browser's pages, health, figures, and the keys of
 /// access tokens; or, at the operators' own, what only they have to do with.

@@ -2,28 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_graphql::{
-    ServerResult, Value,
-    extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo},
-};
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextResolve, ResolveInfo};
+use async_graphql::{ServerResult, Value};
 use async_trait::async_trait;
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    config,
-    crypto::SigningKey,
-    domain::{Client, Random, Source},
-    engine::GraphqlRequest,
-    graphql::Engine,
-    http::{AppState, Dependencies, answer::Caller, endpoint, serve},
-    service::Backend,
-    telemetry::{PANICS, watch_panics},
-};
+use crate::config;
+use crate::crypto::SigningKey;
+use crate::domain::{Client, Random, Source};
+use crate::engine::GraphqlRequest;
+use crate::graphql::Engine;
+use crate::http::answer::Caller;
+use crate::http::{AppState, Dependencies, endpoint, serve};
+use crate::service::Backend;
+use crate::telemetry::{PANICS, watch_panics};
 
 /// Panics where a resolver of this field would run.
 struct Broken(&'static str);

@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use redis::Script;
 
-use crate::{
-    limiter::{Decision, Fallback, Limit, Local, gcra::micros},
-    redis_client::RedisClient,
-};
+use crate::limiter::gcra::micros;
+use crate::limiter::{Decision, Fallback, Limit, Local};
+use crate::redis_client::RedisClient;
 
 /// As `gcra::decide`. Numbers are stored by format: Lua would round a time in microseconds to 14 digits.
 const SCRIPT: &str = r"

@@ -2,11 +2,9 @@
 
 use std::{process, time::Duration};
 
-use crate::{
-    config,
-    limiter::{Decision, Fallback, Limit, Limiter, Local, Shared, gcra},
-    redis_client::RedisClient,
-};
+use crate::config;
+use crate::limiter::{Decision, Fallback, Limit, Limiter, Local, Shared, gcra};
+use crate::redis_client::RedisClient;
 
 const MINUTE: Limit = Limit { interval: Duration::from_mins(1), burst: 5, fallback: Fallback::Local };
 

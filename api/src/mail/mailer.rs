@@ -3,15 +3,11 @@
 use lettre::message::Mailbox;
 use secrecy::ExposeSecret;
 
-use crate::{
-    config::Config,
-    domain::Timestamp,
-    mail::{
-        EmailMessage,
-        folder::FolderMailer,
-        smtp::{Failure, SmtpMailer},
-    },
-};
+use crate::config::Config;
+use crate::domain::Timestamp;
+use crate::mail::EmailMessage;
+use crate::mail::folder::FolderMailer;
+use crate::mail::smtp::{Failure, SmtpMailer};
 
 /// One of the two ways a letter leaves.
 enum Transport {

@@ -1,25 +1,19 @@
 //! Letters on their way, written and sent beside the requests that caused them.
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep, timeout_at},
-};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    config,
-    domain::Source,
-    mail::{EmailMessage, Mailer, smtp::Failure},
-};
+use crate::config;
+use crate::domain::Source;
+use crate::mail::smtp::Failure;
+use crate::mail::{EmailMessage, Mailer};
 
 /// How many letters are handed over at a time.
 const CONNECTIONS: usize = 4;

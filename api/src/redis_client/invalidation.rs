@@ -6,14 +6,10 @@
 //! is renewed later than that comes behind the message on its connection. A new connection begins with nothing
 //! remembered. So nobody uses what was forgotten, whatever is lost, late or frozen.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::{RedisResult, Script, aio::ConnectionLike};

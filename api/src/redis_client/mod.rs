@@ -3,29 +3,21 @@
 pub mod circuit_breaker;
 pub mod invalidation;
 
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::DateTime;
 use parking_lot::RwLock;
-use redis::{
-    Client, RedisResult,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, RedisResult};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
-use crate::{
-    config,
-    domain::Timestamp,
-    redis_client::circuit_breaker::{CircuitBreaker, State},
-};
+use crate::config;
+use crate::domain::Timestamp;
+use crate::redis_client::circuit_breaker::{CircuitBreaker, State};
 
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -3,22 +3,13 @@
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use crate::{
-    domain::{Account, Email, Role, TokenPurpose, UserId, Username},
-    service::{
-        Error, RequestContext,
-        after_commit::AfterCommit,
-        cache_keys,
-        context::rate_limits::{RateLimit, spend_login},
-        one_time_tokens, password_policy,
-        sessions::{self, IssuedTokens},
-        users,
-    },
-    store::{
-        self, Transaction, Unique,
-        accounts::{Credentials, NewAccount},
-    },
-};
+use crate::domain::{Account, Email, Role, TokenPurpose, UserId, Username};
+use crate::service::after_commit::AfterCommit;
+use crate::service::context::rate_limits::{RateLimit, spend_login};
+use crate::service::sessions::{self, IssuedTokens};
+use crate::service::{Error, RequestContext, cache_keys, one_time_tokens, password_policy, users};
+use crate::store::accounts::{Credentials, NewAccount};
+use crate::store::{self, Transaction, Unique};
 
 /// Checks of a password at a sign-in: a second one if another sign-in has just stored it with today's parameters.
 const PROOFS: usize = 2;

@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::{
-    domain::{AdminUser, PageArguments, UserId, UsernamePrefix},
-    service::{Admin, Connection, Error},
-    store,
-};
+use crate::domain::{AdminUser, PageArguments, UserId, UsernamePrefix};
+use crate::service::{Admin, Connection, Error};
+use crate::store;
 
 /// One account.
 pub async fn find(admin: Admin<'_>, id: UserId) -> Result<Option<AdminUser>, Error> {

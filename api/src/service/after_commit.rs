@@ -9,13 +9,13 @@ use futures_util::future::join;
 use tokio::time::sleep;
 use uuid::Uuid;
 
-use crate::{
-    cache::{Group, Name},
-    domain::{AuditLogId, UserId, event::Topic},
-    mail::EmailMessage,
-    service::{Backend, Error, context::streams::spawn, user_changes},
-    store::{self, Transaction},
-};
+use crate::cache::{Group, Name};
+use crate::domain::event::Topic;
+use crate::domain::{AuditLogId, UserId};
+use crate::mail::EmailMessage;
+use crate::service::context::streams::spawn;
+use crate::service::{Backend, Error, user_changes};
+use crate::store::{self, Transaction};
 
 /// Commits of unknown outcome that are retried at a time. Beyond them listeners find the changes by polling.
 pub(super) const UNCERTAIN_COMMITS_MAX: usize = 256;

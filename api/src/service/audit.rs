@@ -1,10 +1,8 @@
 //! The audit trail: owners see what concerns their accounts, operators see all.
 
-use crate::{
-    domain::{AuditFilter, AuditLog, AuditLogId, PageArguments},
-    service::{Admin, Connection, Error, RequestContext},
-    store,
-};
+use crate::domain::{AuditFilter, AuditLog, AuditLogId, PageArguments};
+use crate::service::{Admin, Connection, Error, RequestContext};
+use crate::store;
 
 /// What concerns the caller's own account, newest first; also what operators did to it.
 pub async fn own(context: &RequestContext, arguments: &PageArguments) -> Result<Connection<AuditLog>, Error> {

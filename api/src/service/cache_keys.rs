@@ -2,10 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    cache::{Group, Key, Kind},
-    domain::{Account, ConversationId, Role, SessionId, User, UserId},
-};
+use crate::cache::{Group, Key, Kind};
+use crate::domain::{Account, ConversationId, Role, SessionId, User, UserId};
 
 /// Cached state of an active session.
 #[derive(Clone, Serialize, Deserialize)]

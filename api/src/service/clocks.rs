@@ -2,10 +2,8 @@
 
 use chrono::TimeDelta;
 
-use crate::{
-    domain::Timestamp,
-    service::{Backend, Error},
-};
+use crate::domain::Timestamp;
+use crate::service::{Backend, Error};
 
 /// From here on a difference is worth a look, as `doctor` says too.
 const WARN: TimeDelta = TimeDelta::seconds(1);

@@ -2,11 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::{
-    domain::{Conversation, ConversationId, Message, PageArguments, UserId},
-    service::{Connection, Error, RequestContext, cache_keys},
-    store,
-};
+use crate::domain::{Conversation, ConversationId, Message, PageArguments, UserId};
+use crate::service::{Connection, Error, RequestContext, cache_keys};
+use crate::store;
 
 const LIST: &str = "conversations";
 

@@ -7,20 +7,16 @@ mod recording;
 use chrono::{DateTime, SubsecRound, TimeDelta};
 use serde_json::Value;
 
-pub use self::{
-    live::follow,
-    own::{Figures, observe, write_own},
+pub use self::live::follow;
+pub use self::own::{Figures, observe, write_own};
+use crate::domain::{
+    MetricBucket, MetricFilter, MetricId, MetricKey, MetricName, PageArguments, PerformanceMetric, SeriesRange,
+    Timestamp,
 };
-use crate::{
-    domain::{
-        MetricBucket, MetricFilter, MetricId, MetricKey, MetricName, PageArguments, PerformanceMetric, SeriesRange,
-        Timestamp,
-    },
-    service::{
-        Admin, Backend, Connection, Error, RequestContext, context::rate_limits::RateLimit, metrics::recording::write,
-    },
-    store,
-};
+use crate::service::context::rate_limits::RateLimit;
+use crate::service::metrics::recording::write;
+use crate::service::{Admin, Backend, Connection, Error, RequestContext};
+use crate::store;
 
 const BATCH_MAX: usize = 100;
 const UNIT_MAX: usize = 32;

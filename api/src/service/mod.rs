@@ -22,10 +22,8 @@ pub mod sessions;
 pub mod user_changes;
 pub mod users;
 
-pub use self::context::{
-    backend::{Backend, StartError},
-    error::Error,
-    page::{Connection, Cursor, Edge},
-    request::{Admin, RequestContext},
-    streams::spawn,
-};
+pub use self::context::backend::{Backend, StartError};
+pub use self::context::error::Error;
+pub use self::context::page::{Connection, Cursor, Edge};
+pub use self::context::request::{Admin, RequestContext};
+pub use self::context::streams::spawn;

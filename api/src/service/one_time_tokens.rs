@@ -4,18 +4,15 @@ use std::future::ready;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{
-    crypto::token,
-    domain::{Email, TokenPurpose, UserId},
-    mail::EmailMessage,
-    service::{
-        Error, RequestContext,
-        after_commit::{AfterCommit, is_committed},
-        context::rate_limits::{RateLimit, spend_mail},
-        password_policy, sessions, users,
-    },
-    store::{self, Transaction, accounts::Recipient, one_time_tokens::NewToken},
-};
+use crate::crypto::token;
+use crate::domain::{Email, TokenPurpose, UserId};
+use crate::mail::EmailMessage;
+use crate::service::after_commit::{AfterCommit, is_committed};
+use crate::service::context::rate_limits::{RateLimit, spend_mail};
+use crate::service::{Error, RequestContext, password_policy, sessions, users};
+use crate::store::accounts::Recipient;
+use crate::store::one_time_tokens::NewToken;
+use crate::store::{self, Transaction};
 
 /// Mails a link that sets another password, if the address is an account's.
 ///

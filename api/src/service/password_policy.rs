@@ -2,10 +2,8 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{
-    crypto::password,
-    service::{Error, RequestContext},
-};
+use crate::crypto::password;
+use crate::service::{Error, RequestContext};
 
 /// Fails if a password is too weak. `known` holds words that an attacker would try first.
 pub(super) async fn check(

@@ -12,26 +12,19 @@ use futures_util::future::BoxFuture;
 use quick_cache::sync::Cache as Remembered;
 use secrecy::SecretString;
 
-pub use self::{
-    changes::{Change, ChangeKind, follow},
-    opening::{IssuedTokens, issue},
-    refresh::refresh,
-    revoke::{logout, revoke, revoke_others},
-};
-pub(super) use self::{
-    lock::{lock_account, lock_session},
-    opening::{after_opening, check_device_info, open},
-    revoke::{after_end, end_others},
-};
-use crate::{
-    crypto::{TokenError, Verified, access_token, token},
-    domain::{AuthenticationReason, PageArguments, Session, SessionId, UserId, Viewer, event::Topic},
-    service::{
-        Backend, Connection, Error, RequestContext,
-        cache_keys::{self, SessionState},
-    },
-    store,
-};
+pub use self::changes::{Change, ChangeKind, follow};
+pub(super) use self::lock::{lock_account, lock_session};
+pub use self::opening::{IssuedTokens, issue};
+pub(super) use self::opening::{after_opening, check_device_info, open};
+pub use self::refresh::refresh;
+pub(super) use self::revoke::{after_end, end_others};
+pub use self::revoke::{logout, revoke, revoke_others};
+use crate::crypto::{TokenError, Verified, access_token, token};
+use crate::domain::event::Topic;
+use crate::domain::{AuthenticationReason, PageArguments, Session, SessionId, UserId, Viewer};
+use crate::service::cache_keys::{self, SessionState};
+use crate::service::{Backend, Connection, Error, RequestContext};
+use crate::store;
 
 const VERIFIED_TOKENS: usize = 20_000;
 

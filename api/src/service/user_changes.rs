@@ -8,15 +8,13 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use futures_util::{Stream, future::select_all, stream};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    bus::Subscription,
-    domain::{User, UserId, event::Topic},
-    service::{
-        Backend, Error, RequestContext,
-        context::streams::{retry_while_unavailable, spawn, spawn_read},
-    },
-    store::{self, user_changes::Followed},
-};
+use crate::bus::Subscription;
+use crate::domain::event::Topic;
+use crate::domain::{User, UserId};
+use crate::service::context::streams::{retry_while_unavailable, spawn, spawn_read};
+use crate::service::{Backend, Error, RequestContext};
+use crate::store;
+use crate::store::user_changes::Followed;
 
 /// Changed users read at a time by one stream.
 const BATCH: u64 = 50;

@@ -1,17 +1,13 @@
 //! Accounts as their owners and the server see them: credentials, address, role.
 
 use qv_entity::users::{ActiveModel, Column, Entity};
-use sea_orm::{
-    ActiveValue::Set,
-    ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect, Select,
-    sea_query::{LockType, SimpleExpr},
-};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{LockType, SimpleExpr};
+use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect, Select};
 use uuid::Uuid;
 
-use crate::{
-    domain::{Account, Email, Role, Timestamp, UserId, Username},
-    store::Error,
-};
+use crate::domain::{Account, Email, Role, Timestamp, UserId, Username};
+use crate::store::Error;
 
 /// What a sign-in is checked against.
 pub struct Credentials {

@@ -1,18 +1,16 @@
 //! Accounts as operators see them.
 
-use qv_entity::{
-    sessions,
-    users::{Column, Entity},
-};
+use qv_entity::sessions;
+use qv_entity::users::{Column, Entity};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait,
 };
 use uuid::Uuid;
 
-use crate::{
-    domain::{AdminUser, Page, Slice, Timestamp, UserId, UsernamePrefix},
-    store::{Error, accounts::role_of, page::paged},
-};
+use crate::domain::{AdminUser, Page, Slice, Timestamp, UserId, UsernamePrefix};
+use crate::store::Error;
+use crate::store::accounts::role_of;
+use crate::store::page::paged;
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]

@@ -4,10 +4,9 @@ use qv_entity::audit_logs::{ActiveModel, Column, Entity, Model};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryTrait};
 use uuid::Uuid;
 
-use crate::{
-    domain::{AuditFilter, AuditLog, AuditLogId, Client, Page, Slice, Timestamp, UserId},
-    store::{Error, page::paged},
-};
+use crate::domain::{AuditFilter, AuditLog, AuditLogId, Client, Page, Slice, Timestamp, UserId};
+use crate::store::Error;
+use crate::store::page::paged;
 
 /// What happened.
 pub struct NewEntry<'a> {

@@ -1,24 +1,21 @@
 //! Conversations, kept so that the inbox is read and never computed.
 
-use qv_entity::{
-    conversation_members::{ActiveModel as MemberRow, Column as Member, Entity as Members, Model as MemberModel},
-    conversations::{ActiveModel, Column, Entity},
+use qv_entity::conversation_members::{
+    ActiveModel as MemberRow, Column as Member, Entity as Members, Model as MemberModel,
 };
+use qv_entity::conversations::{ActiveModel, Column, Entity};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter,
-    QueryResult, Statement, sea_query::Expr,
+    ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QueryResult, Statement,
 };
 use uuid::Uuid;
 
-use crate::{
-    domain::{Conversation, ConversationId, InboxLine, MessageId, Page, Slice, Timestamp, UserId},
-    store::{
-        Error,
-        columns::at,
-        messages::{self, SequenceRange},
-        page::descending,
-    },
-};
+use crate::domain::{Conversation, ConversationId, InboxLine, MessageId, Page, Slice, Timestamp, UserId};
+use crate::store::Error;
+use crate::store::columns::at;
+use crate::store::messages::{self, SequenceRange};
+use crate::store::page::descending;
 
 /// A conversation's next place for a message.
 pub struct Place {

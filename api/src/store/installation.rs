@@ -1,10 +1,9 @@
 //! What all nodes of one installation share: the key of cursors, and who may sign access tokens.
 
 use qv_entity::{installation, signing_keys};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect,
-    sea_query::OnConflict,
-};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QuerySelect};
 
 use crate::{domain::Timestamp, store::Error};
 

@@ -1,18 +1,13 @@
 //! Mailboxes: what happened to a user's messages, numbered in the order of commits.
 
-use qv_entity::{
-    mailbox_events::{ActiveModel, Column, Entity, Model},
-    mailboxes,
-};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder,
-    QuerySelect, sea_query::Expr,
-};
+use qv_entity::mailbox_events::{ActiveModel, Column, Entity, Model};
+use qv_entity::mailboxes;
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use crate::{
-    domain::{FeedEventKind, MessageId, Timestamp, UserId},
-    store::Error,
-};
+use crate::domain::{FeedEventKind, MessageId, Timestamp, UserId};
+use crate::store::Error;
 
 /// A user's mailbox.
 pub struct Mailbox {

@@ -3,18 +3,18 @@
 use std::collections::HashMap;
 
 use qv_entity::messages::{ActiveModel, Column, Entity, Model};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, DerivePartialModel, EntityTrait, ExprTrait,
     FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement, Value,
-    sea_query::{Expr, SimpleExpr},
 };
 use uuid::Uuid;
 
-use crate::{
-    domain::{ConversationId, Direction, Message, MessageId, Page, Slice, Timestamp, UserId},
-    store::{Error, columns::at, page::descending},
-};
+use crate::domain::{ConversationId, Direction, Message, MessageId, Page, Slice, Timestamp, UserId};
+use crate::store::Error;
+use crate::store::columns::at;
+use crate::store::page::descending;
 
 /// A message as one of its two people holds it, shown or deleted.
 pub struct MessageView {

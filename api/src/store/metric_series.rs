@@ -2,10 +2,8 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
 
-use crate::{
-    domain::{MetricBucket, MetricName, SeriesRange, Timestamp},
-    store::Error,
-};
+use crate::domain::{MetricBucket, MetricName, SeriesRange, Timestamp};
+use crate::store::Error;
 
 /// The value whose rank is the `share`-th part of the count, rounded up (nearest rank).
 macro_rules! percentile {

@@ -28,14 +28,10 @@ mod statements;
 pub mod user_changes;
 pub mod users;
 
-pub use self::{
-    connection::{
-        autocommit::Autocommit,
-        deadline::WithDeadline,
-        open::{OpenError, Schema},
-        pool::{Pool, Store},
-        transaction::Transaction,
-    },
-    error::{Error, Unique},
-    statements::Statements,
-};
+pub use self::connection::autocommit::Autocommit;
+pub use self::connection::deadline::WithDeadline;
+pub use self::connection::open::{OpenError, Schema};
+pub use self::connection::pool::{Pool, Store};
+pub use self::connection::transaction::Transaction;
+pub use self::error::{Error, Unique};
+pub use self::statements::Statements;

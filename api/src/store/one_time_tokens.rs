@@ -4,10 +4,8 @@ use qv_entity::one_time_tokens::{ActiveModel, Column, Entity};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
 use uuid::Uuid;
 
-use crate::{
-    domain::{Timestamp, TokenPurpose, UserId},
-    store::Error,
-};
+use crate::domain::{Timestamp, TokenPurpose, UserId};
+use crate::store::Error;
 
 /// A token to be.
 pub struct NewToken {

@@ -4,10 +4,8 @@ use qv_entity::passkey_ceremonies::{ActiveModel, Column, Entity};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use serde_json::Value;
 
-use crate::{
-    domain::{CeremonyId, CeremonyKind, SessionId, Timestamp},
-    store::Error,
-};
+use crate::domain::{CeremonyId, CeremonyKind, SessionId, Timestamp};
+use crate::store::Error;
 
 /// A ceremony that has begun.
 pub struct Ceremony {

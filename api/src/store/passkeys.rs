@@ -1,15 +1,12 @@
 //! Passkeys: the credentials that authenticators have made for users.
 
 use qv_entity::webauthn_credentials::{ActiveModel, Column, Entity, Model};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-};
+use sea_orm::ActiveValue::Set;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde_json::Value;
 
-use crate::{
-    domain::{Passkey, PasskeyId, Timestamp, UserId},
-    store::Error,
-};
+use crate::domain::{Passkey, PasskeyId, Timestamp, UserId};
+use crate::store::Error;
 
 /// A passkey with what its logins are judged by.
 pub struct Credential {

@@ -1,20 +1,16 @@
 //! Performance metrics, each with its place in the order of commits.
 
-use qv_entity::{
-    metric_sequence,
-    performance_metrics::{ActiveModel, Column, Entity, Model},
-};
+use qv_entity::metric_sequence;
+use qv_entity::performance_metrics::{ActiveModel, Column, Entity, Model};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, Order, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait,
-    sea_query::{Expr, SimpleExpr},
 };
 
-use crate::{
-    domain::{Direction, MetricFilter, MetricId, MetricKey, MetricName, Page, PerformanceMetric, Slice, UserId},
-    store::{Error, Transaction},
-};
+use crate::domain::{Direction, MetricFilter, MetricId, MetricKey, MetricName, Page, PerformanceMetric, Slice, UserId};
+use crate::store::{Error, Transaction};
 
 /// Adds metrics in one statement, in places of their own; `user_id` is who recorded them, if not the server itself.
 ///

@@ -1,15 +1,12 @@
 //! A user's own key material: what the user publishes, and what the user keeps here wrapped.
 
 use qv_entity::users::{ActiveModel, Column, Entity};
-use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect,
-    sea_query::LockType,
-};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::LockType;
+use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, QueryFilter, QuerySelect};
 
-use crate::{
-    domain::{Timestamp, UserId},
-    store::Error,
-};
+use crate::domain::{Timestamp, UserId};
+use crate::store::Error;
 
 /// The key material of one user.
 #[derive(Debug, Clone, PartialEq, Eq, DerivePartialModel)]

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use qv_entity::{audit_logs, mailbox_events, mailboxes, one_time_tokens, performance_metrics, sessions, signing_keys};
+use sea_orm::sea_query::{CaseStatement, Expr, IntoCondition, Query, SelectStatement};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait, Statement,
-    sea_query::{CaseStatement, Expr, IntoCondition, Query, SelectStatement},
 };
 use uuid::Uuid;
 
-use crate::{
-    domain::{Timestamp, UserId},
-    store::{Error, Transaction, installation::WITHDRAWN},
-};
+use crate::domain::{Timestamp, UserId};
+use crate::store::installation::WITHDRAWN;
+use crate::store::{Error, Transaction};
 
 /// Locks purging for the transaction. Returns whether no other node purges.
 pub async fn try_lock(tx: &Transaction) -> Result<bool, Error> {

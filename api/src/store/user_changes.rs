@@ -1,20 +1,17 @@
 //! Changes to users that others see, numbered in the order of their commits.
 
-use qv_entity::{
-    conversation_members as members, installation,
-    users::{ActiveModel, Column, Entity},
-};
+use qv_entity::users::{ActiveModel, Column, Entity};
+use qv_entity::{conversation_members as members, installation};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, Query, SimpleExpr};
 use sea_orm::{
-    ActiveValue::Set,
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    sea_query::{Expr, Query, SimpleExpr},
 };
 use uuid::Uuid;
 
-use crate::{
-    domain::{User, UserId},
-    store::{Error, users::UserRow},
-};
+use crate::domain::{User, UserId};
+use crate::store::Error;
+use crate::store::users::UserRow;
 
 /// Whose changes are asked for.
 #[derive(Debug, Clone)]

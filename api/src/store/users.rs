@@ -1,19 +1,16 @@
 //! Users as others see them, and their public keys.
 
-use qv_entity::{
-    sessions,
-    users::{Column, Entity},
-};
+use qv_entity::sessions;
+use qv_entity::users::{Column, Entity};
+use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait,
-    sea_query::Expr,
 };
 use uuid::Uuid;
 
-use crate::{
-    domain::{Email, Page, PublicKeys, SessionId, Slice, Timestamp, User, UserId, Username, UsernamePrefix},
-    store::{Error, page::paged},
-};
+use crate::domain::{Email, Page, PublicKeys, SessionId, Slice, Timestamp, User, UserId, Username, UsernamePrefix};
+use crate::store::Error;
+use crate::store::page::paged;
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]

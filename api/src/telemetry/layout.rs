@@ -5,18 +5,14 @@
 
 use std::fmt::{self, Debug, Write};
 
-use tracing::{
-    Event, Level, Subscriber,
-    field::{Field, Visit},
-};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_log::NormalizeEvent;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, format::Writer};
 
-use crate::{
-    config::LogFormat,
-    domain::{Clock, Rfc3339},
-    telemetry::request,
-};
+use crate::config::LogFormat;
+use crate::domain::{Clock, Rfc3339};
+use crate::telemetry::request;
 
 const REQUEST: &str = "request.id";
 const MESSAGE: &str = "message";
@@ -199,10 +195,8 @@ fn escape(line: &mut String, text: &str, is_quoted: bool) {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
+    use std::io;
+    use std::sync::{Arc, Mutex};
 
     use serde_json::{Value, json};
     use tracing_subscriber::{fmt, layer::SubscriberExt};

@@ -6,31 +6,24 @@ mod lines;
 mod request;
 pub mod traces;
 
-use std::{
-    io::{self, IsTerminal},
-    panic,
-};
+use std::io::{self, IsTerminal};
+use std::panic;
 
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata, Subscriber};
-use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
-    filter::{FilterExt, FilterFn, LevelFilter, Targets, filter_fn},
-    fmt,
-    layer::{Filter, SubscriberExt},
-    registry::LookupSpan,
-    util::SubscriberInitExt,
-};
+use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter, Targets, filter_fn};
+use tracing_subscriber::layer::{Filter, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
-use crate::{
-    config::{self, ConfigError, Log, LogFormat},
-    telemetry::{counters::Counter, layout::Layout, traces::Traces},
-};
+use crate::config::{self, ConfigError, Log, LogFormat};
+use crate::telemetry::counters::Counter;
+use crate::telemetry::layout::Layout;
+use crate::telemetry::traces::Traces;
 
-pub use self::{
-    lines::{LOST, Lines, Written, open as open_lines},
-    request::{carry, within},
-};
+pub use self::lines::{LOST, Lines, Written, open as open_lines};
+pub use self::request::{carry, within};
 
 /// Panics in this process since [`watch_panics`].
 pub static PANICS: Counter = Counter::new();

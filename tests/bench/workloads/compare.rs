@@ -2,14 +2,11 @@
 
 use std::path::Path;
 
-use super::{
-    Trial,
-    fan_out::{self, Audience},
-    figures::{Round, Rounds, ratio},
-    refuse_unknown,
-    works::{NAMES, Work},
-    world::{Shape, World},
-};
+use super::fan_out::{self, Audience};
+use super::figures::{Round, Rounds, ratio};
+use super::works::{NAMES, Work};
+use super::world::{Shape, World};
+use super::{Trial, refuse_unknown};
 
 /// Rounds of each work. Odd, so that the median is a round that took place.
 const ROUNDS: usize = 11;

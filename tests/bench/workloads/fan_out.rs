@@ -2,30 +2,22 @@
 //!
 //! A delivery is an event of an arriving message on a socket of its recipient. Senders have no sockets.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{StreamExt, stream};
 use qv_tests::{client::Client, socket::Socket};
 use serde_json::{Value, json};
-use tokio::{
-    task::JoinSet,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::{
-    figures::{Round, Rounds, percentile},
-    load::{self, Answers, Request},
-    works,
-    world::{Shape, World},
-};
+use super::figures::{Round, Rounds, percentile};
+use super::load::{self, Answers, Request};
+use super::works;
+use super::world::{Shape, World};
 
 const SOCKETS: usize = 1_000;
 const SENDS_PER_SECOND: u32 = 200;

@@ -3,9 +3,8 @@
 use std::{fmt::Write, str::FromStr};
 
 use chrono::{DateTime, Utc};
-use sqlx::{
-    Connection as _, Executor, PgConnection, QueryBuilder, SqliteConnection, query_scalar, sqlite::SqliteConnectOptions,
-};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection as _, Executor, PgConnection, QueryBuilder, SqliteConnection, query_scalar};
 use uuid::Uuid;
 
 /// Rows that one statement of SQLite inserts.

@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{
-    super::server::binary,
-    Trial,
-    figures::{Round, Rounds},
-    load::Request,
-    seed::username,
-    works::{Mode, Work, query},
-    world::{Shape, World},
-};
+use super::super::server::binary;
+use super::Trial;
+use super::figures::{Round, Rounds};
+use super::load::Request;
+use super::seed::username;
+use super::works::{Mode, Work, query};
+use super::world::{Shape, World};
 
 const ROUNDS: usize = 3;
 /// Users whose unread counts are asked for and whose feeds resume.

@@ -1,19 +1,15 @@
 //! The mixed load: reads and sends that come by the clock, beside a thousand open feeds.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::{
-    fan_out::Audience,
-    figures::{count, percentile},
-    load::{Answers, OpenLoop},
-    works::Work,
-    world::{Shape, World},
-};
+use super::fan_out::Audience;
+use super::figures::{count, percentile};
+use super::load::{Answers, OpenLoop};
+use super::works::Work;
+use super::world::{Shape, World};
 
 /// Requests a second that are offered.
 const RATES: [u32; 3] = [750, 2_000, 3_750];

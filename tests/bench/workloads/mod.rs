@@ -15,15 +15,13 @@ mod world;
 
 use std::path::Path;
 
+use self::fan_out::Audience;
+use self::figures::{HEAD, Round, Rounds, ratio};
+use self::floor::Floor;
+use self::picture::Pair;
+use self::works::{NAMES, Work};
+use self::world::{Shape, World};
 pub use self::{compare::compare, growth::grow};
-use self::{
-    fan_out::Audience,
-    figures::{HEAD, Round, Rounds, ratio},
-    floor::Floor,
-    picture::Pair,
-    works::{NAMES, Work},
-    world::{Shape, World},
-};
 use super::server::binary;
 
 /// Rounds of a work and its floor, in turn. A machine is now faster, now slower.

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use qv_tests::client::Client;
 use serde_json::{Value, json};
 
-use super::{
-    load::{NUMBER, Request},
-    seed::{Pair, conversation_id, global_id, user_id, username},
-    world::World,
-};
+use super::load::{NUMBER, Request};
+use super::seed::{Pair, conversation_id, global_id, user_id, username};
+use super::world::World;
 
 const OWN_RECORD: &str = "{ viewer { email user { id username createdAt } } }";
 const CONVERSATION: &str = "query C($with: ID!) { viewer { conversation(with: $with) { messages(first: 50) {

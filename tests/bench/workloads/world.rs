@@ -1,25 +1,21 @@
 //! A filled database with a server in front of it, and the servers behind both.
 
-use std::{
-    collections::HashMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use qv_tests::{client::Client, servers::Backing};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use super::{
-    super::server::Server,
-    figures::Round,
-    fill::Database,
-    load::{self, Answers, Request},
-    seed::{self, Seed, Size, username},
-    works::{Mode, Work},
-};
+use super::super::server::Server;
+use super::figures::Round;
+use super::fill::Database;
+use super::load::{self, Answers, Request};
+use super::seed::{self, Seed, Size, username};
+use super::works::{Mode, Work};
 
 /// Duration of one round of a closed loop.
 const ROUND: Duration = Duration::from_secs(2);

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use qv_tests::{
-    authenticator::{Authenticator, begin, finish_registration},
-    client::Client,
-    command_line::{create, said},
-    operation,
-    world::World,
-};
+use qv_tests::authenticator::{Authenticator, begin, finish_registration};
+use qv_tests::client::Client;
+use qv_tests::command_line::{create, said};
+use qv_tests::operation;
+use qv_tests::world::World;
 use serde_json::{Value, json};
 
 /// The fields that take somebody's ids; each stands in a test below, or is there for everyone.

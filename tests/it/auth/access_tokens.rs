@@ -2,10 +2,8 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
-use quantumvault::{
-    crypto::{AccessTokens, SigningKey},
-    domain::{SessionId, UserId},
-};
+use quantumvault::crypto::{AccessTokens, SigningKey};
+use quantumvault::domain::{SessionId, UserId};
 use qv_tests::world::{World, manual_clock};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};

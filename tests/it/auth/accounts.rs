@@ -1,10 +1,8 @@
 //! Registering, signing in, and who a token speaks for.
 
-use qv_tests::{
-    client::{PASSWORD, registration},
-    operation,
-    world::{World, manual_clock},
-};
+use qv_tests::client::{PASSWORD, registration};
+use qv_tests::operation;
+use qv_tests::world::{World, manual_clock};
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use quantumvault::crypto::token;
 use qv_entity::{audit_logs, one_time_tokens};
-use qv_tests::{
-    client::{Answer, Client, PASSWORD},
-    mail::{LINK_BASE, MailServer},
-    node_process::binary,
-    operation,
-    process::{Process, TRACE},
-    world::{Node, World, manual_clock},
-};
+use qv_tests::client::{Answer, Client, PASSWORD};
+use qv_tests::mail::{LINK_BASE, MailServer};
+use qv_tests::node_process::binary;
+use qv_tests::operation;
+use qv_tests::process::{Process, TRACE};
+use qv_tests::world::{Node, World, manual_clock};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::{Value, json};
 

@@ -1,12 +1,10 @@
 //! What a node remembers itself of shared values: it saves every question, and nobody is shown it once it has changed.
 
-use qv_tests::{
-    client::{Client, PASSWORD, base64},
-    keyring::Keyring,
-    operation,
-    patience::until,
-    world::World,
-};
+use qv_tests::client::{Client, PASSWORD, base64};
+use qv_tests::keyring::Keyring;
+use qv_tests::operation;
+use qv_tests::patience::until;
+use qv_tests::world::World;
 use serde_json::{Value, json};
 
 const OWN: &str = "{ viewer { email lastLoginAt user { id username createdAt } } }";

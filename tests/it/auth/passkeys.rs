@@ -1,16 +1,12 @@
 //! Passkeys: adding them, signing in with them, and every way in which neither must work.
 
 use qv_entity::{audit_logs, users, webauthn_credentials};
-use qv_tests::{
-    authenticator::{Authenticator, begin, claim, finish_login, finish_registration},
-    client::{Answer, Client, PASSWORD},
-    operation,
-    world::{World, manual_clock},
-};
-use sea_orm::{
-    ActiveModelTrait, EntityTrait, IntoActiveModel, QueryOrder, Set,
-    prelude::{Expr, Uuid},
-};
+use qv_tests::authenticator::{Authenticator, begin, claim, finish_login, finish_registration};
+use qv_tests::client::{Answer, Client, PASSWORD};
+use qv_tests::operation;
+use qv_tests::world::{World, manual_clock};
+use sea_orm::prelude::{Expr, Uuid};
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, QueryOrder, Set};
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -1,10 +1,8 @@
 //! Passwords: changing them, proving an account's ownership by them, and what they must never cost.
 
-use qv_tests::{
-    client::{Client, PASSWORD, registration},
-    operation,
-    world::World,
-};
+use qv_tests::client::{Client, PASSWORD, registration};
+use qv_tests::operation;
+use qv_tests::world::World;
 use serde_json::{Value, json};
 
 const NEXT: &str = "quartz-lantern-otter-mosaic-7";

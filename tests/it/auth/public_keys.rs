@@ -1,12 +1,10 @@
 //! Publishing keys: what is refused, what is kept, and who is told.
 
 use qv_entity::{audit_logs, users};
-use qv_tests::{
-    client::{Answer, Client, base64, bytes},
-    keyring::{Keyring, Published},
-    operation,
-    world::{World, manual_clock},
-};
+use qv_tests::client::{Answer, Client, base64, bytes};
+use qv_tests::keyring::{Keyring, Published};
+use qv_tests::operation;
+use qv_tests::world::{World, manual_clock};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 

@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use qv_entity::audit_logs;
-use qv_tests::{
-    client::Client,
-    operation,
-    socket::Socket,
-    world::{World, manual_clock},
-};
+use qv_tests::client::Client;
+use qv_tests::operation;
+use qv_tests::socket::Socket;
+use qv_tests::world::{World, manual_clock};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::{Value, json};
 

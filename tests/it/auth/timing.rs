@@ -1,9 +1,7 @@
 //! What an answer's time tells of whether somebody exists: nothing.
 
-use std::{
-    process,
-    time::{Duration, Instant},
-};
+use std::process;
+use std::time::{Duration, Instant};
 
 use quantumvault::config::Config;
 use qv_tests::{client::Client, mail::MailServer, operation, process::cpu, world::World};

@@ -2,15 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use qv_tests::{
-    client::{Client, registration},
-    mail::MailServer,
-    operation,
-    patience::{until, until_in},
-    proxy::Proxy,
-    socket::Socket,
-    world::{Node, World},
-};
+use qv_tests::client::{Client, registration};
+use qv_tests::mail::MailServer;
+use qv_tests::operation;
+use qv_tests::patience::{until, until_in};
+use qv_tests::proxy::Proxy;
+use qv_tests::socket::Socket;
+use qv_tests::world::{Node, World};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};

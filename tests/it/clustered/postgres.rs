@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::{Either, FutureExt, join_all, select};
 use quantumvault::{service::ops::retention, store::Store};
-use qv_tests::{
-    command_line::{run, said},
-    world::{World, private_folder},
-};
+use qv_tests::command_line::{run, said};
+use qv_tests::world::{World, private_folder};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
 /// More than a node has connections.

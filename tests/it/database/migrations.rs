@@ -9,10 +9,10 @@ use qv_entity::{
 };
 use qv_migration::Migrator;
 use qv_tests::database::TestDatabase;
+use sea_orm::prelude::{DateTimeUtc, Expr, Uuid};
 use sea_orm::{
     ActiveModelTrait, ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, EntityTrait,
     IntoActiveModel, NotSet, PaginatorTrait, QueryOrder, QuerySelect, Schema, Set, Statement,
-    prelude::{DateTimeUtc, Expr, Uuid},
 };
 use sea_orm_migration::MigratorTrait;
 

@@ -1,10 +1,8 @@
 //! Nothing grows: whatever reads messages goes by an index and to its end, never through a table.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write},
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 
 use quantumvault::service::ops::retention as purge;
 use qv_tests::{operation, world::World};

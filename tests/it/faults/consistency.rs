@@ -10,20 +10,16 @@ mod senders;
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
-use qv_tests::{
-    client::Client,
-    dice::Dice,
-    patience::{PATIENCE, until_in},
-    world::World,
-};
+use qv_tests::client::Client;
+use qv_tests::dice::Dice;
+use qv_tests::patience::{PATIENCE, until_in};
+use qv_tests::world::World;
 use tokio::{sync::watch, time::Instant};
 
-use self::{
-    devices::{Device, Log},
-    faults::Stage,
-    history::{Delivery, History, Sent},
-    senders::Sender,
-};
+use self::devices::{Device, Log};
+use self::faults::Stage;
+use self::history::{Delivery, History, Sent};
+use self::senders::Sender;
 
 /// Everybody, and how many devices they follow their feeds on.
 const PEOPLE: [(&str, usize); 4] = [("ann", 3), ("ben", 3), ("cem", 2), ("dot", 1)];

@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use qv_entity::{audit_logs, mailbox_events, messages, performance_metrics, sessions, users, webauthn_credentials};
-use qv_tests::{
-    authenticator::{Authenticator, begin, finish_registration},
-    client::{Answer, Client, PASSWORD, base64, draft, registration},
-    keyring::Keyring,
-    operation,
-    patience::until,
-    world::{Node, World},
-};
+use qv_tests::authenticator::{Authenticator, begin, finish_registration};
+use qv_tests::client::{Answer, Client, PASSWORD, base64, draft, registration};
+use qv_tests::keyring::Keyring;
+use qv_tests::operation;
+use qv_tests::patience::until;
+use qv_tests::world::{Node, World};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     TransactionTrait,

@@ -6,13 +6,11 @@ mod nodes;
 
 use std::{process::Command, time::Duration};
 
-use qv_tests::{
-    client::{Answer, Client, base64, draft},
-    node_process::NodeProcess,
-    operation,
-    patience::{PATIENCE, until},
-    socket::Socket,
-};
+use qv_tests::client::{Answer, Client, base64, draft};
+use qv_tests::node_process::NodeProcess;
+use qv_tests::operation;
+use qv_tests::patience::{PATIENCE, until};
+use qv_tests::socket::Socket;
 use tokio::time::{Instant, timeout};
 
 /// No request may take longer, with something to spare for a busy machine.

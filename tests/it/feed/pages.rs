@@ -3,15 +3,11 @@
 use chrono::TimeDelta;
 use quantumvault::{domain::UserId, service::ops::retention as purge};
 use qv_entity::{mailbox_events, mailboxes, messages};
-use qv_tests::{
-    client::Client,
-    operation,
-    world::{Node, World},
-};
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter,
-    prelude::{Expr, Uuid},
-};
+use qv_tests::client::Client;
+use qv_tests::operation;
+use qv_tests::world::{Node, World};
+use sea_orm::prelude::{Expr, Uuid};
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use qv_entity::{conversation_members, conversations, users};
-use qv_tests::{
-    client::{Client, PASSWORD},
-    command_line::said,
-    events::Events,
-    keyring::Keyring,
-    mail::MailServer,
-    operation,
-    socket::Socket,
-    world::World,
-};
+use qv_tests::client::{Client, PASSWORD};
+use qv_tests::command_line::said;
+use qv_tests::events::Events;
+use qv_tests::keyring::Keyring;
+use qv_tests::mail::MailServer;
+use qv_tests::operation;
+use qv_tests::socket::Socket;
+use qv_tests::world::World;
 use sea_orm::{ActiveModelTrait, EntityTrait, Set};
 use serde_json::{Value, json};
 use uuid::Uuid;

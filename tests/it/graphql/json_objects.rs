@@ -1,11 +1,9 @@
 //! Objects that are written as a whole, held to the specification byte by byte: merged fields, order, types and nulls.
 
-use qv_tests::{
-    client::{Answer, Client, base64},
-    keyring::Keyring,
-    raw::post,
-    world::{Node, World},
-};
+use qv_tests::client::{Answer, Client, base64};
+use qv_tests::keyring::Keyring;
+use qv_tests::raw::post;
+use qv_tests::world::{Node, World};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 

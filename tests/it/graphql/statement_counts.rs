@@ -1,11 +1,9 @@
 //! How many statements requests need: one for each edge, however many objects hang on it.
 
 use quantumvault::service::ops::snapshot as vitals;
-use qv_tests::{
-    client::{Answer, Client},
-    operation,
-    world::{Node, World},
-};
+use qv_tests::client::{Answer, Client};
+use qv_tests::operation;
+use qv_tests::world::{Node, World};
 use serde_json::{Value, json};
 
 /// A conversation of 30 messages between two users, and a session that has been seen before.

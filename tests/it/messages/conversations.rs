@@ -1,10 +1,8 @@
 //! Sending messages and reading conversations.
 
-use qv_tests::{
-    client::{base64, draft},
-    operation,
-    world::World,
-};
+use qv_tests::client::{base64, draft};
+use qv_tests::operation;
+use qv_tests::world::World;
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -1,11 +1,9 @@
 //! Deleting messages: on one side, and for good once both sides have.
 
 use qv_entity::messages;
-use qv_tests::{
-    client::{Answer, Client, base64},
-    operation,
-    world::World,
-};
+use qv_tests::client::{Answer, Client, base64};
+use qv_tests::operation;
+use qv_tests::world::World;
 use sea_orm::EntityTrait;
 use serde_json::{Value, json};
 

@@ -3,14 +3,11 @@
 use std::{fs, path::Path};
 
 use memchr::memmem;
-use qv_tests::{
-    client::{Client, PASSWORD, base64, bytes},
-    hex,
-    keyring::{Keyring, Published, Sealed},
-    operation,
-    process::{Process, TRACE},
-    world::World,
-};
+use qv_tests::client::{Client, PASSWORD, base64, bytes};
+use qv_tests::keyring::{Keyring, Published, Sealed};
+use qv_tests::process::{Process, TRACE};
+use qv_tests::world::World;
+use qv_tests::{hex, operation};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use serde_json::Value;
 

@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use qv_tests::{
-    client::{Answer, Client},
-    world::World,
-};
+use qv_tests::client::{Answer, Client};
+use qv_tests::world::World;
 use serde_json::Value;
 
 const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];

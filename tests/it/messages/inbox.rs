@@ -1,10 +1,8 @@
 //! The inbox: conversations in the order of their latest messages, and what awaits reading.
 
-use qv_tests::{
-    client::{Client, base64},
-    operation,
-    world::{Node, World},
-};
+use qv_tests::client::{Client, base64};
+use qv_tests::operation;
+use qv_tests::world::{Node, World};
 use serde_json::{Value, json};
 
 #[tokio::test]

@@ -1,10 +1,8 @@
 //! Marking messages read: counted once, told once, on both sides.
 
-use qv_tests::{
-    client::{Answer, Client},
-    operation,
-    world::World,
-};
+use qv_tests::client::{Answer, Client};
+use qv_tests::operation;
+use qv_tests::world::World;
 use serde_json::{Value, json};
 
 #[tokio::test]

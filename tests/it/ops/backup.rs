@@ -1,12 +1,10 @@
 //! Backups while serving, and the line that is drawn after a restore.
 
 use quantumvault::config::Config;
-use qv_tests::{
-    client::{Client, base64},
-    command_line::run,
-    operation,
-    world::{World, private_folder},
-};
+use qv_tests::client::{Client, base64};
+use qv_tests::command_line::run;
+use qv_tests::operation;
+use qv_tests::world::{World, private_folder};
 use serde_json::json;
 
 use crate::auth::local_cache::heats;

@@ -5,13 +5,11 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use quantumvault::{config::Config, domain::Timestamp};
 use qv_entity::{audit_logs, one_time_tokens, performance_metrics, sessions, signing_keys};
-use qv_tests::{
-    client::Client,
-    command_line::{create, run, said},
-    operation,
-    patience::until,
-    world::World,
-};
+use qv_tests::client::Client;
+use qv_tests::command_line::{create, run, said};
+use qv_tests::operation;
+use qv_tests::patience::until;
+use qv_tests::world::World;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
 use serde_json::{Value, json};
 

@@ -1,10 +1,8 @@
 //! A data folder serves one server at a time, and operators' commands beside it.
 
-use qv_tests::{
-    command_line::{run, said},
-    node_process::NodeProcess,
-    world::World,
-};
+use qv_tests::command_line::{run, said};
+use qv_tests::node_process::NodeProcess;
+use qv_tests::world::World;
 
 #[tokio::test]
 async fn a_second_server_on_a_data_folder_is_refused_and_commands_are_not() {

@@ -3,11 +3,9 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use qv_tests::{
-    operation,
-    raw::{Raw, get},
-    world::{Node, World},
-};
+use qv_tests::operation;
+use qv_tests::raw::{Raw, get};
+use qv_tests::world::{Node, World};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::time::Instant;

@@ -1,12 +1,10 @@
 //! What the real binary logs: one line a request for machines to read, and never a secret.
 
-use qv_tests::{
-    client::{PASSWORD, base64},
-    operation,
-    process::{Process, TRACE},
-    raw::{get, post},
-    world::World,
-};
+use qv_tests::client::{PASSWORD, base64};
+use qv_tests::operation;
+use qv_tests::process::{Process, TRACE};
+use qv_tests::raw::{get, post};
+use qv_tests::world::World;
 use serde_json::{Value, json};
 
 fn lines(log: &str) -> Vec<Value> {

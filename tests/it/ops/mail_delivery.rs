@@ -1,10 +1,8 @@
 //! How letters leave: to a server that is slow, away or unwilling, or into a folder.
 
-use std::{
-    net::{Ipv4Addr, TcpListener},
-    os::unix::fs::PermissionsExt,
-    time::{Duration, Instant},
-};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use qv_tests::{mail::MailServer, world::World};
 use serde_json::{Value, json};

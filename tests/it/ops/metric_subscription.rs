@@ -3,17 +3,14 @@
 use std::time::Duration;
 
 use futures_util::future::{join_all, select};
-use quantumvault::{
-    domain::{MetricId, PerformanceMetric},
-    service::metrics::write_own,
-    store::{Store, performance_metrics::insert_many},
-};
+use quantumvault::domain::{MetricId, PerformanceMetric};
+use quantumvault::service::metrics::write_own;
+use quantumvault::store::Store;
+use quantumvault::store::performance_metrics::insert_many;
 use qv_entity::{performance_metrics, users};
 use qv_tests::{client::Client, command_line::said, operation, socket::Socket, world::World};
-use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
-    prelude::{Expr, Uuid},
-};
+use sea_orm::prelude::{Expr, Uuid};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 use serde_json::{Value, json};
 
 use crate::ops::performance_metrics::{metric, record};

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use qv_entity::performance_metrics;
-use qv_tests::{
-    client::{Answer, Client},
-    operation,
-    world::{World, manual_clock},
-};
+use qv_tests::client::{Answer, Client};
+use qv_tests::operation;
+use qv_tests::world::{World, manual_clock};
 use sea_orm::{EntityTrait, PaginatorTrait};
 use serde_json::{Value, json};
 

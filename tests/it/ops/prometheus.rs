@@ -1,15 +1,11 @@
 //! `/metrics`: what it holds, in the words of Prometheus, and who may see it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
-use qv_tests::{
-    operation,
-    raw::{get, post, request},
-    world::World,
-};
+use qv_tests::operation;
+use qv_tests::raw::{get, post, request};
+use qv_tests::world::World;
 use serde_json::{Value, json};
 
 /// The figures by name and labels. What Prometheus would not read fails.

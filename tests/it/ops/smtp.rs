@@ -2,12 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use qv_tests::{
-    mail::MailServer,
-    node_process::binary,
-    process::{Process, TRACE},
-    world::{World, private_folder},
-};
+use qv_tests::mail::MailServer;
+use qv_tests::node_process::binary;
+use qv_tests::process::{Process, TRACE};
+use qv_tests::world::{World, private_folder};
 use rcgen::generate_simple_self_signed;
 use serde_json::json;
 use tempfile::TempDir;

@@ -3,10 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use qv_migration::Migrator;
-use qv_tests::{
-    command_line::run,
-    world::{World, private_folder},
-};
+use qv_tests::command_line::run;
+use qv_tests::world::{World, private_folder};
 use sea_orm_migration::MigratorTrait;
 
 fn refusal(world: &World, name: &str, value: &str) -> String {

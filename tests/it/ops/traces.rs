@@ -1,24 +1,18 @@
 //! Spans at a collector of the test's own: one a request, a field and a statement, in the client's trace.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use opentelemetry_proto::tonic::{collector::trace::v1::ExportTraceServiceRequest, trace::v1::Span};
 use prost::Message;
-use qv_tests::{
-    client::{PASSWORD, registration},
-    hex, operation,
-    process::Process,
-    raw::post,
-    world::World,
-};
+use qv_tests::client::{PASSWORD, registration};
+use qv_tests::process::Process;
+use qv_tests::raw::post;
+use qv_tests::world::World;
+use qv_tests::{hex, operation};
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Takes what is posted to it.
 #[derive(Clone, Default)]

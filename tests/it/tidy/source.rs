@@ -1,9 +1,7 @@
 //! What the rules read: the files of the repository, the paths in code, the paths in documents.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// How a name without a slash says that it is a file.
 const EXTENSIONS: [&str; 7] = [".rs", ".toml", ".md", ".graphql", ".json", ".mjs", ".yaml"];

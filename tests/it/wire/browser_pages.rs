@@ -2,12 +2,10 @@
 
 use std::{fs, path::Path};
 
-use qv_tests::{
-    node_process::binary,
-    process::Process,
-    raw::{self, Raw},
-    world::{Node, World, private_folder},
-};
+use qv_tests::node_process::binary;
+use qv_tests::process::Process;
+use qv_tests::raw::{self, Raw};
+use qv_tests::world::{Node, World, private_folder};
 use tempfile::TempDir;
 
 const HTML: (&str, &str) = ("accept", "text/html,*/*;q=0.8");

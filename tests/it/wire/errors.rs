@@ -4,11 +4,9 @@ use std::{any::Any, sync::Arc};
 
 use chrono::TimeDelta;
 use quantumvault::{config::Config, domain::ErrorCode};
-use qv_tests::{
-    client::{Client, registration},
-    operation,
-    world::{Node, World, manual_clock},
-};
+use qv_tests::client::{Client, registration};
+use qv_tests::operation;
+use qv_tests::world::{Node, World, manual_clock};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use sea_orm::{ConnectionTrait, DbBackend, TransactionTrait};
 use serde_json::{Value, json};

@@ -1,29 +1,23 @@
 //! Clients and machines that fail: connections that break, places that run out, a node that stops in the middle.
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    net::SocketAddr,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use futures_util::poll;
 use quantumvault::config::Config;
-use qv_tests::{
-    client::{Answer, Client, draft},
-    node_process::binary,
-    operation,
-    process::cpu,
-    world::World,
-};
+use qv_tests::client::{Answer, Client, draft};
+use qv_tests::node_process::binary;
+use qv_tests::operation;
+use qv_tests::process::cpu;
+use qv_tests::world::World;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 use serde_json::Value;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
-    task::JoinHandle,
-    time::timeout,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// Far longer than anything takes, so that only what never comes fails.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -3,12 +3,10 @@
 use std::fs;
 
 use quantumvault::config::{Config, Mode};
-use qv_tests::{
-    client::registration,
-    operation,
-    raw::{self, Raw},
-    world::{Node, World},
-};
+use qv_tests::client::registration;
+use qv_tests::operation;
+use qv_tests::raw::{self, Raw};
+use qv_tests::world::{Node, World};
 use serde_json::{Value, json};
 
 const JSON: (&str, &str) = ("content-type", "application/json");

@@ -1,12 +1,10 @@
 //! Rate limits: what is refused because it is too much, where limits meet other parts, and when a client may come back.
 
 use quantumvault::config::{Config, Rate};
-use qv_tests::{
-    client::{Client, PASSWORD, draft, registration},
-    operation,
-    raw::{self, Raw},
-    world::{Node, World},
-};
+use qv_tests::client::{Client, PASSWORD, draft, registration};
+use qv_tests::operation;
+use qv_tests::raw::{self, Raw};
+use qv_tests::world::{Node, World};
 use serde_json::{Value, json};
 
 const WRONG: &str = "not the password";

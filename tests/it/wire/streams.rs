@@ -1,21 +1,17 @@
 //! The life of streams: what ends them, what they survive, and what one reader may do to others.
 
-use std::{
-    collections::BTreeMap,
-    ops::Range,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use quantumvault::config::Config;
-use qv_tests::{
-    client::{Client, base64},
-    events::Events,
-    operation,
-    socket::Socket,
-    world::{World, manual_clock},
-};
+use qv_tests::client::{Client, base64};
+use qv_tests::events::Events;
+use qv_tests::operation;
+use qv_tests::socket::Socket;
+use qv_tests::world::{World, manual_clock};
 use serde_json::{Value, json};
 use tokio::{task::yield_now, time::timeout};
 

@@ -1,11 +1,9 @@
 //! The rules of graphql-transport-ws: who may open a socket, what may be said on it, and how much.
 
-use qv_tests::{
-    client::registration,
-    operation,
-    socket::Socket,
-    world::{Node, World},
-};
+use qv_tests::client::registration;
+use qv_tests::operation;
+use qv_tests::socket::Socket;
+use qv_tests::world::{Node, World};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 

@@ -5,13 +5,9 @@ use std::sync::OnceLock;
 use async_graphql::{ContextSelectionSet, OutputType, parser::types::SelectionSet, registry::Registry};
 use bytes::Bytes;
 
-use crate::engine::{
-    Context,
-    object::{
-        json_writer::{Outcome, Writer},
-        selected::{SelectedField, SelectedFields},
-    },
-};
+use crate::engine::Context;
+use crate::engine::object::json_writer::{Outcome, Writer};
+use crate::engine::object::selected::{SelectedField, SelectedFields};
 
 /// A type of object that is written as JSON text.
 pub trait JsonObject: Sized + Send + Sync + 'static {

@@ -14,10 +14,8 @@ mod selected;
 mod selection;
 mod write_object;
 
-pub use self::{
-    field::{CachedJson, Field, JsonObject, leaf, lookup, object},
-    json_writer::{Outcome, Writer},
-    loaded::{Key, LoadedValues},
-    scoped::Scoped,
-    selected::{SelectedField, SelectedFields},
-};
+pub use self::field::{CachedJson, Field, JsonObject, leaf, lookup, object};
+pub use self::json_writer::{Outcome, Writer};
+pub use self::loaded::{Key, LoadedValues};
+pub use self::scoped::Scoped;
+pub use self::selected::{SelectedField, SelectedFields};

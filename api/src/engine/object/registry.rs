@@ -1,10 +1,8 @@
 //! Descriptions of types in the schema.
 
-use async_graphql::{
-    InputType, OutputType,
-    indexmap::IndexMap,
-    registry::{Deprecation, MetaField, MetaInputValue, MetaType, MetaTypeId, Registry},
-};
+use async_graphql::indexmap::IndexMap;
+use async_graphql::registry::{Deprecation, MetaField, MetaInputValue, MetaType, MetaTypeId, Registry};
+use async_graphql::{InputType, OutputType};
 
 use crate::engine::object::field::{Field, JsonObject};
 

@@ -2,23 +2,21 @@
 
 use std::borrow::Cow;
 
+use async_graphql::parser::types::Field;
+use async_graphql::registry::Registry;
+use async_graphql::resolver_utils::resolve_container;
 use async_graphql::{
     ContainerType, Context as FieldContext, ContextBase, ContextSelectionSet, ObjectType, OutputType, Positioned,
-    ServerResult, Value, parser::types::Field, registry::Registry, resolver_utils::resolve_container,
+    ServerResult, Value,
 };
 use bytes::Bytes;
 
-use crate::engine::{
-    Context,
-    context::{FieldsAreWatched, WritesText},
-    object::{
-        field::{Composite, JsonObject, Select},
-        json_writer::Writer,
-        registry,
-        selected::{SelectedField, SelectedFields},
-        selection,
-    },
-};
+use crate::engine::Context;
+use crate::engine::context::{FieldsAreWatched, WritesText};
+use crate::engine::object::field::{Composite, JsonObject, Select};
+use crate::engine::object::json_writer::Writer;
+use crate::engine::object::selected::{SelectedField, SelectedFields};
+use crate::engine::object::{registry, selection};
 
 /// An object with its context, which is not always the request's: what a sign-in returns belongs to whoever signed in.
 pub struct Scoped<T: JsonObject> {

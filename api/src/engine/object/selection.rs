@@ -1,17 +1,11 @@
 //! Reads what an operation selects of a type: follows fragments, merges fields of one response key, reads arguments.
 
-use async_graphql::{
-    Context, ContextSelectionSet, Positioned, ServerResult,
-    parser::types::{Field, Selection, SelectionSet},
-};
+use async_graphql::parser::types::{Field, Selection, SelectionSet};
+use async_graphql::{Context, ContextSelectionSet, Positioned, ServerResult};
 
-use crate::{
-    domain::PageArguments,
-    engine::object::{
-        field::JsonObject,
-        selected::{SelectedField, SelectedFields},
-    },
-};
+use crate::domain::PageArguments;
+use crate::engine::object::field::JsonObject;
+use crate::engine::object::selected::{SelectedField, SelectedFields};
 
 /// Returns what these selection sets select of `T`. Validation has found that `T` has all of it.
 pub(super) fn select<'a, T: JsonObject>(

@@ -2,15 +2,11 @@
 
 use async_graphql::QueryPathSegment;
 
-use crate::engine::{
-    Context,
-    object::{
-        field::{JsonObject, Write},
-        json_writer::{Outcome, Writer},
-        loaded::Key,
-        selected::{SelectedField, SelectedFields},
-    },
-};
+use crate::engine::Context;
+use crate::engine::object::field::{JsonObject, Write};
+use crate::engine::object::json_writer::{Outcome, Writer};
+use crate::engine::object::loaded::Key;
+use crate::engine::object::selected::{SelectedField, SelectedFields};
 
 impl<'a, C: Context> Writer<'a, C> {
     /// Writes the selected fields of an object.

@@ -7,10 +7,8 @@
 
 use std::collections::HashMap;
 
-use async_graphql::{
-    Value, Variables,
-    parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet},
-};
+use async_graphql::parser::types::{ExecutableDocument, Field, OperationDefinition, Selection, SelectionSet};
+use async_graphql::{Value, Variables};
 
 use crate::{config::graphql::Graphql, engine::prepare::limits::is_introspection};
 

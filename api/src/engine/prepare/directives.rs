@@ -1,9 +1,7 @@
 //! What an operation leaves out by `@skip` and `@include`, the only directives of the schema (GraphQL, 3.13.1 and 3.13.2).
 
-use async_graphql::{
-    Positioned, Value, Variables,
-    parser::types::{Directive, Selection, SelectionSet},
-};
+use async_graphql::parser::types::{Directive, Selection, SelectionSet};
+use async_graphql::{Positioned, Value, Variables};
 
 /// Leaves out what the variables say, and the directives.
 pub(super) fn apply(set: &mut SelectionSet, variables: &Variables) {

@@ -2,28 +2,20 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use async_graphql::{
-    Name, ObjectType, SchemaBuilder, SchemaEnv, SubscriptionType, Variables,
-    parser::{self, types::OperationType},
-};
+use async_graphql::parser;
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Name, ObjectType, SchemaBuilder, SchemaEnv, SubscriptionType, Variables};
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::{
-    config::graphql::{Graphql, Mode},
-    domain::ErrorCode,
-    engine::{
-        GraphqlRequest, RequestError,
-        prepare::{
-            cost, lexer,
-            limits::{self, Shape},
-            operation::{Document, PreparedOperation},
-            persisted::{self, Digest, DocumentRef},
-            validation::Validator,
-            values,
-        },
-        result_shape::ResultShape,
-    },
-};
+use crate::config::graphql::{Graphql, Mode};
+use crate::domain::ErrorCode;
+use crate::engine::prepare::limits::{self, Shape};
+use crate::engine::prepare::operation::{Document, PreparedOperation};
+use crate::engine::prepare::persisted::{self, Digest, DocumentRef};
+use crate::engine::prepare::validation::Validator;
+use crate::engine::prepare::{cost, lexer, values};
+use crate::engine::result_shape::ResultShape;
+use crate::engine::{GraphqlRequest, RequestError};
 
 /// Why documents cannot be served: the start stops with it.
 #[derive(Debug, thiserror::Error)]

@@ -3,15 +3,13 @@
 //! The library's own checks follow every spread again and again, in exponential time, before any limit of its own.
 //! This walk bounds what they will meet, so it has to come first.
 
-use std::{
-    collections::{HashMap, HashSet},
-    convert::Infallible,
-};
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 
-use async_graphql::{
-    Name, Positioned, Value,
-    parser::types::{Directive, ExecutableDocument, Field, FragmentSpread, OperationType, Selection, SelectionSet},
+use async_graphql::parser::types::{
+    Directive, ExecutableDocument, Field, FragmentSpread, OperationType, Selection, SelectionSet,
 };
+use async_graphql::{Name, Positioned, Value};
 
 use crate::{config::graphql::Graphql, domain::ErrorCode, engine::RequestError};
 

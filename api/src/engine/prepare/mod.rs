@@ -13,8 +13,6 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub use self::{
-    documents::{Documents, SetupError},
-    lexer::check as check_text,
-    operation::PreparedOperation,
-};
+pub use self::documents::{Documents, SetupError};
+pub use self::lexer::check as check_text;
+pub use self::operation::PreparedOperation;

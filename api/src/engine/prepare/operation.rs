@@ -2,18 +2,16 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use async_graphql::{
-    Name, Positioned, Request, Variables,
-    parser::types::{
-        DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType, Selection,
-        SelectionSet,
-    },
+use async_graphql::parser::types::{
+    DocumentOperations, ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType, Selection,
+    SelectionSet,
 };
+use async_graphql::{Name, Positioned, Request, Variables};
 
-use crate::{
-    domain::ErrorCode,
-    engine::{RequestError, prepare::directives, result_shape::ResultShape},
-};
+use crate::domain::ErrorCode;
+use crate::engine::RequestError;
+use crate::engine::prepare::directives;
+use crate::engine::result_shape::ResultShape;
 
 /// Maximum text of a document that is cheap to prepare for each event of a subscription, in bytes.
 const SMALL_BYTES: usize = 2 * 1024;

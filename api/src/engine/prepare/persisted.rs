@@ -6,10 +6,8 @@ use async_graphql::Value;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    domain::ErrorCode,
-    engine::{GraphqlRequest, RequestError},
-};
+use crate::domain::ErrorCode;
+use crate::engine::{GraphqlRequest, RequestError};
 
 /// The SHA-256 of a document's text: its name in the cache, in Apollo's protocol and in `sha256:` ids.
 pub(super) type Digest = [u8; 32];

@@ -6,14 +6,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use async_graphql::async_trait::async_trait;
+use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation};
+use async_graphql::futures_util::FutureExt;
+use async_graphql::parser::types::ExecutableDocument;
+use async_graphql::registry::Registry;
 use async_graphql::{
-    ObjectType, Request, Response, SchemaBuilder, SchemaEnv, ServerError, SubscriptionType, ValidationResult,
-    Variables,
-    async_trait::async_trait,
-    extensions::{Extension, ExtensionContext, ExtensionFactory, NextValidation},
-    futures_util::FutureExt,
-    parser::types::ExecutableDocument,
-    registry::Registry,
+    ObjectType, Request, Response, SchemaBuilder, SchemaEnv, ServerError, SubscriptionType, ValidationResult, Variables,
 };
 
 use crate::{domain::ErrorCode, engine::RequestError};

@@ -5,16 +5,12 @@
 
 use std::collections::HashSet;
 
-use async_graphql::{
-    Pos, Value, Variables,
-    parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
-    registry::{MetaInputValue, MetaType, MetaTypeName, Registry},
-};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet};
+use async_graphql::registry::{MetaInputValue, MetaType, MetaTypeName, Registry};
+use async_graphql::{Pos, Value, Variables};
 
-use crate::{
-    domain::{ErrorCode, Timestamp},
-    engine::RequestError,
-};
+use crate::domain::{ErrorCode, Timestamp};
+use crate::engine::RequestError;
 
 /// Checks the variables of an operation. Returns one error for each that does not fit.
 pub(super) fn check_variables(

@@ -3,15 +3,11 @@
 use async_graphql::{PathSegment, Response, ServerError, value};
 use serde_json::{Value, json};
 
-use crate::{
-    config::graphql::Mode,
-    domain::ErrorCode,
-    engine::{
-        Answer, RequestError,
-        answer::{MAX_ERROR_BYTES, MAX_ERRORS},
-        tests::{ID, call, limits, run, schema},
-    },
-};
+use crate::config::graphql::Mode;
+use crate::domain::ErrorCode;
+use crate::engine::answer::{MAX_ERROR_BYTES, MAX_ERRORS};
+use crate::engine::tests::{ID, call, limits, run, schema};
+use crate::engine::{Answer, RequestError};
 
 /// What a client gets for a document, from the first byte to the last.
 async fn answer(query: &str, variables: Value) -> Value {

@@ -4,13 +4,9 @@ use async_graphql::{Response, ValidationMode};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use crate::{
-    config::graphql::Mode,
-    engine::{
-        Answer, GraphqlRequest,
-        tests::{ID, TestContext, call, limits, run, schema},
-    },
-};
+use crate::config::graphql::Mode;
+use crate::engine::tests::{ID, TestContext, call, limits, run, schema};
+use crate::engine::{Answer, GraphqlRequest};
 
 fn as_json(answer: &Answer) -> Value {
     serde_json::from_slice(&answer.json).unwrap()

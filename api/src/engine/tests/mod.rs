@@ -9,10 +9,8 @@ use std::path::PathBuf;
 
 use async_graphql::{ObjectType, SubscriptionType, Variables};
 
-use crate::{
-    config::graphql::{Graphql, Mode},
-    engine::{Answer, Context, Engine, EventSource, GraphqlRequest, LoadQueue},
-};
+use crate::config::graphql::{Graphql, Mode};
+use crate::engine::{Answer, Context, Engine, EventSource, GraphqlRequest, LoadQueue};
 
 /// The id of each request.
 const ID: &str = "request-1";

@@ -4,14 +4,11 @@
 use async_graphql::{Object, Result};
 use serde_json::{Value, json, value::RawValue};
 
-use crate::{
-    config::graphql::Mode,
-    domain::ErrorCode,
-    engine::{
-        Engine, FieldError,
-        tests::{call, limits, run, schema::Feed},
-    },
-};
+use crate::config::graphql::Mode;
+use crate::domain::ErrorCode;
+use crate::engine::tests::schema::Feed;
+use crate::engine::tests::{call, limits, run};
+use crate::engine::{Engine, FieldError};
 
 #[derive(Default)]
 struct Query;

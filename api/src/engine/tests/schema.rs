@@ -1,17 +1,15 @@
 //! A schema shaped as the contract, of constants and of faults.
 #![expect(clippy::unused_async, reason = "resolvers of the library are async whether they wait or not")]
 
+use async_graphql::futures_util::{Stream, stream};
 use async_graphql::{
     EmptyMutation, Enum, Error, ErrorExtensions, ID, InputObject, Object, OneofObject, Result, Schema, SchemaBuilder,
     SimpleObject, Subscription,
-    futures_util::{Stream, stream},
 };
 
-use crate::{
-    config::graphql::Graphql,
-    domain::ErrorCode,
-    engine::{Engine, FieldError},
-};
+use crate::config::graphql::Graphql;
+use crate::domain::ErrorCode;
+use crate::engine::{Engine, FieldError};
 
 #[derive(Default)]
 pub(crate) struct Query;

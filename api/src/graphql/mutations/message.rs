@@ -2,15 +2,13 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use crate::{
-    graphql::{
-        error::Result,
-        request_scope::RequestScope,
-        scalars::{Base64, parse_id},
-        types::{conversation::Conversation, message::Message},
-    },
-    service::{self, messages::Draft},
-};
+use crate::graphql::error::Result;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::scalars::{Base64, parse_id};
+use crate::graphql::types::conversation::Conversation;
+use crate::graphql::types::message::Message;
+use crate::service;
+use crate::service::messages::Draft;
 
 /// A message to send.
 #[derive(InputObject)]

@@ -3,16 +3,13 @@
 use async_graphql::{Context, ID, InputObject, Json, Object, SimpleObject};
 use serde_json::Value;
 
-use crate::{
-    graphql::{
-        error::Result, mutations::account::AuthPayload, request_scope::RequestScope, scalars::parse_id,
-        types::passkey::Passkey,
-    },
-    service::{
-        self,
-        passkeys::{NewPasskey, Offer, PasskeyLogin},
-    },
-};
+use crate::graphql::error::Result;
+use crate::graphql::mutations::account::AuthPayload;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::scalars::parse_id;
+use crate::graphql::types::passkey::Passkey;
+use crate::service;
+use crate::service::passkeys::{NewPasskey, Offer, PasskeyLogin};
 
 /// A passkey's registration or login that a browser goes on with, once and within 5 minutes.
 #[derive(SimpleObject)]

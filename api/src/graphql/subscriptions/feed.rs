@@ -5,11 +5,12 @@ use std::task::Poll;
 use async_graphql::{Context, Subscription};
 use futures_util::{Stream, StreamExt, stream::poll_fn};
 
-use crate::{
-    engine::FieldError,
-    graphql::{error::Result, feed_source::StreamPosition, request_scope::RequestScope, types::feed::MessageFeedEvent},
-    service,
-};
+use crate::engine::FieldError;
+use crate::graphql::error::Result;
+use crate::graphql::feed_source::StreamPosition;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::types::feed::MessageFeedEvent;
+use crate::service;
 
 /// Events of the caller's mailbox.
 #[derive(Default)]

@@ -11,21 +11,15 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use self::generator::Generator;
-use crate::{
-    config,
-    crypto::SigningKey,
-    domain::{Client, Random, Role, Source, Viewer},
-    engine::{Answer, Context, FieldSpans, FieldsAreWatched, GraphqlRequest, OperationType, PreparedOperation},
-    graphql::{
-        Engine, RequestScope, StreamPosition, builder, engine,
-        roots::{Mutation, Query, Subscription},
-    },
-    service::{
-        self, Backend, RequestContext,
-        accounts::Registration,
-        messages::{self, Draft},
-    },
-};
+use crate::config;
+use crate::crypto::SigningKey;
+use crate::domain::{Client, Random, Role, Source, Viewer};
+use crate::engine::{Answer, Context, FieldSpans, FieldsAreWatched, GraphqlRequest, OperationType, PreparedOperation};
+use crate::graphql::roots::{Mutation, Query, Subscription};
+use crate::graphql::{Engine, RequestScope, StreamPosition, builder, engine};
+use crate::service::accounts::Registration;
+use crate::service::messages::{self, Draft};
+use crate::service::{self, Backend, RequestContext};
 
 const ID: &str = "request-1";
 

@@ -2,24 +2,18 @@
 
 use async_graphql::{Context, ID, Object};
 
-use crate::{
-    domain::{self, AdminUserId, AuditFilter, Timestamp},
-    engine::object::{Field, JsonObject, Scoped, Writer, leaf, lookup, object},
-    graphql::{
-        error::Result,
-        loaders::SessionsOf,
-        request_scope::RequestScope,
-        types::{
-            audit::AuditLogFilter,
-            connection::{Connection, arguments},
-            health::Health,
-            metric::{MetricBucket, MetricFilter},
-            user::User,
-            viewer::Role,
-        },
-    },
-    service,
-};
+use crate::domain::{self, AdminUserId, AuditFilter, Timestamp};
+use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf, lookup, object};
+use crate::graphql::error::Result;
+use crate::graphql::loaders::SessionsOf;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::types::audit::AuditLogFilter;
+use crate::graphql::types::connection::{Connection, arguments};
+use crate::graphql::types::health::Health;
+use crate::graphql::types::metric::{MetricBucket, MetricFilter};
+use crate::graphql::types::user::User;
+use crate::graphql::types::viewer::Role;
+use crate::service;
 
 /// What only operators see.
 pub(crate) struct Admin {

@@ -3,14 +3,13 @@
 use async_graphql::{ID, InputObject, Json};
 use serde_json::Value;
 
-use crate::{
-    domain::{self, AuditFilter, Timestamp},
-    engine::{
-        FieldError,
-        object::{Field, JsonObject, Scoped, Writer, leaf, object},
-    },
-    graphql::{error::Result, request_scope::RequestScope, scalars::parse_id, types::user::User},
-};
+use crate::domain::{self, AuditFilter, Timestamp};
+use crate::engine::FieldError;
+use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf, object};
+use crate::graphql::error::Result;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::scalars::parse_id;
+use crate::graphql::types::user::User;
 
 /// An entry of the audit trail, which nobody can change.
 pub(crate) type AuditLog = Scoped<domain::AuditLog>;

@@ -1,11 +1,10 @@
 //! Relay connections, one generic shape for every list.
 
-use crate::{
-    domain::{self, PageArguments},
-    engine::object::{Field, JsonObject, Scoped, Writer, leaf, object},
-    graphql::request_scope::RequestScope,
-    service::{self, Cursor, Edge, conversations::ConversationRef},
-};
+use crate::domain::{self, PageArguments};
+use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf, object};
+use crate::graphql::request_scope::RequestScope;
+use crate::service::conversations::ConversationRef;
+use crate::service::{self, Cursor, Edge};
 
 /// One page of a list.
 pub(crate) type Connection<T> = Scoped<service::Connection<T>>;

@@ -2,16 +2,15 @@
 
 use async_graphql::ID;
 
-use crate::{
-    domain,
-    engine::object::{Field, JsonObject, Outcome, Scoped, SelectedField, Writer, leaf, lookup, object},
-    graphql::{
-        loaders::MessagesOf,
-        request_scope::RequestScope,
-        types::{connection::Connection, message::Message, user::User},
-    },
-    service::{self, conversations::ConversationRef},
-};
+use crate::domain;
+use crate::engine::object::{Field, JsonObject, Outcome, Scoped, SelectedField, Writer, leaf, lookup, object};
+use crate::graphql::loaders::MessagesOf;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::types::connection::Connection;
+use crate::graphql::types::message::Message;
+use crate::graphql::types::user::User;
+use crate::service;
+use crate::service::conversations::ConversationRef;
 
 /// The exchange of messages with one other user, as the caller sees it.
 pub(crate) type Conversation = Scoped<ConversationRef>;

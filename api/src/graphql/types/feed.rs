@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use async_graphql::{Enum, ID};
 
-use crate::{
-    domain,
-    engine::object::{CachedJson, Field, JsonObject, Scoped, SelectedFields, Writer, leaf, object},
-    graphql::{request_scope::RequestScope, types::message::Message},
-    service::feed::{Delivery, FeedPage},
-};
+use crate::domain;
+use crate::engine::object::{CachedJson, Field, JsonObject, Scoped, SelectedFields, Writer, leaf, object};
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::types::message::Message;
+use crate::service::feed::{Delivery, FeedPage};
 
 /// One event of the caller's mailbox.
 pub(crate) type MessageFeedEvent = Scoped<Arc<Delivery>>;

@@ -3,15 +3,12 @@
 use async_graphql::{ID, InputObject, Json, SimpleObject};
 use serde_json::Value;
 
-use crate::{
-    domain::{self, Timestamp},
-    engine::{
-        FieldError,
-        object::{Field, JsonObject, Scoped, leaf},
-    },
-    graphql::{error::Result, request_scope::RequestScope},
-    service::metrics,
-};
+use crate::domain::{self, Timestamp};
+use crate::engine::FieldError;
+use crate::engine::object::{Field, JsonObject, Scoped, leaf};
+use crate::graphql::error::Result;
+use crate::graphql::request_scope::RequestScope;
+use crate::service::metrics;
 
 /// One measurement, which a client reported or the server sampled of itself.
 pub(crate) type PerformanceMetric = Scoped<domain::PerformanceMetric>;

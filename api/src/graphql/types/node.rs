@@ -2,20 +2,20 @@
 
 use async_graphql::{Context, ID, Interface, Object};
 
-use crate::{
-    domain::{self, AdminUserId, NodeId, UserId},
-    graphql::{
-        error::Result,
-        request_scope::RequestScope,
-        scalars::parse_id,
-        types::passkey::Passkey,
-        types::{
-            admin::AdminUser, audit::AuditLog, conversation::Conversation, message::Message, metric::PerformanceMetric,
-            session::Session, user::User,
-        },
-    },
-    service::{self, conversations::ConversationRef},
-};
+use crate::domain::{self, AdminUserId, NodeId, UserId};
+use crate::graphql::error::Result;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::scalars::parse_id;
+use crate::graphql::types::admin::AdminUser;
+use crate::graphql::types::audit::AuditLog;
+use crate::graphql::types::conversation::Conversation;
+use crate::graphql::types::message::Message;
+use crate::graphql::types::metric::PerformanceMetric;
+use crate::graphql::types::passkey::Passkey;
+use crate::graphql::types::session::Session;
+use crate::graphql::types::user::User;
+use crate::service;
+use crate::service::conversations::ConversationRef;
 
 /// Whatever has a global id.
 #[derive(Interface)]

@@ -2,17 +2,14 @@
 
 use std::borrow::Cow;
 
-use async_graphql::{
-    Context, ContextSelectionSet, Name, Object, OutputType, Positioned, ServerResult, Value,
-    parser::types::Field,
-    registry::{Deprecation, MetaEnumValue, MetaType, MetaTypeId, Registry},
-};
+use async_graphql::parser::types::Field;
+use async_graphql::registry::{Deprecation, MetaEnumValue, MetaType, MetaTypeId, Registry};
+use async_graphql::{Context, ContextSelectionSet, Name, Object, OutputType, Positioned, ServerResult, Value};
 
-use crate::{
-    config::Config,
-    domain::{self, message::MESSAGE_MAX_BYTES},
-    graphql::request_scope::RequestScope,
-};
+use crate::config::Config;
+use crate::domain;
+use crate::domain::message::MESSAGE_MAX_BYTES;
+use crate::graphql::request_scope::RequestScope;
 
 /// The limits and terms of this server.
 pub(crate) struct ServiceConfig<'a>(pub(crate) &'a Config);

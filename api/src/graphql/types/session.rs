@@ -2,11 +2,9 @@
 
 use async_graphql::ID;
 
-use crate::{
-    domain::{self, Timestamp},
-    engine::object::{Field, JsonObject, Scoped, Writer, leaf},
-    graphql::request_scope::RequestScope,
-};
+use crate::domain::{self, Timestamp};
+use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf};
+use crate::graphql::request_scope::RequestScope;
 
 /// A signed-in device.
 pub(crate) type Session = Scoped<domain::Session>;

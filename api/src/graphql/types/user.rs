@@ -2,18 +2,15 @@
 
 use async_graphql::{Context, ID, Object, OneofObject};
 
-use crate::{
-    domain::{self, Timestamp},
-    engine::object::{Field, JsonObject, Scoped, leaf, object},
-    graphql::{
-        error::Result,
-        loaders::KeysOf,
-        request_scope::RequestScope,
-        scalars::{Base64, parse_id},
-        types::connection::{Connection, arguments},
-    },
-    service::{self, users::Lookup},
-};
+use crate::domain::{self, Timestamp};
+use crate::engine::object::{Field, JsonObject, Scoped, leaf, object};
+use crate::graphql::error::Result;
+use crate::graphql::loaders::KeysOf;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::scalars::{Base64, parse_id};
+use crate::graphql::types::connection::{Connection, arguments};
+use crate::service;
+use crate::service::users::Lookup;
 
 /// A user, as anyone signed in may see it.
 pub(crate) type User = Scoped<domain::User>;

@@ -2,25 +2,21 @@
 
 use async_graphql::{Context, Enum, ID, Object};
 
-use crate::{
-    domain::{self, Account, Timestamp},
-    engine::SingleField,
-    graphql::{
-        error::Result,
-        loaders::Own,
-        request_scope::RequestScope,
-        scalars::{Base64, parse_id},
-        types::feed::MessageFeedPage,
-        types::passkey::Passkey,
-        types::{
-            connection::{Connection, arguments},
-            conversation::Conversation,
-            session::Session,
-            user::User,
-        },
-    },
-    service::{self, Error, conversations::ConversationRef, users::Lookup},
-};
+use crate::domain::{self, Account, Timestamp};
+use crate::engine::SingleField;
+use crate::graphql::error::Result;
+use crate::graphql::loaders::Own;
+use crate::graphql::request_scope::RequestScope;
+use crate::graphql::scalars::{Base64, parse_id};
+use crate::graphql::types::connection::{Connection, arguments};
+use crate::graphql::types::conversation::Conversation;
+use crate::graphql::types::feed::MessageFeedPage;
+use crate::graphql::types::passkey::Passkey;
+use crate::graphql::types::session::Session;
+use crate::graphql::types::user::User;
+use crate::service::conversations::ConversationRef;
+use crate::service::users::Lookup;
+use crate::service::{self, Error};
 
 /// The signed-in caller, and what only the caller may see.
 pub(crate) struct Viewer {

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use poem::http::StatusCode;
 
-use crate::{
-    domain::ErrorCode,
-    engine::OperationType,
-    http::{PATH, answer::Answer},
-    telemetry::counters::{Counter, Counts, Durations},
-};
+use crate::domain::ErrorCode;
+use crate::engine::OperationType;
+use crate::http::PATH;
+use crate::http::answer::Answer;
+use crate::telemetry::counters::{Counter, Counts, Durations};
 
 /// Where requests go, as they are served, counted and logged: never as a client wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,26 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use poem::{
-    Request, Response,
-    http::{HeaderMap, StatusCode, header},
-};
+use poem::http::{HeaderMap, StatusCode, header};
+use poem::{Request, Response};
 use secrecy::ExposeSecret;
 
-use crate::{
-    crypto::token::digest,
-    domain::ErrorCode,
-    http::{
-        AppState, client_info,
-        ops::{
-            http_metrics::{CLASSES, KINDS, Route, kind_name},
-            process_metrics,
-            prometheus_text::{CONTENT_TYPE, Exposition},
-        },
-    },
-    service::ops::snapshot::{self, Snapshot},
-    telemetry,
-};
+use crate::crypto::token::digest;
+use crate::domain::ErrorCode;
+use crate::http::ops::http_metrics::{CLASSES, KINDS, Route, kind_name};
+use crate::http::ops::process_metrics;
+use crate::http::ops::prometheus_text::{CONTENT_TYPE, Exposition};
+use crate::http::{AppState, client_info};
+use crate::service::ops::snapshot::{self, Snapshot};
+use crate::telemetry;
 
 /// Headers that only a proxy adds: what comes with one of them comes from somewhere else.
 const FORWARDING: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];

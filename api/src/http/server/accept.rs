@@ -4,39 +4,34 @@
 //! client that has not read it. So a connection is closed in two steps: the node says that it writes no more, and reads
 //! what comes until the client has closed its side.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::{Shutdown, SocketAddr},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::convert::Infallible;
+use std::io;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use poem::{
-    Addr, Endpoint, Response,
-    http::{HeaderValue, StatusCode, header::CONNECTION, uri::Scheme},
-    web::{LocalAddr, RemoteAddr},
-};
+use poem::http::header::CONNECTION;
+use poem::http::uri::Scheme;
+use poem::http::{HeaderValue, StatusCode};
+use poem::web::{LocalAddr, RemoteAddr};
+use poem::{Addr, Endpoint, Response};
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::unconstrained,
-    time::{Instant, Sleep, sleep, timeout},
-};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::unconstrained;
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{
-    config::Http,
-    http::{AppState, server::deadline::Timer},
-};
+use crate::config::Http;
+use crate::http::AppState;
+use crate::http::server::deadline::Timer;
 
 /// Room for the longest request target that HTTP libraries send, 64 KiB, and the other headers. A longer target is
 /// answered 414, longer headers 431.

@@ -1,19 +1,15 @@
 //! Deadlines that cost little where nothing has to be waited for.
 
-use std::{
-    future::poll_fn,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use hyper::rt;
 use parking_lot::Mutex;
-use tokio::{
-    task::coop::unconstrained,
-    time::{self, Sleep},
-};
+use tokio::task::coop::unconstrained;
+use tokio::time::{self, Sleep};
 
 /// What comes of work in time; the clock is looked at only if it has to wait.
 pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output> {

@@ -3,34 +3,24 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, future::join_all, stream::once};
-use poem::{
-    Request, Response,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
-};
+use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::{Request, Response};
 use serde_json::Value;
 
-use crate::{
-    domain::{Client, Viewer},
-    engine::{GraphqlRequest, OperationType, PreparedOperation},
-    graphql::StreamPosition,
-    http::{
-        AppState,
-        access_log::RequestLog,
-        answer::{Answer, Caller, Outcome},
-        client_info,
-        headers::METHODS,
-        operation::Permit,
-        transport::{
-            connection_slots::ConnectionSlot,
-            negotiation::{Accepted, Media, negotiate},
-            request_body::{self, Work},
-            sse,
-            stream_auth::StreamAuth,
-            websocket,
-        },
-    },
-    service::sessions,
-};
+use crate::domain::{Client, Viewer};
+use crate::engine::{GraphqlRequest, OperationType, PreparedOperation};
+use crate::graphql::StreamPosition;
+use crate::http::access_log::RequestLog;
+use crate::http::answer::{Answer, Caller, Outcome};
+use crate::http::headers::METHODS;
+use crate::http::operation::Permit;
+use crate::http::transport::connection_slots::ConnectionSlot;
+use crate::http::transport::negotiation::{Accepted, Media, negotiate};
+use crate::http::transport::request_body::{self, Work};
+use crate::http::transport::stream_auth::StreamAuth;
+use crate::http::transport::{sse, websocket};
+use crate::http::{AppState, client_info};
+use crate::service::sessions;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");

@@ -2,22 +2,17 @@
 
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::{
-    StreamExt,
-    stream::{self, BoxStream},
-};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use poem::{Body, Response};
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::{
-    http::{
-        AppState,
-        answer::Answer,
-        transport::{connection_slots::ConnectionSlot, stream_auth::StreamAuth},
-    },
-    telemetry::counters::Counted,
-};
+use crate::http::AppState;
+use crate::http::answer::Answer;
+use crate::http::transport::connection_slots::ConnectionSlot;
+use crate::http::transport::stream_auth::StreamAuth;
+use crate::telemetry::counters::Counted;
 
 /// What breaks a silence: it keeps proxies from closing the connection, and finds clients that are gone.
 const COMMENT: &[u8] = b":\n\n";

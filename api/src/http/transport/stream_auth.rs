@@ -2,17 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, pending, select},
-};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending, select};
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    domain::{Timestamp, Viewer},
-    http::AppState,
-    service::sessions,
-};
+use crate::domain::{Timestamp, Viewer};
+use crate::http::AppState;
+use crate::service::sessions;
 
 /// How long an answer of `still_valid` is relied upon.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);

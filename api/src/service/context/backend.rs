@@ -1,36 +1,27 @@
 //! The running server as use cases see it: its stores, keys and rules.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant as Moment},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
 
 use chrono::TimeDelta;
-use tokio::{
-    sync::{Mutex, Semaphore},
-    time::Instant,
-};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
 
-use crate::{
-    bus::Bus,
-    cache::Cache,
-    config::Config,
-    crypto::{AccessTokens, Passkeys, Passwords, Seal, SigningKey},
-    domain::Source,
-    limiter::{Limiter, Local, Shared},
-    mail::{Mailer, Outbox},
-    redis_client::RedisClient,
-    service::{
-        Error,
-        after_commit::UNCERTAIN_COMMITS_MAX,
-        clocks,
-        feed::Reads,
-        metrics::Figures,
-        ops::{health, signing_keys, snapshot},
-        sessions::VerifiedTokens,
-    },
-    store::{self, Store},
-};
+use crate::bus::Bus;
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::crypto::{AccessTokens, Passkeys, Passwords, Seal, SigningKey};
+use crate::domain::Source;
+use crate::limiter::{Limiter, Local, Shared};
+use crate::mail::{Mailer, Outbox};
+use crate::redis_client::RedisClient;
+use crate::service::after_commit::UNCERTAIN_COMMITS_MAX;
+use crate::service::feed::Reads;
+use crate::service::metrics::Figures;
+use crate::service::ops::{health, signing_keys, snapshot};
+use crate::service::sessions::VerifiedTokens;
+use crate::service::{Error, clocks};
+use crate::store::{self, Store};
 
 /// Minimum time between two loads of signing keys that tokens ask for.
 const KEY_LOAD_INTERVAL: Duration = Duration::from_millis(100);

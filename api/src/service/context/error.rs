@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{
-    crypto::PasswordError,
-    domain::{AuthenticationReason, ErrorCode},
-    store,
-};
+use crate::crypto::PasswordError;
+use crate::domain::{AuthenticationReason, ErrorCode};
+use crate::store;
 
 /// How long a client should wait before it tries an unavailable part again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -4,10 +4,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use uuid::Uuid;
 
-use crate::{
-    domain::{ConversationId, Direction, MetricKey, Page, PageArguments, Slice},
-    service::{Error, RequestContext},
-};
+use crate::domain::{ConversationId, Direction, MetricKey, Page, PageArguments, Slice};
+use crate::service::{Error, RequestContext};
 
 /// Restores of the database whose older cursors are still told from forged ones.
 const REMEMBERED_EPOCHS: usize = 16;

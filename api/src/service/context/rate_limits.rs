@@ -1,17 +1,13 @@
 //! Rate limits of actions, by user, network or account.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
-use crate::{
-    config::{Rate, RateLimits},
-    crypto::token,
-    domain::{Client, UserId, Viewer},
-    limiter::{Decision, Fallback, Limit},
-    service::{Backend, Error, RequestContext},
-};
+use crate::config::{Rate, RateLimits};
+use crate::crypto::token;
+use crate::domain::{Client, UserId, Viewer};
+use crate::limiter::{Decision, Fallback, Limit};
+use crate::service::{Backend, Error, RequestContext};
 
 /// A limit on how often an action may happen.
 pub(crate) struct RateLimit {

@@ -2,11 +2,9 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use crate::{
-    domain::{AuthenticationReason, Client, Role, UserId, Viewer},
-    service::{Backend, Error},
-    store::audit_logs::NewEntry,
-};
+use crate::domain::{AuthenticationReason, Client, Role, UserId, Viewer};
+use crate::service::{Backend, Error};
+use crate::store::audit_logs::NewEntry;
 
 /// What every use case gets first.
 #[derive(Clone)]

@@ -1,9 +1,7 @@
 //! Reads of streams: on tasks, retried while the database is unavailable.
 
-use crate::{
-    service::{Backend, Error},
-    telemetry,
-};
+use crate::service::{Backend, Error};
+use crate::telemetry;
 
 /// Spawns work that goes on when its request ends. Its log lines still name the request.
 pub fn spawn(work: impl Future<Output = ()> + Send + 'static) {

@@ -2,18 +2,16 @@
 //!
 //! Fifty feeds that the same news have woken look for the same events: the first of them reads, the others wait for it.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Weak},
-};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::{
-    domain::UserId,
-    service::{Error, context::streams::spawn_read, feed::delivery::Delivery},
-};
+use crate::domain::UserId;
+use crate::service::Error;
+use crate::service::context::streams::spawn_read;
+use crate::service::feed::delivery::Delivery;
 
 /// The latest read of each user, for as long as it runs or somebody has still to take what it found.
 #[derive(Default)]

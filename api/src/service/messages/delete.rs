@@ -1,10 +1,11 @@
 //! Deleting messages on one side.
 
-use crate::{
-    domain::{Conversation, FeedEventKind, MessageId, UserId, event::Topic},
-    service::{Error, RequestContext, after_commit::AfterCommit, sessions},
-    store::{self, Transaction, messages::MessageView},
-};
+use crate::domain::event::Topic;
+use crate::domain::{Conversation, FeedEventKind, MessageId, UserId};
+use crate::service::after_commit::AfterCommit;
+use crate::service::{Error, RequestContext, sessions};
+use crate::store::messages::MessageView;
+use crate::store::{self, Transaction};
 
 /// How many messages one call deletes at most.
 const IDS_MAX: usize = 100;

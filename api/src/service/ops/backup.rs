@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use crate::{
-    service::{Error, RequestContext},
-    store,
-};
+use crate::service::{Error, RequestContext};
+use crate::store;
 
 /// Writes the database as it is at this moment into a new file, while the server goes on.
 pub async fn back_up(context: &RequestContext, file: &Path) -> Result<(), Error> {

@@ -3,10 +3,9 @@
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    service::{Backend, Error, clocks, metrics, ops::signing_keys},
-    store,
-};
+use crate::service::ops::signing_keys;
+use crate::service::{Backend, Error, clocks, metrics};
+use crate::store;
 
 /// Rows of a table that go in one transaction, so that nobody waits for long.
 const BATCH: u64 = 1000;

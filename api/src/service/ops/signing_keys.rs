@@ -2,13 +2,13 @@
 
 use chrono::TimeDelta;
 
-use crate::{
-    bus::Subscription,
-    crypto::SigningKey,
-    domain::{Timestamp, event::Topic},
-    service::{Backend, Error, RequestContext, after_commit::AfterCommit},
-    store,
-};
+use crate::bus::Subscription;
+use crate::crypto::SigningKey;
+use crate::domain::Timestamp;
+use crate::domain::event::Topic;
+use crate::service::after_commit::AfterCommit;
+use crate::service::{Backend, Error, RequestContext};
+use crate::store;
 
 /// The public keys that access tokens may be signed with, by their ids.
 pub async fn accepted(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error> {

@@ -1,18 +1,14 @@
 //! What the parts have counted and what waits in them, for operators.
 
-use std::{
-    collections::BTreeMap,
-    sync::atomic::{AtomicI64, Ordering},
-};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::TimeDelta;
 
-use crate::{
-    crypto,
-    service::Backend,
-    store::{Pool, Statements},
-    telemetry::counters::{Counter, Counts, Durations},
-};
+use crate::crypto;
+use crate::service::Backend;
+use crate::store::{Pool, Statements};
+use crate::telemetry::counters::{Counter, Counts, Durations};
 
 /// What a backend counts by itself.
 #[derive(Debug, Default)]

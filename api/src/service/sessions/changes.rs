@@ -6,15 +6,12 @@ use std::collections::{HashMap, VecDeque};
 
 use futures_util::{Stream, stream};
 
-use crate::{
-    bus::Subscription,
-    domain::{Session, SessionId, event::Topic},
-    service::{
-        Error, RequestContext,
-        context::streams::{retry_while_unavailable, spawn_read},
-    },
-    store,
-};
+use crate::bus::Subscription;
+use crate::domain::event::Topic;
+use crate::domain::{Session, SessionId};
+use crate::service::context::streams::{retry_while_unavailable, spawn_read};
+use crate::service::{Error, RequestContext};
+use crate::store;
 
 /// Something that happened to a session.
 pub struct Change {

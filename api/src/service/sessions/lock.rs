@@ -3,11 +3,10 @@
 //! Rows are locked in the order account, session, mailboxes. What ends sessions locks their account first. So two
 //! transactions never wait for each other.
 
-use crate::{
-    domain::AuthenticationReason,
-    service::{Error, RequestContext},
-    store::{self, Transaction, accounts::Credentials},
-};
+use crate::domain::AuthenticationReason;
+use crate::service::{Error, RequestContext};
+use crate::store::accounts::Credentials;
+use crate::store::{self, Transaction};
 
 /// Fails with UNAUTHENTICATED if the caller's session has ended. Otherwise the session cannot end before the transaction.
 ///

@@ -2,16 +2,13 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{
-    crypto::token,
-    domain::{Role, Session, SessionId, Timestamp, UserId, Viewer},
-    service::{
-        Backend, Error, RequestContext,
-        after_commit::AfterCommit,
-        sessions::revoke::{after_end, end_many},
-    },
-    store::{self, Transaction, sessions::TokenDigests},
-};
+use crate::crypto::token;
+use crate::domain::{Role, Session, SessionId, Timestamp, UserId, Viewer};
+use crate::service::after_commit::AfterCommit;
+use crate::service::sessions::revoke::{after_end, end_many};
+use crate::service::{Backend, Error, RequestContext};
+use crate::store::sessions::TokenDigests;
+use crate::store::{self, Transaction};
 
 /// What a device may call itself, in characters.
 const DEVICE_INFO_MAX: usize = 200;

@@ -1,9 +1,7 @@
 //! Statements that commit by themselves: over pinned connections on PostgreSQL, over the pool on SQLite.
 
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement, Values,
-    prelude::async_trait,
-};
+use sea_orm::prelude::async_trait;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::{AssertSqlSafe, Executor, Postgres, query::Query};
 use tracing::{Instrument, Span, field::Empty};

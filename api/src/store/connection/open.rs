@@ -8,23 +8,16 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use tokio::sync::Mutex;
 
-use crate::{
-    config,
-    domain::Timestamp,
-    store::{
-        Statements,
-        connection::{
-            anchor::Anchor,
-            autocommit::Autocommit,
-            deadline::{LAST_WORD, Limit, WithDeadline},
-            liveness::{IDLE_BEFORE_TEST, Liveness},
-            pinned::PinnedConnections,
-            pool::{Store, database_clock},
-            transaction::TURN_TIMEOUT,
-        },
-        send,
-    },
-};
+use crate::config;
+use crate::domain::Timestamp;
+use crate::store::connection::anchor::Anchor;
+use crate::store::connection::autocommit::Autocommit;
+use crate::store::connection::deadline::{LAST_WORD, Limit, WithDeadline};
+use crate::store::connection::liveness::{IDLE_BEFORE_TEST, Liveness};
+use crate::store::connection::pinned::PinnedConnections;
+use crate::store::connection::pool::{Store, database_clock};
+use crate::store::connection::transaction::TURN_TIMEOUT;
+use crate::store::{Statements, send};
 
 /// How long a transaction may do nothing, in milliseconds: a node that vanished in one would keep its locks for hours.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";

@@ -7,34 +7,24 @@
 //!
 //! The test below fails when the pool no longer pings. Then this file can go: statements run on the pool, as on SQLite.
 
-use std::{
-    collections::VecDeque,
-    mem,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, Statement};
-use sqlx::{
-    PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
-    postgres::{PgDatabaseError, PgSeverity},
-};
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError},
-    time::timeout,
-};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use sqlx::{PgConnection, PgPool, Postgres};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::time::timeout;
 
-use crate::store::{
-    Statements,
-    connection::{
-        deadline::{LAST_WORD, Limit, no_answer},
-        liveness::{IDLE_BEFORE_TEST, Liveness, is_outside, ping, ping_within},
-    },
-};
+use crate::store::Statements;
+use crate::store::connection::deadline::{LAST_WORD, Limit, no_answer};
+use crate::store::connection::liveness::{IDLE_BEFORE_TEST, Liveness, is_outside, ping, ping_within};
 
 /// Idle time after which a connection is pinged before a write, which cannot be retried.
 const IDLE_BEFORE_WRITE: Duration = Duration::from_secs(1);
@@ -271,10 +261,8 @@ fn unavailable(cause: ConnAcquireErr) -> DbErr {
 #[cfg(test)]
 mod tests {
     use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-    use tokio::{
-        io::{AsyncReadExt, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
-    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -6,14 +6,12 @@ use qv_migration as migration;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, Statement};
 use tokio::sync::Mutex;
 
-use crate::{
-    domain::{Clock, Timestamp},
-    store::{
-        Error, Statements,
-        connection::{anchor::Anchor, autocommit::Autocommit, deadline::within, liveness::Liveness},
-        send,
-    },
-};
+use crate::domain::{Clock, Timestamp};
+use crate::store::connection::anchor::Anchor;
+use crate::store::connection::autocommit::Autocommit;
+use crate::store::connection::deadline::within;
+use crate::store::connection::liveness::Liveness;
+use crate::store::{Error, Statements, send};
 
 /// The pool of connections to one database.
 #[derive(Clone)]

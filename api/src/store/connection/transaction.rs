@@ -1,23 +1,15 @@
 //! Transactions that write.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::{sync::OwnedMutexGuard, time::timeout};
 
-use crate::{
-    store::{
-        Error,
-        connection::{
-            deadline::{Limit, WithDeadline, disk_failed, within},
-            pool::Store,
-        },
-    },
-    telemetry,
-};
+use crate::store::Error;
+use crate::store::connection::deadline::{Limit, WithDeadline, disk_failed, within};
+use crate::store::connection::pool::Store;
+use crate::telemetry;
 
 /// How long a writer of SQLite waits for those before it.
 pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(5);

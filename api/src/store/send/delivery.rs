@@ -1,9 +1,7 @@
 //! A message on its way to its mailboxes, and what becomes of it.
 
-use crate::{
-    domain::{Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId},
-    store::Error,
-};
+use crate::domain::{Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId};
+use crate::store::Error;
 
 /// A message on its way.
 pub struct Delivery {

@@ -7,15 +7,11 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Semaphore, SemaphorePermit, oneshot},
-    time::timeout,
-};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::timeout;
 
-use crate::store::{
-    Error,
-    send::delivery::{Delivery, Outcome},
-};
+use crate::store::Error;
+use crate::store::send::delivery::{Delivery, Outcome};
 
 /// How many are written together at most.
 const ROUND_MAX: usize = 32;
@@ -170,10 +166,9 @@ mod tests {
     use std::{sync::Arc, time::Duration};
 
     use super::{Outcome, Queue, Turn};
-    use crate::{
-        domain::{ConversationId, MessageId, SessionId, Source, UserId},
-        store::{Error, send::Delivery},
-    };
+    use crate::domain::{ConversationId, MessageId, SessionId, Source, UserId};
+    use crate::store::Error;
+    use crate::store::send::Delivery;
 
     fn delivery(id: &str) -> Arc<Delivery> {
         let source = Source::default();

@@ -5,13 +5,9 @@ use std::sync::{Arc, LazyLock};
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
 use uuid::Uuid;
 
-use crate::{
-    domain::{ConversationId, MessageId},
-    store::{
-        Error,
-        send::delivery::{Delivery, Placed},
-    },
-};
+use crate::domain::{ConversationId, MessageId};
+use crate::store::Error;
+use crate::store::send::delivery::{Delivery, Placed};
 
 /// Parts of one statement see what was committed before it, and rows that they update as they are by then. Each part
 /// reads from the part that must come before it, which is what gives them an order: what is asked and allowed, the

@@ -4,17 +4,11 @@ use std::sync::Arc;
 
 use sea_orm::ConnectionTrait;
 
-use crate::{
-    domain::FeedEventKind,
-    store::{
-        Error, Store,
-        conversations::{self, Arrival},
-        mailboxes::{self, NewEvent},
-        messages,
-        send::delivery::{Delivery, Placed},
-        users,
-    },
-};
+use crate::domain::FeedEventKind;
+use crate::store::conversations::{self, Arrival};
+use crate::store::mailboxes::{self, NewEvent};
+use crate::store::send::delivery::{Delivery, Placed};
+use crate::store::{Error, Store, messages, users};
 
 pub(super) async fn write(store: &Store, deliveries: &[Arc<Delivery>]) -> Result<Vec<Option<Placed>>, Error> {
     let tx = store.begin().await?;

@@ -6,12 +6,10 @@ mod json;
 mod postgres;
 mod sqlite;
 
-use std::{
-    net::SocketAddr,
-    process::{Child, Command},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::net::SocketAddr;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -23,11 +21,9 @@ use tokio::net::{TcpListener, TcpStream};
 use uuid::Uuid;
 
 use self::{postgres::Postgres, sqlite::Sqlite};
-use super::{
-    figures::Round,
-    works::Work,
-    world::{Shape, World, ask, measure},
-};
+use super::figures::Round;
+use super::works::Work;
+use super::world::{Shape, World, ask, measure};
 
 const OWN_RECORD: &str = "SELECT username, email, created_at FROM users WHERE id = $1";
 const NEWEST: &str = "SELECT id, sender_id, recipient_id, encrypted_content, iv, created_at FROM messages

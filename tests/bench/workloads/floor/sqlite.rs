@@ -1,12 +1,8 @@
 //! The floor over SQLite: a thread for each reading connection, and one that writes.
 
-use std::{
-    sync::{
-        atomic::{AtomicUsize, Ordering},
-        mpsc::{Sender, channel},
-    },
-    thread,
-};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Params, Row, params};

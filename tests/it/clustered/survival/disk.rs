@@ -2,15 +2,13 @@
 
 use std::fs;
 
-use qv_tests::{
-    client::draft,
-    node_process::NodeProcess,
-    operation,
-    patience::until,
-    servers::{Backing, open_folder},
-    small_disk::SmallDisk,
-    world::World,
-};
+use qv_tests::client::draft;
+use qv_tests::node_process::NodeProcess;
+use qv_tests::operation;
+use qv_tests::patience::until;
+use qv_tests::servers::{Backing, open_folder};
+use qv_tests::small_disk::SmallDisk;
+use qv_tests::world::World;
 
 use crate::faults::survival::Pair;
 

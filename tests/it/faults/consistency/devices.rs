@@ -1,16 +1,12 @@
 //! Devices that follow a feed, lose the connection, move to another node and resume, sometimes from further back.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use qv_tests::{
-    client::Client,
-    dice::Dice,
-    follower::{Broken, Follower},
-};
+use qv_tests::client::Client;
+use qv_tests::dice::Dice;
+use qv_tests::follower::{Broken, Follower};
 use serde_json::Value;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 

@@ -5,11 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use futures_util::future::join_all;
 use qv_tests::{dice::Dice, node_process::NodeProcess, proxy::Proxy, world::World};
 use sea_orm::{ConnectionTrait, DbBackend};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{Instant, sleep},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
 
 /// How often what was done.
 pub type Faults = BTreeMap<&'static str, usize>;

@@ -3,16 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
-use qv_tests::{
-    client::{Answer, Client, base64, draft},
-    dice::Dice,
-    operation,
-    patience::PATIENCE,
-};
-use tokio::{
-    sync::watch,
-    time::{Instant, Interval, MissedTickBehavior, interval, timeout},
-};
+use qv_tests::client::{Answer, Client, base64, draft};
+use qv_tests::dice::Dice;
+use qv_tests::operation;
+use qv_tests::patience::PATIENCE;
+use tokio::sync::watch;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::Sent;
 

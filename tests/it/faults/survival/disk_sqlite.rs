@@ -1,21 +1,17 @@
 //! The disk of an embedded node fails: whatever was acknowledged is there after a restart, once.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex},
-};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use qv_tests::{
-    client::{Client, base64, draft},
-    failing_disk::{FailingDisk, Leftover},
-    node_process::NodeProcess,
-    operation,
-    patience::until,
-    small_disk::SmallDisk,
-    world::World,
-};
+use qv_tests::client::{Client, base64, draft};
+use qv_tests::failing_disk::{FailingDisk, Leftover};
+use qv_tests::node_process::NodeProcess;
+use qv_tests::operation;
+use qv_tests::patience::until;
+use qv_tests::small_disk::SmallDisk;
+use qv_tests::world::World;
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 
 use super::{Pair, limit_files};

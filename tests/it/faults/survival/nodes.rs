@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use qv_tests::{
-    client::{base64, draft},
-    dice::Dice,
-    node_process::NodeProcess,
-    operation,
-    patience::{PATIENCE, until},
-    world::World,
-};
+use qv_tests::client::{base64, draft};
+use qv_tests::dice::Dice;
+use qv_tests::node_process::NodeProcess;
+use qv_tests::operation;
+use qv_tests::patience::{PATIENCE, until};
+use qv_tests::world::World;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::time::{sleep, timeout};
 

@@ -1,18 +1,12 @@
 //! Documents meant to end the process or to keep it busy, each refused in a moment on a worker's stack.
 
-use std::{
-    fmt::Write as _,
-    time::{Duration, Instant},
-};
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
-use crate::{
-    config::graphql::{Graphql, Mode},
-    domain::ErrorCode::{self, GraphqlParseFailed, GraphqlValidationFailed, TooComplex},
-    engine::{
-        prepare::tests::{documents, on_small_stack, prepare},
-        tests::{call, limits},
-    },
-};
+use crate::config::graphql::{Graphql, Mode};
+use crate::domain::ErrorCode::{self, GraphqlParseFailed, GraphqlValidationFailed, TooComplex};
+use crate::engine::prepare::tests::{documents, on_small_stack, prepare};
+use crate::engine::tests::{call, limits};
 
 /// The bytes of a document are the first limit; what it would hide is tried without it.
 fn unlimited_bytes() -> Graphql {

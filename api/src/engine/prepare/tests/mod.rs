@@ -8,14 +8,10 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::{
-    config::graphql::Graphql,
-    engine::{
-        PreparedOperation, RequestError,
-        prepare::Documents,
-        tests::{call, schema},
-    },
-};
+use crate::config::graphql::Graphql;
+use crate::engine::prepare::Documents;
+use crate::engine::tests::{call, schema};
+use crate::engine::{PreparedOperation, RequestError};
 
 pub(crate) fn documents(settings: Graphql) -> Documents {
     Documents::new(settings, schema::builder()).unwrap()

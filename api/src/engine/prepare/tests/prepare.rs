@@ -5,18 +5,12 @@ use std::{env, fs, path::PathBuf, process};
 use async_graphql::Value;
 use serde_json::json;
 
-use crate::{
-    config::graphql::{Graphql, Mode},
-    domain::ErrorCode,
-    engine::{
-        GraphqlRequest, OperationType, PreparedOperation, RequestError,
-        prepare::{
-            Documents, SetupError, persisted,
-            tests::{documents, prepare},
-        },
-        tests::{call, limits, schema},
-    },
-};
+use crate::config::graphql::{Graphql, Mode};
+use crate::domain::ErrorCode;
+use crate::engine::prepare::tests::{documents, prepare};
+use crate::engine::prepare::{Documents, SetupError, persisted};
+use crate::engine::tests::{call, limits, schema};
+use crate::engine::{GraphqlRequest, OperationType, PreparedOperation, RequestError};
 
 const VIEWER: &str = "{ viewer { id } }";
 

@@ -7,23 +7,15 @@ use poem::web::websocket::Message;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::{
-    domain::{Client, ErrorCode, Viewer},
-    http::{
-        AppState,
-        transport::{
-            connection_slots::ConnectionSlot,
-            stream_auth::StreamAuth,
-            websocket::{
-                keepalive::{Keepalive, MessageRateLimit},
-                operations::{Operations, Step},
-                protocol::{self, Close, Incoming},
-                send_queue::SendQueue,
-            },
-        },
-    },
-    service::{self, sessions},
-};
+use crate::domain::{Client, ErrorCode, Viewer};
+use crate::http::AppState;
+use crate::http::transport::connection_slots::ConnectionSlot;
+use crate::http::transport::stream_auth::StreamAuth;
+use crate::http::transport::websocket::keepalive::{Keepalive, MessageRateLimit};
+use crate::http::transport::websocket::operations::{Operations, Step};
+use crate::http::transport::websocket::protocol::{self, Close, Incoming};
+use crate::http::transport::websocket::send_queue::SendQueue;
+use crate::service::{self, sessions};
 
 /// How long a client may take to answer a close frame.
 const GOODBYE: Duration = Duration::from_secs(2);

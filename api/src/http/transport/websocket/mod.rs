@@ -9,17 +9,16 @@ mod send_queue;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use poem::{
-    IntoResponse, Request, Response,
-    http::{StatusCode, header},
-    web::websocket::{WebSocket, WebSocketConfig, WebSocketStream},
-};
+use poem::http::{StatusCode, header};
+use poem::web::websocket::{WebSocket, WebSocketConfig, WebSocketStream};
+use poem::{IntoResponse, Request, Response};
 
-use crate::{
-    config::Sockets,
-    domain::Client,
-    http::{AppState, answer::Answer, client_info, headers::Origin, transport::negotiation::Media},
-};
+use crate::config::Sockets;
+use crate::domain::Client;
+use crate::http::answer::Answer;
+use crate::http::headers::Origin;
+use crate::http::transport::negotiation::Media;
+use crate::http::{AppState, client_info};
 
 /// The only sub-protocol; the older `graphql-ws` one is refused.
 const PROTOCOL: &str = "graphql-transport-ws";

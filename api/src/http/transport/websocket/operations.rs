@@ -2,22 +2,16 @@
 
 use std::{collections::HashMap, future::pending, sync::Arc, time::Instant};
 
-use futures_util::{
-    StreamExt,
-    stream::{AbortHandle, Abortable, BoxStream, SelectAll, once},
-};
+use futures_util::StreamExt;
+use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll, once};
 
 use tracing::Instrument;
 
-use crate::{
-    domain::{Client, Viewer},
-    engine::{GraphqlRequest, OperationType},
-    http::{
-        AppState, access_log,
-        answer::{Answer, Caller},
-        transport::websocket::protocol,
-    },
-};
+use crate::domain::{Client, Viewer};
+use crate::engine::{GraphqlRequest, OperationType};
+use crate::http::answer::{Answer, Caller};
+use crate::http::transport::websocket::protocol;
+use crate::http::{AppState, access_log};
 
 /// What an operation has to say: an answer, or that it is complete.
 pub type Step = (Arc<str>, Option<Answer>);

@@ -3,10 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
-use crate::{
-    engine::GraphqlRequest,
-    http::{answer::Answer, client_info},
-};
+use crate::engine::GraphqlRequest;
+use crate::http::answer::Answer;
+use crate::http::client_info;
 
 /// The longest id of an operation; clients use a UUID or a counter.
 const ID_MAX_BYTES: usize = 128;
