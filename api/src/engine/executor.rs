@@ -193,11 +193,14 @@ async fn resolve<T: ContainerType + Sync>(
             Ok(value) => single_field(&field.node.response_key().node, value.unwrap_or_default()),
             Err(error) => {
                 ctx.add_error(error);
-                Value::Null
+                Value::Object(IndexMap::new())
             }
         });
     }
-    if is_serial { resolve_container_serial(ctx, object).await } else { resolve_container(ctx, object).await }
+    let resolved =
+        if is_serial { resolve_container_serial(ctx, object).await } else { resolve_container(ctx, object).await };
+    // The library answers null for an object without fields, and loses another object that it merges with a null.
+    resolved.map(|value| if value == Value::Null { Value::Object(IndexMap::new()) } else { value })
 }
 
 /// Returns an object of one field. Small JSON text stays text.
@@ -210,7 +213,7 @@ fn single_field(name: &Name, value: Value) -> Value {
     }
 }
 
-/// An object of the library that clients mostly ask for one field.
+/// An object of the library that is resolved here: clients mostly ask for one field of it.
 pub struct SingleField<T>(pub T);
 
 impl<T: ObjectType> OutputType for SingleField<T> {

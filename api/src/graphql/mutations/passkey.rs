@@ -90,8 +90,9 @@ impl PasskeyMutation {
         let FinishPasskeyRegistrationInput { ceremony_id, credential: Json(credential), device_name } = input;
         let ceremony_id = parse_id("input.ceremonyId", &ceremony_id)?;
         let new = NewPasskey { ceremony_id, credential, device_name };
-        let passkey = Passkey(service::passkeys::finish_registration(RequestScope::of(ctx).request(), new).await?);
-        Ok(Some(FinishPasskeyRegistrationPayload { passkey }))
+        let scope = RequestScope::of(ctx);
+        let passkey = service::passkeys::finish_registration(scope.request(), new).await?;
+        Ok(Some(FinishPasskeyRegistrationPayload { passkey: Passkey::new(scope, passkey) }))
     }
 
     /// Begins to sign in with whichever passkey the user chooses; null only when it fails.

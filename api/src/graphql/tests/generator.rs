@@ -92,7 +92,8 @@ impl<'a> Generator<'a> {
                 continue;
             }
             let directive = self.directive();
-            is_included |= directive.is_empty();
+            // A fragment on a type that an object is not selects nothing of it.
+            is_included |= directive.is_empty() && (field.is_some() || kind != 1);
             match (field, kind) {
                 (Some((name, field)), _) => out.push_str(&self.selection(name, field, depth, &directive)),
                 (None, 0) => {

@@ -4,6 +4,7 @@
 
 mod generator;
 
+use std::sync::atomic::AtomicI64;
 use std::{collections::BTreeSet, env, path::Path, pin::pin, sync::Arc};
 
 use async_graphql::{Response, Schema, ValidationMode};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use self::generator::Generator;
 use crate::config;
 use crate::crypto::SigningKey;
-use crate::domain::{Client, Random, Role, Source, Viewer};
+use crate::domain::{Client, Clock, Random, Role, Source, Viewer};
 use crate::engine::{Answer, Context, FieldSpans, FieldsAreWatched, GraphqlRequest, OperationType, PreparedOperation};
 use crate::graphql::roots::{Mutation, Query, Subscription};
 use crate::graphql::{Engine, RequestScope, StreamPosition, builder, engine};
@@ -50,7 +51,10 @@ impl World {
         ];
         let settings = settings.map(|(name, value)| (format!("QUANTUMVAULT__{name}"), value.to_owned()));
         let config = config::load(settings).unwrap();
-        let (source, pair) = (Source::default(), SigningKey::generate(&Random::System).unwrap());
+        // Some answers depend on the time.
+        let now = AtomicI64::new(Clock::System.now().timestamp_micros());
+        let source = Source::with_clock(Clock::Manual(Arc::new(now)));
+        let pair = SigningKey::generate(&Random::System).unwrap();
         let engine = engine(config.graphql.clone(), false).unwrap();
         let backend = Backend::open(config, source, SigningKey::from_pkcs8(&pair).unwrap()).await.unwrap();
         let library = builder().validation_mode(ValidationMode::Fast).extension(FieldSpans).data(FieldsAreWatched);
@@ -217,4 +221,19 @@ async fn introspection_has_the_answers_of_the_library() {
             assert_equal(query, &ours, &theirs);
         })
         .await;
+}
+
+/// The library answers null for an object without fields, and loses what it merges with a null.
+#[tokio::test]
+async fn an_object_without_fields_is_empty_and_merges_with_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::new(folder.path()).await;
+    let user = world.viewer.user_id.to_string();
+    let query = "query ($id: ID!, $yes: Boolean = true) { viewer { role @skip(if: $yes) } admin { __typename @skip(if: $yes) } \
+                 a: node(id: $id) { ... on Passkey { id } } b: node(id: $id) { ... on Passkey { id } } b: node(id: $id) { id } }";
+    for _ in 0..20 {
+        let prepared = world.engine.prepare(request(query, json!({ "id": user }))).unwrap();
+        let answer: Value = serde_json::from_slice(&world.run(prepared).await.json).unwrap();
+        assert_eq!(answer, json!({ "data": { "viewer": {}, "admin": {}, "a": {}, "b": { "id": user } } }));
+    }
 }

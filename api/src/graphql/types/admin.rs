@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, Object};
 
 use crate::domain::{self, AdminUserId, AuditFilter, Timestamp};
+use crate::engine::SingleField;
 use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf, lookup, object};
 use crate::graphql::error::Result;
 use crate::graphql::loaders::SessionsOf;
@@ -120,9 +121,9 @@ pub struct AdminQuery;
 #[Object]
 impl AdminQuery {
     /// What operators see; null, with FORBIDDEN, without the role ADMIN.
-    async fn admin(&self, ctx: &Context<'_>) -> Result<Option<Admin>> {
+    async fn admin(&self, ctx: &Context<'_>) -> Result<Option<SingleField<Admin>>> {
         let scope = RequestScope::of(ctx).clone();
         scope.request().admin()?;
-        Ok(Some(Admin { scope }))
+        Ok(Some(SingleField(Admin { scope })))
     }
 }

@@ -1,6 +1,10 @@
 //! Objects by their global ids.
 
-use async_graphql::{Context, ID, Interface, Object};
+use std::borrow::Cow;
+
+use async_graphql::parser::types::Field;
+use async_graphql::registry::Registry;
+use async_graphql::{Context, ContextSelectionSet, ID, Interface, Object, OutputType, Positioned, ServerResult, Value};
 
 use crate::domain::{self, AdminUserId, NodeId, UserId};
 use crate::graphql::error::Result;
@@ -49,18 +53,45 @@ identified! {
     Session: |it: &domain::Session| it.id;
     Conversation: |it: &ConversationRef| it.id;
     Message: |it: &domain::Message| it.id;
+    Passkey: |it: &domain::Passkey| it.id;
     AuditLog: |it: &domain::AuditLog| it.id;
     AdminUser: |it: &domain::AdminUser| AdminUserId(it.user_id.0);
     PerformanceMetric: |it: &domain::PerformanceMetric| it.id;
 }
 
+/// A node as fields return it. Where no fragment fits its type it is `{}`, which the library would answer null for.
+pub(crate) struct AnyNode(Node);
+
+impl OutputType for AnyNode {
+    fn type_name() -> Cow<'static, str> {
+        Node::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        Node::create_type_info(registry)
+    }
+
+    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
+        match &self.0 {
+            Node::User(object) => object.resolve(ctx, field).await,
+            Node::Session(object) => object.resolve(ctx, field).await,
+            Node::Conversation(object) => object.resolve(ctx, field).await,
+            Node::Message(object) => object.resolve(ctx, field).await,
+            Node::Passkey(object) => object.resolve(ctx, field).await,
+            Node::AuditLog(object) => object.resolve(ctx, field).await,
+            Node::AdminUser(object) => object.resolve(ctx, field).await,
+            Node::PerformanceMetric(object) => object.resolve(ctx, field).await,
+        }
+    }
+}
+
 impl Node {
     /// The object of this id, if it exists and the caller may see it.
-    pub(crate) async fn find(scope: &RequestScope, field: &str, id: &ID) -> Result<Option<Self>> {
+    pub(crate) async fn find(scope: &RequestScope, field: &str, id: &ID) -> Result<Option<AnyNode>> {
         scope.request().viewer()?;
         let scope = scope.clone();
         let loader = scope.loader();
-        Ok(match parse_id::<NodeId>(field, id)? {
+        let node = match parse_id::<NodeId>(field, id)? {
             NodeId::User(id) => loader.load_one(id).await?.map(|user| Self::User(User::new(&scope, user))),
             NodeId::Session(id) => {
                 let session = service::sessions::find(scope.request(), id).await?;
@@ -75,7 +106,8 @@ impl Node {
                 message.map(|message| Self::Message(Message::new(&scope, message)))
             }
             NodeId::Passkey(id) => {
-                service::passkeys::find(scope.request(), id).await?.map(|passkey| Self::Passkey(Passkey(passkey)))
+                let passkey = service::passkeys::find(scope.request(), id).await?;
+                passkey.map(|passkey| Self::Passkey(Passkey::new(&scope, passkey)))
             }
             NodeId::AuditLog(id) => {
                 let entry = service::audit::find(scope.request(), id).await?;
@@ -92,7 +124,8 @@ impl Node {
                 let metric = service::metrics::find(admin, id).await?;
                 metric.map(|metric| Self::PerformanceMetric(PerformanceMetric::new(&scope, metric)))
             }
-        })
+        };
+        Ok(node.map(AnyNode))
     }
 }
 
@@ -104,7 +137,7 @@ pub struct NodeQuery;
 #[Object]
 impl NodeQuery {
     /// An object by its id; null when it does not exist or the caller may not see it.
-    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Any global id.")] id: ID) -> Result<Option<Node>> {
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Any global id.")] id: ID) -> Result<Option<AnyNode>> {
         Box::pin(Node::find(RequestScope::of(ctx), "id", &id)).await
     }
 
@@ -113,7 +146,7 @@ impl NodeQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Global ids, as many as a page may hold.")] ids: Vec<ID>,
-    ) -> Result<Vec<Option<Node>>> {
+    ) -> Result<Vec<Option<AnyNode>>> {
         let scope = RequestScope::of(ctx);
         let max = scope.request().backend.config.graphql.max_page_size;
         if ids.len() > max {

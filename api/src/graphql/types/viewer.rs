@@ -75,7 +75,8 @@ impl Viewer {
 
     /// The passkeys of the account, oldest first, at most 20.
     async fn passkeys(&self) -> Result<Vec<Passkey>> {
-        Ok(Box::pin(service::passkeys::own(self.scope.request())).await?.into_iter().map(Passkey).collect())
+        let passkeys = Box::pin(service::passkeys::own(self.scope.request())).await?;
+        Ok(passkeys.into_iter().map(|passkey| Passkey::new(&self.scope, passkey)).collect())
     }
 
     /// The caller's sessions that have not ended, newest first.
