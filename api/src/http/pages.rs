@@ -13,10 +13,11 @@ use crate::http::client_info;
 use crate::http::pages::folder::Folder;
 
 /// The explorer's files, which the binary holds.
-const EXPLORER: [(&str, &[u8]); 4] = [
+const EXPLORER: [(&str, &[u8]); 5] = [
     (EXPLORER_PAGE, include_bytes!("../../web/explorer/explorer.html")),
     ("explorer.css", include_bytes!("../../web/explorer/explorer.css")),
     ("explorer.js", include_bytes!("../../web/explorer/explorer.js")),
+    ("transport.js", include_bytes!("../../web/explorer/transport.js")),
     ("walk.js", include_bytes!("../../web/explorer/walk.js")),
 ];
 const EXPLORER_PAGE: &str = "explorer.html";

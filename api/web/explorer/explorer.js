@@ -1,8 +1,8 @@
 // The small explorer: runs what its editor holds, and keeps a log of what subscriptions bring.
 
+import { ENDPOINT, post } from "./transport.js";
 import { fill, remember, signedIn, walk } from "./walk.js";
 
-const ENDPOINT = "/graphql";
 const at = (id) => document.getElementById(id);
 const pretty = (value) => JSON.stringify(value, null, 2);
 let running = null;
@@ -64,21 +64,6 @@ function read(id) {
 
 function isSubscription(query) {
   return /(^|\})\s*subscription\b/.test(query.replace(/#.*/g, ""));
-}
-
-async function post(request, headers) {
-  const response = await fetch(ENDPOINT, {
-    method: "POST",
-    headers: {
-      Accept: "application/graphql-response+json, application/json;q=0.9",
-      "Content-Type": "application/json",
-      ...headers,
-    },
-    body: JSON.stringify(request),
-  });
-  return response.json().catch(() => {
-    throw new Error(`The server answered ${response.status} without JSON.`);
-  });
 }
 
 function offerTokens() {

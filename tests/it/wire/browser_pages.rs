@@ -42,6 +42,7 @@ async fn the_explorer_comes_whole_and_is_kept() {
         ("/graphql/explorer", "*/*", "text/html", true),
         ("/graphql/assets/explorer.js", "*/*", "text/javascript", false),
         ("/graphql/assets/explorer.css", "*/*", "text/css", false),
+        ("/graphql/assets/transport.js", "*/*", "text/javascript", false),
         ("/graphql/assets/walk.js", "*/*", "text/javascript", false),
     ] {
         let page = get(&node, target, &[("accept", accept)]).await;

@@ -2,9 +2,9 @@
 
 import { getOperationAST } from "graphql";
 import { createClient } from "graphql-ws";
+import { ENDPOINT, post } from "../../explorer/transport.js";
 import { fill, remember } from "../../explorer/walk.js";
 
-const ENDPOINT = "/graphql";
 const EVENTS_SHOWN = 50;
 
 export async function fetcher(request, { headers, documentAST } = {}) {
@@ -19,21 +19,6 @@ export async function fetcher(request, { headers, documentAST } = {}) {
   } catch (error) {
     throw shown(error.message);
   }
-}
-
-async function post(request, headers) {
-  const response = await fetch(ENDPOINT, {
-    method: "POST",
-    headers: {
-      Accept: "application/graphql-response+json, application/json;q=0.9",
-      "Content-Type": "application/json",
-      ...headers,
-    },
-    body: JSON.stringify(request),
-  });
-  return response.json().catch(() => {
-    throw new Error(`The server answered ${response.status} without JSON.`);
-  });
 }
 
 // GraphiQL shows one result at a time and would replace each event by the next: show the latest ones.
