@@ -47,7 +47,7 @@ fn main() {
     }
     match arguments[..] {
         [] => figures(&runtime, folder),
-        ["tricks"] => runtime.block_on(tricks::measure()),
+        ["tricks"] => tricks::measure(),
         ["front"] => runtime.block_on(front::measure(folder)),
         ["sockets", count] => runtime.block_on(sockets::measure(folder, count.parse().expect("a number"))),
         ["workloads", ref only @ ..] => runtime.block_on(workloads::measure(&trial, only)),

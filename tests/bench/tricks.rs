@@ -1,14 +1,8 @@
 //! What is written by hand for speed, beside what the libraries would do. A trick that saves less than 5 % of a request goes.
 
-use std::future::{Future, poll_fn};
-use std::hint::black_box;
-use std::pin::Pin;
-use std::task::Poll;
-use std::time::{Duration, Instant};
 use std::{fs, io};
 
-use hyper::rt::Timer as _;
-use quantumvault::{config::LogFormat, http::Timer, telemetry};
+use quantumvault::{config::LogFormat, telemetry};
 use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::{fmt, layer::SubscriberExt};
 
@@ -16,7 +10,7 @@ use tracing_subscriber::{fmt, layer::SubscriberExt};
 const REQUEST: f64 = 15_000.0;
 const ROUNDS: u32 = 1_000_000;
 
-pub async fn measure() {
+pub fn measure() {
     let (lines, written) = telemetry::open_lines(io::sink()).expect("a thread");
     let ours = tracing_subscriber::registry().with(telemetry::layer(lines, LogFormat::Json));
     let ours = tracing::subscriber::with_default(ours, || each(log, || written.finish()));
@@ -25,12 +19,8 @@ pub async fn measure() {
         fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false).with_writer(writer);
     let library = tracing_subscriber::registry().with(layer);
     let library = tracing::subscriber::with_default(library, || each(log, || drop(guard)));
+    assert_eq!(telemetry::LOST.read(), 0, "lines were lost");
     report("a log line, with the thread that writes it", ours, library);
-
-    let timer = Timer::default();
-    let ours = deadlines(|deadline| timer.sleep_until(deadline)).await;
-    let library = deadlines(|deadline| Box::pin(tokio::time::sleep_until(deadline.into()))).await;
-    report("the deadline of a request's head", ours, library);
 }
 
 /// The line of a request.
@@ -68,23 +58,6 @@ fn cpu() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     [fields[11], fields[12]].iter().map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>() * 1e7
-}
-
-/// The processor time of a deadline that is set and given up, as two connections do it at once, in nanoseconds.
-async fn deadlines<S: Future + Send + ?Sized + 'static>(set: impl Fn(Instant) -> Pin<Box<S>>) -> f64
-where
-    Pin<Box<S>>: Future,
-{
-    let before = cpu();
-    for _ in 0..ROUNDS {
-        let mut deadline = set(Instant::now() + Duration::from_secs(10));
-        poll_fn(|cx| {
-            let _ = black_box(Pin::new(&mut deadline).poll(cx));
-            Poll::Ready(())
-        })
-        .await;
-    }
-    (cpu() - before) / f64::from(ROUNDS)
 }
 
 fn report(what: &str, ours: f64, library: f64) {

@@ -15,6 +15,7 @@ use quantumvault::{config::graphql::{Graphql, Mode}, engine::check_text};
 /// The defaults of `config.default.toml` that the guard reads.
 static LIMITS: LazyLock<Graphql> = LazyLock::new(|| Graphql {
     mode: Mode::Open,
+    graphiql_dir: PathBuf::new(),
     manifest: PathBuf::new(),
     document_cache_bytes: 0,
     max_document_bytes: 16_384,

@@ -28,6 +28,9 @@ pub trait Context: Clone + Send + Sync + 'static {
     /// Returns the source of a subscription's events if it outlives the resolvers that answer them.
     fn event_source(&self) -> Option<&dyn EventSource>;
 
+    /// Returns a context for the next event of a subscription. What this one has loaded by is not kept.
+    fn for_next_event(&self) -> Self;
+
     /// Takes the id of the event that was just answered, for transports that send one with each event.
     fn take_event_id(&self) -> Option<String>;
 }
@@ -41,9 +44,8 @@ pub trait EventSource: Send + Sync {
     fn poll_ready(&self, cx: &mut task::Context<'_>) -> Poll<bool>;
 }
 
-/// Whether objects may put JSON text into the answer. They may not where the library has to merge two objects.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct WritesText(pub(super) bool);
+/// Marks an execution whose objects put JSON text into the answer: the library has no two objects to merge.
+pub(super) struct WritesText;
 
 /// Marks an execution whose fields the library has to resolve one by one, because an extension watches them.
 pub(crate) struct FieldsAreWatched;

@@ -16,7 +16,7 @@ use async_graphql::resolver_utils::{resolve_container, resolve_container_serial}
 use async_graphql::{
     ContainerType, Context as FieldContext, ContextSelectionSet, Data, EmptyMutation, EmptySubscription,
     IntrospectionMode, Name, Object, ObjectType, OutputType, Positioned, QueryEnv, QueryEnvInner, Response, Schema,
-    SchemaBuilder, SchemaEnv, ServerResult, SubscriptionType, Value,
+    SchemaBuilder, SchemaEnv, ServerResult, SubscriptionType, ValidationMode, Value,
 };
 use futures_util::{StreamExt, stream::BoxStream};
 
@@ -33,7 +33,9 @@ pub(super) struct Executor<Q, M, S> {
     subscription: S,
     types: SchemaEnv,
     extensions: Extensions,
-    session_data: Arc<Data>,
+    /// Session data of operations whose objects are written as text, and of those whose objects the library merges.
+    writing_text: Arc<Data>,
+    merging: Arc<Data>,
     /// Answers questions about the schema.
     introspection: Schema<Q, M, S>,
 }
@@ -47,11 +49,13 @@ where
     /// Creates an executor. The extension, if there is one, gets each field that the library resolves. `None` if the library
     /// no longer hands out its list of extensions.
     pub(super) fn new(types: &SchemaEnv, extension: Option<impl ExtensionFactory>) -> Option<Self> {
-        let (seen, mut session_data) = (Arc::new(OnceLock::new()), Data::default());
+        let (seen, mut writing_text, mut merging) = (Arc::new(OnceLock::new()), Data::default(), Data::default());
+        writing_text.insert(WritesText);
         let mut probe = Schema::build(Probe(Arc::clone(&seen)), EmptyMutation, EmptySubscription);
         if let Some(extension) = extension {
             probe = probe.extension(extension);
-            session_data.insert(FieldsAreWatched);
+            writing_text.insert(FieldsAreWatched);
+            merging.insert(FieldsAreWatched);
         }
         probe.finish().execute("{ extensions }").now_or_never()?;
         Some(Self {
@@ -60,8 +64,9 @@ where
             subscription: S::default(),
             types: types.clone(),
             extensions: seen.get()?.clone(),
-            session_data: Arc::new(session_data),
-            introspection: schema_builder().finish(),
+            writing_text: Arc::new(writing_text),
+            merging: Arc::new(merging),
+            introspection: schema_builder().validation_mode(ValidationMode::Fast).finish(),
         })
     }
 
@@ -103,11 +108,15 @@ where
     fn environment<C: Context>(&self, prepared: PreparedOperation, context: C) -> QueryEnv {
         let mut data = Data::default();
         data.insert(context);
-        data.insert(WritesText(!prepared.shape.merges_objects()));
+        let session_data = if prepared.shape.merges_objects() { &self.merging } else { &self.writing_text };
         if let Some(request) = prepared.introspection() {
             // Introspection waits for nothing, so one poll completes it.
             let answer = self.introspection.execute(request.only_introspection()).now_or_never();
-            data.insert(Introspection(answer.map_or(Value::Null, |answer| answer.data)));
+            let (value, errors) = answer.map(|answer| (answer.data, answer.errors)).unwrap_or_default();
+            if !errors.is_empty() {
+                tracing::error!(?errors, "a question about the schema failed");
+            }
+            data.insert(Introspection(value));
         }
         let executable = prepared.into_executable();
         QueryEnv::new(QueryEnvInner {
@@ -117,7 +126,7 @@ where
             operation: executable.operation,
             fragments: executable.fragments,
             uploads: Vec::new(),
-            session_data: Arc::clone(&self.session_data),
+            session_data: Arc::clone(session_data),
             query_data: Arc::new(data),
             http_headers: Mutex::default(),
             introspection_mode: IntrospectionMode::Disabled,
@@ -199,8 +208,12 @@ async fn resolve<T: ContainerType + Sync>(
     }
     let resolved =
         if is_serial { resolve_container_serial(ctx, object).await } else { resolve_container(ctx, object).await };
-    // The library answers null for an object without fields, and loses another object that it merges with a null.
-    resolved.map(|value| if value == Value::Null { Value::Object(IndexMap::new()) } else { value })
+    resolved.map(or_empty)
+}
+
+/// Replaces null, which the library answers for an object without fields. It would lose what it merges with that null.
+pub(super) fn or_empty(object: Value) -> Value {
+    if object == Value::Null { Value::Object(IndexMap::new()) } else { object }
 }
 
 /// Returns an object of one field. Small JSON text stays text.

@@ -81,14 +81,13 @@ where
     /// Executes a query or a mutation and the loads that its fields ask for.
     pub async fn execute<C: Context>(&self, prepared: PreparedOperation, context: C) -> Answer {
         let shape = Arc::clone(&prepared.shape);
-        let (loads, request_id) = (context.loads().cloned(), context.request_id().to_owned());
-        let executing = pin!(self.executor.execute(prepared, context));
-        let mut response = match loads {
+        let executing = pin!(self.executor.execute(prepared, context.clone()));
+        let mut response = match context.loads().cloned() {
             Some(loads) => loads.drive(executing).await,
             None => executing.await,
         };
         shape.restore(&mut response);
-        Answer::new(response, &request_id)
+        Answer::new(response, context.request_id())
     }
 
     /// Follows a subscription: one answer for each event.

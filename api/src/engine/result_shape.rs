@@ -33,11 +33,7 @@ impl ResultShape {
         document: &ExecutableDocument,
         operation: &OperationDefinition,
     ) -> Result<Self, RequestError> {
-        let root = match operation.ty {
-            OperationType::Query => Some(&registry.query_type),
-            OperationType::Mutation => registry.mutation_type.as_ref(),
-            OperationType::Subscription => registry.subscription_type.as_ref(),
-        };
+        let root = root_type(registry, operation.ty);
         let mut builder = ShapeBuilder { registry, document, merges_objects: false };
         let mut drafts = Vec::new();
         if let Some(root) = root {
@@ -154,6 +150,15 @@ impl From<Draft<'_>> for ShapeField {
     fn from(draft: Draft<'_>) -> Self {
         let below = draft.below.into_iter().map(Self::from).collect();
         Self { key: draft.key.clone(), ty: draft.ty.to_owned(), below }
+    }
+}
+
+/// Returns the root type of a kind of operation.
+pub(super) fn root_type(registry: &Registry, kind: OperationType) -> Option<&str> {
+    match kind {
+        OperationType::Query => Some(&registry.query_type),
+        OperationType::Mutation => registry.mutation_type.as_deref(),
+        OperationType::Subscription => registry.subscription_type.as_deref(),
     }
 }
 

@@ -25,7 +25,7 @@ where
     let (answered, is_small) = (context.clone(), prepared.is_small());
     let begin = {
         let context = context.clone();
-        move || Arc::clone(&executor).subscribe(prepared.clone(), context.clone())
+        move || Arc::clone(&executor).subscribe(prepared.clone(), context.for_next_event())
     };
     let mut responses = Some(begin());
     poll_fn(move |cx| poll(&mut responses, &begin, context.event_source().filter(|_| is_small), cx))

@@ -103,7 +103,6 @@ macro_rules! loadable {
 
 loadable! {
     users: UserId => User, "user", service::users::find_many;
-    accounts: Own => Account, "user", find_own;
     keys: KeysOf => PublicKeys, "public keys", find_keys;
     sessions: SessionsOf => i64, "count of sessions", count_sessions;
     conversations: ConversationId => Conversation, "conversation", service::conversations::find_many;
@@ -133,6 +132,10 @@ impl Context for RequestScope {
 
     fn event_source(&self) -> Option<&dyn EventSource> {
         self.feed().map(|feed| feed as &dyn EventSource)
+    }
+
+    fn for_next_event(&self) -> Self {
+        self.without_loader()
     }
 
     fn take_event_id(&self) -> Option<String> {
@@ -171,8 +174,15 @@ async fn fill<K: Key<RequestScope>>(
     }
 }
 
-async fn find_own(context: &RequestContext, _: &[Own]) -> Found<Own, Account> {
-    Ok(HashMap::from([(Own, service::accounts::own(context).await?)]))
+/// The caller's account is loaded by fields of the viewer, never while an object is written.
+impl Loader<Own> for Batch {
+    type Value = Account;
+    type Error = Arc<Error>;
+
+    async fn load(&self, _: &[Own]) -> Result<HashMap<Own, Account>, Arc<Error>> {
+        let account = service::accounts::own(&self.0).await.map_err(Arc::new)?;
+        Ok(HashMap::from([(Own, account)]))
+    }
 }
 
 async fn find_keys(context: &RequestContext, keys: &[KeysOf]) -> Found<KeysOf, PublicKeys> {

@@ -22,7 +22,7 @@ struct Inner {
     loader: OnceLock<DataLoader<Batch>>,
     /// `None` for subscriptions, whose loads run on their own tasks.
     loads: Option<LoadQueue>,
-    stream: Option<Stream>,
+    stream: Option<Arc<Stream>>,
 }
 
 /// What a subscription has beside a query.
@@ -41,10 +41,10 @@ impl RequestScope {
     /// Creates the scope of a subscription. An event stream passes its position.
     #[must_use]
     pub fn of_subscription(context: RequestContext, position: Option<Arc<StreamPosition>>) -> Self {
-        Self::with(context, None, Some(Stream { feed: FeedSource::default(), position }))
+        Self::with(context, None, Some(Arc::new(Stream { feed: FeedSource::default(), position })))
     }
 
-    fn with(context: RequestContext, loads: Option<LoadQueue>, stream: Option<Stream>) -> Self {
+    fn with(context: RequestContext, loads: Option<LoadQueue>, stream: Option<Arc<Stream>>) -> Self {
         Self(Arc::new(Inner { context, loader: OnceLock::new(), loads, stream }))
     }
 
@@ -56,6 +56,11 @@ impl RequestScope {
     /// Returns the scope of somebody who has just signed in.
     pub(crate) fn signed_in(&self, viewer: Viewer) -> Self {
         Self::with(self.0.context.signed_in(viewer), self.0.loads.clone(), None)
+    }
+
+    /// Returns this scope with batches of its own: those of an answered event would be kept while the stream is idle.
+    pub(crate) fn without_loader(&self) -> Self {
+        Self::with(self.0.context.clone(), self.0.loads.clone(), self.0.stream.clone())
     }
 
     /// The request.

@@ -21,7 +21,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::pages::Pages;
 pub use self::server::accept::serve;
-pub use self::server::deadline::Timer;
 use crate::config::{Http, Operations, Sockets};
 use crate::domain::Source;
 use crate::graphql::Engine;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::{Account, Email, Role, TokenPurpose, UserId, Username};
 use crate::service::after_commit::AfterCommit;
-use crate::service::context::rate_limits::{RateLimit, spend_login};
+use crate::service::context::rate_limits::{RateLimit, spend_account};
 use crate::service::sessions::{self, IssuedTokens};
 use crate::service::{Error, RequestContext, cache_keys, one_time_tokens, password_policy, users};
 use crate::store::accounts::{Credentials, NewAccount};
@@ -72,7 +72,7 @@ pub async fn login(context: &RequestContext, login: Login) -> Result<IssuedToken
         (Err(_), Err(_)) => None,
     };
     let found = credentials.as_ref().map(|credentials| credentials.user_id);
-    spend_login(context, found, &login.login).await?;
+    spend_account(context, found, &login.login).await?;
     let mut active = credentials.filter(|credentials| credentials.is_active);
     for _ in 0..PROOFS {
         let proven = verify_password(context, active, login.password.clone()).await?;

@@ -153,7 +153,9 @@ fn mailbox(row: &mailboxes::Model) -> Mailbox {
 }
 
 fn stored(row: &Model) -> Result<StoredEvent, Error> {
-    let kind = FeedEventKind::parse(&row.kind);
+    // CAUGHT_UP and GAP are told, never stored.
+    let kind =
+        FeedEventKind::parse(&row.kind).filter(|kind| !matches!(kind, FeedEventKind::CaughtUp | FeedEventKind::Gap));
     let kind = kind.ok_or_else(|| DbErr::Type(format!("mailbox_events.kind {}", row.kind)))?;
     Ok(StoredEvent { sequence: row.sequence, kind, message_id: MessageId(row.message_id) })
 }

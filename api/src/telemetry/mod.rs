@@ -12,10 +12,11 @@ use std::panic;
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter, Targets, filter_fn};
+use tracing_subscriber::fmt::{self, format};
 use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{self, ConfigError, Log, LogFormat};
 use crate::telemetry::counters::Counter;
@@ -66,7 +67,9 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
 /// Writes events as lines. Guarded by the benchmark `tricks`.
 pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(lines: Lines, format: LogFormat) -> impl Layer<S> {
     let is_coloured = format == LogFormat::Text && io::stderr().is_terminal();
-    fmt::layer().with_writer(lines).with_ansi(false).event_format(Layout { format, is_coloured })
+    // Lines name no spans, so what spans carry is not written down.
+    let no_fields = format::debug_fn(|_, _, _| Ok(()));
+    fmt::layer().with_writer(lines).with_ansi(false).fmt_fields(no_fields).event_format(Layout { format, is_coloured })
 }
 
 /// Filters events by targets and levels, and lets spans pass only for a collector.
@@ -112,7 +115,7 @@ impl Telemetry {
 /// frames of sockets, and with them tokens and messages.
 fn is_logged(metadata: &Metadata<'_>) -> bool {
     let is_ours = metadata.target().starts_with("quantumvault");
-    is_ours || (metadata.is_event() && *metadata.level() < Level::TRACE)
+    is_ours || (!metadata.is_span() && *metadata.level() < Level::TRACE)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use crate::engine::Context;
 use crate::engine::context::{FieldsAreWatched, WritesText};
+use crate::engine::executor::or_empty;
 use crate::engine::object::field::{Composite, JsonObject, Select};
 use crate::engine::object::json_writer::Writer;
 use crate::engine::object::selected::{SelectedField, SelectedFields};
@@ -74,7 +75,7 @@ impl<T: JsonObject> Scoped<T> {
 
 /// Returns JSON text as a value of the library: as text, or as values if the library has to merge it with others.
 fn to_value<S>(ctx: &ContextBase<'_, S>, json: Bytes) -> Value {
-    if matches!(ctx.data_opt(), Some(WritesText(true))) {
+    if ctx.data_opt::<WritesText>().is_some() {
         return Value::Binary(json);
     }
     serde_json::from_slice(&json).unwrap_or_else(|error| {
@@ -94,11 +95,14 @@ impl<T: JsonObject> OutputType for Scoped<T> {
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<Value> {
         if FieldsAreWatched::in_context(ctx) {
-            return resolve_container(ctx, self).await;
+            return resolve_container(ctx, self).await.map(or_empty);
         }
         let fields = selection::select::<T>(ctx, &[&ctx.item.node]);
         let mut description = String::new();
-        let cached = self.value.cached_json(&fields).filter(|_| fields.describe(&mut description).is_ok());
+        let cached = self.value.cached_json(&fields).filter(|_| {
+            description.reserve(128);
+            fields.describe(&mut description).is_ok()
+        });
         let Some(cached) = cached else { return self.write(ctx, Part::Whole(fields), |_| ()).await };
         if let Some((_, json)) = cached.get().filter(|(described, _)| *described == description) {
             return Ok(to_value(ctx, json.clone()));

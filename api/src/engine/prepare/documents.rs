@@ -94,7 +94,9 @@ impl Documents {
         values::check_variables(self.validator.registry(), operation, &variables)?;
         if document.mixes_variables {
             self.validator.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
-            values::check_arguments(self.validator.registry(), &document.ast, operation, &variables)?;
+        }
+        if document.mixes_variables || values::has_null_for_default(operation, &variables) {
+            values::check_arguments(self.validator.registry(), &document.ast, operation, Some(&variables))?;
         }
         let operation_name = operation_name.map(Name::to_string);
         let follows = operation.ty == OperationType::Subscription;
@@ -140,7 +142,7 @@ impl Documents {
         }
         self.validator.validate(&ast, None, Variables::default())?;
         for (_, operation) in ast.operations.iter() {
-            values::check_arguments(self.validator.registry(), &ast, &operation.node, &Variables::default())?;
+            values::check_arguments(self.validator.registry(), &ast, &operation.node, None)?;
         }
         let shape = |operation| ResultShape::of(self.validator.registry(), &ast, operation).map(Arc::new);
         let shapes = ast.operations.iter().map(|(name, it)| Ok((name.cloned(), shape(&it.node)?)));

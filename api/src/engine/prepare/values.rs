@@ -5,12 +5,13 @@
 
 use std::collections::HashSet;
 
-use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet};
+use async_graphql::parser::types::{ExecutableDocument, OperationDefinition, Selection, SelectionSet};
 use async_graphql::registry::{MetaInputValue, MetaType, MetaTypeName, Registry};
 use async_graphql::{Pos, Value, Variables};
 
 use crate::domain::{ErrorCode, Timestamp};
 use crate::engine::RequestError;
+use crate::engine::result_shape::root_type;
 
 /// Checks the variables of an operation. Returns one error for each that does not fit.
 pub(super) fn check_variables(
@@ -34,21 +35,25 @@ pub(super) fn check_variables(
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Checks the arguments of an operation's fields for what the library's own rule lets pass, such as an `Int` of more than 32 bits. A value
-/// with a variable that `variables` lacks is not checked.
+/// Checks the arguments of an operation's fields for what the library's own rule lets pass, such as an `Int` of more
+/// than 32 bits. Without `variables`, values that have some are not checked. A variable that was omitted is null, as the library
+/// has it.
 pub(super) fn check_arguments(
     registry: &Registry,
     document: &ExecutableDocument,
     operation: &OperationDefinition,
-    variables: &Variables,
+    variables: Option<&Variables>,
 ) -> Result<(), RequestError> {
-    let root = match operation.ty {
-        OperationType::Query => Some(&registry.query_type),
-        OperationType::Mutation => registry.mutation_type.as_ref(),
-        OperationType::Subscription => registry.subscription_type.as_ref(),
-    };
     let mut walk = Walk { registry, document, variables, seen: HashSet::new() };
-    walk.set(&operation.selection_set.node, root.map_or("", String::as_str))
+    walk.set(&operation.selection_set.node, root_type(registry, operation.ty).unwrap_or_default())
+}
+
+/// Whether null was sent for a variable that has a default. Its type may be nullable where the argument's is not.
+pub(super) fn has_null_for_default(operation: &OperationDefinition, variables: &Variables) -> bool {
+    operation.variable_definitions.iter().any(|definition| {
+        definition.node.default_value.is_some()
+            && variables.get(&definition.node.name.node).is_some_and(|value| *value == Value::Null)
+    })
 }
 
 /// Sets variables that the request omits to the operation's defaults. The library does so for arguments of fields, but not of
@@ -68,7 +73,7 @@ pub(super) fn set_defaults(operation: &OperationDefinition, variables: &mut Vari
 struct Walk<'a> {
     registry: &'a Registry,
     document: &'a ExecutableDocument,
-    variables: &'a Variables,
+    variables: Option<&'a Variables>,
     seen: HashSet<&'a str>,
 }
 
@@ -82,7 +87,9 @@ impl<'a> Walk<'a> {
                     let Some(meta) = meta else { continue };
                     for (name, value) in &field.node.arguments {
                         let literal = value.node.clone();
-                        let known = literal.into_const_with(|name| self.variables.get(&name).cloned().ok_or(()));
+                        let known = literal.into_const_with(|name| {
+                            self.variables.map(|variables| variables.get(&name).cloned().unwrap_or_default()).ok_or(())
+                        });
                         if let (Some(argument), Ok(known)) = (meta.args.get(name.node.as_str()), known) {
                             fits(self.registry, &argument.ty, &known)
                                 .map_err(|misfit| misfit.error("argument ", &name.node, value.pos))?;

@@ -83,6 +83,15 @@ async fn a_literal_that_no_resolver_could_read_is_bad_input() {
     let query = "mutation ($login: String!) { login(input: { login: $login, tries: 3000000000 }) }";
     let answer = answer(query, json!({ "login": "ada" })).await;
     assert_eq!(answer["errors"][0]["extensions"]["field"], "input.tries", "beside a variable");
+    for (query, variables) in [
+        ("query ($by: UserBy = { id: \"a\" }) { user(by: $by) { id } }", json!({ "by": null })),
+        ("query ($a: ID, $b: String) { user(by: { id: $a, username: $b }) { id } }", json!({ "a": "x" })),
+        ("mutation ($roles: [Role!]) { login(input: { tries: 1, roles: $roles }) }", json!({})),
+    ] {
+        let answer = self::answer(query, variables).await;
+        let code = &answer["errors"][0]["extensions"]["code"];
+        assert!(code == "BAD_USER_INPUT" || code == "GRAPHQL_VALIDATION_FAILED", "{query}: {answer}");
+    }
 }
 
 #[test]

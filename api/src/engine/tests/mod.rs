@@ -41,6 +41,10 @@ impl Context for TestContext {
         None
     }
 
+    fn for_next_event(&self) -> Self {
+        Self
+    }
+
     fn take_event_id(&self) -> Option<String> {
         None
     }

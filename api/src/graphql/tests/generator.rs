@@ -17,6 +17,9 @@ const MUTATIONS: [&str; 5] = [
     "updatePublicKeys(input: { ecc: \"AQ==\", pqc: \"AQ==\" })",
 ];
 
+/// Key of an object that stands for a variable within a literal.
+const VARIABLE: &str = "$variable";
+
 /// Generates operations.
 pub(super) struct Generator<'a> {
     seed: u64,
@@ -28,12 +31,14 @@ pub(super) struct Generator<'a> {
     /// Definitions and values of the operation's variables.
     definitions: Vec<String>,
     variables: Map<String, Value>,
+    /// Whether a value is spelled in the document, so that it may hold variables.
+    is_literal: bool,
 }
 
 impl<'a> Generator<'a> {
     pub(super) fn new(seed: u64, registry: &'a Registry, ids: &'a [String], cursors: &'a [String]) -> Self {
         let (fragments, definitions, variables) = (Vec::new(), Vec::new(), Map::new());
-        Self { seed, registry, ids, cursors, fragments, definitions, variables }
+        Self { seed, registry, ids, cursors, fragments, definitions, variables, is_literal: true }
     }
 
     /// Generates an operation and its variables.
@@ -184,24 +189,33 @@ impl<'a> Generator<'a> {
         let mut texts = Vec::new();
         for (name, argument) in &field.args {
             if argument.ty.ends_with('!') || self.below(3) == 0 {
+                self.is_literal = self.below(4) != 0;
                 let value = self.value(name, argument);
                 let text = literal(&value);
-                let is_enum = argument.ty.trim_end_matches('!').chars().all(|letter| letter.is_ascii_alphabetic());
-                let text = if is_enum && self.below(4) == 0 { self.variable(&argument.ty, &text, value) } else { text };
+                let text = if self.is_literal { text } else { self.variable(&argument.ty, &text, value) };
                 texts.push(format!("{name}: {text}"));
             }
         }
         if texts.is_empty() { String::new() } else { format!("({})", texts.join(", ")) }
     }
 
-    /// Defines a variable that is sent, or has a default, or both.
+    /// Defines a variable that is sent, or has a default, or both. One with a default may be nullable and sent as null; a
+    /// nullable one may be left out.
     fn variable(&mut self, ty: &str, text: &str, value: Value) -> String {
         let name = format!("v{}", self.definitions.len());
         let has_default = self.below(2) == 0 && value != Value::Null;
-        let default = if has_default { format!(" = {text}") } else { String::new() };
+        let (default, ty) = if has_default {
+            (format!(" = {text}"), if self.below(3) == 0 { ty.trim_end_matches('!') } else { ty })
+        } else {
+            (String::new(), ty)
+        };
         self.definitions.push(format!("${name}: {ty}{default}"));
-        if !has_default || self.below(2) == 0 {
-            self.variables.insert(name.clone(), value);
+        let is_nullable = !ty.ends_with('!');
+        match self.below(6) {
+            0 if is_nullable => {}
+            1 if is_nullable => drop(self.variables.insert(name.clone(), Value::Null)),
+            0..3 if has_default => {}
+            _ => drop(self.variables.insert(name.clone(), value)),
         }
         format!("${name}")
     }
@@ -233,7 +247,13 @@ impl<'a> Generator<'a> {
                     for (place, (name, field)) in input_fields.iter().enumerate() {
                         if if *oneof { place == one } else { field.ty.ends_with('!') || self.below(3) == 0 } {
                             let value = self.value(name, field);
-                            fields.insert(name.clone(), if *oneof && value.is_null() { json!("alice") } else { value });
+                            let value = if *oneof && value.is_null() { json!("alice") } else { value };
+                            let value = if self.is_literal && self.below(6) == 0 {
+                                json!({ VARIABLE: self.variable(&field.ty, &literal(&value), value.clone()) })
+                            } else {
+                                value
+                            };
+                            fields.insert(name.clone(), value);
                         }
                     }
                     Value::Object(fields)
@@ -266,6 +286,9 @@ impl<'a> Generator<'a> {
 /// A value as a document spells it. Values of enumerations are not among them.
 fn literal(value: &Value) -> String {
     match value {
+        Value::Object(fields) if fields.contains_key(VARIABLE) => {
+            fields[VARIABLE].as_str().unwrap_or_default().to_owned()
+        }
         Value::Object(fields) => {
             let fields: Vec<_> = fields.iter().map(|(name, value)| format!("{name}: {}", literal(value))).collect();
             format!("{{ {} }}", fields.join(", "))

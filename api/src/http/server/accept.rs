@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::http::header::CONNECTION;
 use poem::http::uri::Scheme;
 use poem::http::{HeaderValue, StatusCode};
@@ -31,7 +31,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::config::Http;
 use crate::http::AppState;
-use crate::http::server::deadline::Timer;
 
 /// Room for the longest request target that HTTP libraries send, 64 KiB, and the other headers. A longer target is
 /// answered 414, longer headers 431.
@@ -166,7 +165,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             }
         });
         let mut http = self.http.clone();
-        http.timer(Timer::default());
+        http.timer(TokioTimer::new());
         let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         tokio::pin!(connection);
         tokio::select! {
@@ -230,7 +229,7 @@ impl Drop for Guarded {
     fn drop(&mut self) {
         let (Some(mut stream), Some(place)) = (self.stream.take(), self.place.take()) else { return };
         let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else { return };
-        let log_guard = async move {
+        let closing = async move {
             if SockRef::from(&stream).shutdown(Shutdown::Write).is_ok() {
                 let mut rest = [0; 1024];
                 let reading = async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} };
@@ -239,7 +238,7 @@ impl Drop for Guarded {
             }
             drop(place);
         };
-        self.tasks.spawn_on(log_guard, &runtime);
+        self.tasks.spawn_on(closing, &runtime);
     }
 }
 

@@ -1,15 +1,8 @@
-//! Deadlines that cost little where nothing has to be waited for.
+//! Deadlines of work that is mostly done at once.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
 
-use hyper::rt;
-use parking_lot::Mutex;
-use tokio::task::coop::unconstrained;
-use tokio::time::{self, Sleep};
+use tokio::{task::coop::unconstrained, time};
 
 /// What comes of work in time; the clock is looked at only if it has to wait.
 pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output> {
@@ -27,55 +20,8 @@ pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output
     .await
 }
 
-/// The timer of one connection, which has one deadline at a time.
-///
-/// The library makes a deadline for the headers of each request and drops it when they have come. To enter it at the
-/// runtime and to take it out again, both under a lock of all threads, costs as much as reading the headers. Here a later
-/// deadline leaves the runtime's as it is, and is entered when that one comes too early.
-#[derive(Clone, Default)]
-pub struct Timer(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
-
-impl rt::Timer for Timer {
-    fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
-        self.sleep_until(Instant::now() + duration)
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn rt::Sleep>> {
-        Box::pin(Deadline { timer: self.clone(), deadline })
-    }
-}
-
-struct Deadline {
-    timer: Timer,
-    deadline: Instant,
-}
-
-impl Future for Deadline {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let deadline = time::Instant::from_std(self.deadline);
-        let mut entered = self.timer.0.lock();
-        let sleep = entered.get_or_insert_with(|| Box::pin(time::sleep_until(deadline)));
-        if sleep.deadline() > deadline {
-            sleep.as_mut().reset(deadline);
-        }
-        while sleep.as_mut().poll(cx).is_ready() {
-            if sleep.deadline() >= deadline {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(deadline);
-        }
-        Poll::Pending
-    }
-}
-
-impl rt::Sleep for Deadline {}
-
 #[cfg(test)]
 mod tests {
-    use futures_util::poll;
-    use hyper::rt::Timer as _;
     use tokio::task::coop::consume_budget;
 
     use super::*;
@@ -93,21 +39,5 @@ mod tests {
             }
         };
         assert_eq!(in_time(patience, busy).await, None::<()>);
-    }
-
-    #[tokio::test]
-    async fn a_deadline_is_met_whatever_the_one_before_it_was() {
-        let timer = Timer::default();
-        for milliseconds in [[30, 60], [60_000, 30], [0, 30]] {
-            let [given_up, wanted] = milliseconds.map(Duration::from_millis);
-            let mut before = timer.sleep(given_up);
-            let _ = poll!(&mut before);
-            drop(before);
-            let (began, mut deadline) = (Instant::now(), timer.sleep(wanted));
-            assert!(poll!(&mut deadline).is_pending());
-            deadline.await;
-            let passed = began.elapsed();
-            assert!((wanted..wanted + Duration::from_secs(2)).contains(&passed), "{passed:?} instead of {wanted:?}");
-        }
     }
 }

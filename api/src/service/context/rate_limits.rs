@@ -71,7 +71,7 @@ pub(crate) async fn spend_mail(
 }
 
 /// Counts a sign-in by its account. A login without an account counts as well, by a digest.
-pub(crate) async fn spend_login(context: &RequestContext, found: Option<UserId>, login: &str) -> Result<(), Error> {
+pub(crate) async fn spend_account(context: &RequestContext, found: Option<UserId>, login: &str) -> Result<(), Error> {
     let subject = found.map_or_else(|| anonymous(&login.to_ascii_lowercase()), |id| id.to_string());
     RateLimit::ACCOUNT.spend(context, &subject).await
 }

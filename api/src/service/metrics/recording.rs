@@ -10,7 +10,7 @@ use crate::service::after_commit::AfterCommit;
 use crate::service::{Backend, Error, RequestContext, sessions};
 use crate::store;
 
-/// Writes metrics and tells who listens; `op` is the caller's who recorded them, if not the server itself.
+/// Writes metrics and tells who listens; `context` is the caller's who recorded them, if not the server itself.
 pub(super) async fn write(
     backend: &Arc<Backend>,
     context: Option<&RequestContext>,

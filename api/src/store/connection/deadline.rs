@@ -80,7 +80,7 @@ impl<C> WithDeadline<C> {
             self.liveness.detect_disk_failure(error);
             if let Some(transaction) = &self.transaction {
                 transaction.has_failed.store(true, Ordering::Relaxed);
-                transaction.is_silent.store(is_silent, Ordering::Relaxed);
+                transaction.is_silent.fetch_or(is_silent, Ordering::Relaxed);
                 self.liveness.doubt_after(error);
             }
         }

@@ -129,5 +129,6 @@ pub(super) async fn database_clock(db: &impl ConnectionTrait) -> Result<Option<T
         return Ok(None);
     }
     let row = db.query_one_raw(Statement::from_string(backend, "SELECT clock_timestamp() AS now")).await?;
-    row.map(|row| row.try_get("", "now")).transpose()
+    let row = row.ok_or_else(|| DbErr::RecordNotFound("clock_timestamp".to_owned()))?;
+    row.try_get("", "now").map(Some)
 }
