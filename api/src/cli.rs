@@ -1,7 +1,7 @@
 //! The command line: `serve`, and what operators need besides.
 //!
-//! Exit codes: 0 done, 1 failed with one sentence that says why, 2 the command line is not understood, 3 the disk did not
-//! keep what a server wrote.
+//! Exit codes: 0 done, 1 failed with one sentence that says why, 2 the command line is not understood, 3 the disk did
+//! not keep what a server wrote.
 
 mod doctor;
 mod operator;
@@ -57,7 +57,8 @@ enum Command {
         #[command(subcommand)]
         action: operator::Keys,
     },
-    /// Remove expired sessions, spent tokens, and audit entries and metrics past their retention; `serve` does so by itself
+    /// Remove expired sessions, spent tokens, and audit entries and metrics past their retention; `serve` does so by
+    /// itself
     Purge,
     /// Copy the data folder of the embedded shape into a new folder, also while it is served
     Backup {

@@ -1,4 +1,5 @@
-//! What is written by hand for speed, beside what the libraries would do. A trick that saves less than 5 % of a request goes.
+//! What is written by hand for speed, beside what the libraries would do. A trick that saves less than 5 % of a request
+//! goes.
 
 use std::{fs, io};
 
@@ -52,8 +53,8 @@ fn each(work: impl Fn(), finish: impl FnOnce()) -> f64 {
     (cpu() - before) / f64::from(ROUNDS)
 }
 
-/// The processor time of this process in nanoseconds, with that of threads which have ended. It is counted in hundredths of
-/// a second.
+/// The processor time of this process in nanoseconds, with that of threads which have ended. It is counted in
+/// hundredths of a second.
 fn cpu() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux");
     let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();

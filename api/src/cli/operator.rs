@@ -52,8 +52,8 @@ pub(super) enum Session {
 pub(super) enum Keys {
     /// Sign with a new key; tokens of the old one are accepted until they end
     Rotate,
-    /// Accept nothing any more that a key has signed, on every node and at once; clients refresh. `doctor` names a node's
-    /// own key
+    /// Accept nothing any more that a key has signed, on every node and at once; clients refresh. `doctor` names a
+    /// node's own key
     Withdraw {
         /// The `kid` of `/.well-known/jwks.json` and of tokens
         #[arg(allow_hyphen_values = true)]

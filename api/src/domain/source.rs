@@ -36,8 +36,8 @@ impl Source {
         self.clock.now()
     }
 
-    /// A new `UUIDv7` (RFC 9562, section 5.7), greater than every one before it from this source: the twelve bits behind
-    /// the time count (section 6.2, method 1), and run on into the time when a millisecond has used them up.
+    /// A new `UUIDv7` (RFC 9562, section 5.7), greater than every one before it from this source: the twelve bits
+    /// behind the time count (section 6.2, method 1), and run on into the time when a millisecond has used them up.
     #[must_use]
     pub fn uuid(&self) -> Uuid {
         let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or_default();

@@ -40,7 +40,8 @@ pub struct Answer {
 impl Answer {
     /// Writes an executed operation's response as JSON.
     pub(crate) fn new(mut response: Response, request_id: &str) -> Self {
-        // An error of execution has a path. If none has one, nothing was executed, and there is no `data` (section 7.1.1).
+        // An error of execution has a path. If none has one, nothing was executed, and there is no `data` (section
+        // 7.1.1).
         let is_executed = response.errors.is_empty()
             || response.data != Value::Null
             || response.errors.iter().any(|error| !error.path.is_empty());

@@ -22,7 +22,8 @@ pub trait Context: Clone + Send + Sync + 'static {
     /// Returns the id of the request, which each error carries.
     fn request_id(&self) -> &str;
 
-    /// Returns the queue of loads that the engine drives beside the operation. Without one, loads run on their own tasks.
+    /// Returns the queue of loads that the engine drives beside the operation. Without one, loads run on their own
+    /// tasks.
     fn loads(&self) -> Option<&LoadQueue>;
 
     /// Returns the source of a subscription's events if it outlives the resolvers that answer them.

@@ -1,8 +1,8 @@
 //! Executes prepared operations with the library's resolvers.
 //!
-//! async-graphql validates in every execution, which costs more than a small query. Documents are validated once instead,
-//! and the resolvers are called directly, with an execution environment that is built here. `docs/async-graphql.md` lists
-//! the undocumented items of the library that this rests on.
+//! async-graphql validates in every execution, which costs more than a small query. Documents are validated once
+//! instead, and the resolvers are called directly, with an execution environment that is built here.
+//! `docs/async-graphql.md` lists the undocumented items of the library that this rests on.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -46,8 +46,8 @@ where
     M: ObjectType + Default + 'static,
     S: SubscriptionType + Default + 'static,
 {
-    /// Creates an executor. The extension, if there is one, gets each field that the library resolves. `None` if the library
-    /// no longer hands out its list of extensions.
+    /// Creates an executor. The extension, if there is one, gets each field that the library resolves. `None` if the
+    /// library no longer hands out its list of extensions.
     pub(super) fn new(types: &SchemaEnv, extension: Option<impl ExtensionFactory>) -> Option<Self> {
         let (seen, mut writing_text, mut merging) = (Arc::new(OnceLock::new()), Data::default(), Data::default());
         writing_text.insert(WritesText);

@@ -36,8 +36,9 @@ where
         .boxed()
 }
 
-/// Polls the responses. They hold kilobytes, above all the document and what the library keeps to answer an event. While the
-/// source of events is idle they are dropped, and made again for the next event. Guarded by the benchmark `sockets`.
+/// Polls the responses. They hold kilobytes, above all the document and what the library keeps to answer an event.
+/// While the source of events is idle they are dropped, and made again for the next event. Guarded by the benchmark
+/// `sockets`.
 fn poll(
     responses: &mut Option<BoxStream<'static, Response>>,
     begin: impl Fn() -> BoxStream<'static, Response>,

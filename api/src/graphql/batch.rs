@@ -13,8 +13,8 @@ pub(crate) struct Batch(pub(crate) RequestContext);
 
 /// Creates the batches of one operation, one for each kind of key.
 ///
-/// They have no cache: caching belongs to the use cases, where writes invalidate. They have no delay: a batch holds what was
-/// asked for until the operation has nothing else to do. Without a queue, a batch runs on a task of its own.
+/// They have no cache: caching belongs to the use cases, where writes invalidate. They have no delay: a batch holds
+/// what was asked for until the operation has nothing else to do. Without a queue, a batch runs on a task of its own.
 pub(crate) fn loader(context: &RequestContext, loads: Option<LoadQueue>) -> DataLoader<Batch> {
     let begin = move |batch: BoxFuture<'static, ()>| match &loads {
         Some(loads) => loads.add(batch),

@@ -79,7 +79,8 @@ impl AppState {
 
     /// Runs an operation and writes its answer. It holds its permit for both.
     ///
-    /// Boxed, because the future is some kilobytes that each layer around it would copy. Guarded by the benchmark `front`.
+    /// Boxed, because the future is some kilobytes that each layer around it would copy. Guarded by the benchmark
+    /// `front`.
     fn operation(&self, prepared: PreparedOperation, caller: Caller, permit: Permit) -> BoxFuture<'_, engine::Answer> {
         Box::pin(async move {
             let context = RequestContext::new(Arc::clone(&self.deps.backend), caller.client, caller.viewer);

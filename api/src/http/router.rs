@@ -65,7 +65,8 @@ impl Endpoint for Router {
 impl Router {
     async fn answer(&self, request: Request, client: &Arc<Client>, request_log: &RequestLog) -> Response {
         let (state, deps) = (&self.state, &self.state.deps);
-        // In boxes: each connection has room for the largest of these futures, and every layer around them moves it. Guarded by the benchmark `front`.
+        // In boxes: each connection has room for the largest of these futures, and every layer around them moves it.
+        // Guarded by the benchmark `front`.
         match request_log.route {
             Route::Live => health::live(),
             Route::Ready => Box::pin(health::ready(&deps.backend)).await,

@@ -15,8 +15,8 @@ pub struct Local {
     origin: Instant,
     /// When all that was spent will have come back, in microseconds since `origin`.
     ///
-    /// The least recently seen goes first: a policy that weighs how often keys are seen does not even keep a newcomer to a
-    /// busy map, and who is not kept is not limited.
+    /// The least recently seen goes first: a policy that weighs how often keys are seen does not even keep a newcomer
+    /// to a busy map, and who is not kept is not limited.
     cells: Mutex<LruCache<String, u64>>,
 }
 

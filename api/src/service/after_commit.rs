@@ -1,7 +1,8 @@
 //! Steps after a commit: nodes drop cached values, listeners read again, and a mail goes out.
 //!
 //! The answer to a `COMMIT` can be lost, and then nobody knows whether there was one. All of this follows an error as
-//! well: done for nothing it costs a look, and left out it would leave others with the past until they look by themselves.
+//! well: done for nothing it costs a look, and left out it would leave others with the past until they look by
+//! themselves.
 
 use std::{future::ready, sync::Arc, time::Duration};
 

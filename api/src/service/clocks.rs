@@ -31,7 +31,8 @@ pub(super) async fn database_time(backend: &Backend) -> Result<Timestamp, Error>
     Err(Error::Unavailable { cause })
 }
 
-/// The time by the database's clock, and how far this node's is ahead of it. The time that asking took is no difference.
+/// The time by the database's clock, and how far this node's is ahead of it. The time that asking took is no
+/// difference.
 async fn compare(backend: &Backend) -> Result<(Timestamp, TimeDelta), Error> {
     let asked = backend.source.now();
     let theirs = backend.store.clock().await?;

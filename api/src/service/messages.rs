@@ -53,7 +53,8 @@ pub async fn send(context: &RequestContext, draft: Draft) -> Result<(Message, Co
         }
         Ok(None) => find_earlier(context, &delivery).await,
         Err(error) => {
-            // It may be stored. Feeds that look too soon find it by themselves; a second hint is for what ends sessions.
+            // It may be stored. Feeds that look too soon find it by themselves; a second hint is for what ends
+            // sessions.
             context.backend.bus.publish_all(topics);
             Err(error.into())
         }

@@ -45,8 +45,8 @@ pub struct Share {
     pub read_sequence: i64,
 }
 
-/// A line of a page of the inbox. Columns are read by their place: by their names, and with a text that is put together by
-/// the query builder, a page costs twice as much.
+/// A line of a page of the inbox. Columns are read by their place: by their names, and with a text that is put together
+/// by the query builder, a page costs twice as much.
 struct Listed(InboxLine);
 
 impl FromQueryResult for Listed {

@@ -69,11 +69,11 @@ fn classify(error: &dyn sqlx::error::DatabaseError) -> Option<Error> {
     is_passing(&error.code().unwrap_or_default()).then(|| Error::Unavailable(error.to_string()))
 }
 
-/// Whole classes of PostgreSQL's codes (appendix A of its manual): connection, rolled back, out of resources, operator and
-/// time-out, system.
+/// Whole classes of PostgreSQL's codes (appendix A of its manual): connection, rolled back, out of resources, operator
+/// and time-out, system.
 const PASSING_CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
-/// Single codes: a server that only reads, an idle and a long transaction that it ended, a row and an object that others
-/// hold.
+/// Single codes: a server that only reads, an idle and a long transaction that it ended, a row and an object that
+/// others hold.
 const PASSING: [&str; 5] = ["25006", "25P03", "25P04", "55P03", "55006"];
 /// SQLite's primary codes: busy, locked, out of memory, read-only, input or output, full, cannot be opened.
 const PASSING_SQLITE: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];

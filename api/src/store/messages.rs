@@ -48,8 +48,8 @@ pub(super) const COLUMNS: &str =
     "m.id, m.conversation_id, m.sequence, m.sender_id, m.recipient_id, m.client_message_id,
     m.encrypted_content, m.iv, m.created_at, m.read_at";
 
-/// A message of a page. Columns are read by their place: a page by their names costs a third more, and a text that is put
-/// together by the query builder another tenth.
+/// A message of a page. Columns are read by their place: a page by their names costs a third more, and a text that is
+/// put together by the query builder another tenth.
 struct Listed(Message);
 
 impl FromQueryResult for Listed {

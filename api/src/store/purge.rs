@@ -47,8 +47,9 @@ pub async fn delete_audit_logs(db: &impl ConnectionTrait, kept_since: Timestamp,
 /// Removes events of the feed from before `kept_since`: of the `limit` oldest, each with what comes before it in its
 /// mailbox, whose next places are then the oldest that are kept.
 ///
-/// What is left of a mailbox has no holes, although places follow commits and times the clocks of nodes. What is removed
-/// ends before the mailbox's first event since `kept_since`: one event with a wrong time takes no others with it.
+/// What is left of a mailbox has no holes, although places follow commits and times the clocks of nodes. What is
+/// removed ends before the mailbox's first event since `kept_since`: one event with a wrong time takes no others with
+/// it.
 pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limit: u64) -> Result<u64, Error> {
     use mailbox_events::{Column, Entity};
 

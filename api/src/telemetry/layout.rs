@@ -1,7 +1,7 @@
 //! How a line looks: words for people, or JSON for machines.
 //!
-//! The library's own layouts name the spans around a line, and would need one for each request to name that. Nothing that
-//! is logged can begin a line of its own, speak to a terminal or turn a line around: such characters are escaped.
+//! The library's own layouts name the spans around a line, and would need one for each request to name that. Nothing
+//! that is logged can begin a line of its own, speak to a terminal or turn a line around: such characters are escaped.
 
 use std::fmt::{self, Debug, Write};
 

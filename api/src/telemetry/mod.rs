@@ -45,8 +45,9 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
         EnvFilter::try_new(&log.filter)
             .map_err(|error| ConfigError(format!("QUANTUMVAULT__LOG__FILTER cannot be used ({error}): correct it")))
     };
-    // A filter of one layer remembers what it refused until the next event. A library that asks whether an event would be
-    // logged and then logs none makes it refuse another event. So the filters are those of all layers, where that is possible.
+    // A filter of one layer remembers what it refused until the next event. A library that asks whether an event would
+    // be logged and then logs none makes it refuse another event. So the filters are those of all layers, where that is
+    // possible.
     let (registry, format) = (tracing_subscriber::registry(), log.format);
     let started = match (targets(&log.filter), spans) {
         (Some(targets), None) => registry.with(wanted(targets, false)).with(layer(lines, format)).try_init(),
@@ -111,8 +112,8 @@ impl Telemetry {
     }
 }
 
-/// Whether the log may have an event, or its filter go by a span. At the level trace, libraries write down what they carry:
-/// frames of sockets, and with them tokens and messages.
+/// Whether the log may have an event, or its filter go by a span. At the level trace, libraries write down what they
+/// carry: frames of sockets, and with them tokens and messages.
 fn is_logged(metadata: &Metadata<'_>) -> bool {
     let is_ours = metadata.target().starts_with("quantumvault");
     is_ours || (!metadata.is_span() && *metadata.level() < Level::TRACE)

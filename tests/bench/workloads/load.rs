@@ -104,7 +104,8 @@ async fn closed_loop(
     Answers { elapsed: begin.elapsed(), count: all.times.len(), ..all }
 }
 
-/// Requests that come by the clock, whether earlier ones are answered or not. A time counts from when a request was due.
+/// Requests that come by the clock, whether earlier ones are answered or not. A time counts from when a request was
+/// due.
 pub struct OpenLoop {
     address: SocketAddr,
     requests: Arc<Vec<Request>>,

@@ -1,4 +1,5 @@
-//! Connections of single statements on PostgreSQL: bounded, never reused behind a statement that did not end, replaced when they are gone.
+//! Connections of single statements on PostgreSQL: bounded, never reused behind a statement that did not end, replaced
+//! when they are gone.
 
 use std::{sync::Arc, time::Duration};
 

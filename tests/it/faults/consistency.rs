@@ -1,6 +1,8 @@
-//! The consistency checker: people write to each other while everything breaks, and nothing may be lost, doubled or out of order.
+//! The consistency checker: people write to each other while everything breaks, and nothing may be lost, doubled or out
+//! of order.
 //!
-//! `QV_CONSISTENCY_SEED` repeats a run as far as chance in the machine allows, `QV_CONSISTENCY_SECONDS` makes it longer.
+//! `QV_CONSISTENCY_SEED` repeats a run as far as chance in the machine allows, `QV_CONSISTENCY_SECONDS` makes it
+//! longer.
 
 mod devices;
 mod faults;

@@ -241,8 +241,8 @@ mod clustered {
     }
 }
 
-/// Does something that reads first, and commits a change when so many of its statements have been answered. What it then
-/// writes waits for the change.
+/// Does something that reads first, and commits a change when so many of its statements have been answered. What it
+/// then writes waits for the change.
 async fn while_reading(
     world: &World,
     node: &Node,

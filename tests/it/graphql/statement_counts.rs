@@ -70,14 +70,14 @@ async fn marking_and_deleting_many_runs_as_many_statements_as_one() {
         }
         let (answer, statements) = node.statements(bob.mark_read(sent.last().expect("a message"))).await;
         assert_eq!(answer.data()["markRead"]["readCount"], count);
-        // The message and the share in the conversation; the session, both mailboxes at once, what was shown and what was
-        // not, the share, and in each mailbox an event and the count.
+        // The message and the share in the conversation; the session, both mailboxes at once, what was shown and what
+        // was not, the share, and in each mailbox an event and the count.
         assert_eq!(statements, 11);
         let ids: Vec<_> = sent.iter().map(Answer::message_id).collect();
         let (answer, statements) = node.statements(bob.delete(&ids)).await;
         answer.data();
-        // The session, the mailbox, the messages held and deleted, the conversation, its newest message, the events, and
-        // the count.
+        // The session, the mailbox, the messages held and deleted, the conversation, its newest message, the events,
+        // and the count.
         assert_eq!(statements, 9);
     }
 }
@@ -87,8 +87,9 @@ async fn a_send_runs_a_fixed_number_of_statements() {
     let world = World::new().await;
     let node = world.node().await;
     let (alice, bob) = conversation(&node).await;
-    // PostgreSQL delivers in one. On SQLite: the recipient with the session, the retry check, two mailboxes, the conversation, its two
-    // members, the sender's line, the message, the two events in one. Then the last message for the answer.
+    // PostgreSQL delivers in one. On SQLite: the recipient with the session, the retry check, two mailboxes, the
+    // conversation, its two members, the sender's line, the message, the two events in one. Then the last message for
+    // the answer.
     let expected = if world.is_clustered() { 1 } else { 10 } + 1;
     for n in 0..3 {
         let (answer, statements) =

@@ -1,4 +1,5 @@
-//! What an operation leaves out by `@skip` and `@include`, the only directives of the schema (GraphQL, 3.13.1 and 3.13.2).
+//! What an operation leaves out by `@skip` and `@include`, the only directives of the schema (GraphQL, 3.13.1 and
+//! 3.13.2).
 
 use async_graphql::parser::types::{Directive, Selection, SelectionSet};
 use async_graphql::{Positioned, Value, Variables};

@@ -176,7 +176,8 @@ impl Weighter<Digest, Arc<Document>> for Weight {
     }
 }
 
-/// An estimate of the memory that a document holds: a node of the tree takes some hundred bytes for the few of its text.
+/// An estimate of the memory that a document holds: a node of the tree takes some hundred bytes for the few of its
+/// text.
 const fn weight(text_bytes: usize) -> u64 {
     (text_bytes as u64).saturating_mul(64).saturating_add(1024)
 }

@@ -1,4 +1,5 @@
-//! From a request to an operation that may be executed: checked, parsed, measured and validated, once for each document.
+//! From a request to an operation that may be executed: checked, parsed, measured and validated, once for each
+//! document.
 
 mod cost;
 mod directives;

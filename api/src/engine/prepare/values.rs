@@ -1,7 +1,7 @@
 //! Values of variables and arguments, checked against their types (GraphQL specification, sections 6.1.2 and 6.4.1).
 //!
-//! So validation does not depend on a request's variables and is done once for each document, and no resolver meets a value
-//! that it cannot read. Errors name the part of the input that is wrong.
+//! So validation does not depend on a request's variables and is done once for each document, and no resolver meets a
+//! value that it cannot read. Errors name the part of the input that is wrong.
 
 use std::collections::HashSet;
 
@@ -36,8 +36,8 @@ pub(super) fn check_variables(
 }
 
 /// Checks the arguments of an operation's fields for what the library's own rule lets pass, such as an `Int` of more
-/// than 32 bits. Without `variables`, values that have some are not checked. A variable that was omitted is null, as the library
-/// has it.
+/// than 32 bits. Without `variables`, values that have some are not checked. A variable that was omitted is null, as
+/// the library has it.
 pub(super) fn check_arguments(
     registry: &Registry,
     document: &ExecutableDocument,
@@ -56,8 +56,8 @@ pub(super) fn has_null_for_default(operation: &OperationDefinition, variables: &
     })
 }
 
-/// Sets variables that the request omits to the operation's defaults. The library does so for arguments of fields, but not of
-/// directives.
+/// Sets variables that the request omits to the operation's defaults. The library does so for arguments of fields, but
+/// not of directives.
 pub(super) fn set_defaults(operation: &OperationDefinition, variables: &mut Variables) {
     for definition in &operation.variable_definitions {
         let name = &definition.node.name.node;
@@ -190,8 +190,8 @@ fn field_fits(registry: &Registry, field: &MetaInputValue, value: Option<&Value>
     }
 }
 
-/// Whether resolvers can read a value of a scalar that the library does not check before: it takes 64 bits for an `Int`, whose
-/// specification says 32, and any text for a `DateTime`.
+/// Whether resolvers can read a value of a scalar that the library does not check before: it takes 64 bits for an
+/// `Int`, whose specification says 32, and any text for a `DateTime`.
 fn is_readable(scalar: &str, value: &Value) -> bool {
     match (scalar, value) {
         ("Int", Value::Number(number)) => number.as_i64().is_some_and(|int| i32::try_from(int).is_ok()),

@@ -1,4 +1,5 @@
-//! Execution beside the library's own. The tests of `graphql` do the same with generated operations over the real schema.
+//! Execution beside the library's own. The tests of `graphql` do the same with generated operations over the real
+//! schema.
 
 use async_graphql::{Response, ValidationMode};
 use futures_util::StreamExt;

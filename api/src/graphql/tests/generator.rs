@@ -86,8 +86,8 @@ impl<'a> Generator<'a> {
         format!("{{ {fields}}}")
     }
 
-    /// Generates one to five selections of a type. One of them is always included: the library answers null for an empty
-    /// object.
+    /// Generates one to five selections of a type. One of them is always included: the library answers null for an
+    /// empty object.
     fn selection_set(&mut self, ty: &'a str, depth: usize) -> String {
         let (mut out, mut is_included) = (String::from("{ "), false);
         for _ in 0..=self.below(4) {
@@ -199,8 +199,8 @@ impl<'a> Generator<'a> {
         if texts.is_empty() { String::new() } else { format!("({})", texts.join(", ")) }
     }
 
-    /// Defines a variable that is sent, or has a default, or both. One with a default may be nullable and sent as null; a
-    /// nullable one may be left out.
+    /// Defines a variable that is sent, or has a default, or both. One with a default may be nullable and sent as null;
+    /// a nullable one may be left out.
     fn variable(&mut self, ty: &str, text: &str, value: Value) -> String {
         let name = format!("v{}", self.definitions.len());
         let has_default = self.below(2) == 0 && value != Value::Null;

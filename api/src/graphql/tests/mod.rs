@@ -1,6 +1,7 @@
 //! The engine beside the library over the real schema: generated operations have equal answers.
 //!
-//! The library executes field by field, as it does for a collector of traces. `QV_CONFORMANCE_CASES` asks for more operations.
+//! The library executes field by field, as it does for a collector of traces. `QV_CONFORMANCE_CASES` asks for more
+//! operations.
 
 mod generator;
 
@@ -154,8 +155,9 @@ fn finished(prepared: &PreparedOperation, mut response: Response) -> Answer {
     Answer::new(response, ID)
 }
 
-/// Asserts that both answers have the same data, byte for byte if no directive changes which field comes first. Errors below a null that another error has made may be left
-/// out (GraphQL, section 6.4.4), so the engine has some of the library's, and none only if the library has none.
+/// Asserts that both answers have the same data, byte for byte if no directive changes which field comes first. Errors
+/// below a null that another error has made may be left out (GraphQL, section 6.4.4), so the engine has some of the
+/// library's, and none only if the library has none.
 fn assert_equal(query: &str, ours: &Answer, theirs: &Answer) {
     let parts = |answer: &Answer| {
         let answer: Value = serde_json::from_slice(&answer.json).unwrap();

@@ -55,7 +55,8 @@ impl JsonObject for Arc<Delivery> {
 
     /// Only its user's feeds share an event, and none of its own fields makes a difference between sessions.
     fn cached_json(&self, fields: &SelectedFields<'_>) -> Option<&CachedJson> {
-        // Users may change while their message does not. A feed that is late would show keys that its client knows to be old.
+        // Users may change while their message does not. A feed that is late would show keys that its client knows to
+        // be old.
         let are_constant = fields.below().flat_map(SelectedFields::below).all(SelectedFields::are_constant);
         are_constant.then(|| self.memo.get_or_init(|| Box::new(CachedJson::new())).downcast_ref())?
     }

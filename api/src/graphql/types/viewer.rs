@@ -35,8 +35,8 @@ pub(crate) enum Role {
 
 /// The signed-in caller, and what only the caller may see.
 //
-// What reads from the database does so in a box: the futures of all fields share one room, which is moved for each of them.
-// Guarded by the benchmark `front`.
+// What reads from the database does so in a box: the futures of all fields share one room, which is moved for each of
+// them. Guarded by the benchmark `front`.
 #[Object]
 impl Viewer {
     /// The caller as others see it.

@@ -117,8 +117,8 @@ impl Exchange<'_> {
         self.request_log.note(answer);
     }
 
-    /// What was refused before it ran: an event stream reports it as its first and only result, since a client that asked
-    /// for one reads nothing else.
+    /// What was refused before it ran: an event stream reports it as its first and only result, since a client that
+    /// asked for one reads nothing else.
     fn refuse(&self, answer: Answer) -> Result<Response, Answer> {
         if self.accepted.media == Media::EventStream && !matches!(answer.outcome, Outcome::Rejected(_)) {
             Ok(self.told(answer))

@@ -231,8 +231,8 @@ impl Backend {
         }
     }
 
-    /// Returns the interval without hints, with jitter of half of it: streams that lost the bus together do not all read
-    /// at once.
+    /// Returns the interval without hints, with jitter of half of it: streams that lost the bus together do not all
+    /// read at once.
     pub(crate) fn poll_interval_without_bus(&self) -> Duration {
         let poll = Duration::from_millis(self.config.feed.poll_without_bus_ms);
         poll / 2 + poll * u32::from(self.source.random.bytes::<1>()[0]) / 255

@@ -1,8 +1,8 @@
 //! The server's own request figures, gathered in memory by each node and recorded as metrics from time to time.
 //!
-//! A request adds to a few counters and waits for nothing. Durations are counted in buckets that are at most a 32nd wide,
-//! so a percentile is at most 3 % above the true one; the greatest is exact. What cannot be written is dropped and
-//! counted: the memory does not grow with the requests, however long the database is away.
+//! A request adds to a few counters and waits for nothing. Durations are counted in buckets that are at most a 32nd
+//! wide, so a percentile is at most 3 % above the true one; the greatest is exact. What cannot be written is dropped
+//! and counted: the memory does not grow with the requests, however long the database is away.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

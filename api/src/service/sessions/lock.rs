@@ -8,7 +8,8 @@ use crate::service::{Error, RequestContext};
 use crate::store::accounts::Credentials;
 use crate::store::{self, Transaction};
 
-/// Fails with UNAUTHENTICATED if the caller's session has ended. Otherwise the session cannot end before the transaction.
+/// Fails with UNAUTHENTICATED if the caller's session has ended. Otherwise the session cannot end before the
+/// transaction.
 ///
 /// A transaction that also locks the caller's account does that first.
 pub(in crate::service) async fn lock_session(context: &RequestContext, tx: &Transaction) -> Result<(), Error> {

@@ -79,8 +79,8 @@ pub(super) async fn end_many(
     Ok(ended)
 }
 
-/// What makes the end of sessions hold on every node: requests are refused, sockets close, other devices hear of it. The
-/// account goes with it: a sign-in shows there.
+/// What makes the end of sessions hold on every node: requests are refused, sockets close, other devices hear of it.
+/// The account goes with it: a sign-in shows there.
 pub(in crate::service) fn after_end(user_id: UserId, ended: &[SessionId]) -> AfterCommit {
     let names =
         ended.iter().map(|id| cache_keys::session(user_id, *id).name()).chain([cache_keys::account(user_id).name()]);

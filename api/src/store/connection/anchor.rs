@@ -17,8 +17,8 @@ impl Anchor {
         let options = db.get_sqlite_connection_pool().connect_options();
         let connection = options.connect().await.map_err(connection_error)?;
         let mut anchor = Self(connection);
-        // From this first read on it holds the log. After a failed `fsync` a log may hold pages that the system takes for
-        // written and the disk does not have. Here they are written once more, into the database, and synced.
+        // From this first read on it holds the log. After a failed `fsync` a log may hold pages that the system takes
+        // for written and the disk does not have. Here they are written once more, into the database, and synced.
         match anchor.checkpoint().await {
             Err(error) if is_not_synced(&error) => return Err(error),
             Err(error) => tracing::warn!(%error, "the write-ahead log was not moved into the database"),

@@ -27,8 +27,8 @@ impl Autocommit {
         self.pinned.as_ref()
     }
 
-    /// Returns the pinned connections, if the statement reads or writes rows. Others might begin a transaction or change
-    /// settings of the connection, and run on the pool.
+    /// Returns the pinned connections, if the statement reads or writes rows. Others might begin a transaction or
+    /// change settings of the connection, and run on the pool.
     fn pinned_for(&self, sql: &str) -> Option<&PinnedConnections> {
         let word = operation(sql);
         self.pinned.as_ref().filter(|_| ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&word))

@@ -6,12 +6,15 @@
 //!
 //! The two differ in these cases only, and an error or a given-up answer comes before each of them:
 //!
-//! - SQLite rolls back by itself when the disk is full, an input or output fails, or memory runs out. The driver's depth
+//! - SQLite rolls back by itself when the disk is full, an input or output fails, or memory runs out. The driver's
+//! depth
 //!   stays. Its next `BEGIN` is a savepoint, and once one of these is rolled back to, no later one is ever committed.
-//! - A `COMMIT` or `ROLLBACK` fails: the driver's depth stays, and whether the transaction is over depends on the error.
+//! - A `COMMIT` or `ROLLBACK` fails: the driver's depth stays, and whether the transaction is over depends on the
+//! error.
 //! - On PostgreSQL a `BEGIN` is given up: the driver knows of no transaction, and the database may be inside one.
 //!
-//! So a connection of SQLite is used only at the depth 0, which reading one number tells. The depth falls to 0 only by a
+//! So a connection of SQLite is used only at the depth 0, which reading one number tells. The depth falls to 0 only by
+//! a
 //! `COMMIT` or a `ROLLBACK` that succeeded, after which SQLite is outside of a transaction as well. Beyond that every
 //! connection that was open at such an error is doubted: SQLite's are closed, and those of PostgreSQL are asked.
 
@@ -100,8 +103,8 @@ impl Liveness {
         answer == Some(true)
     }
 
-    /// Whether a returned connection can stay in the pool. The driver itself would wait without limit for the rest of an
-    /// answer. A silent connection is no sign about others: it may run a statement that nobody waits for any more.
+    /// Whether a returned connection can stay in the pool. The driver itself would wait without limit for the rest of
+    /// an answer. A silent connection is no sign about others: it may run a statement that nobody waits for any more.
     pub(crate) async fn is_reusable(&self, connection: &mut PgConnection, meta: PoolConnectionMetadata) -> bool {
         if !self.is_newer_than_loss(meta.age) {
             return false;

@@ -1,9 +1,9 @@
 //! Pinned connections: connections to PostgreSQL that single statements keep beside the pool.
 //!
 //! The pool of `sqlx` pings a connection each time one is returned (`return_to_pool`), on a task. That costs a round
-//! trip for each statement: 76 us instead of 28 (docs/performance.md). A pinned connection is acquired from the pool and
-//! kept here instead. It is reused once its statement's answer has been read to the end. Otherwise it is closed, so that
-//! no later statement reads rows of an earlier one.
+//! trip for each statement: 76 us instead of 28 (docs/performance.md). A pinned connection is acquired from the pool
+//! and kept here instead. It is reused once its statement's answer has been read to the end. Otherwise it is closed, so
+//! that no later statement reads rows of an earlier one.
 //!
 //! The test below fails when the pool no longer pings. Then this file can go: statements run on the pool, as on SQLite.
 

@@ -101,8 +101,9 @@ impl Store {
 
     /// Moves SQLite's write-ahead log into the database, and so notices a disk that fails to keep the database itself.
     ///
-    /// SQLite moves the log after a commit and passes over its errors. Linux tells each open file of a failure once, so this
-    /// connection hears of what another has met. Writers wait meanwhile, for SQLite syncs only what has come to rest.
+    /// SQLite moves the log after a commit and passes over its errors. Linux tells each open file of a failure once, so
+    /// this connection hears of what another has met. Writers wait meanwhile, for SQLite syncs only what has come to
+    /// rest.
     pub async fn checkpoint(&self) -> Result<(), Error> {
         let Some(writer) = &self.writer else { return Ok(()) };
         let _turn = writer.lock().await;

@@ -1,8 +1,8 @@
 //! Sends that arrive together are written together: a commit, and most of what a statement costs, is then shared.
 //!
-//! A sender who finds nobody writing writes at once, alone. Those who come meanwhile wait, and whoever finishes hands the
-//! turn to the first of them, who writes for as many as wait behind it. More turns are taken only when more wait than one
-//! round holds, or for too long.
+//! A sender who finds nobody writing writes at once, alone. Those who come meanwhile wait, and whoever finishes hands
+//! the turn to the first of them, who writes for as many as wait behind it. More turns are taken only when more wait
+//! than one round holds, or for too long.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Deliveries: messages written everywhere they show.
 //!
-//! Whoever delivers holds the mailboxes of both members of each message from its first write to its commit, taken in the
-//! order of user ids. Everything else is written under them, so no two deliveries wait for each other in a circle.
+//! Whoever delivers holds the mailboxes of both members of each message from its first write to its commit, taken in
+//! the order of user ids. Everything else is written under them, so no two deliveries wait for each other in a circle.
 
 mod delivery;
 mod group_commit;
@@ -23,8 +23,8 @@ use crate::store::{Error, Store, Unique};
 
 /// Writes a message, its events in both mailboxes and the members' lines of their inboxes.
 ///
-/// `None`, with nothing written, when the recipient takes no messages, the session has ended, or the sender has used the
-/// client id before.
+/// `None`, with nothing written, when the recipient takes no messages, the session has ended, or the sender has used
+/// the client id before.
 pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(Message, Conversation)>, Error> {
     let (began, queue) = (Instant::now(), &store.deliveries);
     let answer = loop {

@@ -11,8 +11,8 @@ use crate::store::send::delivery::{Delivery, Placed};
 
 /// Parts of one statement see what was committed before it, and rows that they update as they are by then. Each part
 /// reads from the part that must come before it, which is what gives them an order: what is asked and allowed, the
-/// mailboxes taken in the order of user ids, then all that is written under them. Which mailboxes is said by an array: a
-/// row that was waited for is looked at anew, and would not find its like in a list of parts.
+/// mailboxes taken in the order of user ids, then all that is written under them. Which mailboxes is said by an array:
+/// a row that was waited for is looked at anew, and would not find its like in a list of parts.
 ///
 /// `copy` tells a message from its repeats, `nth` counts one among those of its pair, and an arrival among those of its
 /// mailbox; `of` is how many the pair has.
@@ -79,8 +79,8 @@ SELECT id AS message_id, conversation_id, last_sequence - of + nth AS sequence, 
 FROM taken JOIN places USING (one, other) JOIN members USING (conversation_id, sender_id)
 UNION ALL SELECT id, NULL, NULL, NULL, NULL FROM asked WHERE id NOT IN (SELECT id FROM taken)";
 
-/// The same of what can be written without a wait for a mailbox that somebody else holds: to wait while holding those of
-/// others would make them wait as well.
+/// The same of what can be written without a wait for a mailbox that somebody else holds: to wait while holding those
+/// of others would make them wait as well.
 ///
 /// It waits for nothing, so it sees the session as it is, and need not write a lock into the session's row for that.
 static DELIVER_WHAT_IS_FREE: LazyLock<String> = LazyLock::new(|| {

@@ -1,4 +1,5 @@
-//! The floor: the same answers by hyper and the plainest driver, without GraphQL, sessions, limits, feeds or an access log.
+//! The floor: the same answers by hyper and the plainest driver, without GraphQL, sessions, limits, feeds or an access
+//! log.
 //!
 //! Every statement is prepared once, pages are read by bounds over an index, and each user of a page is fetched once.
 
