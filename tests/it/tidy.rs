@@ -84,9 +84,12 @@ fn a_circle_of_imports_is_found() {
         ("service/c/inner.rs", "use crate::service::{Error, c::C}; #[cfg(test)]\nmod tests { use crate::service::a; }"),
         ("store/mod.rs", "mod x; use self::x::X; struct Y;"),
         ("store/x.rs", "use crate::{service::a, store::Y};"),
+        ("bus/a.rs", "use crate::bus::b::B;"),
+        ("bus/b.rs", "mod inner;"),
+        ("bus/b/inner.rs", "use crate::bus::a::A;"),
     ];
     let files = files.map(|(file, text)| (format!("api/src/{file}"), text.to_owned()));
-    assert_eq!(imports::circles(&files), [["service/a.rs", "service/b.rs", "service/c.rs"]]);
+    assert_eq!(imports::circles(&files), [vec!["service/a", "service/b", "service/c"], vec!["bus/a", "bus/b"]]);
 }
 
 #[test]

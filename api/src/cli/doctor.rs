@@ -184,7 +184,7 @@ async fn mail(config: &Config) -> Finding {
     let check = "mail";
     match Mailer::open(config) {
         Err(error) => Finding::fail(check, error, "correct it"),
-        Ok(post) => match timeout(PATIENCE, post.test()).await {
+        Ok(mailer) => match timeout(PATIENCE, mailer.test()).await {
             Ok(Ok(())) => match config.mail_folder() {
                 Some(folder) if config.redis.is_set() => {
                     let message = format!("goes into the folder {} of this node, to nobody", folder.display());

@@ -11,7 +11,7 @@ use crate::cli::{Outcome, print, text};
 use crate::config::Config;
 use crate::domain::{Client, Source};
 use crate::service::accounts::{self, Registration};
-use crate::service::ops::{retention as purging, signing_keys};
+use crate::service::ops::{retention, signing_keys};
 use crate::service::{Backend, RequestContext, sessions};
 
 #[derive(Subcommand)]
@@ -62,80 +62,81 @@ pub(super) enum Keys {
 }
 
 pub(super) async fn user(config: Config, action: User) -> Outcome {
-    let op = open(config).await?;
-    let done = act(&op, action).await;
+    let context = open(config).await?;
+    let done = act(&context, action).await;
     // Also after an error, which may have come when all was done.
-    close(&op).await?;
+    close(&context).await?;
     done
 }
 
-async fn act(op: &RequestContext, action: User) -> Outcome {
+async fn act(context: &RequestContext, action: User) -> Outcome {
     match action {
         User::Create { username, email } => {
             let mut password = String::new();
             io::stdin().read_line(&mut password).map_err(text)?;
             let password = SecretString::from(password.trim_end_matches(['\r', '\n']));
             let registration = Registration { username, email, password, device_info: None };
-            let id = accounts::create(op, registration).await.map_err(text)?;
+            let id = accounts::create(context, registration).await.map_err(text)?;
             print(format!("{id}\n"))
         }
         User::Promote { username } => {
-            let id = accounts::find_id(op, &username).await.map_err(text)?;
-            accounts::promote(op, id).await.map_err(text)
+            let id = accounts::find_id(context, &username).await.map_err(text)?;
+            accounts::promote(context, id).await.map_err(text)
         }
         User::Deactivate { username } => {
-            let id = accounts::find_id(op, &username).await.map_err(text)?;
-            accounts::deactivate_user(op, id).await.map_err(text)
+            let id = accounts::find_id(context, &username).await.map_err(text)?;
+            accounts::deactivate_user(context, id).await.map_err(text)
         }
     }
 }
 
 pub(super) async fn session(config: Config, action: Session) -> Outcome {
     let Session::Issue { username, device_info } = action;
-    let op = open(config).await?;
-    let id = accounts::find_id(&op, &username).await.map_err(text)?;
-    let issued = sessions::issue(&op, id, device_info).await;
-    close(&op).await?;
-    let grant = issued.map_err(text)?;
+    let context = open(config).await?;
+    let id = accounts::find_id(&context, &username).await.map_err(text)?;
+    let issued = sessions::issue(&context, id, device_info).await;
+    close(&context).await?;
+    let tokens = issued.map_err(text)?;
     let tokens = json!({
-        "sessionId": grant.viewer.session_id.to_string(),
-        "accessToken": grant.access_token.expose_secret(),
-        "accessTokenExpiresAt": grant.access_token_expires_at,
-        "refreshToken": grant.refresh_token.expose_secret(),
-        "refreshTokenExpiresAt": grant.refresh_token_expires_at,
+        "sessionId": tokens.viewer.session_id.to_string(),
+        "accessToken": tokens.access_token.expose_secret(),
+        "accessTokenExpiresAt": tokens.access_token_expires_at,
+        "refreshToken": tokens.refresh_token.expose_secret(),
+        "refreshTokenExpiresAt": tokens.refresh_token_expires_at,
     });
     print(format!("{tokens}\n"))
 }
 
 pub(super) async fn keys(config: Config, action: Keys) -> Outcome {
-    let op = open(config).await?;
+    let context = open(config).await?;
     let acting = async {
         match action {
             Keys::Rotate => {
-                let key = data_dir::replace_signing_key(&op.backend.config.data_dir, &op.backend.source.random)
-                    .map_err(text)?;
+                let key =
+                    data_dir::replace_signing_key(&context.backend.config.data_dir, &context.backend.source.random)
+                        .map_err(text)?;
                 let kid = key.kid.clone();
-                signing_keys::rotate(&op, key).await.map_err(text)?;
+                signing_keys::rotate(&context, key).await.map_err(text)?;
                 Ok(format!("{kid}\n"))
             }
             Keys::Withdraw { kid } => {
-                signing_keys::withdraw(&op, &kid).await.map_err(text)?;
-                load_signing_key(&op.backend).await.map_err(text)?;
+                signing_keys::withdraw(&context, &kid).await.map_err(text)?;
+                load_signing_key(&context.backend).await.map_err(text)?;
                 Ok(format!("{kid} is withdrawn\n"))
             }
         }
     };
     let done: Result<String, String> = acting.await;
     // Also after an error, which may have come when the key was withdrawn.
-    close(&op).await?;
+    close(&context).await?;
     print(done?)
 }
 
 pub(super) async fn purge(config: Config) -> Outcome {
-    let op = open(config).await?;
-    let purged = purging::run(&op.backend).await;
+    let context = open(config).await?;
+    let purged = retention::run(&context.backend).await;
     let purged = purged.map_err(|error| error.cause().map_or_else(|| text(&error), str::to_owned))?;
-    close(&op).await?;
+    close(&context).await?;
     print(match purged {
         None => "another node is purging\n".to_owned(),
         Some(purged) => format!(
@@ -152,9 +153,9 @@ pub(super) async fn purge(config: Config) -> Outcome {
 
 /// Makes what was done hold at the servers that run beside: hints to nodes on the same Redis, a sign to the one on the
 /// same folder.
-async fn close(op: &RequestContext) -> Outcome {
-    op.backend.close().await;
-    data_dir::mark_changed(&op.backend.config.data_dir).map_err(text)
+async fn close(context: &RequestContext) -> Outcome {
+    context.backend.close().await;
+    data_dir::mark_changed(&context.backend.config.data_dir).map_err(text)
 }
 
 /// An operation of whoever has the command line.

@@ -12,19 +12,19 @@ pub(super) async fn back_up(config: Config, folder: PathBuf) -> Outcome {
     if !config.is_embedded() {
         return Err("QUANTUMVAULT__DATABASE__URL names a PostgreSQL database: copy it with pg_dump".to_owned());
     }
-    let op = operator::open(config).await?;
+    let context = operator::open(config).await?;
     data_dir::make(&folder).map_err(|error| unwritable(&folder, &error))?;
     let file = folder.join("quantumvault.db");
-    backup::back_up(&op, &file).await.map_err(|error| unwritable(&file, &error.cause().unwrap_or_default()))?;
-    op.backend.close().await;
+    backup::back_up(&context, &file).await.map_err(|error| unwritable(&file, &error.cause().unwrap_or_default()))?;
+    context.backend.close().await;
     data_dir::copy(&data_dir, &folder, &file).map_err(|error| unwritable(&folder, &error))?;
     print(format!("{}\n", folder.display()))
 }
 
 pub(super) async fn fence(config: Config) -> Outcome {
-    let op = operator::open(config).await?;
-    let ended = backup::fence(&op).await.map_err(text)?;
-    op.backend.close().await;
+    let context = operator::open(config).await?;
+    let ended = backup::fence(&context).await.map_err(text)?;
+    context.backend.close().await;
     print(format!("ended {ended} sessions and all cursors\n"))
 }
 

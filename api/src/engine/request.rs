@@ -90,25 +90,25 @@ fn from_fields(fields: Fields) -> Result<GraphqlRequest, &'static str> {
     })
 }
 
-fn text(value: Value, refusal: &'static str) -> Result<Option<String>, &'static str> {
+fn text(value: Value, error: &'static str) -> Result<Option<String>, &'static str> {
     match value {
         Value::Null => Ok(None),
         Value::String(text) => Ok(Some(text)),
-        _ => Err(refusal),
+        _ => Err(error),
     }
 }
 
-fn variables(value: Value, refusal: &'static str) -> Result<Variables, &'static str> {
+fn variables(value: Value, error: &'static str) -> Result<Variables, &'static str> {
     match value {
         Value::Null | Value::Object(_) => Ok(Variables::from_json(value)),
-        _ => Err(refusal),
+        _ => Err(error),
     }
 }
 
-fn extensions(value: Value, refusal: &'static str) -> Result<Extensions, &'static str> {
+fn extensions(value: Value, error: &'static str) -> Result<Extensions, &'static str> {
     match value {
         Value::Null => Ok(Extensions::default()),
-        value => serde_json::from_value(value).map_err(|_| refusal),
+        value => serde_json::from_value(value).map_err(|_| error),
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(query(r#" {"query": "{ a }", "more": [{}]} "#), Ok(Some("{ a }".to_owned())));
         assert_eq!(query("{}"), Ok(None));
         let deep = format!(r#"{{"variables":{}1{}}}"#, "[".repeat(200), "]".repeat(200));
-        for (body, refusal) in [
+        for (body, error) in [
             ("\"{ a }\"", NO_OBJECT),
             ("1", NO_OBJECT),
             ("null", NO_OBJECT),
@@ -134,7 +134,7 @@ mod tests {
             (r#"{"query":1}"#, "`query` must be a string."),
             (r#"{"variables":[]}"#, "`variables` must be an object or null."),
         ] {
-            assert_eq!(query(body), Err(refusal), "{body}");
+            assert_eq!(query(body), Err(error), "{body}");
         }
         for value in [Value::Null, Value::Array(Vec::new()), Value::from("a")] {
             assert_eq!(GraphqlRequest::from_json(value).map(|request| request.query), Err(NO_OBJECT));

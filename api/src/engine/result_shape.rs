@@ -27,7 +27,7 @@ struct ShapeField {
 }
 
 impl ResultShape {
-    /// The outline of an operation that is valid and within the limits, unless fields of it contradict each other.
+    /// Returns the shape of a valid operation. Fails if two of its fields conflict.
     pub(super) fn of(
         registry: &Registry,
         document: &ExecutableDocument,
@@ -37,7 +37,7 @@ impl ResultShape {
         let mut builder = ShapeBuilder { registry, document, merges_objects: false };
         let mut drafts = Vec::new();
         if let Some(root) = root {
-            builder.draw(&operation.selection_set.node, root, &[], &mut drafts)?;
+            builder.build(&operation.selection_set.node, root, &[], &mut drafts)?;
         }
         Ok(Self { fields: drafts.into_iter().map(ShapeField::from).collect(), merges_objects: builder.merges_objects })
     }
@@ -63,14 +63,14 @@ impl ResultShape {
     }
 }
 
-/// Draws an outline.
+/// Builds a shape.
 struct ShapeBuilder<'a> {
     registry: &'a Registry,
     document: &'a ExecutableDocument,
     merges_objects: bool,
 }
 
-/// A line that is being drawn, with all places that ask for it.
+/// A field of a shape that is being built, with all places that select it.
 struct Draft<'a> {
     key: &'a Name,
     ty: &'a str,
@@ -85,7 +85,7 @@ struct Asked<'a> {
 }
 
 impl<'a> ShapeBuilder<'a> {
-    fn draw(
+    fn build(
         &mut self,
         set: &'a SelectionSet,
         parent: &'a str,
@@ -101,12 +101,12 @@ impl<'a> ShapeBuilder<'a> {
                 Selection::InlineFragment(fragment) => {
                     let condition = fragment.node.type_condition.as_ref();
                     let parent = condition.map_or(parent, |condition| condition.node.on.node.as_str());
-                    self.draw(&fragment.node.selection_set.node, parent, above, drafts)?;
+                    self.build(&fragment.node.selection_set.node, parent, above, drafts)?;
                 }
                 Selection::FragmentSpread(spread) => {
                     if let Some(fragment) = self.document.fragments.get(&spread.node.fragment_name.node) {
                         let parent = fragment.node.type_condition.node.on.node.as_str();
-                        self.draw(&fragment.node.selection_set.node, parent, above, drafts)?;
+                        self.build(&fragment.node.selection_set.node, parent, above, drafts)?;
                     }
                 }
             }
@@ -131,7 +131,7 @@ impl<'a> ShapeBuilder<'a> {
             let message = format!("Fields conflict: `{key}` is asked for with different fields or arguments.");
             return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).at(pos));
         }
-        self.draw(&asked.field.selection_set.node, MetaTypeName::concrete_typename(ty), &asked.of, below)?;
+        self.build(&asked.field.selection_set.node, MetaTypeName::concrete_typename(ty), &asked.of, below)?;
         // The same once more conflicts with nothing else, and a document may ask for it a thousand times.
         if !others.iter().any(|other| other.of == asked.of && is_same(other.field, asked.field)) {
             others.push(asked);

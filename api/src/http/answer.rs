@@ -47,7 +47,7 @@ pub enum Outcome {
 }
 
 impl Answer {
-    /// What a failed use case of the front itself, such as a token that is not valid, is answered with.
+    /// Answers an error of a use case that a transport called itself, such as the check of a token.
     pub fn error(error: &service::Error, request_id: &str) -> Self {
         if let Some(cause) = error.cause() {
             tracing::error!(request.id = request_id, error.code = error.code().as_str(), cause, "a request failed");

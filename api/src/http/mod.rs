@@ -33,7 +33,7 @@ use crate::service::Backend;
 /// Where GraphQL is served, by every transport.
 pub const PATH: &str = "/graphql";
 
-/// What the front is made of.
+/// What a server is made of.
 pub struct Dependencies {
     /// Runs GraphQL requests.
     pub engine: Engine,
@@ -65,7 +65,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// A front that serves until `stop` is cancelled.
+    /// Creates the state of a server, which serves until `stop` is cancelled.
     #[must_use]
     pub fn new(deps: Dependencies, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {

@@ -1,7 +1,7 @@
 //! Nodes with wrong clocks: they remove nothing that is to be kept.
 
 use chrono::TimeDelta;
-use quantumvault::service::ops::{retention as purge, snapshot as vitals};
+use quantumvault::service::ops::{retention, snapshot};
 use qv_entity::{audit_logs, mailbox_events, sessions};
 use qv_tests::world::{World, manual_clock};
 use sea_orm::{ActiveModelTrait, DatabaseConnection, EntityTrait, PaginatorTrait, Set};
@@ -20,19 +20,19 @@ async fn a_node_whose_clock_is_wrong_purges_nothing() {
         (TimeDelta::minutes(5), "s ahead of the database's"),
     ] {
         clock.advance(wrong);
-        let error = purge::run(backend).await.expect_err("the clocks differ");
+        let error = retention::run(backend).await.expect_err("the clocks differ");
         assert!(error.cause().is_some_and(|cause| cause.contains(words)), "{error:?}");
         refused += 1;
-        let vitals = vitals::read(backend);
+        let vitals = snapshot::read(backend);
         // A manual clock stands still meanwhile.
         assert!((vitals.clock_ahead - wrong.as_seconds_f64()).abs() < 60.0, "{}", vitals.clock_ahead);
         assert_eq!(vitals.purges_refused, refused);
         assert_eq!(kept(&db).await, before, "{wrong}");
         clock.advance(-wrong);
     }
-    let purged = purge::run(backend).await.expect("the clocks agree").expect("nobody else purges");
+    let purged = retention::run(backend).await.expect("the clocks agree").expect("nobody else purges");
     assert_eq!((purged.sessions, purged.audit_logs, purged.mailbox_events), (0, 0, 0));
-    assert_eq!(vitals::read(backend).purges_refused, refused);
+    assert_eq!(snapshot::read(backend).purges_refused, refused);
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn retention_goes_by_the_databases_clock() {
     };
     entry.insert(&world.database.connect().await).await.expect("written");
     world.source.clock.advance(TimeDelta::seconds(50));
-    let purged = purge::run(&node.server.backend).await.expect("the clocks agree").expect("nobody else purges");
+    let purged = retention::run(&node.server.backend).await.expect("the clocks agree").expect("nobody else purges");
     assert_eq!(purged.audit_logs, 0);
 }
 
@@ -57,7 +57,7 @@ async fn a_start_compares_the_clocks() {
     let world = World::with_clock(manual_clock()).await;
     world.source.clock.advance(TimeDelta::hours(1));
     let node = world.node().await;
-    let ahead = vitals::read(&node.server.backend).clock_ahead;
+    let ahead = snapshot::read(&node.server.backend).clock_ahead;
     assert!((3000.0..=3600.0).contains(&ahead), "{ahead}");
 }
 
@@ -83,7 +83,7 @@ async fn events_with_a_wrong_time_hold_up_no_other_mailbox() {
         });
         mailbox_events::Entity::insert_many(rows).exec_without_returning(&db).await.expect("written");
     }
-    let purged = purge::run(&node.server.backend).await.expect("purges").expect("nobody else purges");
+    let purged = retention::run(&node.server.backend).await.expect("purges").expect("nobody else purges");
     assert_eq!(purged.mailbox_events, 250);
     assert_eq!(mailbox_events::Entity::find().count(&db).await.expect("readable"), 301);
 }

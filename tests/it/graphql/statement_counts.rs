@@ -1,6 +1,6 @@
 //! How many statements requests need: one for each edge, however many objects hang on it.
 
-use quantumvault::service::ops::snapshot as vitals;
+use quantumvault::service::ops::snapshot;
 use qv_tests::client::{Answer, Client};
 use qv_tests::operation;
 use qv_tests::world::{Node, World};
@@ -123,7 +123,7 @@ async fn fifty_sockets_of_a_user_read_an_event_together() {
             }
         }
     };
-    let users = || vitals::read(&node.server.backend).caches[0].1.hits.read();
+    let users = || snapshot::read(&node.server.backend).caches[0].1.hits.read();
     let before = users();
     let ((), statements) = node.statements(burst).await;
     // Its JSON, in which the sender stands, is written by whoever comes first.

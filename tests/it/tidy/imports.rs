@@ -4,22 +4,45 @@ use std::collections::{HashMap, HashSet};
 
 use super::source::{children, paths, untested};
 
+/// Files that hold a part of each feature, whose use cases take them as a parameter: their imports close no circle.
+const HOLDERS: [&str; 1] = ["service/context/backend"];
+
 /// A module of the server by its path from the crate's root.
 type Path<'a> = Vec<&'a str>;
 
 /// Finds circles of files that import each other, each within one module of the crate.
 ///
-/// A parent declares its children and hands their names on, so imports between the two close no circle.
+/// A parent declares its children and hands their names on, so imports between the two close no circle. Files of a folder
+/// are one as well, seen from outside of it. Imports from the face of a module, such as `crate::service::Backend`, are not
+/// followed to the file that defines the name.
 pub fn circles(files: &[(String, String)]) -> Vec<Vec<String>> {
     let graph = Graph::read(files);
-    let mut names: Vec<_> = graph.modules.keys().cloned().collect();
+    let mut imports: HashMap<_, _> =
+        graph.modules.keys().map(|module| (module.clone(), graph.imports(module))).collect();
+    let mut found = circles_of(&imports);
+    // The second level alone: a folder imports what any of its files imports.
+    let folders =
+        imports.drain().map(|(from, to)| (second_level(&from), to)).fold(HashMap::new(), |mut all, (from, to)| {
+            let named: &mut Vec<Path<'_>> = all.entry(from.clone()).or_default();
+            named.extend(to.iter().map(second_level).filter(|to| to.len() == 2 && *to != from));
+            all
+        });
+    found.extend(circles_of(&folders).into_iter().filter(|circle| !found.contains(circle)).collect::<Vec<_>>());
+    found.into_iter().map(|circle| circle.into_iter().map(|module| module.join("/")).collect()).collect()
+}
+
+fn second_level<'a>(module: &Path<'a>) -> Path<'a> {
+    module.iter().take(2).copied().collect()
+}
+
+fn circles_of<'a>(imports: &HashMap<Path<'a>, Vec<Path<'a>>>) -> Vec<Vec<Path<'a>>> {
+    let mut names: Vec<_> = imports.keys().cloned().collect();
     names.sort();
-    let imports: HashMap<_, _> = names.iter().map(|module| (module.clone(), graph.imports(module))).collect();
     let (mut done, mut found) = (HashSet::new(), Vec::new());
     for module in &names {
-        visit(module, &imports, &mut Vec::new(), &mut done, &mut found);
+        visit(module, imports, &mut Vec::new(), &mut done, &mut found);
     }
-    found.iter().map(|circle| circle.iter().map(|module| graph.modules[module].file.to_owned()).collect()).collect()
+    found
 }
 
 /// Walks along imports; meeting a module of the way again closes a circle.
@@ -38,7 +61,7 @@ fn visit<'a>(
         return;
     }
     way.push(module.clone());
-    for next in &imports[module] {
+    for next in imports.get(module).into_iter().flatten() {
         visit(next, imports, way, done, found);
     }
     way.pop();
@@ -50,7 +73,6 @@ struct Graph<'a> {
 }
 
 struct Module<'a> {
-    file: &'a str,
     code: &'a str,
     children: Vec<&'a str>,
 }
@@ -61,13 +83,16 @@ impl<'a> Graph<'a> {
             let code = untested(file, text);
             let file = file.trim_start_matches("api/src/");
             let path = file.trim_end_matches(".rs").trim_end_matches("/mod").split('/').collect();
-            (path, Module { file, code, children: children(code) })
+            (path, Module { code, children: children(code) })
         };
         Self { modules: files.iter().map(module).collect() }
     }
 
     /// The files of its own module that a file imports something from, without its parents and children.
     fn imports(&self, from: &Path<'a>) -> Vec<Path<'a>> {
+        if HOLDERS.contains(&from.join("/").as_str()) {
+            return Vec::new();
+        }
         let absolute = paths(self.modules[from].code).into_iter().filter_map(|path| self.absolute(from, &path));
         let mut found: Vec<_> = absolute.filter_map(|path| self.named(&path)).collect();
         found.retain(|target| target[0] == from[0] && !target.starts_with(from) && !from.starts_with(target));

@@ -51,7 +51,7 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Documents judged by the types of `schema`, with those of the manifest read and checked.
+    /// Creates the documents of a schema. Those of the manifest are read and checked now.
     pub fn new<Q, M, S>(settings: Graphql, schema: SchemaBuilder<Q, M, S>) -> Result<Self, SetupError>
     where
         Q: ObjectType + 'static,
@@ -73,7 +73,7 @@ impl Documents {
         Ok(documents)
     }
 
-    /// The types that documents are judged by.
+    /// The types that documents are validated against.
     #[must_use]
     pub(in crate::engine) fn types(&self) -> &SchemaEnv {
         self.validator.env()

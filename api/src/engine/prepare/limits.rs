@@ -195,7 +195,7 @@ impl<'a> Walk<'a> {
 
     fn spread(&mut self, spread: &'a Positioned<FragmentSpread>) -> Result<Reach, RequestError> {
         self.fragment(&spread.node.fragment_name.node)
-            .map_err(|refusal| if refusal.locations.is_empty() { refusal.at(spread.pos) } else { refusal })
+            .map_err(|error| if error.locations.is_empty() { error.at(spread.pos) } else { error })
     }
 
     fn fragment(&mut self, name: &'a Name) -> Result<Reach, RequestError> {

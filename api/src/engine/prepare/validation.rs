@@ -18,7 +18,7 @@ use async_graphql::{
 use crate::{domain::ErrorCode, engine::RequestError};
 
 /// The most errors that are reported of one document.
-const MAX_REFUSALS: usize = 10;
+const MAX_ERRORS: usize = 10;
 
 /// Says whether a document fits the schema.
 pub(super) struct Validator {
@@ -27,7 +27,7 @@ pub(super) struct Validator {
 }
 
 impl Validator {
-    /// A judge by the types of a schema; `None` if the library no longer validates when asked to.
+    /// Creates a validator for a schema. `None` if the library no longer validates in one poll.
     pub(super) fn new<Q, M, S>(schema: SchemaBuilder<Q, M, S>) -> Option<Self>
     where
         Q: ObjectType + 'static,
@@ -68,12 +68,11 @@ impl Validator {
         if response.errors.is_empty() {
             return Ok(());
         }
-        let refusals = response.errors.into_iter().take(MAX_REFUSALS).map(|error| {
-            let mut refusal = RequestError::new(ErrorCode::GraphqlValidationFailed, error.message);
-            refusal.locations = error.locations;
-            refusal
+        let errors = response.errors.into_iter().take(MAX_ERRORS).map(|error| RequestError {
+            locations: error.locations,
+            ..RequestError::new(ErrorCode::GraphqlValidationFailed, error.message)
         });
-        Err(refusals.collect())
+        Err(errors.collect())
     }
 }
 

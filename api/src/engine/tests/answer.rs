@@ -105,12 +105,12 @@ fn an_error_without_a_code_or_a_path_is_a_fault_of_ours() {
 
 #[test]
 fn errors_are_few_and_short() {
-    let refusals = |count, length: usize| -> Vec<_> {
+    let errors = |count, length: usize| -> Vec<_> {
         (0..count).map(|_| RequestError::new(ErrorCode::BadRequest, "é\"".repeat(length))).collect()
     };
-    let answer: Value = serde_json::from_slice(&Answer::refused(refusals(30, 10), ID).json).unwrap();
+    let answer: Value = serde_json::from_slice(&Answer::refused(errors(30, 10), ID).json).unwrap();
     assert_eq!(answer["errors"].as_array().unwrap().len(), MAX_ERRORS);
-    let bytes = Answer::refused(refusals(30, 100_000), ID).json;
+    let bytes = Answer::refused(errors(30, 100_000), ID).json;
     assert!(bytes.len() < MAX_ERROR_BYTES + 64, "{}", bytes.len());
     let answer: Value = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(answer["errors"][0]["extensions"]["requestId"], ID);

@@ -1,4 +1,4 @@
-//! What the front counts: requests, operations, errors, and what is open.
+//! Counters of requests, operations, errors, and open streams.
 
 use std::time::Duration;
 

@@ -46,7 +46,7 @@ const LAST_READ: Duration = Duration::from_secs(1);
 /// Up to so many bytes, the pieces of an answer are written as one: the kernel takes one piece by a shorter way.
 const TOGETHER: usize = 2048;
 
-/// Serves until the front is stopped: then accepts no more, lets requests finish, tells sockets to come back, and
+/// Serves until the server is stopped: then accepts no more, lets requests finish, tells sockets to come back, and
 /// returns when all have ended or the time for draining is over.
 pub async fn serve<E>(listener: TcpListener, endpoint: E, state: Arc<AppState>)
 where

@@ -75,11 +75,11 @@ impl Exchange<'_> {
         let position = self.accepted.events.then(|| StreamPosition::after(last_event_id()));
         let caller = Caller { client: Arc::clone(self.client), viewer, position };
         match work {
-            Work::One(call) => self.one(call, caller, permit).await,
-            Work::Batch(calls) => {
+            Work::One(request) => self.one(request, caller, permit).await,
+            Work::Batch(requests) => {
                 // Each of them takes a place of its own.
                 drop(permit);
-                let answers = join_all(calls.into_iter().map(|call| self.member(call, caller.clone()))).await;
+                let answers = join_all(requests.into_iter().map(|request| self.member(request, caller.clone()))).await;
                 for answer in &answers {
                     self.note(answer);
                 }
@@ -88,8 +88,8 @@ impl Exchange<'_> {
         }
     }
 
-    async fn one(&self, call: GraphqlRequest, caller: Caller, permit: Permit) -> Result<Response, Answer> {
-        let prepared = match self.state.prepare(call, &caller).and_then(|prepared| self.allow(prepared)) {
+    async fn one(&self, request: GraphqlRequest, caller: Caller, permit: Permit) -> Result<Response, Answer> {
+        let prepared = match self.state.prepare(request, &caller).and_then(|prepared| self.allow(prepared)) {
             Ok(prepared) => prepared,
             Err(answer) => return self.refuse(answer),
         };
@@ -127,10 +127,10 @@ impl Exchange<'_> {
         }
     }
 
-    async fn member(&self, call: Value, caller: Caller) -> Answer {
-        let ready = GraphqlRequest::from_json(call)
+    async fn member(&self, request: Value, caller: Caller) -> Answer {
+        let ready = GraphqlRequest::from_json(request)
             .map_err(|message| self.reject(StatusCode::BAD_REQUEST, message))
-            .and_then(|call| self.state.prepare(call, &caller))
+            .and_then(|request| self.state.prepare(request, &caller))
             .and_then(|prepared| self.allow(prepared))
             .and_then(|prepared| self.state.admit(self.client).map(|permit| (prepared, permit)));
         match ready {

@@ -22,7 +22,7 @@ pub struct StreamAuth {
 }
 
 impl StreamAuth {
-    /// A lease for as long as the viewer's token and session last; without a viewer it never ends.
+    /// Creates the permission for as long as the viewer's token and session last. Without a viewer it never ends.
     pub fn new(state: &Arc<AppState>, viewer: Option<Viewer>) -> Self {
         let over = viewer.map_or_else(|| pending().boxed(), |viewer| over(state, viewer));
         Self { state: Arc::clone(state), viewer, over, checked_at: None }

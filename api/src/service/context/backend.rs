@@ -91,7 +91,7 @@ impl Backend {
         let passkeys = Passkeys::new(&config.webauthn, format!("http://localhost:{}", config.http.listen.port()));
         let passkeys = passkeys
             .map_err(|error| StartError(format!("QUANTUMVAULT__WEBAUTHN__* cannot be used ({error}): correct them")))?;
-        let post = Mailer::open(&config).map_err(StartError)?;
+        let mailer = Mailer::open(&config).map_err(StartError)?;
 
         store::installation::publish_signing_key(db, &signing.kid, &signing.public_key, now)
             .await
@@ -107,7 +107,7 @@ impl Backend {
             keys_loaded_at: Mutex::default(),
             seal: Seal::new(&installation.cursor_key),
             epoch: installation.feed_epoch,
-            outbox: Outbox::new(post, &config.mail, source.clone()),
+            outbox: Outbox::new(mailer, &config.mail, source.clone()),
             costs: Local::default(),
             figures: Figures::new(node_name(&config)),
             uncertain_commits: Arc::new(Semaphore::new(UNCERTAIN_COMMITS_MAX)),

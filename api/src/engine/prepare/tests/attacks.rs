@@ -18,10 +18,10 @@ fn assert_refused(settings: Graphql, document: &str, code: ErrorCode, words: &st
     let documents = documents(settings);
     on_small_stack(|| {
         let begin = Instant::now();
-        let refusals = prepare(&documents, document).unwrap_err();
+        let errors = prepare(&documents, document).unwrap_err();
         let elapsed = begin.elapsed();
-        assert_eq!(refusals[0].code, code, "{refusals:?}");
-        assert!(refusals[0].message.contains(words), "{refusals:?}");
+        assert_eq!(errors[0].code, code, "{errors:?}");
+        assert!(errors[0].message.contains(words), "{errors:?}");
         assert!(elapsed < Duration::from_millis(500), "{elapsed:?} for {words}");
     });
 }
@@ -150,9 +150,9 @@ fn t7_directives_wherever_they_stand() {
 fn t8_errors_are_at_most_ten() {
     let bad = (0..300).fold(String::new(), |all, index| format!("{all} bad{index}"));
     let documents = documents(limits(Mode::Open));
-    let refusals = prepare(&documents, &format!("{{ viewer {{ {bad} }} }}")).unwrap_err();
-    assert_eq!(refusals.len(), 10);
-    assert!(refusals.iter().all(|refusal| refusal.code == GraphqlValidationFailed), "{refusals:?}");
+    let errors = prepare(&documents, &format!("{{ viewer {{ {bad} }} }}")).unwrap_err();
+    assert_eq!(errors.len(), 10);
+    assert!(errors.iter().all(|error| error.code == GraphqlValidationFailed), "{errors:?}");
 }
 
 #[test]

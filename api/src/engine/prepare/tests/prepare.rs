@@ -108,12 +108,12 @@ fn what_does_not_read_is_refused_with_a_code_and_no_echo() {
         ("{ viewer { ...F } } fragment F on User { id } fragment F on User { id }", ErrorCode::GraphqlValidationFailed),
         ("subscription { ticks a: ticks }", ErrorCode::GraphqlValidationFailed),
     ] {
-        let refusals = prepare(&documents, document).unwrap_err();
-        assert_eq!(refusals[0].code, expected, "{refusals:?}");
-        assert!(!refusals[0].message.contains("secret_word"), "{refusals:?}");
+        let errors = prepare(&documents, document).unwrap_err();
+        assert_eq!(errors[0].code, expected, "{errors:?}");
+        assert!(!errors[0].message.contains("secret_word"), "{errors:?}");
     }
-    let refusals = prepare(&documents, "{\n  viewer {{ id } }").unwrap_err();
-    assert_eq!((refusals[0].locations[0].line, refusals[0].locations[0].column), (2, 11));
+    let errors = prepare(&documents, "{\n  viewer {{ id } }").unwrap_err();
+    assert_eq!((errors[0].locations[0].line, errors[0].locations[0].column), (2, 11));
 }
 
 #[test]
@@ -125,10 +125,10 @@ fn what_does_not_fit_the_schema_is_refused_without_suggestions() {
         "{ users(frst: 1) { nodes { id } } }",
         "query ($a: Int) { viewer { id } }",
     ] {
-        let refusals = prepare(&documents, document).unwrap_err();
-        assert_eq!(refusals[0].code, ErrorCode::GraphqlValidationFailed);
-        assert!(!refusals[0].message.contains("Did you mean"), "{refusals:?}");
-        assert!(!refusals[0].locations.is_empty(), "{refusals:?}");
+        let errors = prepare(&documents, document).unwrap_err();
+        assert_eq!(errors[0].code, ErrorCode::GraphqlValidationFailed);
+        assert!(!errors[0].message.contains("Did you mean"), "{errors:?}");
+        assert!(!errors[0].locations.is_empty(), "{errors:?}");
     }
     let queries = Documents::new(limits(Mode::Open), schema::without_mutations()).unwrap();
     assert_eq!(code(prepare(&queries, "mutation { logout }")), ErrorCode::GraphqlValidationFailed);
@@ -157,9 +157,9 @@ fn variables_that_do_not_fit_are_bad_input_each_time_and_name_their_place() {
         (user, json!({ "by": { "id": null } }), "by"),
     ] {
         for _ in 0..2 {
-            let refusals = documents.prepare(call(query, variables.clone())).unwrap_err();
-            assert_eq!(refusals[0].code, ErrorCode::BadUserInput, "{refusals:?}");
-            assert_eq!(refusals[0].extensions, [("field", field.into())], "{refusals:?}");
+            let errors = documents.prepare(call(query, variables.clone())).unwrap_err();
+            assert_eq!(errors[0].code, ErrorCode::BadUserInput, "{errors:?}");
+            assert_eq!(errors[0].extensions, [("field", field.into())], "{errors:?}");
         }
     }
     for (query, variables) in [

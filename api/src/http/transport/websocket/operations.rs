@@ -43,11 +43,11 @@ impl Operations {
     }
 
     /// Starts one under an id that is free; the error is the answer to it.
-    pub fn start(&mut self, id: &str, call: GraphqlRequest, viewer: Option<Viewer>) -> Result<(), Answer> {
+    pub fn start(&mut self, id: &str, request: GraphqlRequest, viewer: Option<Viewer>) -> Result<(), Answer> {
         self.started += 1;
         let request_id = format!("{}.{}", self.client.request_id, self.started);
         let client = Arc::new(Client { request_id, ..Client::clone(&self.client) });
-        let answers = self.answers(call, Caller { client, viewer, position: None })?;
+        let answers = self.answers(request, Caller { client, viewer, position: None })?;
         self.running.add(id.into(), answers);
         Ok(())
     }
@@ -80,12 +80,12 @@ impl Operations {
         }
     }
 
-    fn answers(&self, call: GraphqlRequest, caller: Caller) -> Result<BoxStream<'static, Answer>, Answer> {
+    fn answers(&self, request: GraphqlRequest, caller: Caller) -> Result<BoxStream<'static, Answer>, Answer> {
         if self.running.handles.len() >= self.state.deps.sockets.max_subscriptions {
             let message = "Too many operations are running on this connection.";
             return Err(Answer::too_many(message, &caller.client.request_id));
         }
-        let prepared = self.state.prepare(call, &caller)?;
+        let prepared = self.state.prepare(request, &caller)?;
         if prepared.kind == OperationType::Subscription {
             return Ok(self.state.subscribe(prepared, caller));
         }
