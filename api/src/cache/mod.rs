@@ -30,7 +30,7 @@ pub enum Cache {
 pub struct Reservation {
     /// How many deletions there had been in this process.
     seen: u64,
-    /// What stands in Redis where the values will.
+    /// What stands in Redis where the values will, if Redis has confirmed it.
     mark: Option<String>,
 }
 
@@ -71,7 +71,7 @@ impl Cache {
         let Reservation { seen, .. } = self.reserve_local();
         let mark = match self {
             Self::Local(_) => None,
-            Self::Redis(cache) => Some(cache.reserve(keys).await),
+            Self::Redis(cache) => cache.reserve(keys).await,
         };
         Reservation { seen, mark }
     }
@@ -332,6 +332,7 @@ mod tests {
         let (cache, ..) = at("redis://127.0.0.1:1", "absent", 50);
         let key = key::<u32>(1);
         put(&cache, &key, &1, Duration::from_secs(1)).await;
+        assert_eq!(cache.reserve(&[key]).await.mark, None);
         cache.extend(&key, Duration::from_secs(1)).await;
         assert_eq!(cache.get_many(&[key, key]).await, [None, None]);
         assert!(cache.ping().await.is_err());

@@ -96,15 +96,17 @@ impl RedisCache {
     }
 
     /// Puts a mark where nothing stands; whoever deletes takes the mark away.
-    pub(super) async fn reserve<T>(&self, keys: &[Key<T>]) -> String {
+    ///
+    /// Returns no mark if Redis has not answered: one that arrived after a deletion would let an old value in.
+    pub(super) async fn reserve<T>(&self, keys: &[Key<T>]) -> Option<String> {
         let mark = format!("{}{}", self.mark, self.marks.fetch_add(1, Ordering::Relaxed));
         let mut pipeline = redis::pipe();
         for key in keys {
             let name = self.name(key.name());
             pipeline.cmd("SET").arg(name).arg(&mark).arg("NX").arg("PX").arg(RESERVED_FOR_MS).ignore();
         }
-        ignore(self.redis.run(|mut redis| async move { pipeline.query_async::<()>(&mut redis).await }).await);
-        mark
+        let done = self.redis.run(|mut redis| async move { pipeline.query_async::<()>(&mut redis).await }).await;
+        done.is_ok().then_some(mark)
     }
 
     /// One call of the script for all of them.
