@@ -2,15 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{AsyncCommands, Script};
+use tokio::time::sleep;
 
 use crate::cache::key::{Invalidated, Name};
 use crate::cache::local::LocalCache;
 use crate::cache::{Group, Key, Value};
 use crate::domain::Random;
-use crate::redis_client::invalidation::{Invalidations, PendingInvalidation};
+use crate::redis_client::invalidation::{Invalidations, PendingInvalidation, RETRY_AFTER};
 use crate::redis_client::{RedisClient, RedisUnavailable};
 
 /// The share of a value's lifetime for which a node remembers it by itself. Redis has it for the rest, so that the
@@ -146,7 +147,7 @@ impl RedisCache {
     /// asked of it.
     pub(super) async fn invalidate_group(&self, group: Group) -> PendingInvalidation {
         let pattern = format!("{}*", escape(&format!("{}{group}", self.prefix)));
-        let mut cursor = 0;
+        let (mut cursor, mut asked) = (0, Instant::now());
         loop {
             let mut scan = redis::cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCANNED_AT_A_TIME);
@@ -158,10 +159,13 @@ impl RedisCache {
                 Ok(next)
             });
             match step.await {
-                Ok(0) | Err(_) => return self.broadcast(&[], &[Invalidated::All(group)]).await,
-                Ok(next) => cursor = next,
+                Ok(0) => break,
+                Ok(next) => (cursor, asked) = (next, Instant::now()),
+                Err(_) if self.invalidations.gives_up(asked) => break,
+                Err(_) => sleep(RETRY_AFTER).await,
             }
         }
+        self.broadcast(&[], &[Invalidated::All(group)]).await
     }
 
     pub(super) async fn ping(&self) -> Result<(), RedisUnavailable> {

@@ -21,7 +21,7 @@ use crate::{domain::Random, redis_client::RedisClient};
 /// something waits at most.
 pub const LEASE: Duration = Duration::from_secs(1);
 /// How soon it is tried again to tell what did not get through.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
+pub const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How much longer Redis takes a lease for held than its holder does: it counts in whole milliseconds.
 const MARGIN: Duration = Duration::from_millis(50);
 
@@ -193,6 +193,11 @@ impl Invalidations {
                 Err(_) => tokio::time::sleep(RETRY_AFTER).await,
             }
         }
+    }
+
+    /// Whether a change stops trying to reach Redis, which it has asked in vain since `asked`.
+    pub fn gives_up(&self, asked: Instant) -> bool {
+        asked.elapsed() >= LEASE || self.have_leases_expired()
     }
 
     /// Whether Redis has been unavailable for so long that all leases have expired, even if others reached it longer.
