@@ -13,7 +13,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::{RedisResult, Script, aio::ConnectionLike};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 use crate::{domain::Random, redis_client::RedisClient};
 
@@ -22,28 +25,34 @@ use crate::{domain::Random, redis_client::RedisClient};
 pub const LEASE: Duration = Duration::from_secs(1);
 /// How soon it is tried again to tell what did not get through.
 pub const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// How much longer Redis takes a lease for held than its holder does: it counts in whole milliseconds.
+/// How much longer others take a lease for held than its holder does: clocks differ, and Redis counts in whole
+/// milliseconds.
 const MARGIN: Duration = Duration::from_millis(50);
 
-/// Takes or renews a lease, and removes those that have ended.
+/// Takes or renews a lease, removes those that have ended, and notes since when leases are listed without a gap.
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local since = redis.call('GET', KEYS[2])
+if not since or tonumber(since) > now or redis.call('ZCARD', KEYS[1]) == 0 then redis.call('SET', KEYS[2], now) end
 redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])
 ",
     )
 });
-/// Deletes, tells all nodes, and says which of them hold a lease at this moment.
+/// Deletes, tells all nodes, and says which of them hold a lease at this moment, and for how many milliseconds leases
+/// have been listed, or -1.
 static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-for place = 2, #KEYS do redis.call('DEL', KEYS[place]) end
+for place = 3, #KEYS do redis.call('DEL', KEYS[place]) end
 redis.call('PUBLISH', ARGV[1], ARGV[2])
 local time = redis.call('TIME')
-return redis.call('ZRANGEBYSCORE', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000), '+inf')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local since = redis.call('GET', KEYS[2])
+return {since and now - since or -1, redis.call('ZRANGEBYSCORE', KEYS[1], now, '+inf')}
 ",
     )
 });
@@ -55,8 +64,8 @@ type Invalidate = Box<dyn Fn(Option<&str>) + Send + Sync>;
 pub struct Invalidations {
     prefix: String,
     node: String,
-    /// Where Redis notes the leases.
-    leases: String,
+    /// Where Redis lists the leases, and since when it has.
+    leases: [String; 2],
     /// What to forget, and which nodes have forgotten what this one asked for.
     channels: [String; 2],
     invalidate: Invalidate,
@@ -90,6 +99,8 @@ struct PendingConfirmation {
     confirmed: watch::Receiver<HashSet<String>>,
     /// The nodes that held a lease.
     nodes: Vec<String>,
+    /// How long leases may last that are not listed. Redis may have lost its data, or be another one than before.
+    unlisted: Duration,
 }
 
 impl Invalidations {
@@ -98,7 +109,7 @@ impl Invalidations {
     pub fn new(prefix: &str, random: &Random, invalidate: impl Fn(Option<&str>) + Send + Sync + 'static) -> Arc<Self> {
         let node = u64::from_le_bytes(random.bytes()).to_string();
         Arc::new(Self {
-            leases: format!("{prefix}bus:leases"),
+            leases: [format!("{prefix}bus:leases"), format!("{prefix}bus:leases:since")],
             channels: [format!("{prefix}bus:forget"), confirmations(prefix, &node)],
             prefix: prefix.to_owned(),
             node,
@@ -138,8 +149,8 @@ impl Invalidations {
     /// Takes or renews the lease, over the connection that listens.
     pub async fn renew(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
         let asked = self.origin.elapsed();
-        let mut call = RENEW.key(&self.leases);
-        call.arg(millis(LEASE + MARGIN)).arg(&self.node).invoke_async::<()>(connection).await?;
+        let mut call = RENEW.key(&self.leases[0]);
+        call.key(&self.leases[1]).arg(millis(LEASE + MARGIN)).arg(&self.node).invoke_async::<()>(connection).await?;
         self.renewed.store(micros(asked), Ordering::Relaxed);
         self.until.store(micros(asked + LEASE), Ordering::Release);
         Ok(())
@@ -174,15 +185,19 @@ impl Invalidations {
     ) -> PendingInvalidation {
         let (mut pending, asked) = (self.pending(), Instant::now());
         loop {
-            let mut call = INVALIDATE.key(&self.leases);
-            for key in keys {
+            let mut call = INVALIDATE.key(&self.leases[0]);
+            for key in self.leases[1..].iter().chain(keys) {
                 call.key(key);
             }
             call.arg(&self.channels[0]).arg(format!("{} {} {names}", self.node, pending.number));
-            match redis.run(|mut redis| async move { call.invoke_async::<Vec<String>>(&mut redis).await }).await {
-                // One that is full gives no leases either.
-                Ok(nodes) if nodes.is_empty() && self.have_leases_expired() => return PendingInvalidation(None),
-                Ok(nodes) => {
+            match redis.run(|mut redis| async move { call.invoke_async::<(i64, Vec<String>)>(&mut redis).await }).await
+            {
+                Ok((listed_for, nodes)) => {
+                    // A Redis that is full gives no leases, and lists none.
+                    let is_own_listed = nodes.contains(&self.node) || (nodes.is_empty() && self.have_leases_expired());
+                    let listed_for = u64::try_from(listed_for).unwrap_or(0);
+                    let listed_for = if is_own_listed { Duration::from_millis(listed_for) } else { Duration::ZERO };
+                    pending.unlisted = (LEASE + MARGIN).saturating_sub(listed_for);
                     pending.nodes = nodes;
                     return PendingInvalidation(Some(pending));
                 }
@@ -190,7 +205,7 @@ impl Invalidations {
                 // It may be there for other nodes.
                 Err(_) if asked.elapsed() >= LEASE => return PendingInvalidation(Some(pending)),
                 // What may not have been said is said again, which does no harm.
-                Err(_) => tokio::time::sleep(RETRY_AFTER).await,
+                Err(_) => sleep(RETRY_AFTER).await,
             }
         }
     }
@@ -209,7 +224,13 @@ impl Invalidations {
         let number = self.latest.fetch_add(1, Ordering::Relaxed);
         let (sender, confirmed) = watch::channel(HashSet::new());
         self.confirmed.lock().insert(number, sender);
-        PendingConfirmation { invalidations: Arc::clone(self), number, confirmed, nodes: Vec::new() }
+        PendingConfirmation {
+            invalidations: Arc::clone(self),
+            number,
+            confirmed,
+            nodes: Vec::new(),
+            unlisted: LEASE + MARGIN,
+        }
     }
 }
 
@@ -223,11 +244,15 @@ impl PendingInvalidation {
     pub async fn wait_for_all(self) {
         let Some(mut pending) = self.0 else { return };
         let own = &pending.invalidations.node;
-        // A Redis that does not know of this node's lease may be another one than before, and not know of the others'.
-        let is_known = pending.nodes.contains(own);
         let others: Vec<_> = pending.nodes.iter().filter(|node| *node != own).collect();
-        let all = |confirmed: &HashSet<String>| is_known && others.iter().all(|node| confirmed.contains(*node));
-        if timeout(LEASE, pending.confirmed.wait_for(all)).await.is_err() {
+        let all = |confirmed: &HashSet<String>| others.iter().all(|node| confirmed.contains(*node));
+        let done = async {
+            if !pending.unlisted.is_zero() {
+                sleep(pending.unlisted).await;
+            }
+            drop(pending.confirmed.wait_for(all).await);
+        };
+        if timeout(LEASE + MARGIN, done).await.is_err() {
             tracing::debug!("not every node has confirmed to have forgotten; none goes on without a new lease");
         }
     }
@@ -269,5 +294,36 @@ mod tests {
         assert_eq!(invalidations.confirmed.lock().len(), 0);
         assert_eq!(invalidations.receive(&invalidations.channels()[1], "7 0"), None, "a confirmation that comes late");
         assert!(!invalidations.is_held());
+    }
+
+    mod clustered {
+        use super::*;
+        use crate::redis_client::redis_url;
+
+        #[tokio::test]
+        async fn a_lease_that_redis_has_lost_is_waited_out() {
+            let (url, prefix) = (redis_url(), format!("test-lost-{}:", std::process::id()));
+            let settings = config::Redis { url: url.as_str().into(), prefix: prefix.clone(), command_timeout_ms: 2000 };
+            let redis = RedisClient::open(&settings).unwrap();
+            let client = redis::Client::open(url).unwrap();
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            let [here, there] = [(); 2].map(|()| Invalidations::new(&prefix, &Random::System, |_| {}));
+
+            there.renew(&mut connection).await.unwrap();
+            redis::cmd("DEL").arg(&there.leases).exec_async(&mut connection).await.unwrap();
+            here.renew(&mut connection).await.unwrap();
+            let pending = here.invalidate(&redis, &[], "user:1").await;
+            assert!(there.is_held());
+            pending.wait_for_all().await;
+            assert!(!there.is_held());
+
+            for _ in 0..4 {
+                here.renew(&mut connection).await.unwrap();
+                sleep(LEASE / 2).await;
+            }
+            let asked = Instant::now();
+            here.invalidate(&redis, &[], "user:1").await.wait_for_all().await;
+            assert!(asked.elapsed() < LEASE / 2, "an old list is complete");
+        }
     }
 }
