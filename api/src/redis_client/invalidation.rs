@@ -1,10 +1,6 @@
-//! How nodes agree on what none of them may remember any longer.
+//! Acknowledged cache invalidation: a change is answered when every node that holds a lease has dropped the old value.
 //!
-//! A node may use what it remembers itself of shared values only while it holds a lease, which Redis gives it over the
-//! connection that listens, for a second at a time. Whoever forgets something tells all nodes, learns from Redis in the
-//! same step which nodes hold a lease, and waits until each of them has confirmed, or its lease has ended. A lease that
-//! is renewed later than that comes behind the message on its connection. A new connection begins with nothing
-//! remembered. So nobody uses what was forgotten, whatever is lost, late or frozen.
+//! docs/invalidation.md has the invariant, the messages and what happens when something fails.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -276,6 +272,9 @@ fn micros(duration: Duration) -> u64 {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod model;
 
 #[cfg(test)]
 mod tests {
