@@ -30,6 +30,7 @@ pub trait Context: Clone + Send + Sync + 'static {
     fn event_source(&self) -> Option<&dyn EventSource>;
 
     /// Returns a context for the next event of a subscription. What this one has loaded by is not kept.
+    #[must_use]
     fn for_next_event(&self) -> Self;
 
     /// Takes the id of the event that was just answered, for transports that send one with each event.

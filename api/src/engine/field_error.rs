@@ -20,6 +20,7 @@ struct Inner {
 
 impl FieldError {
     /// Creates an error. `extensions` go to the client beside the code, `cause` to the log.
+    #[must_use]
     pub fn new(
         code: ErrorCode,
         message: String,

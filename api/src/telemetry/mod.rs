@@ -66,6 +66,7 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
 }
 
 /// Writes events as lines. Guarded by the benchmark `tricks`.
+#[must_use]
 pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(lines: Lines, format: LogFormat) -> impl Layer<S> {
     let is_coloured = format == LogFormat::Text && io::stderr().is_terminal();
     // Lines name no spans, so what spans carry is not written down.

@@ -115,7 +115,7 @@ impl<'a> Graph<'a> {
 
     /// The innermost module that a path leads through.
     fn named(&self, path: &Path<'a>) -> Option<Path<'a>> {
-        let length = (1..=path.len()).rev().find(|length| self.modules.contains_key(&path[..*length].to_vec()))?;
+        let length = (1..=path.len()).rev().find(|length| self.modules.contains_key(&path[..*length]))?;
         Some(path[..length].to_vec())
     }
 }

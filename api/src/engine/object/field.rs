@@ -100,11 +100,13 @@ impl<T: JsonObject> Field<T> {
     }
 
     /// Adds the arguments of a list, with these descriptions.
+    #[must_use]
     pub const fn paged(self, page: [&'static str; 4]) -> Self {
         Self { page: Some(page), ..self }
     }
 
     /// Declares that the value never changes, so that it may be cached with an object that refers to it.
+    #[must_use]
     pub const fn constant(self) -> Self {
         Self { is_constant: true, ..self }
     }

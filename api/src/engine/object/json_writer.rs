@@ -12,6 +12,9 @@ use crate::engine::{Context, FieldError};
 /// Room for each value that was loaded, of which most are objects of some hundred bytes.
 const ROOM: usize = 512;
 
+/// The JSON of an object, with the errors of what is null in it.
+pub(super) type Written = (Vec<u8>, Vec<ServerError>);
+
 /// Whether a value was written; the error makes the nearest nullable place around it null.
 pub type Outcome = Result<(), Box<ServerError>>;
 
@@ -36,7 +39,7 @@ impl<'a, C: Context> Writer<'a, C> {
     }
 
     /// The JSON with the errors of what is null in it, or what must be loaded first.
-    pub fn finish(self) -> Result<(Vec<u8>, Vec<ServerError>), Box<C::Missing>> {
+    pub(super) fn finish(self) -> Result<Written, Box<C::Missing>> {
         if self.is_incomplete { Err(Box::new(self.missing)) } else { Ok((self.out, self.errors)) }
     }
 

@@ -1,5 +1,7 @@
 //! The fields that an operation selects of an object.
 
+use std::fmt::Write;
+
 use async_graphql::{Positioned, ServerResult, parser::types::Field};
 
 use crate::domain::PageArguments;
@@ -40,7 +42,8 @@ impl SelectedFields<'_> {
             }
             if let Some(page) = &field.page {
                 let PageArguments { first, after, last, before } = page.as_ref().map_err(drop)?;
-                out.push_str(&format!("({first:?} {after:?} {last:?} {before:?})"));
+                // A string takes all that is written to it.
+                let _ = write!(out, "({first:?} {after:?} {last:?} {before:?})");
             }
             out.push('{');
             field.below.describe(out)?;

@@ -195,9 +195,8 @@ fn field_fits(registry: &Registry, field: &MetaInputValue, value: Option<&Value>
 fn is_readable(scalar: &str, value: &Value) -> bool {
     match (scalar, value) {
         ("Int", Value::Number(number)) => number.as_i64().is_some_and(|int| i32::try_from(int).is_ok()),
-        ("Int", _) => false,
         ("DateTime", Value::String(text)) => text.parse::<Timestamp>().is_ok(),
-        ("DateTime", _) => false,
+        ("Int" | "DateTime", _) => false,
         _ => true,
     }
 }

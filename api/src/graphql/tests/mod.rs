@@ -97,7 +97,7 @@ impl World {
         let query = "{ viewer { messageFeed(first: 3) { events { cursor } } sessions { edges { cursor node { id } } } \
                      conversations { edges { cursor } nodes { messages { edges { cursor } } } } \
                      auditLogs { edges { cursor node { id } } } } users { edges { cursor } } }";
-        let answer = self.run(self.engine.prepare(request(query, json!({}))).unwrap()).await;
+        let answer = self.run(self.engine.prepare(request(query, &json!({}))).unwrap()).await;
         let mut values = vec![serde_json::from_slice::<Value>(&answer.json).unwrap()];
         while let Some(value) = values.pop() {
             match value {
@@ -133,10 +133,10 @@ impl World {
     }
 
     /// The first answers of a subscription, by the engine and by the library.
-    async fn follow(&self, prepared: PreparedOperation, count: usize) -> [Vec<Answer>; 2] {
+    async fn follow(&self, prepared: &PreparedOperation, count: usize) -> [Vec<Answer>; 2] {
         let scope = || RequestScope::of_subscription(self.context(), Some(StreamPosition::after(None)));
         let by_library = self.library.execute_stream(prepared.request().data(scope()));
-        let by_library = by_library.take(count).map(|response| finished(&prepared, response)).collect().await;
+        let by_library = by_library.take(count).map(|response| finished(prepared, response)).collect().await;
         let by_engine = self.engine.subscribe(prepared.clone(), scope()).take(count).collect().await;
         [by_engine, by_library]
     }
@@ -146,7 +146,7 @@ fn client() -> Arc<Client> {
     Arc::new(Client { request_id: ID.to_owned(), ip: None, user_agent: None })
 }
 
-fn request(query: &str, variables: Value) -> GraphqlRequest {
+fn request(query: &str, variables: &Value) -> GraphqlRequest {
     GraphqlRequest::from_json(json!({ "query": query, "variables": variables })).unwrap()
 }
 
@@ -183,7 +183,7 @@ async fn generated_operations_have_the_answers_of_the_library() {
     let (mut executed, mut failed, mut kinds) = (0, 0, BTreeSet::new());
     for _ in 0..cases {
         let (query, variables) = generator.operation();
-        let prepared = match world.engine.prepare(request(&query, variables.clone())) {
+        let prepared = match world.engine.prepare(request(&query, &variables)) {
             Ok(prepared) => prepared,
             Err(errors) => {
                 // Fields of one key that differ, documents over a limit, and null where an argument may not be null.
@@ -195,7 +195,7 @@ async fn generated_operations_have_the_answers_of_the_library() {
         let query = format!("{query}\n{variables}");
         let answers = if prepared.kind == OperationType::Subscription {
             kinds.insert("subscription");
-            world.follow(prepared, 4).await
+            world.follow(&prepared, 4).await
         } else {
             kinds.insert(if prepared.kind == OperationType::Query { "query" } else { "mutation" });
             let by_library = world.run_by_library(&prepared).await;
@@ -224,7 +224,7 @@ async fn introspection_has_the_answers_of_the_library() {
                  fragment T on __Type { kind fields { name type { ...R } } } fragment R on __Type { name ofType { name } }";
     stream::iter([full, mixed])
         .for_each(async |query| {
-            let prepared = world.engine.prepare(request(query, json!({}))).unwrap();
+            let prepared = world.engine.prepare(request(query, &json!({}))).unwrap();
             let theirs = world.run_by_library(&prepared).await;
             let ours = world.run(prepared).await;
             assert!(ours.codes.is_empty(), "{:?}", ours.json);
@@ -242,7 +242,7 @@ async fn an_object_without_fields_is_empty_and_merges_with_others() {
     let query = "query ($id: ID!, $yes: Boolean = true) { viewer { role @skip(if: $yes) } admin { __typename @skip(if: $yes) } \
                  a: node(id: $id) { ... on Passkey { id } } b: node(id: $id) { ... on Passkey { id } } b: node(id: $id) { id } }";
     for _ in 0..20 {
-        let prepared = world.engine.prepare(request(query, json!({ "id": user }))).unwrap();
+        let prepared = world.engine.prepare(request(query, &json!({ "id": user }))).unwrap();
         let answer: Value = serde_json::from_slice(&world.run(prepared).await.json).unwrap();
         assert_eq!(answer, json!({ "data": { "viewer": {}, "admin": {}, "a": {}, "b": { "id": user } } }));
     }

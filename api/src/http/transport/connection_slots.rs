@@ -1,4 +1,4 @@
-//! Slots for WebSockets and event streams, counted by user.
+//! Slots for sockets and event streams, counted by user.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -7,10 +7,10 @@
 //! The two differ in these cases only, and an error or a given-up answer comes before each of them:
 //!
 //! - SQLite rolls back by itself when the disk is full, an input or output fails, or memory runs out. The driver's
-//! depth
-//!   stays. Its next `BEGIN` is a savepoint, and once one of these is rolled back to, no later one is ever committed.
+//!   depth stays. Its next `BEGIN` is a savepoint, and once one of these is rolled back to, no later one is ever
+//!   committed.
 //! - A `COMMIT` or `ROLLBACK` fails: the driver's depth stays, and whether the transaction is over depends on the
-//! error.
+//!   error.
 //! - On PostgreSQL a `BEGIN` is given up: the driver knows of no transaction, and the database may be inside one.
 //!
 //! So a connection of SQLite is used only at the depth 0, which reading one number tells. The depth falls to 0 only by

@@ -1,4 +1,4 @@
-//! WebSockets by the graphql-transport-ws protocol: the handshake.
+//! Sockets by the graphql-transport-ws protocol: the handshake.
 
 mod connection;
 mod keepalive;
