@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use poem::http::header::CONNECTION;
 use poem::http::uri::Scheme;
 use poem::http::{HeaderValue, StatusCode};
@@ -31,6 +31,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::config::Http;
 use crate::http::AppState;
+use crate::http::server::deadline::Timer;
 
 /// Room for the longest request target that HTTP libraries send, 64 KiB, and the other headers. A longer target is
 /// answered 414, longer headers 431.
@@ -165,7 +166,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             }
         });
         let mut http = self.http.clone();
-        http.timer(TokioTimer::new());
+        http.timer(Timer::default());
         let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         tokio::pin!(connection);
         tokio::select! {

@@ -1,8 +1,15 @@
-//! Deadlines of work that is mostly done at once.
+//! Deadlines of work that is mostly done at once, and of the heads of requests.
 
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use tokio::{task::coop::unconstrained, time};
+use hyper::rt;
+use parking_lot::Mutex;
+use tokio::task::coop::unconstrained;
+use tokio::time::{self, Sleep};
 
 /// What comes of work in time; the clock is looked at only if it has to wait.
 pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output> {
@@ -20,8 +27,55 @@ pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output
     .await
 }
 
+/// The timer of one connection, which has one deadline at a time.
+///
+/// hyper sets a deadline for the head of each request and drops it when the head has come. Setting and dropping it at
+/// the runtime takes a lock that all threads share. Here a later deadline leaves the runtime's timer as it is, and is
+/// set when that one fires too early. Guarded by the benchmark `front`.
+#[derive(Clone, Default)]
+pub(super) struct Timer(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
+
+impl rt::Timer for Timer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
+        self.sleep_until(Instant::now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn rt::Sleep>> {
+        Box::pin(Deadline { timer: self.clone(), deadline })
+    }
+}
+
+struct Deadline {
+    timer: Timer,
+    deadline: Instant,
+}
+
+impl Future for Deadline {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = time::Instant::from_std(self.deadline);
+        let mut entered = self.timer.0.lock();
+        let sleep = entered.get_or_insert_with(|| Box::pin(time::sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+impl rt::Sleep for Deadline {}
+
 #[cfg(test)]
 mod tests {
+    use futures_util::poll;
+    use hyper::rt::Timer as _;
     use tokio::task::coop::consume_budget;
 
     use super::*;
@@ -39,5 +93,21 @@ mod tests {
             }
         };
         assert_eq!(in_time(patience, busy).await, None::<()>);
+    }
+
+    #[tokio::test]
+    async fn a_deadline_is_met_whatever_the_one_before_it_was() {
+        let timer = Timer::default();
+        for milliseconds in [[30, 60], [60_000, 30], [0, 30]] {
+            let [given_up, wanted] = milliseconds.map(Duration::from_millis);
+            let mut before = timer.sleep(given_up);
+            let _ = poll!(&mut before);
+            drop(before);
+            let (began, mut deadline) = (Instant::now(), timer.sleep(wanted));
+            assert!(poll!(&mut deadline).is_pending());
+            deadline.await;
+            let passed = began.elapsed();
+            assert!((wanted..wanted + Duration::from_secs(2)).contains(&passed), "{passed:?} instead of {wanted:?}");
+        }
     }
 }
