@@ -7,11 +7,7 @@ mod doctor;
 mod operator;
 mod recovery;
 
-use std::fmt::Display;
-use std::io::{self, Write};
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::sync::Arc;
+use std::{fmt::Display, io, io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};

@@ -5,9 +5,7 @@ mod tasks;
 
 use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::{net::TcpListener, task::JoinHandle, time::Instant, time::timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub use self::tasks::load_signing_key;
@@ -15,8 +13,7 @@ use crate::config::Config;
 use crate::domain::Source;
 use crate::graphql;
 use crate::http::{self, AppState, Dependencies, Pages};
-use crate::service::ops::signing_keys;
-use crate::service::{Backend, StartError};
+use crate::service::{Backend, StartError, ops::signing_keys};
 
 /// A running server.
 pub struct Server {

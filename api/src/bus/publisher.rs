@@ -1,12 +1,9 @@
 //! The connection that publishes messages of this node.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::{sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering, time::Duration};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::{sync::mpsc, sync::watch, time::timeout};
 
 use crate::{bus::client::client, config, redis_client::invalidation::Message};
 

@@ -1,17 +1,13 @@
 //! The connection that receives messages of other nodes, replaced after each loss.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{collections::HashSet, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering, time::Duration};
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind, RedisResult};
+use redis::{
+    AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind, RedisResult, aio::MultiplexedConnection,
+};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::bus::client::client;
-use crate::bus::publisher::Publisher;
-use crate::bus::topics::Topics;
+use crate::bus::{client::client, publisher::Publisher, topics::Topics};
 use crate::config;
 use crate::redis_client::invalidation::Invalidations;
 

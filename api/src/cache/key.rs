@@ -1,9 +1,6 @@
 //! Typed keys: the name of a value together with its type, and the names of all values of one owner.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::marker::PhantomData;
-use std::str::FromStr;
+use std::{fmt, hash::Hash, hash::Hasher, marker::PhantomData, str::FromStr};
 
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;

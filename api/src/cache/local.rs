@@ -1,16 +1,13 @@
 //! The cache inside the process, bounded by the bytes it holds.
 
-use std::any::Any;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::{
+    any::Any, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration, time::Instant,
+};
 
 use parking_lot::RwLock;
 use quick_cache::{Weighter, sync};
 
-use crate::cache::Key;
-use crate::cache::key::{Invalidated, Name};
+use crate::cache::{Key, key::Invalidated, key::Name};
 
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
 /// About as many as there is room for.

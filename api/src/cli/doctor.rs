@@ -1,9 +1,6 @@
 //! `doctor`: what an operator must know before a node serves, each with what to do about it. Nothing is changed.
 
-use std::fs::{self, OpenOptions};
-use std::io::ErrorKind;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{fs, fs::OpenOptions, io::ErrorKind, path::Path, time::Duration, time::Instant};
 
 use chrono::TimeDelta;
 use secrecy::ExposeSecret;

@@ -2,10 +2,7 @@
 
 mod memory;
 
-use std::num::NonZero;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::{num::NonZero, sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering, time::Duration, time::Instant};
 
 use argon2::password_hash;
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};

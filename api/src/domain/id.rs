@@ -1,8 +1,6 @@
 //! Typed ids: a `UUIDv7` inside, a `TypeID` such as `user_01jd…` outside.
 
-use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::str::FromStr;
+use std::{fmt, hash::Hash, hash::Hasher, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

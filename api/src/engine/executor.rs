@@ -4,8 +4,7 @@
 //! instead, and the resolvers are called directly, with an execution environment that is built here.
 //! `docs/async-graphql.md` lists the undocumented items of the library that this rests on.
 
-use std::borrow::Cow;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{borrow::Cow, sync::Arc, sync::Mutex, sync::OnceLock, sync::PoisonError};
 
 use async_graphql::extensions::{ExtensionFactory, Extensions};
 use async_graphql::futures_util::FutureExt;
@@ -20,8 +19,7 @@ use async_graphql::{
 };
 use futures_util::{StreamExt, stream::BoxStream};
 
-use crate::engine::context::{FieldsAreWatched, WritesText};
-use crate::engine::{Context, PreparedOperation};
+use crate::engine::{Context, PreparedOperation, context::FieldsAreWatched, context::WritesText};
 
 /// Up to this size, copying JSON text is cheaper than a map for one field. Guarded by the benchmark `front`.
 const SMALL: usize = 2048;

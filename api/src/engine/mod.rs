@@ -24,8 +24,7 @@ use async_graphql::{ObjectType, SubscriptionType, extensions::ExtensionFactory};
 use futures_util::stream::BoxStream;
 
 use crate::config::graphql::Graphql;
-use crate::engine::executor::Executor;
-use crate::engine::prepare::Documents;
+use crate::engine::{executor::Executor, prepare::Documents};
 
 pub use self::answer::Answer;
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Sources of the message feed's events, and the positions of event streams.
 
-use std::sync::Arc;
-use std::task::{self, Poll, ready};
+use std::{sync::Arc, task, task::Poll, task::ready};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use parking_lot::{Mutex, MutexGuard};
@@ -9,8 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::domain;
 use crate::engine::EventSource;
 use crate::graphql::error::Result;
-use crate::service;
-use crate::service::feed::Delivery;
+use crate::service::{self, feed::Delivery};
 
 /// Where a stream of Server-Sent Events is: what its client has seen, and the cursor of the event under way, which
 /// becomes that event's id whether or not the client asks for it.

@@ -4,8 +4,7 @@ use base64::Engine;
 
 use crate::domain::{Rfc3339, Timestamp};
 use crate::engine::object::Writer;
-use crate::graphql::request_scope::RequestScope;
-use crate::graphql::scalars::BASE64;
+use crate::graphql::{request_scope::RequestScope, scalars::BASE64};
 use crate::service::Cursor;
 
 impl Writer<'_, RequestScope> {

@@ -6,8 +6,7 @@ use async_graphql::{Context as FieldContext, dataloader::DataLoader};
 
 use crate::domain::Viewer;
 use crate::engine::LoadQueue;
-use crate::graphql::batch::{self, Batch};
-use crate::graphql::feed_source::{FeedSource, StreamPosition};
+use crate::graphql::{batch, batch::Batch, feed_source::FeedSource, feed_source::StreamPosition};
 use crate::service::RequestContext;
 
 /// The context of one operation. Cheap to clone.

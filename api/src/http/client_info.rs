@@ -1,10 +1,8 @@
 //! Who sent a request: its id, the address behind trusted proxies, the token it brought.
 
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{net::IpAddr, sync::atomic::AtomicU64, sync::atomic::Ordering};
 
-use poem::Request;
-use poem::http::{HeaderMap, HeaderName, header};
+use poem::{Request, http::HeaderMap, http::HeaderName, http::header};
 
 use crate::config::Network;
 use crate::domain::{Client, Source};

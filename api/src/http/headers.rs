@@ -1,7 +1,6 @@
 //! What every answer carries: security headers, the request's id, and CORS by an exact list.
 
-use poem::Response;
-use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::{Response, http::HeaderMap, http::HeaderValue, http::StatusCode, http::header};
 
 use crate::http::client_info;
 

@@ -9,12 +9,8 @@ use tracing::Instrument;
 use crate::domain::{Client, ErrorCode};
 use crate::engine::{self, GraphqlRequest, PreparedOperation};
 use crate::graphql::RequestScope;
-use crate::http::AppState;
-use crate::http::access_log::StreamLog;
-use crate::http::answer::{Answer, Caller};
-use crate::http::server::deadline::in_time;
-use crate::service::context::rate_limits;
-use crate::service::{RequestContext, metrics};
+use crate::http::{AppState, access_log::StreamLog, answer::Answer, answer::Caller, server::deadline::in_time};
+use crate::service::{RequestContext, context::rate_limits, metrics};
 use crate::telemetry;
 
 /// The right to run one request now.

@@ -4,13 +4,11 @@ mod folder;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use poem::Response;
-use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
+use poem::{Response, http::HeaderMap, http::HeaderValue, http::StatusCode, http::header};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Graphql, Mode};
-use crate::http::client_info;
-use crate::http::pages::folder::Folder;
+use crate::http::{client_info, pages::folder::Folder};
 
 /// The explorer's files, which the binary holds.
 const EXPLORER: [(&str, &[u8]); 5] = [

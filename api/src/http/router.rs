@@ -3,8 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use poem::http::{Method, StatusCode, header};
-use poem::{Endpoint, Request, Response};
+use poem::{Endpoint, Request, Response, http::Method, http::StatusCode, http::header};
 use tracing::Instrument;
 
 use crate::domain::Client;

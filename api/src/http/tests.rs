@@ -6,8 +6,7 @@ use async_graphql::extensions::{Extension, ExtensionContext, ExtensionFactory, N
 use async_graphql::{ServerResult, Value};
 use async_trait::async_trait;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{io::AsyncReadExt, io::AsyncWriteExt, net::TcpListener, net::TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
@@ -15,8 +14,7 @@ use crate::crypto::SigningKey;
 use crate::domain::{Client, Random, Source};
 use crate::engine::GraphqlRequest;
 use crate::graphql::Engine;
-use crate::http::answer::Caller;
-use crate::http::{AppState, Dependencies, endpoint, serve};
+use crate::http::{AppState, Dependencies, answer::Caller, endpoint, serve};
 use crate::service::Backend;
 use crate::telemetry::{PANICS, watch_panics};
 

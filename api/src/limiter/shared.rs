@@ -4,8 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use redis::Script;
 
-use crate::limiter::gcra::micros;
-use crate::limiter::{Decision, Fallback, Limit, Local};
+use crate::limiter::{Decision, Fallback, Limit, Local, gcra::micros};
 use crate::redis_client::RedisClient;
 
 /// As `gcra::decide`. Numbers are stored by format: Lua would round a time in microseconds to 14 digits.

@@ -1,7 +1,6 @@
 //! What the server writes to people, as text and as HTML.
 
-use lettre::Message;
-use lettre::message::{Mailbox, MultiPart};
+use lettre::{Message, message::Mailbox, message::MultiPart};
 
 use crate::domain::Timestamp;
 

@@ -1,9 +1,6 @@
 //! Letters into a folder, one file each, for a developer to open.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::{fs, fs::OpenOptions, io, io::Write, os::unix::fs::OpenOptionsExt, path::Path, path::PathBuf};
 
 /// Writes letters into one folder, which is there.
 pub struct FolderMailer(pub(super) PathBuf);

@@ -5,9 +5,7 @@ use secrecy::ExposeSecret;
 
 use crate::config::Config;
 use crate::domain::Timestamp;
-use crate::mail::EmailMessage;
-use crate::mail::folder::FolderMailer;
-use crate::mail::smtp::{Failure, SmtpMailer};
+use crate::mail::{EmailMessage, folder::FolderMailer, smtp::Failure, smtp::SmtpMailer};
 
 /// One of the two ways a letter leaves.
 enum Transport {

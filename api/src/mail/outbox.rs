@@ -1,19 +1,13 @@
 //! Letters on their way, written and sent beside the requests that caused them.
 
-use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::{future::Future, sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{sync::Semaphore, time::Instant, time::sleep, time::timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::config;
 use crate::domain::Source;
-use crate::mail::smtp::Failure;
-use crate::mail::{EmailMessage, Mailer};
+use crate::mail::{EmailMessage, Mailer, smtp::Failure};
 
 /// How many letters are handed over at a time.
 const CONNECTIONS: usize = 4;

@@ -3,15 +3,11 @@
 pub mod circuit_breaker;
 pub mod invalidation;
 
-use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::{future::Future, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering, time::Duration, time::Instant};
 
 use chrono::DateTime;
 use parking_lot::RwLock;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisResult};
+use redis::{Client, RedisResult, aio::ConnectionManager, aio::ConnectionManagerConfig};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 

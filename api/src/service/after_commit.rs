@@ -11,11 +11,9 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::cache::{Group, Name};
-use crate::domain::event::Topic;
-use crate::domain::{AuditLogId, UserId};
+use crate::domain::{AuditLogId, UserId, event::Topic};
 use crate::mail::EmailMessage;
-use crate::service::context::streams::spawn;
-use crate::service::{Backend, Error, user_changes};
+use crate::service::{Backend, Error, context::streams::spawn, user_changes};
 use crate::store::{self, Transaction};
 
 /// Commits of unknown outcome that are retried at a time. Beyond them listeners find the changes by polling.

@@ -8,20 +8,16 @@ mod reads;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, stream, stream::BoxStream};
 
 pub use self::{delivery::Delivery, reads::Reads};
 use crate::bus::Subscription;
-use crate::domain::event::Topic;
-use crate::domain::message::MESSAGE_MAX_BYTES;
-use crate::domain::{FeedEvent, FeedEventKind};
+use crate::domain::{FeedEvent, FeedEventKind, event::Topic, message::MESSAGE_MAX_BYTES};
 use crate::service::context::streams::{retry_while_unavailable, spawn_read};
 use crate::service::feed::delivery::LIST;
 use crate::service::feed::reads::{Batch, Found};
 use crate::service::{Error, RequestContext, messages};
-use crate::store;
-use crate::store::mailboxes::StoredEvent;
+use crate::store::{self, mailboxes::StoredEvent};
 
 /// How many of the largest messages a stream keeps for its reader; of smaller ones it keeps no more bytes.
 ///

@@ -9,10 +9,8 @@ pub use self::{delete::delete, mark_read::mark_read};
 use crate::domain::event::Topic;
 use crate::domain::message::MESSAGE_MAX_BYTES;
 use crate::domain::{Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, Viewer};
-use crate::service::context::rate_limits::RateLimit;
-use crate::service::{Connection, Error, RequestContext, conversations, sessions};
-use crate::store;
-use crate::store::send::Delivery;
+use crate::service::{Connection, Error, RequestContext, context::rate_limits::RateLimit, conversations, sessions};
+use crate::store::{self, send::Delivery};
 
 const CLIENT_MESSAGE_ID_MAX: usize = 64;
 

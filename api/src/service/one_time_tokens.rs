@@ -10,9 +10,7 @@ use crate::mail::EmailMessage;
 use crate::service::after_commit::{AfterCommit, is_committed};
 use crate::service::context::rate_limits::{RateLimit, spend_mail};
 use crate::service::{Error, RequestContext, password_policy, sessions, users};
-use crate::store::accounts::Recipient;
-use crate::store::one_time_tokens::NewToken;
-use crate::store::{self, Transaction};
+use crate::store::{self, Transaction, accounts::Recipient, one_time_tokens::NewToken};
 
 /// Mails a link that sets another password, if the address is an account's.
 ///

@@ -3,15 +3,10 @@
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use crate::crypto::passkeys::{Assertion, Begun, PasskeyError};
-use crate::crypto::password;
+use crate::crypto::{passkeys::Assertion, passkeys::Begun, passkeys::PasskeyError, password};
 use crate::domain::{CeremonyId, CeremonyKind, DeviceName, Passkey, PasskeyId, SessionId, UserId};
-use crate::service::context::rate_limits::RateLimit;
-use crate::service::sessions::{self, IssuedTokens};
-use crate::service::{Error, RequestContext};
-use crate::store::passkey_ceremonies::Ceremony;
-use crate::store::passkeys::Credential;
-use crate::store::{self, Unique};
+use crate::service::{Error, RequestContext, context::rate_limits::RateLimit, sessions, sessions::IssuedTokens};
+use crate::store::{self, Unique, passkey_ceremonies::Ceremony, passkeys::Credential};
 
 /// How long a ceremony can be finished; browsers are told to give up at the same time.
 const CEREMONY_MINUTES: i64 = 5;

@@ -3,13 +3,11 @@
 use chrono::TimeDelta;
 
 use crate::crypto::public_keys;
-use crate::domain::UserId;
-use crate::domain::account::KEY_VAULT_MAX_BYTES;
+use crate::domain::{UserId, account::KEY_VAULT_MAX_BYTES};
 use crate::service::after_commit::AfterCommit;
 use crate::service::context::rate_limits::RateLimit;
 use crate::service::{Error, RequestContext, accounts, sessions, users};
-use crate::store;
-use crate::store::public_keys::Stored;
+use crate::store::{self, public_keys::Stored};
 
 /// What a user publishes, and what becomes of the own key vault.
 pub struct NewKeys {

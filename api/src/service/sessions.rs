@@ -20,10 +20,8 @@ pub use self::refresh::refresh;
 pub(super) use self::revoke::{after_end, end_others};
 pub use self::revoke::{logout, revoke, revoke_others};
 use crate::crypto::{TokenError, Verified, access_token, token};
-use crate::domain::event::Topic;
-use crate::domain::{AuthenticationReason, PageArguments, Session, SessionId, UserId, Viewer};
-use crate::service::cache_keys::{self, SessionState};
-use crate::service::{Backend, Connection, Error, RequestContext};
+use crate::domain::{AuthenticationReason, PageArguments, Session, SessionId, UserId, Viewer, event::Topic};
+use crate::service::{Backend, Connection, Error, RequestContext, cache_keys, cache_keys::SessionState};
 use crate::store;
 
 const VERIFIED_TOKENS: usize = 20_000;

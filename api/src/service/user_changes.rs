@@ -9,12 +9,10 @@ use futures_util::{Stream, future::select_all, stream};
 use tokio::time::{Instant, sleep};
 
 use crate::bus::Subscription;
-use crate::domain::event::Topic;
-use crate::domain::{User, UserId};
+use crate::domain::{User, UserId, event::Topic};
 use crate::service::context::streams::{retry_while_unavailable, spawn, spawn_read};
 use crate::service::{Backend, Error, RequestContext};
-use crate::store;
-use crate::store::user_changes::Followed;
+use crate::store::{self, user_changes::Followed};
 
 /// Changed users read at a time by one stream.
 const BATCH: u64 = 50;

@@ -4,8 +4,7 @@ use std::collections::HashMap;
 
 use crate::crypto::fingerprint;
 use crate::domain::{Email, PageArguments, PqcKey, PublicKeys, Role, User, UserId, Username, UsernamePrefix};
-use crate::service::after_commit::AfterCommit;
-use crate::service::{Connection, Error, RequestContext, cache_keys};
+use crate::service::{Connection, Error, RequestContext, after_commit::AfterCommit, cache_keys};
 use crate::store;
 
 /// How a user may be looked up.

@@ -1,16 +1,13 @@
 //! Accounts as operators see them.
 
-use qv_entity::sessions;
-use qv_entity::users::{Column, Entity};
+use qv_entity::{sessions, users::Column, users::Entity};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait,
 };
 use uuid::Uuid;
 
 use crate::domain::{AdminUser, Page, Slice, Timestamp, UserId, UsernamePrefix};
-use crate::store::Error;
-use crate::store::accounts::role_of;
-use crate::store::page::paged;
+use crate::store::{Error, accounts::role_of, page::paged};
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]

@@ -5,8 +5,7 @@ use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order
 use uuid::Uuid;
 
 use crate::domain::{AuditFilter, AuditLog, AuditLogId, Client, Page, Slice, Timestamp, UserId};
-use crate::store::Error;
-use crate::store::page::paged;
+use crate::store::{Error, page::paged};
 
 /// What happened.
 pub struct NewEntry<'a> {

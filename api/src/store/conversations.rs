@@ -4,18 +4,14 @@ use qv_entity::conversation_members::{
     ActiveModel as MemberRow, Column as Member, Entity as Members, Model as MemberModel,
 };
 use qv_entity::conversations::{ActiveModel, Column, Entity};
-use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
+use sea_orm::{ActiveValue::Set, sea_query::Expr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, FromQueryResult, QueryFilter, QueryResult, Statement,
 };
 use uuid::Uuid;
 
 use crate::domain::{Conversation, ConversationId, InboxLine, MessageId, Page, Slice, Timestamp, UserId};
-use crate::store::Error;
-use crate::store::columns::at;
-use crate::store::messages::{self, SequenceRange};
-use crate::store::page::descending;
+use crate::store::{Error, columns::at, messages, messages::SequenceRange, page::descending};
 
 /// A conversation's next place for a message.
 pub struct Place {

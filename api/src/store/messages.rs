@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use qv_entity::messages::{ActiveModel, Column, Entity, Model};
-use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::{ActiveValue::Set, sea_query::Expr, sea_query::SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, DerivePartialModel, EntityTrait, ExprTrait,
     FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement, Value,
@@ -12,9 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::domain::{ConversationId, Direction, Message, MessageId, Page, Slice, Timestamp, UserId};
-use crate::store::Error;
-use crate::store::columns::at;
-use crate::store::page::descending;
+use crate::store::{Error, columns::at, page::descending};
 
 /// A message as one of its two people holds it, shown or deleted.
 pub struct MessageView {

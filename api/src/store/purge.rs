@@ -11,8 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::domain::{Timestamp, UserId};
-use crate::store::installation::WITHDRAWN;
-use crate::store::{Error, Transaction};
+use crate::store::{Error, Transaction, installation::WITHDRAWN};
 
 /// Locks purging for the transaction. Returns whether no other node purges.
 pub async fn try_lock(tx: &Transaction) -> Result<bool, Error> {

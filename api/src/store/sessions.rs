@@ -1,18 +1,14 @@
 //! Sessions: signed-in devices and the digests of their tokens.
 
-use qv_entity::sessions::{ActiveModel, Column, Entity, Model};
-use qv_entity::users;
-use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::LockType;
+use qv_entity::{sessions::ActiveModel, sessions::Column, sessions::Entity, sessions::Model, users};
+use sea_orm::{ActiveValue::Set, sea_query::LockType};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
 };
 use uuid::Uuid;
 
 use crate::domain::{Page, Role, Session, SessionId, Slice, Timestamp, UserId};
-use crate::store::Error;
-use crate::store::accounts::role_of;
-use crate::store::page::paged;
+use crate::store::{Error, accounts::role_of, page::paged};
 
 /// The digests under which a session's tokens are known.
 pub struct TokenDigests {

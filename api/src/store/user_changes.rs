@@ -1,17 +1,14 @@
 //! Changes to users that others see, numbered in the order of their commits.
 
-use qv_entity::users::{ActiveModel, Column, Entity};
-use qv_entity::{conversation_members as members, installation};
-use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::{Expr, Query, SimpleExpr};
+use qv_entity::{conversation_members as members, installation, users::ActiveModel, users::Column, users::Entity};
+use sea_orm::{ActiveValue::Set, sea_query::Expr, sea_query::Query, sea_query::SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };
 use uuid::Uuid;
 
 use crate::domain::{User, UserId};
-use crate::store::Error;
-use crate::store::users::UserRow;
+use crate::store::{Error, users::UserRow};
 
 /// Whose changes are asked for.
 #[derive(Debug, Clone)]

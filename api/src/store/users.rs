@@ -1,7 +1,6 @@
 //! Users as others see them, and their public keys.
 
-use qv_entity::sessions;
-use qv_entity::users::{Column, Entity};
+use qv_entity::{sessions, users::Column, users::Entity};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait,
@@ -9,8 +8,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::domain::{Email, Page, PublicKeys, SessionId, Slice, Timestamp, User, UserId, Username, UsernamePrefix};
-use crate::store::Error;
-use crate::store::page::paged;
+use crate::store::{Error, page::paged};
 
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]

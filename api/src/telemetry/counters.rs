@@ -1,10 +1,6 @@
 //! What parts count about themselves: plain atomics that cost nanoseconds to write, read when somebody asks.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::{collections::BTreeMap, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use parking_lot::Mutex;
 

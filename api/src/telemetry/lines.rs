@@ -1,10 +1,6 @@
 //! Log lines on their way out, written by a thread of their own: a slow reader of the log holds no request up.
 
-use std::io::{self, Write};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
-use std::time::Duration;
+use std::{io, io::Write, sync::Arc, sync::mpsc::Receiver, sync::mpsc::sync_channel, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;

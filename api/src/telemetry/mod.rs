@@ -6,8 +6,7 @@ mod lines;
 mod request;
 pub mod traces;
 
-use std::io::{self, IsTerminal};
-use std::panic;
+use std::{io, io::IsTerminal, panic};
 
 use tokio::runtime::Handle;
 use tracing::{Level, Metadata, Subscriber};
@@ -19,9 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::config::{self, ConfigError, Log, LogFormat};
-use crate::telemetry::counters::Counter;
-use crate::telemetry::layout::Layout;
-use crate::telemetry::traces::Traces;
+use crate::telemetry::{counters::Counter, layout::Layout, traces::Traces};
 
 pub use self::lines::{LOST, Lines, Written, open as open_lines};
 pub use self::request::{carry, within};

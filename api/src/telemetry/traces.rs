@@ -1,8 +1,6 @@
 //! Spans to a collector (OpenTelemetry, OTLP over HTTP): one a request, a field and a statement.
 
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::{sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -5,9 +5,7 @@ use std::fmt::{Display, Write as _};
 use async_graphql::{PathSegment, Pos, QueryPathNode, QueryPathSegment, ServerError, resolver_utils::EnumType};
 use serde::Serialize;
 
-use crate::engine::object::loaded::Key;
-use crate::engine::object::selected::SelectedField;
-use crate::engine::{Context, FieldError};
+use crate::engine::{Context, FieldError, object::loaded::Key, object::selected::SelectedField};
 
 /// Room for each value that was loaded, of which most are objects of some hundred bytes.
 const ROOM: usize = 512;

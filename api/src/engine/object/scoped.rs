@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
-use async_graphql::parser::types::Field;
-use async_graphql::registry::Registry;
-use async_graphql::resolver_utils::resolve_container;
 use async_graphql::{
     ContainerType, Context as FieldContext, ContextBase, ContextSelectionSet, ObjectType, OutputType, Positioned,
     ServerResult, Value,
 };
+use async_graphql::{parser::types::Field, registry::Registry, resolver_utils::resolve_container};
 use bytes::Bytes;
 
 use crate::engine::Context;

@@ -9,9 +9,7 @@ use async_graphql::parser::types::{
 use async_graphql::{Name, Positioned, Request, Variables};
 
 use crate::domain::ErrorCode;
-use crate::engine::RequestError;
-use crate::engine::prepare::directives;
-use crate::engine::result_shape::ResultShape;
+use crate::engine::{RequestError, prepare::directives, result_shape::ResultShape};
 
 /// Maximum text of a document that is cheap to prepare for each event of a subscription, in bytes.
 const SMALL_BYTES: usize = 2 * 1024;

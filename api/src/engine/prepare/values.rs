@@ -10,8 +10,7 @@ use async_graphql::registry::{MetaInputValue, MetaType, MetaTypeName, Registry};
 use async_graphql::{Pos, Value, Variables};
 
 use crate::domain::{ErrorCode, Timestamp};
-use crate::engine::RequestError;
-use crate::engine::result_shape::root_type;
+use crate::engine::{RequestError, result_shape::root_type};
 
 /// Checks the variables of an operation. Returns one error for each that does not fit.
 pub(super) fn check_variables(

@@ -4,13 +4,8 @@ use async_graphql::{Context, InputObject, Object, SimpleObject};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::Timestamp;
-use crate::graphql::error::Result;
-use crate::graphql::request_scope::RequestScope;
-use crate::graphql::types::user::User;
-use crate::graphql::types::viewer::Viewer;
-use crate::service;
-use crate::service::accounts::{Login, Registration};
-use crate::service::sessions::IssuedTokens;
+use crate::graphql::{error::Result, request_scope::RequestScope, types::user::User, types::viewer::Viewer};
+use crate::service::{self, accounts::Login, accounts::Registration, sessions::IssuedTokens};
 
 /// A new account.
 #[derive(InputObject)]

@@ -7,8 +7,7 @@ use crate::graphql::request_scope::RequestScope;
 use crate::graphql::scalars::{Base64, parse_id};
 use crate::graphql::types::conversation::Conversation;
 use crate::graphql::types::message::Message;
-use crate::service;
-use crate::service::messages::Draft;
+use crate::service::{self, messages::Draft};
 
 /// A message to send.
 #[derive(InputObject)]

@@ -4,8 +4,7 @@ use async_graphql::{Context, InputObject, Json, Object, SimpleObject};
 use serde_json::Value;
 
 use crate::domain::Timestamp;
-use crate::graphql::error::Result;
-use crate::graphql::request_scope::RequestScope;
+use crate::graphql::{error::Result, request_scope::RequestScope};
 use crate::service::metrics::{self, Reading};
 
 /// What was measured.

@@ -3,9 +3,7 @@
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 
 use crate::domain::UserId;
-use crate::graphql::error::Result;
-use crate::graphql::request_scope::RequestScope;
-use crate::graphql::types::user::User;
+use crate::graphql::{error::Result, request_scope::RequestScope, types::user::User};
 use crate::service::one_time_tokens;
 
 /// Whose password has been forgotten.

@@ -8,8 +8,7 @@ use crate::graphql::mutations::account::AuthPayload;
 use crate::graphql::request_scope::RequestScope;
 use crate::graphql::scalars::parse_id;
 use crate::graphql::types::passkey::Passkey;
-use crate::service;
-use crate::service::passkeys::{NewPasskey, Offer, PasskeyLogin};
+use crate::service::{self, passkeys::NewPasskey, passkeys::Offer, passkeys::PasskeyLogin};
 
 /// A passkey's registration or login that a browser goes on with, once and within 5 minutes.
 #[derive(SimpleObject)]

@@ -3,10 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 use secrecy::SecretString;
 
-use crate::graphql::error::Result;
-use crate::graphql::mutations::account::AuthPayload;
-use crate::graphql::request_scope::RequestScope;
-use crate::graphql::scalars::parse_id;
+use crate::graphql::{error::Result, mutations::account::AuthPayload, request_scope::RequestScope, scalars::parse_id};
 use crate::service;
 
 /// A session to go on with.

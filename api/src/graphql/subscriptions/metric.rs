@@ -3,9 +3,7 @@
 use async_graphql::{Context, Subscription};
 use futures_util::{Stream, StreamExt};
 
-use crate::graphql::error::Result;
-use crate::graphql::request_scope::RequestScope;
-use crate::graphql::types::metric::PerformanceMetric;
+use crate::graphql::{error::Result, request_scope::RequestScope, types::metric::PerformanceMetric};
 use crate::service::metrics;
 
 /// Metrics as they are recorded.

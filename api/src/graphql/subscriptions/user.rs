@@ -3,10 +3,7 @@
 use async_graphql::{Context, ID, Subscription};
 use futures_util::{Stream, StreamExt};
 
-use crate::graphql::error::Result;
-use crate::graphql::request_scope::RequestScope;
-use crate::graphql::scalars::parse_id;
-use crate::graphql::types::user::User;
+use crate::graphql::{error::Result, request_scope::RequestScope, scalars::parse_id, types::user::User};
 use crate::service;
 
 /// Changes to users.

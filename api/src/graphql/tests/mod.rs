@@ -5,8 +5,7 @@
 
 mod generator;
 
-use std::sync::atomic::AtomicI64;
-use std::{collections::BTreeSet, env, path::Path, pin::pin, sync::Arc};
+use std::{collections::BTreeSet, env, path::Path, pin::pin, sync::Arc, sync::atomic::AtomicI64};
 
 use async_graphql::{Response, Schema, ValidationMode};
 use futures_util::{StreamExt, stream};
@@ -19,9 +18,7 @@ use crate::domain::{Client, Clock, ErrorCode, Random, Role, Source, Viewer};
 use crate::engine::{Answer, Context, FieldSpans, FieldsAreWatched, GraphqlRequest, OperationType, PreparedOperation};
 use crate::graphql::roots::{Mutation, Query, Subscription};
 use crate::graphql::{Engine, RequestScope, StreamPosition, builder, engine};
-use crate::service::accounts::Registration;
-use crate::service::messages::{self, Draft};
-use crate::service::{self, Backend, RequestContext};
+use crate::service::{self, Backend, RequestContext, accounts::Registration, messages, messages::Draft};
 
 const ID: &str = "request-1";
 

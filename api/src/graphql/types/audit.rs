@@ -6,10 +6,7 @@ use serde_json::Value;
 use crate::domain::{self, AuditFilter, Timestamp};
 use crate::engine::FieldError;
 use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf, object};
-use crate::graphql::error::Result;
-use crate::graphql::request_scope::RequestScope;
-use crate::graphql::scalars::parse_id;
-use crate::graphql::types::user::User;
+use crate::graphql::{error::Result, request_scope::RequestScope, scalars::parse_id, types::user::User};
 
 /// An entry of the audit trail, which nobody can change.
 pub(crate) type AuditLog = Scoped<domain::AuditLog>;

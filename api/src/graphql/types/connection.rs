@@ -3,8 +3,7 @@
 use crate::domain::{self, PageArguments};
 use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf, object};
 use crate::graphql::request_scope::RequestScope;
-use crate::service::conversations::ConversationRef;
-use crate::service::{self, Cursor, Edge};
+use crate::service::{self, Cursor, Edge, conversations::ConversationRef};
 
 /// One page of a list.
 pub(crate) type Connection<T> = Scoped<service::Connection<T>>;

@@ -9,8 +9,7 @@ use crate::graphql::request_scope::RequestScope;
 use crate::graphql::types::connection::Connection;
 use crate::graphql::types::message::Message;
 use crate::graphql::types::user::User;
-use crate::service;
-use crate::service::conversations::ConversationRef;
+use crate::service::{self, conversations::ConversationRef};
 
 /// The exchange of messages with one other user, as the caller sees it.
 pub(crate) type Conversation = Scoped<ConversationRef>;

@@ -6,8 +6,7 @@ use async_graphql::{Enum, ID};
 
 use crate::domain;
 use crate::engine::object::{CachedJson, Field, JsonObject, Scoped, SelectedFields, Writer, leaf, object};
-use crate::graphql::request_scope::RequestScope;
-use crate::graphql::types::message::Message;
+use crate::graphql::{request_scope::RequestScope, types::message::Message};
 use crate::service::feed::{Delivery, FeedPage};
 
 /// One event of the caller's mailbox.

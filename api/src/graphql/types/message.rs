@@ -4,9 +4,7 @@ use async_graphql::ID;
 
 use crate::domain::{self, Timestamp};
 use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf, object};
-use crate::graphql::request_scope::RequestScope;
-use crate::graphql::scalars::Base64;
-use crate::graphql::types::user::User;
+use crate::graphql::{request_scope::RequestScope, scalars::Base64, types::user::User};
 
 /// One encrypted message, seen by its sender or its recipient.
 pub(crate) type Message = Scoped<domain::Message>;

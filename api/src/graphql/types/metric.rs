@@ -4,10 +4,8 @@ use async_graphql::{ID, InputObject, Json, SimpleObject};
 use serde_json::Value;
 
 use crate::domain::{self, Timestamp};
-use crate::engine::FieldError;
-use crate::engine::object::{Field, JsonObject, Scoped, leaf};
-use crate::graphql::error::Result;
-use crate::graphql::request_scope::RequestScope;
+use crate::engine::{FieldError, object::Field, object::JsonObject, object::Scoped, object::leaf};
+use crate::graphql::{error::Result, request_scope::RequestScope};
 use crate::service::metrics;
 
 /// One measurement, which a client reported or the server sampled of itself.

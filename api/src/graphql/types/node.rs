@@ -18,8 +18,7 @@ use crate::graphql::types::metric::PerformanceMetric;
 use crate::graphql::types::passkey::Passkey;
 use crate::graphql::types::session::Session;
 use crate::graphql::types::user::User;
-use crate::service;
-use crate::service::conversations::ConversationRef;
+use crate::service::{self, conversations::ConversationRef};
 
 /// Whatever has a global id.
 #[derive(Interface)]

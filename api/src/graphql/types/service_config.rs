@@ -7,8 +7,7 @@ use async_graphql::registry::{Deprecation, MetaEnumValue, MetaType, MetaTypeId, 
 use async_graphql::{Context, ContextSelectionSet, Name, Object, OutputType, Positioned, ServerResult, Value};
 
 use crate::config::Config;
-use crate::domain;
-use crate::domain::message::MESSAGE_MAX_BYTES;
+use crate::domain::{self, message::MESSAGE_MAX_BYTES};
 use crate::graphql::request_scope::RequestScope;
 
 /// The limits and terms of this server.

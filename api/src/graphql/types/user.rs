@@ -9,8 +9,7 @@ use crate::graphql::loaders::KeysOf;
 use crate::graphql::request_scope::RequestScope;
 use crate::graphql::scalars::{Base64, parse_id};
 use crate::graphql::types::connection::{Connection, arguments};
-use crate::service;
-use crate::service::users::Lookup;
+use crate::service::{self, users::Lookup};
 
 /// A user, as anyone signed in may see it.
 pub(crate) type User = Scoped<domain::User>;

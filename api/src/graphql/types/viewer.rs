@@ -14,9 +14,7 @@ use crate::graphql::types::feed::MessageFeedPage;
 use crate::graphql::types::passkey::Passkey;
 use crate::graphql::types::session::Session;
 use crate::graphql::types::user::User;
-use crate::service::conversations::ConversationRef;
-use crate::service::users::Lookup;
-use crate::service::{self, Error};
+use crate::service::{self, Error, conversations::ConversationRef, users::Lookup};
 
 /// The signed-in caller, and what only the caller may see.
 pub(crate) struct Viewer {

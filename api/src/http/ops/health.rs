@@ -5,8 +5,7 @@ use std::sync::Arc;
 use poem::{Response, http::StatusCode};
 use serde_json::{Value, json};
 
-use crate::service::Backend;
-use crate::service::ops::health::{self, Component, Status};
+use crate::service::{Backend, ops::health, ops::health::Component, ops::health::Status};
 
 /// `/health/live`: the process answers.
 pub fn live() -> Response {

@@ -6,8 +6,7 @@ use poem::http::StatusCode;
 
 use crate::domain::ErrorCode;
 use crate::engine::OperationType;
-use crate::http::PATH;
-use crate::http::answer::Answer;
+use crate::http::{PATH, answer::Answer};
 use crate::telemetry::counters::{Counter, Counts, Durations};
 
 /// Where requests go, as they are served, counted and logged: never as a client wrote it.

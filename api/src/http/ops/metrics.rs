@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use poem::http::{HeaderMap, StatusCode, header};
-use poem::{Request, Response};
+use poem::{Request, Response, http::HeaderMap, http::StatusCode, http::header};
 use secrecy::ExposeSecret;
 
 use crate::crypto::token::digest;

@@ -30,8 +30,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::config::Http;
-use crate::http::AppState;
-use crate::http::server::deadline::Timer;
+use crate::http::{AppState, server::deadline::Timer};
 
 /// Room for the longest request target that HTTP libraries send, 64 KiB, and the other headers. A longer target is
 /// answered 414, longer headers 431.

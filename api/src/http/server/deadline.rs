@@ -1,15 +1,10 @@
 //! Deadlines of work that is mostly done at once, and of the heads of requests.
 
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::{future::poll_fn, pin::Pin, pin::pin, sync::Arc, task::Context, task::Poll, time::Duration, time::Instant};
 
 use hyper::rt;
 use parking_lot::Mutex;
-use tokio::task::coop::unconstrained;
-use tokio::time::{self, Sleep};
+use tokio::{task::coop::unconstrained, time, time::Sleep};
 
 /// What comes of work in time; the clock is looked at only if it has to wait.
 pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output> {

@@ -1,14 +1,12 @@
 //! Reads what a request asks for, from its target or its body, within limits of type, size and time.
 
 use futures_util::TryStreamExt;
-use poem::http::{HeaderMap, Method, StatusCode, header};
-use poem::{Body, Request};
+use poem::{Body, Request, http::HeaderMap, http::Method, http::StatusCode, http::header};
 use serde_json::Value;
 
 use crate::config::Http;
 use crate::engine::{GraphqlRequest, NO_JSON, QueryString};
-use crate::http::client_info;
-use crate::http::server::deadline::in_time;
+use crate::http::{client_info, server::deadline::in_time};
 
 /// The longest request target, in bytes: a document of 16 KiB with every second character escaped.
 const TARGET_MAX_BYTES: usize = 32 * 1024;

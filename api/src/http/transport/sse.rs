@@ -2,8 +2,7 @@
 
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, stream, stream::BoxStream};
 use poem::{Body, Response};
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::WaitForCancellationFutureOwned;

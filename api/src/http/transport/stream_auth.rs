@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, pending, select};
+use futures_util::{FutureExt, future::BoxFuture, future::pending, future::select};
 use tokio::time::{Instant, sleep};
 
 use crate::domain::{Timestamp, Viewer};

@@ -1,7 +1,6 @@
 //! An event of the feed on its way to readers.
 
-use std::any::Any;
-use std::sync::{Arc, OnceLock};
+use std::{any::Any, sync::Arc, sync::OnceLock};
 
 use crate::{domain::FeedEvent, service::RequestContext};
 

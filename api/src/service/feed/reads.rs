@@ -2,16 +2,13 @@
 //!
 //! Fifty feeds that the same news have woken look for the same events: the first of them reads, the others wait for it.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Weak};
+use std::{collections::HashMap, collections::VecDeque, sync::Arc, sync::Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::domain::UserId;
-use crate::service::Error;
-use crate::service::context::streams::spawn_read;
-use crate::service::feed::delivery::Delivery;
+use crate::service::{Error, context::streams::spawn_read, feed::delivery::Delivery};
 
 /// The latest read of each user, for as long as it runs or somebody has still to take what it found.
 #[derive(Default)]

@@ -1,11 +1,8 @@
 //! Deleting messages on one side.
 
-use crate::domain::event::Topic;
-use crate::domain::{Conversation, FeedEventKind, MessageId, UserId};
-use crate::service::after_commit::AfterCommit;
-use crate::service::{Error, RequestContext, sessions};
-use crate::store::messages::MessageView;
-use crate::store::{self, Transaction};
+use crate::domain::{Conversation, FeedEventKind, MessageId, UserId, event::Topic};
+use crate::service::{Error, RequestContext, after_commit::AfterCommit, sessions};
+use crate::store::{self, Transaction, messages::MessageView};
 
 /// How many messages one call deletes at most.
 const IDS_MAX: usize = 100;

@@ -1,11 +1,8 @@
 //! Marking messages read.
 
-use crate::domain::event::Topic;
-use crate::domain::{Conversation, ConversationId, FeedEventKind, MessageId};
-use crate::service::after_commit::AfterCommit;
-use crate::service::{Error, RequestContext, sessions};
-use crate::store;
-use crate::store::messages::SequenceRange;
+use crate::domain::{Conversation, ConversationId, FeedEventKind, MessageId, event::Topic};
+use crate::service::{Error, RequestContext, after_commit::AfterCommit, sessions};
+use crate::store::{self, messages::SequenceRange};
 
 /// Marks the messages to the caller read, up to one of theirs, and counts them; what is read already stays as it is.
 pub async fn mark_read(

@@ -4,19 +4,14 @@
 //! wide, so a percentile is at most 3 % above the true one; the greatest is exact. What cannot be written is dropped
 //! and counted: the memory does not grow with the requests, however long the database is away.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::{sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::domain::metrics::OWN;
-use crate::domain::{MetricId, PerformanceMetric};
-use crate::service::metrics::recording::write;
-use crate::service::{Backend, Error};
+use crate::domain::{MetricId, PerformanceMetric, metrics::OWN};
+use crate::service::{Backend, Error, metrics::recording::write};
 use crate::telemetry::counters::Histogram;
 
 /// Buckets for durations of up to 71 minutes.

@@ -4,10 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use crate::domain::PerformanceMetric;
-use crate::domain::event::Topic;
-use crate::service::after_commit::AfterCommit;
-use crate::service::{Backend, Error, RequestContext, sessions};
+use crate::domain::{PerformanceMetric, event::Topic};
+use crate::service::{Backend, Error, RequestContext, after_commit::AfterCommit, sessions};
 use crate::store;
 
 /// Writes metrics and tells who listens; `context` is the caller's who recorded them, if not the server itself.

@@ -1,7 +1,6 @@
 //! Whether the parts that the server stands on answer.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Duration, time::Instant};
 
 use tokio::time::timeout;
 

@@ -3,8 +3,7 @@
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
-use crate::service::ops::signing_keys;
-use crate::service::{Backend, Error, clocks, metrics};
+use crate::service::{Backend, Error, clocks, metrics, ops::signing_keys};
 use crate::store;
 
 /// Rows of a table that go in one transaction, so that nobody waits for long.

@@ -4,10 +4,8 @@ use chrono::TimeDelta;
 
 use crate::bus::Subscription;
 use crate::crypto::SigningKey;
-use crate::domain::Timestamp;
-use crate::domain::event::Topic;
-use crate::service::after_commit::AfterCommit;
-use crate::service::{Backend, Error, RequestContext};
+use crate::domain::{Timestamp, event::Topic};
+use crate::service::{Backend, Error, RequestContext, after_commit::AfterCommit};
 use crate::store;
 
 /// The public keys that access tokens may be signed with, by their ids.

@@ -5,8 +5,7 @@
 
 use crate::domain::AuthenticationReason;
 use crate::service::{Error, RequestContext};
-use crate::store::accounts::Credentials;
-use crate::store::{self, Transaction};
+use crate::store::{self, Transaction, accounts::Credentials};
 
 /// Fails with UNAUTHENTICATED if the caller's session has ended. Otherwise the session cannot end before the
 /// transaction.

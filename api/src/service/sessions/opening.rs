@@ -7,8 +7,7 @@ use crate::domain::{Role, Session, SessionId, Timestamp, UserId, Viewer};
 use crate::service::after_commit::AfterCommit;
 use crate::service::sessions::revoke::{after_end, end_many};
 use crate::service::{Backend, Error, RequestContext};
-use crate::store::sessions::TokenDigests;
-use crate::store::{self, Transaction};
+use crate::store::{self, Transaction, sessions::TokenDigests};
 
 /// What a device may call itself, in characters.
 const DEVICE_INFO_MAX: usize = 200;

@@ -12,15 +12,13 @@ use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::crypto::token;
-use crate::domain::event::Topic;
-use crate::domain::{AuthenticationReason, Session, Timestamp, Viewer};
+use crate::domain::{AuthenticationReason, Session, Timestamp, Viewer, event::Topic};
 use crate::service::after_commit::AfterCommit;
 use crate::service::context::rate_limits::RateLimit;
 use crate::service::sessions::opening::{IssuedTokens, sign};
 use crate::service::sessions::revoke::{after_end, end_many};
 use crate::service::{Backend, Error, RequestContext, cache_keys};
-use crate::store::sessions::{Rotation, TokenDigests};
-use crate::store::{self, Transaction};
+use crate::store::{self, Transaction, sessions::Rotation, sessions::TokenDigests};
 
 /// Exchanges a refresh token for the next tokens of its session.
 pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<IssuedTokens, Error> {

@@ -1,10 +1,7 @@
 //! Ending sessions, by their owner and by whatever else ends them.
 
-use crate::domain::event::Topic;
-use crate::domain::{SessionId, UserId};
-use crate::service::after_commit::AfterCommit;
-use crate::service::sessions::lock_account;
-use crate::service::{Error, RequestContext, cache_keys};
+use crate::domain::{SessionId, UserId, event::Topic};
+use crate::service::{Error, RequestContext, after_commit::AfterCommit, cache_keys, sessions::lock_account};
 use crate::store::{self, Transaction};
 
 /// Ends the session that the operation runs in. A repeat, whose first answer was lost, finds it ended and succeeds.

@@ -8,8 +8,7 @@ mod group_commit;
 mod postgres;
 mod sqlite;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::{sync::Arc, time::Duration, time::Instant};
 
 use sea_orm::{ConnectionTrait, DbBackend};
 use tokio::time::sleep;
@@ -17,9 +16,7 @@ use tokio::time::sleep;
 pub use self::delivery::Delivery;
 pub(in crate::store) use self::group_commit::Queue;
 use crate::domain::{Conversation, Message};
-use crate::store::send::delivery::{Answer, Outcome};
-use crate::store::send::group_commit::Turn;
-use crate::store::{Error, Store, Unique};
+use crate::store::{Error, Store, Unique, send::delivery::Answer, send::delivery::Outcome, send::group_commit::Turn};
 
 /// Writes a message, its events in both mailboxes and the members' lines of their inboxes.
 ///

@@ -1,16 +1,13 @@
 //! The guard held against the parser: random documents, the same every time. `QV_FUZZ_CASES` asks for more.
 
-use std::env;
-use std::time::{Duration, Instant};
+use std::{env, time::Duration, time::Instant};
 
 use async_graphql::Value;
 use async_graphql::parser::parse_query;
 use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 
 use crate::config::graphql::{Graphql, Mode};
-use crate::engine::prepare::lexer;
-use crate::engine::prepare::tests::on_small_stack;
-use crate::engine::tests::limits;
+use crate::engine::{prepare::lexer, prepare::tests::on_small_stack, tests::limits};
 
 /// What the parser may take for a document that passed; a debug build is a tenth as fast.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 10 });

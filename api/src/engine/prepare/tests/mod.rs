@@ -9,9 +9,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::config::graphql::Graphql;
-use crate::engine::prepare::Documents;
-use crate::engine::tests::{call, schema};
-use crate::engine::{PreparedOperation, RequestError};
+use crate::engine::{PreparedOperation, RequestError, prepare::Documents, tests::call, tests::schema};
 
 pub(crate) fn documents(settings: Graphql) -> Documents {
     Documents::new(settings, schema::builder()).unwrap()

@@ -15,10 +15,7 @@ use poem::{IntoResponse, Request, Response};
 
 use crate::config::Sockets;
 use crate::domain::Client;
-use crate::http::answer::Answer;
-use crate::http::headers::Origin;
-use crate::http::transport::negotiation::Media;
-use crate::http::{AppState, client_info};
+use crate::http::{AppState, answer::Answer, client_info, headers::Origin, transport::negotiation::Media};
 
 /// The only sub-protocol; the older `graphql-ws` one is refused.
 const PROTOCOL: &str = "graphql-transport-ws";

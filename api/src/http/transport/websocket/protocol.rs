@@ -4,8 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 
 use crate::engine::GraphqlRequest;
-use crate::http::answer::Answer;
-use crate::http::client_info;
+use crate::http::{answer::Answer, client_info};
 
 /// The longest id of an operation; clients use a UUID or a counter.
 const ID_MAX_BYTES: usize = 128;
