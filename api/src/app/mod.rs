@@ -5,7 +5,8 @@ mod tasks;
 
 use std::{fs::File, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, task::JoinHandle, time::Instant, time::timeout_at};
+use tokio::time::{Instant, timeout_at};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use self::tasks::load_signing_key;

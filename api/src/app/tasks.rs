@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::data_dir;
 use crate::bus::Subscription;
-use crate::service::{Backend, Error, StartError, metrics, ops::retention, ops::signing_keys};
+use crate::service::ops::{retention, signing_keys};
+use crate::service::{Backend, Error, StartError, metrics};
 
 /// Interval of the checks for an operator's command. An open socket must close within a second of one.
 const WATCH_EVERY: Duration = Duration::from_millis(250);

@@ -1,4 +1,4 @@
-//! How the bus connects to Redis.
+//! Clients of Redis for the bus.
 
 use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisError};
 use secrecy::ExposeSecret;

@@ -10,7 +10,8 @@ mod topics;
 use std::sync::Arc;
 
 pub use self::topics::Subscription;
-use crate::bus::{publisher::Publisher, subscriber::Subscriber, subscriber::SubscriberState, topics::Topics};
+use crate::bus::subscriber::{Subscriber, SubscriberState};
+use crate::bus::{publisher::Publisher, topics::Topics};
 use crate::config;
 use crate::domain::event::Topic;
 use crate::redis_client::invalidation::{Invalidations, Message};

@@ -1,9 +1,11 @@
 //! The connection that publishes messages of this node.
 
-use std::{sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering, time::Duration};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{sync::Arc, time::Duration};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use tokio::{sync::mpsc, sync::watch, time::timeout};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use crate::{bus::client::client, config, redis_client::invalidation::Message};
 
@@ -11,18 +13,18 @@ use crate::{bus::client::client, config, redis_client::invalidation::Message};
 const QUEUE: usize = 4096;
 /// Messages in one round trip.
 const PIPELINE: usize = 256;
-/// How soon messages that did not get through are sent again.
+/// Delay before messages that Redis did not accept are sent again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
-/// How long a process that ends waits for its last messages to be taken.
+/// Time that a stopping process waits until Redis has accepted its last messages.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Queue of messages to publish.
 #[derive(Clone)]
 pub(crate) struct Publisher {
     queue: mpsc::Sender<Vec<Message>>,
-    /// How many batches wait or are on their way.
+    /// Number of batches that wait or are being sent.
     unpublished: watch::Sender<usize>,
-    /// Whether messages have been dropped since all had been said.
+    /// Whether messages were dropped since the queue was last empty.
     has_dropped: Arc<AtomicBool>,
 }
 

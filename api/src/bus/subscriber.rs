@@ -1,6 +1,7 @@
 //! The connection that receives messages of other nodes, replaced after each loss.
 
-use std::{collections::HashSet, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering, time::Duration};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use redis::{
     AsyncConnectionConfig, Client, FromRedisValue, PushInfo, PushKind, RedisResult, aio::MultiplexedConnection,
@@ -11,17 +12,17 @@ use crate::bus::{client::client, publisher::Publisher, topics::Topics};
 use crate::config;
 use crate::redis_client::invalidation::Invalidations;
 
-/// How soon a silent Redis is noticed. The lease is renewed as often, so that it outlives a tick or two that come late.
+/// Interval of the checks for a silent Redis. They renew the lease, which so outlives one or two late ticks.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
-/// How long Redis may take to answer before the connection counts as lost. Hints wait in it meanwhile, so a Redis that
-/// is slow for a moment costs less than listening to everything anew.
+/// Time that Redis may take to answer before the connection counts as lost. Hints wait in the connection meanwhile, so
+/// waiting costs less than subscribing to all channels again.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How soon a lost Redis is tried again.
+/// Delay between attempts to connect.
 const TRY_EVERY: Duration = Duration::from_secs(1);
 /// Channels in one round trip.
 const CHANNELS: usize = 256;
 
-/// What this node does with received messages.
+/// State that handles received messages.
 pub(crate) struct SubscriberState {
     pub(crate) topics: Topics,
     pub(crate) invalidations: Arc<Invalidations>,

@@ -1,6 +1,7 @@
 //! Typed keys: the name of a value together with its type, and the names of all values of one owner.
 
-use std::{fmt, hash::Hash, hash::Hasher, marker::PhantomData, str::FromStr};
+use std::hash::{Hash, Hasher};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;

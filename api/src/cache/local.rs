@@ -7,7 +7,8 @@ use std::{
 use parking_lot::RwLock;
 use quick_cache::{Weighter, sync};
 
-use crate::cache::{Key, key::Invalidated, key::Name};
+use crate::cache::Key;
+use crate::cache::key::{Invalidated, Name};
 
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
 /// About as many as there is room for.

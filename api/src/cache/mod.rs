@@ -12,7 +12,8 @@ pub use self::key::{Group, Key, Kind, Name, Value};
 pub use self::redis::RedisCache;
 use crate::cache::{key::Invalidated, local::LocalCache, redis::local_share};
 use crate::domain::Random;
-use crate::redis_client::{RedisClient, invalidation::Invalidations, invalidation::PendingInvalidation};
+use crate::redis_client::RedisClient;
+use crate::redis_client::invalidation::{Invalidations, PendingInvalidation};
 
 /// One of the two places to remember things in.
 #[derive(Clone)]

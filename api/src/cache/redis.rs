@@ -1,11 +1,14 @@
 //! The cache in Redis, shared by all nodes, and what each node remembers of it.
 
-use std::{sync::Arc, sync::LazyLock, sync::atomic::AtomicU64, sync::atomic::Ordering, time::Duration, time::Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use redis::{AsyncCommands, Script};
 use tokio::time::sleep;
 
-use crate::cache::{Group, Key, Value, key::Invalidated, key::Name, local::LocalCache};
+use crate::cache::key::{Invalidated, Name};
+use crate::cache::{Group, Key, Value, local::LocalCache};
 use crate::domain::Random;
 use crate::redis_client::invalidation::{Invalidations, PendingInvalidation, RETRY_AFTER};
 use crate::redis_client::{RedisClient, RedisUnavailable};

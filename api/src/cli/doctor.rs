@@ -1,6 +1,7 @@
 //! `doctor`: what an operator must know before a node serves, each with what to do about it. Nothing is changed.
 
-use std::{fs, fs::OpenOptions, io::ErrorKind, path::Path, time::Duration, time::Instant};
+use std::time::{Duration, Instant};
+use std::{fs, fs::OpenOptions, io::ErrorKind, path::Path};
 
 use chrono::TimeDelta;
 use secrecy::ExposeSecret;

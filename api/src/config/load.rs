@@ -1,6 +1,7 @@
 //! Reading the settings, and refusing what is unknown or contradictory in one sentence that names it.
 
-use std::{collections::BTreeMap, collections::BTreeSet, path::Path};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use config::{Environment, File, FileFormat, Source, Value, ValueKind};
 use secrecy::ExposeSecret;

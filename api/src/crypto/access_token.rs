@@ -1,8 +1,10 @@
 //! Access tokens: JWTs signed with Ed25519 (RFC 8037, RFC 8725, RFC 9068), each node with a key of its own.
 
-use std::{collections::HashMap, collections::HashSet, mem, sync::Arc};
+use std::collections::{HashMap, HashSet};
+use std::{mem, sync::Arc};
 
-use aws_lc_rs::{encoding::AsDer, encoding::Pkcs8V1Der, signature::Ed25519KeyPair, signature::KeyPair};
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};

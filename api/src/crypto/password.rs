@@ -2,7 +2,9 @@
 
 mod memory;
 
-use std::{num::NonZero, sync::Arc, sync::atomic::AtomicUsize, sync::atomic::Ordering, time::Duration, time::Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use std::{num::NonZero, sync::Arc};
 
 use argon2::password_hash;
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};

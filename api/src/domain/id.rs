@@ -1,6 +1,7 @@
 //! Typed ids: a `UUIDv7` inside, a `TypeID` such as `user_01jd…` outside.
 
-use std::{fmt, hash::Hash, hash::Hasher, str::FromStr};
+use std::hash::{Hash, Hasher};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

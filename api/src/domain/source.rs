@@ -1,6 +1,7 @@
 //! Where time, ids and randomness come from: passed in, so that a test can decide them.
 
-use std::{sync::Arc, sync::atomic::AtomicI64, sync::atomic::AtomicU64, sync::atomic::Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use parking_lot::Mutex;

@@ -4,7 +4,8 @@
 //! instead, and the resolvers are called directly, with an execution environment that is built here.
 //! `docs/async-graphql.md` lists the undocumented items of the library that this rests on.
 
-use std::{borrow::Cow, sync::Arc, sync::Mutex, sync::OnceLock, sync::PoisonError};
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_graphql::extensions::{ExtensionFactory, Extensions};
 use async_graphql::futures_util::FutureExt;
@@ -19,7 +20,8 @@ use async_graphql::{
 };
 use futures_util::{StreamExt, stream::BoxStream};
 
-use crate::engine::{Context, PreparedOperation, context::FieldsAreWatched, context::WritesText};
+use crate::engine::context::{FieldsAreWatched, WritesText};
+use crate::engine::{Context, PreparedOperation};
 
 /// Up to this size, copying JSON text is cheaper than a map for one field. Guarded by the benchmark `front`.
 const SMALL: usize = 2048;

@@ -1,9 +1,11 @@
 //! Follows subscriptions: one answer for each event, and little memory between events.
 
-use std::{sync::Arc, task, task::Poll, task::ready};
+use std::task::{Poll, ready};
+use std::{sync::Arc, task};
 
 use async_graphql::{ObjectType, Response, SubscriptionType};
-use futures_util::{StreamExt, stream::BoxStream, stream::poll_fn};
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, poll_fn};
 
 use crate::engine::{Answer, Context, EventSource, PreparedOperation, executor::Executor};
 

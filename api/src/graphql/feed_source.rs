@@ -1,6 +1,7 @@
 //! Sources of the message feed's events, and the positions of event streams.
 
-use std::{sync::Arc, task, task::Poll, task::ready};
+use std::task::{Poll, ready};
+use std::{sync::Arc, task};
 
 use futures_util::{StreamExt, stream::BoxStream};
 use parking_lot::{Mutex, MutexGuard};

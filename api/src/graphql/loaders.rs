@@ -1,12 +1,15 @@
 //! Loadable values: each kind is declared once, with its key, its value and the use case that reads a batch of it.
 
-use std::{collections::HashMap, collections::HashSet, hash::Hash, hash::Hasher, sync::Arc};
+use std::collections::{HashMap, HashSet};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use async_graphql::dataloader::Loader;
 use foldhash::fast::RandomState;
 
 use crate::domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId};
-use crate::engine::{Context, EventSource, FieldError, LoadQueue, object::Key, object::LoadedValues};
+use crate::engine::object::{Key, LoadedValues};
+use crate::engine::{Context, EventSource, FieldError, LoadQueue};
 use crate::graphql::{batch::Batch, request_scope::RequestScope};
 use crate::service::{self, Connection, Error, RequestContext};
 

@@ -6,7 +6,8 @@ use async_graphql::{Context as FieldContext, dataloader::DataLoader};
 
 use crate::domain::Viewer;
 use crate::engine::LoadQueue;
-use crate::graphql::{batch, batch::Batch, feed_source::FeedSource, feed_source::StreamPosition};
+use crate::graphql::feed_source::{FeedSource, StreamPosition};
+use crate::graphql::{batch, batch::Batch};
 use crate::service::RequestContext;
 
 /// The context of one operation. Cheap to clone.

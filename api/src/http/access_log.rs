@@ -1,13 +1,16 @@
 //! One line a request: who asked for what, and how it went. Nothing of what was said.
 
-use std::{sync::OnceLock, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed, time::Duration, time::Instant};
+use std::time::{Duration, Instant};
+use std::{sync::OnceLock, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use poem::http::{Method, StatusCode};
 
 use crate::domain::{Client, ErrorCode, UserId};
 use crate::engine::OperationType;
-use crate::http::{AppState, answer::Answer, answer::Caller, ops::http_metrics::Route, ops::http_metrics::kind_name};
+use crate::http::AppState;
+use crate::http::answer::{Answer, Caller};
+use crate::http::ops::http_metrics::{Route, kind_name};
 use crate::telemetry::counters::Counted;
 
 /// What becomes known of a request while it is served.

@@ -1,8 +1,10 @@
 //! Who sent a request: its id, the address behind trusted proxies, the token it brought.
 
-use std::{net::IpAddr, sync::atomic::AtomicU64, sync::atomic::Ordering};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use poem::{Request, http::HeaderMap, http::HeaderName, http::header};
+use poem::Request;
+use poem::http::{HeaderMap, HeaderName, header};
 
 use crate::config::Network;
 use crate::domain::{Client, Source};

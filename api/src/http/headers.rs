@@ -1,6 +1,7 @@
 //! What every answer carries: security headers, the request's id, and CORS by an exact list.
 
-use poem::{Response, http::HeaderMap, http::HeaderValue, http::StatusCode, http::header};
+use poem::Response;
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::http::client_info;
 

@@ -9,7 +9,8 @@ use tracing::Instrument;
 use crate::domain::{Client, ErrorCode};
 use crate::engine::{self, GraphqlRequest, PreparedOperation};
 use crate::graphql::RequestScope;
-use crate::http::{AppState, access_log::StreamLog, answer::Answer, answer::Caller, server::deadline::in_time};
+use crate::http::answer::{Answer, Caller};
+use crate::http::{AppState, access_log::StreamLog, server::deadline::in_time};
 use crate::service::{RequestContext, context::rate_limits, metrics};
 use crate::telemetry;
 

@@ -4,7 +4,8 @@ mod folder;
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use poem::{Response, http::HeaderMap, http::HeaderValue, http::StatusCode, http::header};
+use poem::Response;
+use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use crate::config::{Graphql, Mode};

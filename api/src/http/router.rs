@@ -3,7 +3,8 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use poem::{Endpoint, Request, Response, http::Method, http::StatusCode, http::header};
+use poem::http::{Method, StatusCode, header};
+use poem::{Endpoint, Request, Response};
 use tracing::Instrument;
 
 use crate::domain::Client;

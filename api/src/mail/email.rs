@@ -1,6 +1,7 @@
 //! What the server writes to people, as text and as HTML.
 
-use lettre::{Message, message::Mailbox, message::MultiPart};
+use lettre::Message;
+use lettre::message::{Mailbox, MultiPart};
 
 use crate::domain::Timestamp;
 

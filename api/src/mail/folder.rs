@@ -1,6 +1,7 @@
 //! Letters into a folder, one file each, for a developer to open.
 
-use std::{fs, fs::OpenOptions, io, io::Write, os::unix::fs::OpenOptionsExt, path::Path, path::PathBuf};
+use std::path::{Path, PathBuf};
+use std::{fs, fs::OpenOptions, io, io::Write, os::unix::fs::OpenOptionsExt};
 
 /// Writes letters into one folder, which is there.
 pub struct FolderMailer(pub(super) PathBuf);

@@ -5,7 +5,8 @@ use secrecy::ExposeSecret;
 
 use crate::config::Config;
 use crate::domain::Timestamp;
-use crate::mail::{EmailMessage, folder::FolderMailer, smtp::Failure, smtp::SmtpMailer};
+use crate::mail::smtp::{Failure, SmtpMailer};
+use crate::mail::{EmailMessage, folder::FolderMailer};
 
 /// One of the two ways a letter leaves.
 enum Transport {

@@ -2,7 +2,8 @@
 
 use std::{future::Future, sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use tokio::{sync::Semaphore, time::Instant, time::sleep, time::timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::config;

@@ -1,6 +1,7 @@
 //! A breaker: after some failures in a row nothing is tried but one probe a second.
 
-use std::{sync::atomic::AtomicU32, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 const MAX_FAILURES: u32 = 5;
 const PROBE_EVERY: Duration = Duration::from_secs(1);

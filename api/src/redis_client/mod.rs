@@ -3,11 +3,14 @@
 pub mod circuit_breaker;
 pub mod invalidation;
 
-use std::{future::Future, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering, time::Duration, time::Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use std::{future::Future, sync::Arc};
 
 use chrono::DateTime;
 use parking_lot::RwLock;
-use redis::{Client, RedisResult, aio::ConnectionManager, aio::ConnectionManagerConfig};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, RedisResult};
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 

@@ -8,7 +8,8 @@ use crate::service::after_commit::AfterCommit;
 use crate::service::context::rate_limits::{RateLimit, spend_account};
 use crate::service::sessions::{self, IssuedTokens};
 use crate::service::{Error, RequestContext, cache_keys, one_time_tokens, password_policy, users};
-use crate::store::{self, Transaction, Unique, accounts::Credentials, accounts::NewAccount};
+use crate::store::accounts::{Credentials, NewAccount};
+use crate::store::{self, Transaction, Unique};
 
 /// Checks of a password at a sign-in: a second one if another sign-in has just stored it with today's parameters.
 const PROOFS: usize = 2;

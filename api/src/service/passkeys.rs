@@ -3,7 +3,8 @@
 use chrono::TimeDelta;
 use serde_json::Value;
 
-use crate::crypto::{passkeys::Assertion, passkeys::Begun, passkeys::PasskeyError, password};
+use crate::crypto::passkeys::{Assertion, Begun, PasskeyError};
+use crate::crypto::password;
 use crate::domain::{CeremonyId, CeremonyKind, DeviceName, Passkey, PasskeyId, SessionId, UserId};
 use crate::service::{Error, RequestContext, context::rate_limits::RateLimit, sessions, sessions::IssuedTokens};
 use crate::store::{self, Unique, passkey_ceremonies::Ceremony, passkeys::Credential};

@@ -1,6 +1,7 @@
 //! Accounts as operators see them.
 
-use qv_entity::{sessions, users::Column, users::Entity};
+use qv_entity::sessions;
+use qv_entity::users::{Column, Entity};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait,
 };

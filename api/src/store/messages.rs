@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use qv_entity::messages::{ActiveModel, Column, Entity, Model};
-use sea_orm::{ActiveValue::Set, sea_query::Expr, sea_query::SimpleExpr};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DbBackend, DbErr, DerivePartialModel, EntityTrait, ExprTrait,
     FromQueryResult, QueryFilter, QueryOrder, QueryResult, QuerySelect, Statement, Value,

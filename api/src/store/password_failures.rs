@@ -1,7 +1,8 @@
 //! How often in a row a password was wrong.
 
 use qv_entity::password_failures::{ActiveModel, Column, Entity};
-use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, ExprTrait, sea_query::Expr, sea_query::OnConflict};
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, EntityTrait, ExprTrait};
 use uuid::Uuid;
 
 use crate::{domain::UserId, store::Error};

@@ -2,7 +2,8 @@
 
 use qv_entity::metric_sequence;
 use qv_entity::performance_metrics::{ActiveModel, Column, Entity, Model};
-use sea_orm::{ActiveValue::Set, sea_query::Expr, sea_query::SimpleExpr};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, Order, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait,

@@ -1,6 +1,7 @@
 //! Sessions: signed-in devices and the digests of their tokens.
 
-use qv_entity::{sessions::ActiveModel, sessions::Column, sessions::Entity, sessions::Model, users};
+use qv_entity::sessions::{ActiveModel, Column, Entity, Model};
+use qv_entity::users;
 use sea_orm::{ActiveValue::Set, sea_query::LockType};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,

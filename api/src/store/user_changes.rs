@@ -1,7 +1,9 @@
 //! Changes to users that others see, numbered in the order of their commits.
 
-use qv_entity::{conversation_members as members, installation, users::ActiveModel, users::Column, users::Entity};
-use sea_orm::{ActiveValue::Set, sea_query::Expr, sea_query::Query, sea_query::SimpleExpr};
+use qv_entity::users::{ActiveModel, Column, Entity};
+use qv_entity::{conversation_members as members, installation};
+use sea_orm::ActiveValue::Set;
+use sea_orm::sea_query::{Expr, Query, SimpleExpr};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
 };

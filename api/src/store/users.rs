@@ -1,6 +1,7 @@
 //! Users as others see them, and their public keys.
 
-use qv_entity::{sessions, users::Column, users::Entity};
+use qv_entity::sessions;
+use qv_entity::users::{Column, Entity};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait,

@@ -5,7 +5,8 @@
 
 use std::fmt::{self, Debug, Write};
 
-use tracing::{Event, Level, Subscriber, field::Field, field::Visit};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
 use tracing_log::NormalizeEvent;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, format::Writer};
 

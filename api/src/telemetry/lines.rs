@@ -1,6 +1,7 @@
 //! Log lines on their way out, written by a thread of their own: a slow reader of the log holds no request up.
 
-use std::{io, io::Write, sync::Arc, sync::mpsc::Receiver, sync::mpsc::sync_channel, thread, time::Duration};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::{io, io::Write, sync::Arc, thread, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;

@@ -1,6 +1,7 @@
 //! Values that an object's fields need and that are loaded by their keys.
 
-use std::{collections::HashMap, collections::HashSet, hash::Hash};
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
 use foldhash::fast::RandomState;
 

@@ -4,7 +4,8 @@ use async_graphql::parser::types::{Field, Selection, SelectionSet};
 use async_graphql::{Context, ContextSelectionSet, Positioned, ServerResult};
 
 use crate::domain::PageArguments;
-use crate::engine::{object::field::JsonObject, object::selected::SelectedField, object::selected::SelectedFields};
+use crate::engine::object::field::JsonObject;
+use crate::engine::object::selected::{SelectedField, SelectedFields};
 
 /// Returns what these selection sets select of `T`. Validation has found that `T` has all of it.
 pub(super) fn select<'a, T: JsonObject>(

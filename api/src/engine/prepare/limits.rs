@@ -3,7 +3,8 @@
 //! The library's own checks follow every spread again and again, in exponential time, before any limit of its own.
 //! This walk bounds what they will meet, so it has to come first.
 
-use std::{collections::HashMap, collections::HashSet, convert::Infallible};
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 
 use async_graphql::parser::types::{
     Directive, ExecutableDocument, Field, FragmentSpread, OperationType, Selection, SelectionSet,

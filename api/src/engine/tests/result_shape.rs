@@ -6,7 +6,8 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::config::graphql::Mode;
 use crate::domain::ErrorCode;
-use crate::engine::{Engine, FieldError, tests::call, tests::limits, tests::run, tests::schema::Feed};
+use crate::engine::tests::{call, limits, run};
+use crate::engine::{Engine, FieldError, tests::schema::Feed};
 
 #[derive(Default)]
 struct Query;

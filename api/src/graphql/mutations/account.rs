@@ -5,7 +5,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::Timestamp;
 use crate::graphql::{error::Result, request_scope::RequestScope, types::user::User, types::viewer::Viewer};
-use crate::service::{self, accounts::Login, accounts::Registration, sessions::IssuedTokens};
+use crate::service::accounts::{Login, Registration};
+use crate::service::{self, sessions::IssuedTokens};
 
 /// A new account.
 #[derive(InputObject)]

@@ -8,7 +8,8 @@ use crate::graphql::mutations::account::AuthPayload;
 use crate::graphql::request_scope::RequestScope;
 use crate::graphql::scalars::parse_id;
 use crate::graphql::types::passkey::Passkey;
-use crate::service::{self, passkeys::NewPasskey, passkeys::Offer, passkeys::PasskeyLogin};
+use crate::service;
+use crate::service::passkeys::{NewPasskey, Offer, PasskeyLogin};
 
 /// A passkey's registration or login that a browser goes on with, once and within 5 minutes.
 #[derive(SimpleObject)]

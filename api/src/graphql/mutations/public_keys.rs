@@ -3,7 +3,8 @@
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use crate::graphql::{error::Result, request_scope::RequestScope, scalars::Base64, types::user::User};
-use crate::service::{self, public_keys::NewKeys, public_keys::Vault};
+use crate::service;
+use crate::service::public_keys::{NewKeys, Vault};
 
 /// The keys that others encrypt for, both at once.
 #[derive(InputObject)]

@@ -4,7 +4,8 @@ use async_graphql::{Context, Enum, ID, Object, Subscription};
 use futures_util::{Stream, StreamExt};
 
 use crate::graphql::{error::Result, request_scope::RequestScope, types::session::Session};
-use crate::service::{self, sessions::Change, sessions::ChangeKind};
+use crate::service;
+use crate::service::sessions::{Change, ChangeKind};
 
 /// Something that happened to one of the caller's sessions.
 pub(crate) struct SessionEvent {

@@ -4,7 +4,8 @@ use async_graphql::{ID, InputObject, Json, SimpleObject};
 use serde_json::Value;
 
 use crate::domain::{self, Timestamp};
-use crate::engine::{FieldError, object::Field, object::JsonObject, object::Scoped, object::leaf};
+use crate::engine::FieldError;
+use crate::engine::object::{Field, JsonObject, Scoped, leaf};
 use crate::graphql::{error::Result, request_scope::RequestScope};
 use crate::service::metrics;
 

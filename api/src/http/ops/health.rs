@@ -5,7 +5,8 @@ use std::sync::Arc;
 use poem::{Response, http::StatusCode};
 use serde_json::{Value, json};
 
-use crate::service::{Backend, ops::health, ops::health::Component, ops::health::Status};
+use crate::service::ops::health::{Component, Status};
+use crate::service::{Backend, ops::health};
 
 /// `/health/live`: the process answers.
 pub fn live() -> Response {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use poem::{Request, Response, http::HeaderMap, http::StatusCode, http::header};
+use poem::http::{HeaderMap, StatusCode, header};
+use poem::{Request, Response};
 use secrecy::ExposeSecret;
 
 use crate::crypto::token::digest;

@@ -1,6 +1,9 @@
 //! Deadlines of work that is mostly done at once, and of the heads of requests.
 
-use std::{future::poll_fn, pin::Pin, pin::pin, sync::Arc, task::Context, task::Poll, time::Duration, time::Instant};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use std::{future::poll_fn, sync::Arc};
 
 use hyper::rt;
 use parking_lot::Mutex;

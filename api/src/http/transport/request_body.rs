@@ -1,7 +1,8 @@
 //! Reads what a request asks for, from its target or its body, within limits of type, size and time.
 
 use futures_util::TryStreamExt;
-use poem::{Body, Request, http::HeaderMap, http::Method, http::StatusCode, http::header};
+use poem::http::{HeaderMap, Method, StatusCode, header};
+use poem::{Body, Request};
 use serde_json::Value;
 
 use crate::config::Http;

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, future::BoxFuture, future::pending, future::select};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, pending, select};
 use tokio::time::{Instant, sleep};
 
 use crate::domain::{Timestamp, Viewer};

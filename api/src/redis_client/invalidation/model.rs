@@ -5,7 +5,8 @@
 mod state;
 mod steps;
 
-use std::{collections::HashSet, collections::VecDeque, iter::successors};
+use std::collections::{HashSet, VecDeque};
+use std::iter::successors;
 
 use self::state::{Stage, State};
 use self::steps::{Step, Steps};

@@ -1,9 +1,11 @@
 //! The running server as use cases see it: its stores, keys and rules.
 
-use std::{sync::Arc, time::Duration, time::Instant as Moment};
+use std::sync::Arc;
+use std::time::{Duration, Instant as Moment};
 
 use chrono::TimeDelta;
-use tokio::{sync::Mutex, sync::Semaphore, time::Instant};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
 
 use crate::bus::Bus;
 use crate::cache::Cache;

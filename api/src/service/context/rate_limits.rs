@@ -1,6 +1,7 @@
 //! Rate limits of actions, by user, network or account.
 
-use std::{net::IpAddr, net::Ipv6Addr, time::Duration};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use crate::config::{Rate, RateLimits};
 use crate::crypto::token;

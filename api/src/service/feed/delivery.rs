@@ -1,6 +1,7 @@
 //! An event of the feed on its way to readers.
 
-use std::{any::Any, sync::Arc, sync::OnceLock};
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
 
 use crate::{domain::FeedEvent, service::RequestContext};
 

@@ -2,7 +2,8 @@
 //!
 //! Fifty feeds that the same news have woken look for the same events: the first of them reads, the others wait for it.
 
-use std::{collections::HashMap, collections::VecDeque, sync::Arc, sync::Weak};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;

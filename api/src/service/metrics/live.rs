@@ -11,7 +11,8 @@ use futures_util::{Stream, stream};
 
 use crate::bus::Subscription;
 use crate::domain::{MetricName, PerformanceMetric, event::Topic};
-use crate::service::{Admin, Backend, Error, context::streams::retry_while_unavailable, context::streams::spawn_read};
+use crate::service::context::streams::{retry_while_unavailable, spawn_read};
+use crate::service::{Admin, Backend, Error};
 use crate::store;
 
 /// Metrics read at a time.

@@ -1,6 +1,7 @@
 //! Whether the parts that the server stands on answer.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 

@@ -1,6 +1,7 @@
 //! What the parts have counted and what waits in them, for operators.
 
-use std::{collections::BTreeMap, sync::atomic::AtomicI64, sync::atomic::Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::TimeDelta;
 

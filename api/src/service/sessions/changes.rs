@@ -8,7 +8,8 @@ use futures_util::{Stream, stream};
 
 use crate::bus::Subscription;
 use crate::domain::{Session, SessionId, event::Topic};
-use crate::service::{Error, RequestContext, context::streams::retry_while_unavailable, context::streams::spawn_read};
+use crate::service::context::streams::{retry_while_unavailable, spawn_read};
+use crate::service::{Error, RequestContext};
 use crate::store;
 
 /// Something that happened to a session.

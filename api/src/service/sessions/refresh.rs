@@ -18,7 +18,8 @@ use crate::service::context::rate_limits::RateLimit;
 use crate::service::sessions::opening::{IssuedTokens, sign};
 use crate::service::sessions::revoke::{after_end, end_many};
 use crate::service::{Backend, Error, RequestContext, cache_keys};
-use crate::store::{self, Transaction, sessions::Rotation, sessions::TokenDigests};
+use crate::store::sessions::{Rotation, TokenDigests};
+use crate::store::{self, Transaction};
 
 /// Exchanges a refresh token for the next tokens of its session.
 pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<IssuedTokens, Error> {

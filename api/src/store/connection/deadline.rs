@@ -2,7 +2,8 @@
 //!
 //! PostgreSQL ends a statement that takes too long, but only as long as it runs and the path to it carries anything.
 
-use std::{future::Future, pin::pin, sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering, time::Duration};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use sea_orm::prelude::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};

@@ -18,7 +18,8 @@
 //! `COMMIT` or a `ROLLBACK` that succeeded, after which SQLite is outside of a transaction as well. Beyond that every
 //! connection that was open at such an error is doubted: SQLite's are closed, and those of PostgreSQL are asked.
 
-use std::{sync::atomic::AtomicU64, sync::atomic::Ordering, time::Duration, time::Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection, pool::PoolConnectionMetadata};

@@ -7,13 +7,16 @@
 //!
 //! The test below fails when the pool no longer pings. Then this file can go: statements run on the pool, as on SQLite.
 
-use std::{collections::VecDeque, mem, sync::Arc, time::Duration, time::Instant};
+use std::time::{Duration, Instant};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, Statement};
-use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgDatabaseError, postgres::PgSeverity};
-use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, sync::Semaphore, sync::TryAcquireError, time::timeout};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
+use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::store::Statements;
 use crate::store::connection::deadline::{LAST_WORD, Limit, no_answer};

@@ -1,6 +1,7 @@
 //! Transactions that write.
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sea_orm::{DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::{sync::OwnedMutexGuard, time::timeout};

@@ -7,9 +7,11 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::{sync::Semaphore, sync::SemaphorePermit, sync::oneshot, time::timeout};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::timeout;
 
-use crate::store::{Error, send::delivery::Delivery, send::delivery::Outcome};
+use crate::store::Error;
+use crate::store::send::delivery::{Delivery, Outcome};
 
 /// How many are written together at most.
 const ROUND_MAX: usize = 32;

@@ -8,7 +8,8 @@ mod group_commit;
 mod postgres;
 mod sqlite;
 
-use std::{sync::Arc, time::Duration, time::Instant};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, DbBackend};
 use tokio::time::sleep;
@@ -16,7 +17,8 @@ use tokio::time::sleep;
 pub use self::delivery::Delivery;
 pub(in crate::store) use self::group_commit::Queue;
 use crate::domain::{Conversation, Message};
-use crate::store::{Error, Store, Unique, send::delivery::Answer, send::delivery::Outcome, send::group_commit::Turn};
+use crate::store::send::delivery::{Answer, Outcome};
+use crate::store::{Error, Store, Unique, send::group_commit::Turn};
 
 /// Writes a message, its events in both mailboxes and the members' lines of their inboxes.
 ///

@@ -6,7 +6,8 @@ use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
 use uuid::Uuid;
 
 use crate::domain::{ConversationId, MessageId};
-use crate::store::{Error, send::delivery::Delivery, send::delivery::Placed};
+use crate::store::Error;
+use crate::store::send::delivery::{Delivery, Placed};
 
 /// Parts of one statement see what was committed before it, and rows that they update as they are by then. Each part
 /// reads from the part that must come before it, which is what gives them an order: what is asked and allowed, the

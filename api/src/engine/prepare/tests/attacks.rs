@@ -1,6 +1,7 @@
 //! Documents meant to end the process or to keep it busy, each refused in a moment on a worker's stack.
 
-use std::{fmt::Write as _, time::Duration, time::Instant};
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use crate::config::graphql::{Graphql, Mode};
 use crate::domain::ErrorCode::{self, GraphqlParseFailed, GraphqlValidationFailed, TooComplex};

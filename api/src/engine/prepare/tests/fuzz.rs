@@ -1,6 +1,7 @@
 //! The guard held against the parser: random documents, the same every time. `QV_FUZZ_CASES` asks for more.
 
-use std::{env, time::Duration, time::Instant};
+use std::env;
+use std::time::{Duration, Instant};
 
 use async_graphql::Value;
 use async_graphql::parser::parse_query;

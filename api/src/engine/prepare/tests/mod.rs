@@ -9,7 +9,8 @@ use std::thread;
 use serde_json::json;
 
 use crate::config::graphql::Graphql;
-use crate::engine::{PreparedOperation, RequestError, prepare::Documents, tests::call, tests::schema};
+use crate::engine::tests::{call, schema};
+use crate::engine::{PreparedOperation, RequestError, prepare::Documents};
 
 pub(crate) fn documents(settings: Graphql) -> Documents {
     Documents::new(settings, schema::builder()).unwrap()

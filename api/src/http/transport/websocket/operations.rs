@@ -9,7 +9,8 @@ use tracing::Instrument;
 
 use crate::domain::{Client, Viewer};
 use crate::engine::{GraphqlRequest, OperationType};
-use crate::http::{AppState, access_log, answer::Answer, answer::Caller, transport::websocket::protocol};
+use crate::http::answer::{Answer, Caller};
+use crate::http::{AppState, access_log, transport::websocket::protocol};
 
 /// What an operation has to say: an answer, or that it is complete.
 pub type Step = (Arc<str>, Option<Answer>);

@@ -1,6 +1,7 @@
 //! What waits to be written to a socket: bounded, and aware of a reader that has stopped.
 
-use std::{collections::VecDeque, future::poll_fn, task::Context, task::Poll, task::ready, time::Duration};
+use std::task::{Context, Poll, ready};
+use std::{collections::VecDeque, future::poll_fn, time::Duration};
 
 use futures_util::{Sink, SinkExt};
 use poem::web::websocket::Message;
