@@ -22,7 +22,7 @@ pub struct PreparedOperation {
     /// Query, mutation or subscription.
     pub kind: OperationType,
     /// The operation's name in the document.
-    pub operation_name: Option<String>,
+    pub(in crate::engine) operation_name: Option<String>,
     /// The cost, in the unit of `max_complexity`.
     pub cost: usize,
     /// The field of the schema that a subscription follows.
