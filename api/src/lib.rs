@@ -1,6 +1,7 @@
 //! The GraphQL backend of an end-to-end encrypted messenger, as a library that the binary and the tests share.
 
 pub mod app;
+pub mod budget;
 pub mod bus;
 pub mod cache;
 pub mod cli;

@@ -23,6 +23,7 @@ pub struct Graphql {
     pub max_nodes: usize,
     pub max_depth: usize,
     pub max_complexity: usize,
+    pub max_answer_bytes: usize,
     pub max_introspection_depth: usize,
     pub max_introspection_lists: usize,
     pub default_page_size: usize,

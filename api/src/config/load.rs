@@ -180,6 +180,19 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if (config.rate_limits.cost_by_caller.burst as usize) < config.graphql.max_complexity {
         return refuse("rate_limits.cost_by_caller.burst", "must be at least QUANTUMVAULT__GRAPHQL__MAX_COMPLEXITY");
     }
+    let budgets = &config.budgets;
+    if budgets.memory_bytes_per_user < 3 * config.graphql.max_answer_bytes {
+        return refuse(
+            "budgets.memory_bytes_per_user",
+            "must be at least three times QUANTUMVAULT__GRAPHQL__MAX_ANSWER_BYTES",
+        );
+    }
+    if budgets.memory_bytes < budgets.memory_bytes_per_user.max(budgets.memory_bytes_per_address) {
+        return refuse(
+            "budgets.memory_bytes",
+            "must be at least QUANTUMVAULT__BUDGETS__MEMORY_BYTES_PER_USER and ..._PER_ADDRESS",
+        );
+    }
     if let Some(origin) = config.http.allowed_origins.iter().find(|origin| !is_origin(origin)) {
         let why = format!("names {origin}, which no browser sends: write scheme://host[:port] without a path");
         return refuse("http.allowed_origins", &why);
@@ -282,6 +295,8 @@ mod tests {
             (&[("QUANTUMVAULT__HTTP__MAX_CONNECTIONS", "9223372036854775807")], "MAX_CONNECTIONS must be between 1"),
             (&[("QUANTUMVAULT__GRAPHQL__DEFAULT_PAGE_SIZE", "500")], "DEFAULT_PAGE_SIZE must be at most"),
             (&[("QUANTUMVAULT__HTTP__ALLOWED_ORIGINS", "https://app.example/")], "ALLOWED_ORIGINS names https://app"),
+            (&[("QUANTUMVAULT__BUDGETS__MEMORY_BYTES", "1")], "BUDGETS__MEMORY_BYTES must be at least"),
+            (&[("QUANTUMVAULT__BUDGETS__MEMORY_BYTES_PER_USER", "1")], "MEMORY_BYTES_PER_USER must be at least"),
             (&[("QUANTUMVAULT__OPERATIONS__LISTEN", "9000")], "operations.listen"),
             (
                 &[("QUANTUMVAULT__OPERATIONS__LISTEN", "127.0.0.1:8000")],

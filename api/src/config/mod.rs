@@ -12,7 +12,7 @@ pub use http::Http;
 pub use load::{ConfigError, DEFAULTS, load};
 pub use network::Network;
 pub use settings::{
-    Accounts, Cache, Config, Database, Feed, Log, LogFormat, Mail, Operations, Passwords, Rate, RateLimits, Redis,
-    Traces, Webauthn,
+    Accounts, Budgets, Cache, Config, Database, Feed, Log, LogFormat, Mail, Operations, Passwords, Rate, RateLimits,
+    Redis, Traces, Webauthn,
 };
 pub use sockets::Sockets;

@@ -17,6 +17,7 @@ pub struct Config {
     pub http: Http,
     pub sockets: Sockets,
     pub graphql: Graphql,
+    pub budgets: Budgets,
     pub database: Database,
     pub redis: Redis,
     pub accounts: Accounts,
@@ -45,6 +46,16 @@ pub struct Log {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budgets {
+    pub memory_bytes: usize,
+    pub memory_bytes_per_address: usize,
+    pub memory_bytes_per_user: usize,
+    pub connections_per_address: usize,
+    pub anonymous_sockets_per_address: usize,
 }
 
 #[derive(Debug, Clone, Deserialize)]

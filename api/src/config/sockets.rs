@@ -7,10 +7,12 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Sockets {
     pub init_timeout_seconds: u64,
+    pub anonymous_idle_seconds: u64,
     pub ping_seconds: u64,
     pub comment_seconds: u64,
     pub slow_reader_seconds: u64,
     pub message_max_bytes: usize,
+    pub message_timeout_seconds: u64,
     pub messages_per_second: u32,
     pub message_burst: u32,
     pub max_subscriptions: usize,

@@ -7,6 +7,7 @@ use chrono::TimeDelta;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
+use crate::budget::{Budget, Limits};
 use crate::bus::Bus;
 use crate::cache::Cache;
 use crate::config::Config;
@@ -25,6 +26,8 @@ use crate::store::{self, Store};
 
 /// Minimum time between two loads of signing keys that tokens ask for.
 const KEY_LOAD_INTERVAL: Duration = Duration::from_millis(100);
+/// Bytes up to which a client may also use the last quarter of the memory budget.
+const SMALL_HOLDER_BYTES: usize = 1024 * 1024;
 /// Time after which unused memory of password hashes is released.
 const MEMORY_KEPT_FOR: Duration = Duration::from_secs(10);
 
@@ -41,6 +44,8 @@ pub struct Backend {
     redis: Option<Arc<RedisClient>>,
     pub(crate) cache: Cache,
     pub(crate) bus: Bus,
+    /// Memory for what clients cause: bodies, messages, answers and unread events.
+    pub memory: Arc<Budget>,
     pub(crate) feeds: Arc<Reads>,
     pub(crate) limiter: Limiter,
     pub(crate) costs: Local,
@@ -115,6 +120,7 @@ impl Backend {
             redis,
             cache,
             bus,
+            memory: Budget::new(memory_limits(&config)),
             feeds: Arc::default(),
             limiter,
             store,
@@ -244,6 +250,16 @@ impl Backend {
 
     pub(crate) fn session_cache_lifetime(&self) -> Duration {
         Duration::from_secs(self.config.cache.session_ttl_seconds)
+    }
+}
+
+fn memory_limits(config: &Config) -> Limits {
+    let budgets = &config.budgets;
+    Limits {
+        node: budgets.memory_bytes,
+        network: budgets.memory_bytes_per_address,
+        user: budgets.memory_bytes_per_user,
+        small: SMALL_HOLDER_BYTES,
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::budget::{Exceeded, Exhausted};
 use crate::crypto::PasswordError;
 use crate::domain::{AuthenticationReason, ErrorCode};
 use crate::store;
@@ -54,6 +55,9 @@ pub enum Error {
         /// For how long.
         retry_after: Duration,
     },
+    /// The answer is larger than an answer may be.
+    #[error("The answer has more than {0} bytes: select fewer fields or smaller pages.")]
+    AnswerTooLarge(usize),
     /// A part that is needed does not answer.
     #[error("The service is busy or a part of it is away: try again shortly.")]
     Unavailable {
@@ -85,6 +89,7 @@ impl Error {
             Self::NotFound(_) => ErrorCode::NotFound,
             Self::Conflict { .. } => ErrorCode::Conflict,
             Self::CursorExpired => ErrorCode::CursorExpired,
+            Self::AnswerTooLarge(_) => ErrorCode::TooComplex,
             Self::RateLimited { .. } => ErrorCode::RateLimited,
             Self::Unavailable { .. } => ErrorCode::Unavailable,
             Self::Internal { .. } => ErrorCode::InternalServerError,
@@ -138,6 +143,24 @@ impl From<store::Error> for Error {
     }
 }
 
+impl From<Exceeded> for Error {
+    fn from(exceeded: Exceeded) -> Self {
+        match exceeded {
+            Exceeded::Answer(limit) => Self::AnswerTooLarge(limit),
+            Exceeded::Budget(exhausted) => exhausted.into(),
+        }
+    }
+}
+
+impl From<Exhausted> for Error {
+    fn from(exhausted: Exhausted) -> Self {
+        match exhausted {
+            Exhausted::Holder => Self::RateLimited { retry_after: RETRY_AFTER },
+            Exhausted::Node => Self::Unavailable { cause: exhausted.to_string() },
+        }
+    }
+}
+
 impl From<PasswordError> for Error {
     fn from(error: PasswordError) -> Self {
         match error {
@@ -163,6 +186,9 @@ mod tests {
             (Error::NotFound("user"), "NOT_FOUND", "[]"),
             (Error::Conflict { field: "input.email", reason: "is taken" }, "CONFLICT", r#"[["field","input.email"]]"#),
             (Error::CursorExpired, "CURSOR_EXPIRED", "[]"),
+            (Error::from(Exceeded::Answer(1)), "TOO_COMPLEX", "[]"),
+            (Error::from(Exhausted::Holder), "RATE_LIMITED", r#"[["retryAfterSeconds",1]]"#),
+            (Error::from(Exhausted::Node), "UNAVAILABLE", r#"[["retryAfterSeconds",1]]"#),
             (
                 Error::RateLimited { retry_after: Duration::from_millis(1001) },
                 "RATE_LIMITED",

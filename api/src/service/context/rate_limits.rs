@@ -1,8 +1,8 @@
 //! Rate limits of actions, by user, network or account.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::budget::network;
 use crate::config::{Rate, RateLimits};
 use crate::crypto::token;
 use crate::domain::{Client, UserId, Viewer};
@@ -107,28 +107,7 @@ fn anonymous(text: &str) -> String {
     format!("{:032x}", u128::from_be_bytes(*digest.first_chunk().unwrap_or(&[0; 16])))
 }
 
-/// The network that a client counts as: an IPv6 user has a /64 to choose addresses from.
+/// Returns the network that a client counts as.
 fn address(client: &Client) -> String {
-    match client.ip.map(|ip| ip.to_canonical()) {
-        None => "unknown".to_owned(),
-        Some(IpAddr::V4(ip)) => ip.to_string(),
-        Some(IpAddr::V6(ip)) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_of_one_network_count_as_one() {
-        let of = |ip: &str| {
-            let ip = Some(ip.parse().unwrap());
-            address(&Client { request_id: String::new(), ip, user_agent: None })
-        };
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2::9"));
-        assert_ne!(of("2001:db8:1:2::9"), of("2001:db8:1:3::9"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
-    }
+    client.ip.map_or_else(|| "unknown".to_owned(), |ip| network(ip).to_string())
 }

@@ -2,6 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
+use crate::budget::{Holder, OperationMemory, Policy};
 use crate::domain::{AuthenticationReason, Client, Role, UserId, Viewer};
 use crate::service::{Backend, Error};
 use crate::store::audit_logs::NewEntry;
@@ -13,6 +14,8 @@ pub struct RequestContext {
     pub backend: Arc<Backend>,
     /// Where the request comes from.
     pub client: Arc<Client>,
+    /// Bytes that the operation loads and answers.
+    pub memory: Arc<OperationMemory>,
     viewer: Option<Viewer>,
 }
 
@@ -24,7 +27,20 @@ impl RequestContext {
     /// An operation of whoever the access token proved.
     #[must_use]
     pub fn new(backend: Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>) -> Self {
-        Self { backend, client, viewer }
+        Self::with_memory(backend, client, viewer, Policy::Refuse)
+    }
+
+    /// Creates the context of an operation that goes on when memory is exhausted.
+    #[must_use]
+    pub fn counting(backend: Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>) -> Self {
+        Self::with_memory(backend, client, viewer, Policy::Count)
+    }
+
+    fn with_memory(backend: Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>, policy: Policy) -> Self {
+        let holder = viewer.map_or_else(|| Holder::network(client.ip), |viewer| Holder::User(viewer.user_id));
+        let limit = backend.config.graphql.max_answer_bytes;
+        let memory = Arc::new(OperationMemory::new(&backend.memory, holder, policy, limit));
+        Self { backend, client, memory, viewer }
     }
 
     /// Who asks, if anyone is signed in.
