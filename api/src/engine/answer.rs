@@ -1,4 +1,5 @@
-//! Answers as JSON: each error with its code and the request's id, few errors, and no `data` if nothing was executed.
+//! Answers as JSON: `data` if the operation was executed, and errors with their codes and the request's id. The number
+//! and size of errors are bounded.
 
 use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
 use bytes::Bytes;
@@ -16,31 +17,31 @@ pub(super) const MAX_ERROR_BYTES: usize = 16 * 1024;
 /// Maximum size of one error's message, in bytes.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// Bytes reserved for a small answer, or for what surrounds a large one.
+/// Initial capacity in bytes, in addition to the JSON text that the answer contains.
 const ROOM: usize = 512;
 
-/// The message of an internal error, whose cause only the log has.
+/// Message of an internal error. Only the log holds the cause.
 const INTERNAL_MESSAGE: &str = "Something went wrong here; the request's id leads to it in the server's log.";
 
-/// A result of execution or a list of request errors, as the client gets it.
+/// Result of an operation, or errors of a request, as sent to the client.
 #[derive(Debug)]
 pub struct Answer {
     /// `{"data": ...}` or `{"errors": ...}`, in UTF-8 without line breaks.
     pub json: Bytes,
     /// The codes of the errors.
     pub codes: Vec<ErrorCode>,
-    /// Whether the operation was executed, perhaps with errors of fields.
+    /// Whether the operation was executed. Fields may have failed.
     pub is_executed: bool,
-    /// The number of seconds after which to try again, if an error has one.
+    /// Longest wait before a retry that any error names, in seconds.
     pub retry_after_seconds: Option<u64>,
-    /// The id of the event that a subscription answered, if the context names one.
+    /// Id of the subscription's event, if the context provides an id.
     pub event_id: Option<String>,
 }
 
 impl Answer {
-    /// Writes an executed operation's response as JSON.
+    /// Writes a response as JSON, with a code and the request's id in each error.
     pub(crate) fn new(mut response: Response, request_id: &str) -> Self {
-        // An error of execution has a path. If none has one, nothing was executed, and there is no `data` (section
+        // Without data and without a path in any error, nothing was executed, so `data` is omitted (GraphQL, section
         // 7.1.1).
         let is_executed = response.errors.is_empty()
             || response.data != Value::Null
@@ -67,7 +68,7 @@ impl Answer {
     }
 }
 
-/// Adds the code and the request's id to an error. An error without a code is internal.
+/// Logs an error's cause, and adds a code and the request's id. An error without a code is internal.
 fn settle(error: &mut ServerError, request_id: &str) -> ErrorCode {
     let code = source(error).map_or(ErrorCode::InternalServerError, FieldError::code);
     let cause = source(error).and_then(FieldError::cause);
@@ -88,7 +89,7 @@ fn settle(error: &mut ServerError, request_id: &str) -> ErrorCode {
     code
 }
 
-/// The error that a resolver or a check made. An error of the library itself has none.
+/// Returns the error of a resolver or a check. An error of async-graphql itself has none.
 fn source(error: &ServerError) -> Option<&FieldError> {
     error.source::<FieldError>()
 }
@@ -110,7 +111,7 @@ fn write_errors(out: &mut Vec<u8>, errors: &[ServerError]) {
             out.push(b',');
         }
         write(out, error);
-        // The first one always stays: its message, and the names in its path, are bounded.
+        // The first error always stays. Its message and the names in its path are bounded.
         if index > 0 && out.len() - start > MAX_ERROR_BYTES {
             out.truncate(end);
             break;
@@ -127,7 +128,7 @@ fn key(out: &mut Vec<u8>, name: &str) {
     out.push(b':');
 }
 
-/// Returns the size of those parts of an answer that are JSON text already.
+/// Returns the size of the parts of an answer that are JSON text already.
 fn text_bytes(value: &Value) -> usize {
     match value {
         Value::Binary(json) => json.len(),
@@ -137,7 +138,7 @@ fn text_bytes(value: &Value) -> usize {
     }
 }
 
-/// Writes a value. Binary values are JSON text that objects have written.
+/// Writes a value. Binary values contain JSON text of objects.
 fn write_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Binary(json) => out.extend_from_slice(json),
@@ -163,7 +164,7 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// Writes JSON, or `null` for a value without a JSON form, so that the answer stays JSON.
+/// Writes a value as JSON, or `null` if serialization fails, so that the answer stays valid.
 fn write(out: &mut Vec<u8>, value: &impl Serialize) {
     let start = out.len();
     if let Err(error) = serde_json::to_writer(&mut *out, value) {

@@ -1,8 +1,8 @@
-//! Executes prepared operations with the library's resolvers.
+//! Executes prepared operations with async-graphql's resolvers.
 //!
-//! async-graphql validates in every execution, which costs more than a small query. Documents are validated once
-//! instead, and the resolvers are called directly, with an execution environment that is built here.
-//! `docs/async-graphql.md` lists the undocumented items of the library that this rests on.
+//! async-graphql validates on every execution, which costs more than a small query. Documents are validated once
+//! instead. The engine then calls the resolvers directly, with an execution environment that it builds.
+//! `docs/async-graphql.md` lists the undocumented items of async-graphql that this uses.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -23,20 +23,20 @@ use futures_util::{StreamExt, stream::BoxStream};
 use crate::engine::context::{FieldsAreWatched, WritesText};
 use crate::engine::{Context, PreparedOperation};
 
-/// Up to this size, copying JSON text is cheaper than a map for one field. Guarded by the benchmark `front`.
+/// Maximum size of JSON text that is copied instead of put into a map of one field. Guarded by the benchmark `front`.
 const SMALL: usize = 2048;
 
-/// Root types and the environment that operations on them run in.
+/// Root types, and the environment in which their operations run.
 pub(super) struct Executor<Q, M, S> {
     query: QueryRoot<Q>,
     mutation: M,
     subscription: S,
     types: SchemaEnv,
     extensions: Extensions,
-    /// Session data of operations whose objects are written as text, and of those whose objects the library merges.
+    /// Session data of operations whose objects write JSON text. `merging` is the session data of all others.
     writing_text: Arc<Data>,
     merging: Arc<Data>,
-    /// Answers questions about the schema.
+    /// Schema that executes introspection.
     introspection: Schema<Q, M, S>,
 }
 
@@ -46,8 +46,8 @@ where
     M: ObjectType + Default + 'static,
     S: SubscriptionType + Default + 'static,
 {
-    /// Creates an executor. The extension, if there is one, gets each field that the library resolves. `None` if the
-    /// library no longer hands out its list of extensions.
+    /// Creates an executor. The extension receives each field that async-graphql resolves. `None` if async-graphql no
+    /// longer exposes its list of extensions.
     pub(super) fn new(types: &SchemaEnv, extension: Option<impl ExtensionFactory>) -> Option<Self> {
         let (seen, mut writing_text, mut merging) = (Arc::new(OnceLock::new()), Data::default(), Data::default());
         writing_text.insert(WritesText);
@@ -75,7 +75,7 @@ where
         let env = self.environment(prepared, context);
         let root = env.create_context(&self.types, None, &env.operation.node.selection_set, None);
         let data = match env.operation.node.ty {
-            // Boxed: it would be most of the size of a query's future.
+            // Boxed: a mutation's future would enlarge the future of every query.
             OperationType::Mutation => Box::pin(resolve(&root, &self.mutation, true)).await,
             OperationType::Query | OperationType::Subscription => resolve(&root, &self.query, false).await,
         };
@@ -135,7 +135,7 @@ where
     }
 }
 
-/// Starts building the library's schema for these root types.
+/// Returns a builder of async-graphql's schema for these root types.
 #[must_use]
 pub fn schema_builder<Q, M, S>() -> SchemaBuilder<Q, M, S>
 where
@@ -146,7 +146,7 @@ where
     Schema::build(Q::default(), M::default(), S::default())
 }
 
-/// Hands out the library's list of extensions, which only the library can make.
+/// Query root that captures async-graphql's list of extensions, which only async-graphql can create.
 struct Probe(Arc<OnceLock<Extensions>>);
 
 #[Object]
@@ -156,10 +156,10 @@ impl Probe {
     }
 }
 
-/// The answer to an operation's questions about the schema, by response key.
+/// Results of an operation's introspection fields, by response key.
 struct Introspection(Value);
 
-/// A query root that answers `__schema` and `__type` from what the library said before.
+/// Query root that returns `__schema` and `__type` from the results of introspection.
 struct QueryRoot<Q>(Q);
 
 impl<Q: ObjectType> OutputType for QueryRoot<Q> {
@@ -187,7 +187,7 @@ impl<Q: ObjectType> ContainerType for QueryRoot<Q> {
     }
 }
 
-/// Resolves the fields of an object. A single field needs none of the library's machinery for concurrent fields.
+/// Resolves the fields of an object. A single field needs none of async-graphql's concurrent resolution.
 async fn resolve<T: ContainerType + Sync>(
     ctx: &ContextSelectionSet<'_>,
     object: &T,
@@ -211,7 +211,8 @@ async fn resolve<T: ContainerType + Sync>(
     resolved.map(or_empty)
 }
 
-/// Replaces null, which the library answers for an object without fields. It would lose what it merges with that null.
+/// Replaces null with an empty object. async-graphql returns null for an object without fields, and loses objects that
+/// it merges with that null.
 pub(super) fn or_empty(object: Value) -> Value {
     if object == Value::Null { Value::Object(IndexMap::new()) } else { object }
 }
@@ -226,7 +227,7 @@ fn single_field(name: &Name, value: Value) -> Value {
     }
 }
 
-/// An object of the library that is resolved here: clients mostly ask for one field of it.
+/// Object that the engine resolves instead of async-graphql, since clients mostly select a single field of it.
 pub struct SingleField<T>(pub T);
 
 impl<T: ObjectType> OutputType for SingleField<T> {

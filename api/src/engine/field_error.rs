@@ -1,4 +1,4 @@
-//! Errors of fields: a code for programs, a sentence for people, and a cause for the log alone.
+//! Errors of fields: a code for programs, a sentence for people, and a cause for the log only.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ struct Inner {
 }
 
 impl FieldError {
-    /// Creates an error. `extensions` go to the client beside the code, `cause` to the log.
+    /// Creates an error. The client receives the code and `extensions`; the log receives `cause`.
     #[must_use]
     pub fn new(
         code: ErrorCode,
@@ -30,25 +30,25 @@ impl FieldError {
         Self(Arc::new(Inner { code, message, extensions, cause }))
     }
 
-    /// The code.
+    /// Returns the code.
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
-    /// The cause, which only the log gets.
+    /// Returns the cause, which only the log receives.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
     }
 
-    /// The number of seconds after which to try again, if the error has one.
+    /// Returns the seconds to wait before a retry, if the error names them.
     pub(super) fn retry_after_seconds(&self) -> Option<u64> {
         let (_, seconds) = self.0.extensions.iter().find(|(name, _)| *name == "retryAfterSeconds")?;
         seconds.as_u64()
     }
 
-    /// Converts into an error of the library at a place of the document, with this error as its source.
+    /// Converts into an error of async-graphql at these positions of the document, with this error as its source.
     pub(super) fn at(&self, positions: Vec<Pos>) -> ServerError {
         let mut extensions = ErrorExtensionValues::default();
         for (name, value) in &self.0.extensions {
@@ -62,7 +62,8 @@ impl FieldError {
     }
 }
 
-/// Lets resolvers return it: the library keeps the source, by which [`Answer`](super::Answer) recognises the error.
+/// Lets resolvers return this error. async-graphql keeps the source, by which [`Answer`](super::Answer) recognises the
+/// error.
 impl From<FieldError> for async_graphql::Error {
     fn from(error: FieldError) -> Self {
         let ServerError { message, source, extensions, .. } = error.at(Vec::new());

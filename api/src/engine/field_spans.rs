@@ -1,6 +1,7 @@
-//! Spans of fields, for a collector of traces.
+//! Spans of fields, for a trace collector.
 //!
-//! With an extension the library boxes a future for each field, so this one is added only if a collector is configured.
+//! With an extension, async-graphql boxes a future for each field. So this extension is added only if a collector is
+//! configured.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use async_graphql::{ServerResult, Value};
 use async_trait::async_trait;
 use tracing::{Instrument, field::Empty};
 
-/// Creates a span for each field that the library resolves.
+/// Extension that creates a span for each field that async-graphql resolves.
 pub(crate) struct FieldSpans;
 
 impl ExtensionFactory for FieldSpans {
@@ -26,7 +27,7 @@ impl Extension for FieldSpans {
         info: ResolveInfo<'_>,
         next: NextResolve<'_>,
     ) -> ServerResult<Option<Value>> {
-        // Names of the schema only: what a client calls a field is the client's.
+        // Names of the schema only. Aliases are chosen by clients.
         let span = tracing::debug_span!(
             "field",
             otel.name = format!("{}.{}", info.parent_type, info.name),

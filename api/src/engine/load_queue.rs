@@ -1,19 +1,19 @@
-//! The queue of one operation's loads, which begin when none of its fields has anything else to do.
+//! Queue of one operation's loads, which start when none of its fields can make progress.
 
 use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use parking_lot::Mutex;
 
-/// Loads that wait to begin.
+/// Loads that wait to start.
 ///
-/// On a task of its own a load would begin at once on another thread, while fields still ask: what belongs into one
-/// statement would be torn into many.
+/// A load on its own task would start on another thread while fields still add keys. That would split one statement
+/// into many.
 #[derive(Clone, Default)]
 pub struct LoadQueue(Arc<Mutex<Vec<BoxFuture<'static, ()>>>>);
 
 impl LoadQueue {
-    /// Adds a load, which begins when the operation has nothing else to do.
+    /// Adds a load, which starts when the operation can make no other progress.
     pub fn add(&self, load: BoxFuture<'static, ()>) {
         self.0.lock().push(load);
     }
@@ -22,7 +22,7 @@ impl LoadQueue {
         std::mem::take(&mut self.0.lock())
     }
 
-    /// Runs an operation and its loads in turn.
+    /// Polls an operation and its loads in turn, until the operation completes.
     pub async fn drive<T>(self, mut operation: Pin<&mut impl Future<Output = T>>) -> T {
         let mut running = None;
         poll_fn(move |context| {
@@ -34,7 +34,7 @@ impl LoadQueue {
                 if !begun.is_empty() {
                     running.get_or_insert_with(FuturesUnordered::new).extend(begun);
                 }
-                // What a load has brought lets fields go on.
+                // A completed load may let fields make progress.
                 match running.as_mut().map(|running| running.poll_next_unpin(context)) {
                     Some(Poll::Ready(Some(()))) => {}
                     _ => return Poll::Pending,

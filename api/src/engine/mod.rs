@@ -1,7 +1,7 @@
 //! Runs GraphQL requests over any schema: prepares documents, executes operations, writes answers as JSON.
 //!
-//! A transport makes three calls: [`Engine::prepare`], then [`Engine::execute`] for queries and mutations or
-//! [`Engine::subscribe`] for subscriptions. The schema brings its root types and a [`Context`].
+//! A transport calls [`Engine::prepare`], then [`Engine::execute`] for queries and mutations or [`Engine::subscribe`]
+//! for subscriptions. The schema provides its root types and a [`Context`].
 
 mod answer;
 mod context;
@@ -39,7 +39,7 @@ pub use self::request::{GraphqlRequest, NO_JSON, QueryString};
 pub use self::request_error::RequestError;
 pub use async_graphql::parser::types::OperationType;
 
-/// Runs the operations of one schema.
+/// GraphQL engine of one schema.
 pub struct Engine<Q, M, S> {
     documents: Documents,
     executor: Arc<Executor<Q, M, S>>,
@@ -51,12 +51,12 @@ where
     M: ObjectType + Default + 'static,
     S: SubscriptionType + Default + 'static,
 {
-    /// Creates an engine for a schema's root types. With `traces_fields` each field of a root or a payload gets a span.
+    /// Creates an engine for a schema's root types. `traces_fields` adds a span to each field of a root or a payload.
     pub fn new(settings: Graphql, traces_fields: bool) -> Result<Self, SetupError> {
         Self::with_extension(settings, traces_fields.then_some(FieldSpans))
     }
 
-    /// Creates an engine with an extension that gets each field which the library resolves.
+    /// Creates an engine with an extension that receives each field that async-graphql resolves.
     pub(crate) fn with_extension(
         settings: Graphql,
         extension: Option<impl ExtensionFactory>,
@@ -66,18 +66,18 @@ where
         Ok(Self { documents, executor: Arc::new(executor) })
     }
 
-    /// Finds or checks a request's document, coerces its variables and counts its cost.
+    /// Finds or checks a request's document, checks its variables and computes its cost.
     pub fn prepare(&self, request: GraphqlRequest) -> Result<PreparedOperation, Vec<RequestError>> {
         self.documents.prepare(request)
     }
 
-    /// The types of the schema.
+    /// Returns the types of the schema.
     #[cfg(test)]
     pub(crate) fn types(&self) -> &async_graphql::SchemaEnv {
         self.documents.types()
     }
 
-    /// Executes a query or a mutation and the loads that its fields ask for.
+    /// Executes a query or a mutation, and the loads that its fields request.
     pub async fn execute<C: Context>(&self, prepared: PreparedOperation, context: C) -> Answer {
         let shape = Arc::clone(&prepared.shape);
         let executing = pin!(self.executor.execute(prepared, context.clone()));
@@ -89,7 +89,7 @@ where
         Answer::new(response, context.request_id())
     }
 
-    /// Follows a subscription: one answer for each event.
+    /// Follows a subscription. Yields one answer per event.
     pub fn subscribe<C: Context>(&self, prepared: PreparedOperation, context: C) -> BoxStream<'static, Answer> {
         subscription::follow(Arc::clone(&self.executor), prepared, context)
     }

@@ -1,30 +1,30 @@
-//! GraphQL requests as clients send them: JSON of a body or a message, or a query string.
+//! GraphQL requests as clients send them: a JSON body or message, or a query string.
 
 use async_graphql::{Extensions, Variables};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A request over whichever transport (GraphQL over HTTP, section 5.1).
+/// Request over any transport (GraphQL over HTTP, section 5.1).
 #[derive(Debug, Clone, Default)]
 pub struct GraphqlRequest {
     /// The document's text.
     pub query: Option<String>,
     /// The document's id in the manifest, or `sha256:` and its digest.
     pub document_id: Option<String>,
-    /// The operation of the document to run.
+    /// The name of the operation to run.
     pub operation_name: Option<String>,
     /// The operation's variables.
     pub variables: Variables,
-    /// Extensions of the protocol; `persistedQuery` is the one known here.
+    /// Extensions of the protocol. Only `persistedQuery` is supported.
     pub extensions: Extensions,
 }
 
-/// Why bytes are no JSON. What is kept of them is bounded in depth, so that nothing after it runs out of stack; what is
-/// ignored is passed over without a stack.
+/// Error message for bytes that are not JSON. The depth of parsed values is bounded, so that later recursion cannot
+/// overflow the stack. Ignored values are skipped without recursion.
 pub const NO_JSON: &str = "The body must be JSON in UTF-8, at most 128 levels deep.";
 const NO_OBJECT: &str = "The request must be a JSON object with each field once.";
 
-/// What a query string may hold; anything else in it is ignored.
+/// Parameters of a query string. Other parameters are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueryString {
@@ -35,7 +35,7 @@ pub struct QueryString {
     extensions: Option<String>,
 }
 
-/// What a JSON object may hold; anything else in it is ignored.
+/// Fields of a request object. Other fields are ignored.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Fields {
@@ -47,7 +47,7 @@ struct Fields {
 }
 
 impl GraphqlRequest {
-    /// Reads a body that is one JSON object. The error is a sentence for the client.
+    /// Parses a body that is one JSON object. The error is a sentence for the client.
     pub fn from_slice(body: &[u8]) -> Result<Self, &'static str> {
         from_fields(serde_json::from_slice(body).map_err(|error| if error.is_data() { NO_OBJECT } else { NO_JSON })?)
     }

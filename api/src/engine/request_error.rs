@@ -1,4 +1,4 @@
-//! Errors of requests: why a request is not executed.
+//! Errors of requests that are not executed.
 
 use async_graphql::{Pos, ServerError};
 
@@ -11,20 +11,20 @@ pub struct RequestError {
     pub code: ErrorCode,
     /// A sentence, for people.
     pub message: String,
-    /// The places in the document, if there are any.
+    /// The positions in the document, if any.
     pub locations: Vec<Pos>,
-    /// More members of `extensions`.
+    /// Additional members of `extensions`.
     pub extensions: Vec<(&'static str, serde_json::Value)>,
 }
 
 impl RequestError {
-    /// Creates an error without a place.
+    /// Creates an error without a position.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), locations: Vec::new(), extensions: Vec::new() }
     }
 
-    /// Adds a place in the document.
+    /// Adds a position in the document.
     #[must_use]
     pub fn at(mut self, position: Pos) -> Self {
         self.locations.push(position);
@@ -38,7 +38,7 @@ impl RequestError {
         self
     }
 
-    /// Creates the error of a document over a limit. `seen` may be where counting ended.
+    /// Creates the error of a document over a limit. Counting may have stopped at `seen`.
     pub(super) fn over(what: &str, seen: usize, limit: usize) -> Self {
         Self::new(ErrorCode::TooComplex, format!("The document has {seen} {what}; at most {limit} are accepted."))
     }

@@ -1,7 +1,7 @@
-//! The shape of an answer: fields in the document's order, and the nulls that errors leave (GraphQL, 6.4.4 and 7.2.2).
+//! Shape of a result: fields in the document's order, and nulls for failed fields (GraphQL, sections 6.4.4 and 7.2.2).
 //!
-//! The library drops a field that failed from its object instead of answering `null` for it, nullable or not, and
-//! orders fields as they were finished. Clients look for the key, and caches of clients complain when it is missing.
+//! async-graphql omits a failed field instead of setting it to null, and orders fields as they complete. Clients expect
+//! every key, and their caches report missing keys.
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{
@@ -12,7 +12,7 @@ use async_graphql::{Name, PathSegment, Pos, Response, Value};
 
 use crate::{domain::ErrorCode, engine::RequestError};
 
-/// The fields that an operation asks for.
+/// Fields that an operation selects.
 #[derive(Debug)]
 pub struct ResultShape {
     fields: Vec<ShapeField>,
@@ -42,17 +42,17 @@ impl ResultShape {
         Ok(Self { fields: drafts.into_iter().map(ShapeField::from).collect(), merges_objects: builder.merges_objects })
     }
 
-    /// Whether an object is asked for by one key in several places, whose answers have to be put together.
+    /// Whether an object is selected several times under one response key, so that results must be merged.
     #[must_use]
     pub fn merges_objects(&self) -> bool {
         self.merges_objects
     }
 
-    /// Puts the nulls where errors say that a field failed, and every field into its place.
+    /// Sets each field that an error names to null, and puts all fields in order.
     pub fn restore(&self, response: &mut Response) {
         let mut nulls: Vec<&[PathSegment]> = Vec::new();
         for error in &response.errors {
-            // What was nulled for one error stays null, whatever else failed in it.
+            // An error inside a field that is already null changes nothing.
             if !error.path.is_empty() && !nulls.iter().any(|null| error.path.starts_with(null)) {
                 let mut left = 0;
                 fail(&mut response.data, "", &self.fields, &error.path, &mut left);
@@ -63,14 +63,14 @@ impl ResultShape {
     }
 }
 
-/// Builds a shape.
+/// Builder of a shape.
 struct ShapeBuilder<'a> {
     registry: &'a Registry,
     document: &'a ExecutableDocument,
     merges_objects: bool,
 }
 
-/// A field of a shape that is being built, with all places that select it.
+/// Field of a shape under construction, with all its selections.
 struct Draft<'a> {
     key: &'a Name,
     ty: &'a str,
@@ -78,7 +78,7 @@ struct Draft<'a> {
     asked: Vec<Asked<'a>>,
 }
 
-/// One place: the field, and the types from the root down that it is asked of.
+/// One selection of a field, with the parent types from the root down.
 struct Asked<'a> {
     field: &'a Field,
     of: Vec<&'a str>,
@@ -126,20 +126,20 @@ impl<'a> ShapeBuilder<'a> {
             drafts.len() - 1
         });
         let Draft { ty, below, asked: others, .. } = &mut drafts[index];
-        // The library's own rule does not look into fragments.
+        // The corresponding rule of async-graphql does not check fragments.
         if others.iter().any(|other| self.meet(&other.of, &asked.of) && !is_same(other.field, asked.field)) {
             let message = format!("Fields conflict: `{key}` is asked for with different fields or arguments.");
             return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).at(pos));
         }
         self.build(&asked.field.selection_set.node, MetaTypeName::concrete_typename(ty), &asked.of, below)?;
-        // The same once more conflicts with nothing else, and a document may ask for it a thousand times.
+        // A repeated selection adds no conflict, and a document may repeat a selection a thousand times.
         if !others.iter().any(|other| other.of == asked.of && is_same(other.field, asked.field)) {
             others.push(asked);
         }
         Ok(())
     }
 
-    /// Whether one object can be asked by both of these ways: two types of objects have none in common.
+    /// Whether both paths can lead to one object. Two different object types have no object in common.
     fn meet(&self, one: &[&str], other: &[&str]) -> bool {
         let is_abstract = |name: &str| !matches!(self.registry.types.get(name), Some(MetaType::Object { .. }));
         one.iter().zip(other).all(|(one, other)| one == other || is_abstract(one) || is_abstract(other))
@@ -162,7 +162,7 @@ pub(super) fn root_type(registry: &Registry, kind: OperationType) -> Option<&str
     }
 }
 
-/// Whether two fields are the same with the same arguments (GraphQL, 5.3.2).
+/// Whether two selections have equal fields and arguments (GraphQL, section 5.3.2).
 fn is_same(one: &Field, other: &Field) -> bool {
     one.name.node == other.name.node
         && one.arguments.len() == other.arguments.len()
@@ -172,12 +172,12 @@ fn is_same(one: &Field, other: &Field) -> bool {
             .all(|(name, value)| other.get_argument(&name.node).is_some_and(|found| found.node == value.node))
 }
 
-/// Nulls what failed at `path` below `value`, and what cannot be without it. `left` becomes how much of the path is
-/// below the null. Says whether the parent cannot be without this value.
+/// Sets the failed value at `path` to null, and each parent that may not contain that null. `left` becomes the number
+/// of path segments below the outermost null. Returns whether the parent must become null too.
 fn fail(value: &mut Value, ty: &str, fields: &[ShapeField], path: &[PathSegment], left: &mut usize) -> bool {
     let nullable = ty.strip_suffix('!').unwrap_or(ty);
     let failed = match path.split_first() {
-        // A field may have answered and complained.
+        // A field may return a value as well as an error.
         None => *value == Value::Null,
         Some((PathSegment::Index(index), rest)) => match value {
             Value::List(items) => {
@@ -187,7 +187,7 @@ fn fail(value: &mut Value, ty: &str, fields: &[ShapeField], path: &[PathSegment]
             _ => *value == Value::Null,
         },
         Some((PathSegment::Field(key), rest)) => {
-            // The library answers null for an object of which every field failed.
+            // async-graphql returns null for an object whose fields all failed.
             if *value == Value::Null {
                 *value = Value::Object(IndexMap::new());
             }

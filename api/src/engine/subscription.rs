@@ -1,4 +1,4 @@
-//! Follows subscriptions: one answer for each event, and little memory between events.
+//! Follows subscriptions: one answer per event, and little memory between events.
 
 use std::task::{Poll, ready};
 use std::{sync::Arc, task};
@@ -9,7 +9,7 @@ use futures_util::stream::{BoxStream, poll_fn};
 
 use crate::engine::{Answer, Context, EventSource, PreparedOperation, executor::Executor};
 
-/// Follows a subscription.
+/// Returns the answers to a subscription's events.
 pub(super) fn follow<Q, M, S, C>(
     executor: Arc<Executor<Q, M, S>>,
     prepared: PreparedOperation,
@@ -36,9 +36,9 @@ where
         .boxed()
 }
 
-/// Polls the responses. They hold kilobytes, above all the document and what the library keeps to answer an event.
-/// While the source of events is idle they are dropped, and made again for the next event. Guarded by the benchmark
-/// `sockets`.
+/// Polls the stream of responses. That stream holds kilobytes: the document, and the state that async-graphql needs for
+/// an event. So the stream is dropped while the source is idle, and created again for the next event. Guarded by the
+/// benchmark `sockets`.
 fn poll(
     responses: &mut Option<BoxStream<'static, Response>>,
     begin: impl Fn() -> BoxStream<'static, Response>,

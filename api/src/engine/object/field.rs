@@ -1,4 +1,4 @@
-//! Tables of fields: how the schema describes the fields of a type, and how they are written.
+//! Tables of fields, which describe the fields of a type for the schema and write their values.
 
 use std::sync::OnceLock;
 
@@ -9,9 +9,9 @@ use crate::engine::Context;
 use crate::engine::object::json_writer::{Outcome, Writer};
 use crate::engine::object::selected::{SelectedField, SelectedFields};
 
-/// A type of object that is written as JSON text.
+/// Object type that is written as JSON text.
 pub trait JsonObject: Sized + Send + Sync + 'static {
-    /// The context that it loads by.
+    /// The context that loads missing values.
     type Context: Context;
     /// The name in the schema.
     const NAME: &'static str;
@@ -20,13 +20,14 @@ pub trait JsonObject: Sized + Send + Sync + 'static {
     /// The fields, in the order of the schema.
     const FIELDS: &'static [Field<Self>];
 
-    /// Returns where readers of the same value share its JSON. `None` if the selection may differ between readers.
+    /// Returns the cache of this value's JSON, which all its readers share. `None` if the JSON of the selection may
+    /// differ between readers.
     fn cached_json(&self, _: &SelectedFields<'_>) -> Option<&CachedJson> {
         None
     }
 }
 
-/// JSON of a value, with the selection it was written for.
+/// JSON of a value, with a description of its selection.
 pub type CachedJson = OnceLock<(String, Bytes)>;
 
 /// A field of `T`.
@@ -42,13 +43,13 @@ pub struct Field<T: JsonObject> {
     pub(super) write: Write<T>,
 }
 
-/// Reads what selection sets select of one type.
+/// Function that returns the fields of one type that selection sets select.
 pub type Select = for<'a> fn(&ContextSelectionSet<'a>, &[&'a SelectionSet]) -> SelectedFields<'a>;
 
-/// Writes a value that needs nothing else.
+/// Function that writes a value from the object alone.
 type WriteLeaf<T> = fn(&T, &mut Writer<'_, <T as JsonObject>::Context>);
 
-/// Writes a value that may have to be loaded, or an object.
+/// Function that writes an object, or a value that may have to be loaded.
 type WriteLoading<T> = for<'a> fn(&T, &SelectedField<'a>, &mut Writer<'a, <T as JsonObject>::Context>) -> Outcome;
 
 pub(super) enum Write<T: JsonObject> {
@@ -56,11 +57,11 @@ pub(super) enum Write<T: JsonObject> {
     Loading(WriteLoading<T>),
 }
 
-/// An output type with a selection: an object, an object or null, or a list of objects.
+/// Output type with a selection: an object, a nullable object, or a list of objects.
 pub trait Composite: OutputType {
-    /// Reads what is selected of its objects.
+    /// Function that returns the selected fields of the objects.
     const SELECT: Select;
-    /// Whether it may be null.
+    /// Whether the value may be null.
     const IS_NULLABLE: bool = false;
 }
 
@@ -105,7 +106,7 @@ impl<T: JsonObject> Field<T> {
         Self { page: Some(page), ..self }
     }
 
-    /// Declares that the value never changes, so that it may be cached with an object that refers to it.
+    /// Declares that the value never changes, so that cached JSON may contain it.
     #[must_use]
     pub const fn constant(self) -> Self {
         Self { is_constant: true, ..self }

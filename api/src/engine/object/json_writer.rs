@@ -1,4 +1,4 @@
-//! JSON text of objects, with the places of what fails in it.
+//! Writes objects as JSON text, and collects the errors of failed fields.
 
 use std::fmt::{Display, Write as _};
 
@@ -7,23 +7,23 @@ use serde::Serialize;
 
 use crate::engine::{Context, FieldError, object::loaded::Key, object::selected::SelectedField};
 
-/// Room for each value that was loaded, of which most are objects of some hundred bytes.
+/// Initial capacity for the object and for each loaded value, in bytes.
 const ROOM: usize = 512;
 
-/// The JSON of an object, with the errors of what is null in it.
+/// JSON of an object, with the errors of its failed fields.
 pub(super) type Written = (Vec<u8>, Vec<ServerError>);
 
-/// Whether a value was written; the error makes the nearest nullable place around it null.
+/// Outcome of writing a value. An error sets the nearest nullable field around the value to null.
 pub type Outcome = Result<(), Box<ServerError>>;
 
-/// Writes one object and all below it.
+/// Writer of one object and all objects below.
 pub struct Writer<'a, C: Context> {
-    /// The operation that the object is shown in.
+    /// The context that the object belongs to.
     pub context: &'a C,
     pub(super) out: Vec<u8>,
     loaded: &'a C::Loaded,
     missing: C::Missing,
-    /// Something is lacking: what is written from here on serves to find out what else is.
+    /// Whether a value is missing. Writing then continues only to find other missing values.
     pub(super) is_incomplete: bool,
     above: Option<&'a QueryPathNode<'a>>,
     pub(super) path: Vec<QueryPathSegment<'a>>,
@@ -36,12 +36,12 @@ impl<'a, C: Context> Writer<'a, C> {
         Self { context, out, loaded, missing, is_incomplete: false, above, path: Vec::new(), errors: Vec::new() }
     }
 
-    /// The JSON with the errors of what is null in it, or what must be loaded first.
+    /// Returns the JSON and the errors, or the keys that must be loaded first.
     pub(super) fn finish(self) -> Result<Written, Box<C::Missing>> {
         if self.is_incomplete { Err(Box::new(self.missing)) } else { Ok((self.out, self.errors)) }
     }
 
-    /// A list, item by item.
+    /// Writes a list, item by item.
     pub fn list<'i, T: 'i>(
         &mut self,
         items: impl IntoIterator<Item = &'i T>,
@@ -74,7 +74,7 @@ impl<'a, C: Context> Writer<'a, C> {
         }
     }
 
-    /// Returns the loaded value of a key. Notes the key if it was not loaded yet.
+    /// Returns the loaded value of a key. Records the key as missing if it was not loaded yet.
     pub(super) fn find<K: Key<C>>(&mut self, key: &K, pos: Pos) -> Result<Option<&'a K::Value>, ServerError> {
         let loaded = self.loaded;
         match K::loaded(loaded).get(key) {
@@ -93,7 +93,7 @@ impl<'a, C: Context> Writer<'a, C> {
         self.located(error.into().at(vec![entry.asked.pos]))
     }
 
-    /// Adds the path to an error that has none.
+    /// Sets the path of an error to the current field.
     pub fn located(&self, error: ServerError) -> ServerError {
         let above = std::iter::successors(self.above, |node| node.parent);
         let mut path: Vec<_> = above.map(|node| segment(&node.segment)).collect();
@@ -124,13 +124,13 @@ impl<'a, C: Context> Writer<'a, C> {
     pub fn plain(&mut self, text: impl Display) {
         if !self.is_incomplete {
             self.out.push(b'"');
-            // A vector of bytes takes all that is written to it.
+            // Writing to a vector cannot fail.
             let _ = write!(Bytes(&mut self.out), "{text}");
             self.out.push(b'"');
         }
     }
 
-    /// Writes text that needs no escapes, from `length` bytes on which `write` fills in.
+    /// Writes `length` bytes of text that needs no escapes. `write` fills them in.
     pub fn plain_bytes(&mut self, length: usize, write: impl FnOnce(&mut [u8])) {
         if self.is_incomplete {
             return;
@@ -142,19 +142,19 @@ impl<'a, C: Context> Writer<'a, C> {
         self.out.push(b'"');
     }
 
-    /// Whether something is missing, so that what is written now is not used.
+    /// Whether a value is missing, so that the JSON is discarded.
     #[must_use]
     pub fn is_incomplete(&self) -> bool {
         self.is_incomplete
     }
 
-    /// A value of an enumeration by its name in the schema.
+    /// Writes a value of an enumeration by its name in the schema.
     pub fn choice<E: EnumType>(&mut self, choice: E) {
         let item = E::items().iter().find(|item| item.value == choice);
         self.or_null(item, |writer, item| writer.plain(item.name));
     }
 
-    /// Whatever has a JSON form.
+    /// Writes any value as JSON, or `null` if serialization fails.
     pub fn json(&mut self, value: &(impl Serialize + ?Sized)) {
         if !self.is_incomplete {
             let start = self.out.len();
@@ -166,7 +166,7 @@ impl<'a, C: Context> Writer<'a, C> {
     }
 }
 
-/// Bytes that take text.
+/// Adapter that writes text to a vector of bytes.
 struct Bytes<'a>(&'a mut Vec<u8>);
 
 impl std::fmt::Write for Bytes<'_> {

@@ -1,4 +1,4 @@
-//! Values that an object's fields need and that are loaded by their keys.
+//! Keys and values that fields of an object load.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
@@ -18,9 +18,9 @@ pub trait Key<C: Context>: Clone + Hash + Eq + Send + Sync + 'static {
     /// Returns the keys of this kind that are missing.
     fn missing(missing: &mut C::Missing) -> &mut HashSet<Self, RandomState>;
 
-    /// Returns the error of a field that is never null and whose value does not exist.
+    /// Returns the error of a non-null field whose value does not exist.
     fn not_found() -> FieldError;
 }
 
-/// Values by their keys, or the errors that loading them failed with.
+/// Loaded values by key, or the errors that loading failed with.
 pub type LoadedValues<K, V> = HashMap<K, Result<Option<V>, FieldError>, RandomState>;

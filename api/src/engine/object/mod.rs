@@ -1,9 +1,9 @@
 //! Objects that are written as JSON text, without a future and a value for each of their fields.
 //!
-//! The library boxes a future for each field and builds a map for each object, which is most of what a page of messages
-//! costs. Here a type lists its fields in a table, and an object is written by plain calls. A value that must be loaded
-//! first is noted while writing. Then all of these are loaded together and the object is written again, once for each
-//! level of values to load. Guarded by the benchmark `workloads W2`.
+//! async-graphql boxes a future for each field and builds a map for each object. These are most of the cost of a page
+//! of messages. Here a type lists its fields in a table, and plain calls write an object. The writer records the keys
+//! of values that must be loaded first. All these values are loaded together and the object is written again, once per
+//! level of loads. Guarded by the benchmark `workloads W2`.
 
 mod field;
 mod json_writer;

@@ -1,4 +1,4 @@
-//! Descriptions of types in the schema.
+//! Descriptions of object types for the schema.
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::registry::{Deprecation, MetaField, MetaInputValue, MetaType, MetaTypeId, Registry};
@@ -50,7 +50,7 @@ fn field<T: JsonObject>(field: &Field<T>, registry: &mut Registry) -> MetaField 
     }
 }
 
-/// The four arguments of a list.
+/// Returns the four arguments of a list.
 fn arguments(descriptions: [&str; 4], registry: &mut Registry) -> IndexMap<String, MetaInputValue> {
     let int: fn(&mut Registry) -> String = <Option<i32> as InputType>::create_type_info;
     let text: fn(&mut Registry) -> String = <Option<String> as InputType>::create_type_info;

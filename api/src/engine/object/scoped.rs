@@ -1,4 +1,4 @@
-//! Objects with the context that they are shown in.
+//! Objects with the context in which they are resolved.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ use crate::engine::object::json_writer::Writer;
 use crate::engine::object::selected::{SelectedField, SelectedFields};
 use crate::engine::object::{registry, selection};
 
-/// An object with its context, which is not always the request's: what a sign-in returns belongs to whoever signed in.
+/// Object with its context. The result of a sign-in has the context of the new session, not of the request.
 pub struct Scoped<T: JsonObject> {
     /// The context.
     pub context: T::Context,
@@ -25,19 +25,19 @@ pub struct Scoped<T: JsonObject> {
     pub value: T,
 }
 
-/// What is written of an object at a time.
+/// Part of an object to write.
 enum Part<'a> {
     Whole(SelectedFields<'a>),
     Field(SelectedField<'a>),
 }
 
 impl<T: JsonObject> Scoped<T> {
-    /// Puts an object into a context.
+    /// Creates an object in a context.
     pub fn new(context: &T::Context, value: T) -> Self {
         Self { context: context.clone(), value }
     }
 
-    /// Writes until nothing is missing. `keep` gets the text if no field failed.
+    /// Writes until no value is missing. Passes the JSON to `keep` if no field failed.
     async fn write<S>(
         &self,
         ctx: &ContextBase<'_, S>,
@@ -52,7 +52,7 @@ impl<T: JsonObject> Scoped<T> {
                 Part::Field(field) => writer.field(&self.value, field),
             };
             match writer.finish() {
-                // Boxed: most objects need it at most once, and it would be most of every field's future.
+                // Boxed: most objects load at most once, and the load would enlarge every field's future.
                 Err(missing) => Box::pin(self.context.load(&mut loaded, *missing)).await,
                 Ok((json, errors)) => {
                     let is_whole = errors.is_empty();
@@ -71,7 +71,7 @@ impl<T: JsonObject> Scoped<T> {
     }
 }
 
-/// Returns JSON text as a value of the library: as text, or as values if the library has to merge it with others.
+/// Returns JSON text as a value of async-graphql. Parses the text if async-graphql has to merge objects.
 fn to_value<S>(ctx: &ContextBase<'_, S>, json: Bytes) -> Value {
     if ctx.data_opt::<WritesText>().is_some() {
         return Value::Binary(json);

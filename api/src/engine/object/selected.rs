@@ -1,4 +1,4 @@
-//! The fields that an operation selects of an object.
+//! Fields that an operation selects of an object.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ pub struct SelectedField<'a> {
     pub(super) asked: &'a Positioned<Field>,
     /// The index into the type's table; `None` for `__typename`.
     pub(super) index: Option<usize>,
-    /// Whether the field's value never changes for one object. What is below it counts by itself.
+    /// Whether the field never changes for one object. The fields below have flags of their own.
     pub(super) is_constant: bool,
     /// The fields of the objects below.
     pub(crate) below: SelectedFields<'a>,
@@ -29,12 +29,12 @@ impl SelectedFields<'_> {
         self.0.iter().map(|field| &field.below)
     }
 
-    /// Whether none of these fields, nor any below, changes.
+    /// Whether neither these fields nor any field below can change.
     pub(crate) fn are_constant(&self) -> bool {
         self.0.iter().all(|field| field.is_constant && field.below.are_constant())
     }
 
-    /// Writes the selection as text, by which equal selections are recognised. Fails on arguments that cannot be read.
+    /// Writes the selection as text, to compare selections. Fails if an argument cannot be read.
     pub(super) fn describe(&self, out: &mut String) -> Result<(), ()> {
         for field in &self.0 {
             for part in [field.key(), ":", &field.asked.node.name.node] {
@@ -42,7 +42,7 @@ impl SelectedFields<'_> {
             }
             if let Some(page) = &field.page {
                 let PageArguments { first, after, last, before } = page.as_ref().map_err(drop)?;
-                // A string takes all that is written to it.
+                // Writing to a string cannot fail.
                 let _ = write!(out, "({first:?} {after:?} {last:?} {before:?})");
             }
             out.push('{');
@@ -54,7 +54,7 @@ impl SelectedFields<'_> {
 }
 
 impl<'a> SelectedField<'a> {
-    /// The field's key in the answer.
+    /// Returns the field's response key.
     pub(super) fn key(&self) -> &'a str {
         &self.asked.node.response_key().node
     }
@@ -64,7 +64,7 @@ impl<'a> SelectedField<'a> {
         self.below.0.iter().any(|field| fields.contains(&field.asked.node.name.node.as_str()))
     }
 
-    /// The arguments of a list.
+    /// Returns the arguments of a list.
     pub(crate) fn page(&self) -> ServerResult<&PageArguments> {
         const NONE: PageArguments = PageArguments { first: None, after: None, last: None, before: None };
         self.page.as_ref().map_or(Ok(&NONE), |page| page.as_ref().map_err(Clone::clone))

@@ -1,4 +1,4 @@
-//! Reads what an operation selects of a type: follows fragments, merges fields of one response key, reads arguments.
+//! Reads the selection of an object type: follows fragments, merges fields of one response key, reads arguments.
 
 use async_graphql::parser::types::{Field, Selection, SelectionSet};
 use async_graphql::{Context, ContextSelectionSet, Positioned, ServerResult};
@@ -7,7 +7,7 @@ use crate::domain::PageArguments;
 use crate::engine::object::field::JsonObject;
 use crate::engine::object::selected::{SelectedField, SelectedFields};
 
-/// Returns what these selection sets select of `T`. Validation has found that `T` has all of it.
+/// Returns the fields of `T` that these selection sets select. Validation has checked that `T` has them.
 pub(super) fn select<'a, T: JsonObject>(
     ctx: &ContextSelectionSet<'a>,
     sets: &[&'a SelectionSet],
@@ -24,7 +24,7 @@ pub(super) fn select_field<'a, T: JsonObject>(ctx: &Context<'a>) -> Option<Selec
     selected::<T>(&ctx.with_selection_set(&ctx.item.node.selection_set), &[ctx.item])
 }
 
-/// Collects fields by their response keys, each with all its places.
+/// Collects fields by response key, each with all its selections.
 fn gather<'a, T: JsonObject>(
     ctx: &ContextSelectionSet<'a>,
     set: &'a SelectionSet,

@@ -16,7 +16,7 @@ impl<'a, C: Context> Writer<'a, C> {
             if index > 0 {
                 self.out.push(b',');
             }
-            // A name of GraphQL needs no escapes.
+            // A GraphQL name needs no escapes.
             self.out.push(b'"');
             self.out.extend_from_slice(selected.key().as_bytes());
             self.out.extend_from_slice(b"\":");

@@ -1,9 +1,8 @@
-//! The static cost of an operation: the objects it may ask for, pages multiplied out, before anything runs.
+//! Computes the static cost of an operation: how many objects it may return, with full pages, before it runs.
 //!
-//! A field with a selection of its own costs 1, a leaf nothing, a root field at least 1. What stands below `edges`,
-//! `nodes` or `events` counts once an item of the page around it: its `first` or `last`, or the default page. A field
-//! that takes `ids` is a list as long as they are. Page sizes count up to the largest that is served, so that one
-//! beyond is left to the resolver, which answers it as bad input.
+//! A field with a selection costs 1, a leaf nothing, and a root field at least 1. Fields below `edges`, `nodes` or
+//! `events` count once per item of the enclosing page. The page size is `first`, `last` or the default. A field with
+//! `ids` counts once per id. A page size over the maximum counts as the maximum: the resolver rejects it as bad input.
 
 use std::collections::HashMap;
 
@@ -15,7 +14,7 @@ use crate::{config::graphql::Graphql, engine::prepare::limits::is_introspection}
 /// Fields that hold the items of a page.
 const ITEMS: [&str; 3] = ["edges", "nodes", "events"];
 
-/// What an operation costs with these variables, defaults among them.
+/// Returns the cost of an operation with these variables, which include defaults.
 pub(super) fn of(
     document: &ExecutableDocument,
     operation: &OperationDefinition,
@@ -27,7 +26,7 @@ pub(super) fn of(
     root.once.saturating_add(root.per_item)
 }
 
-/// A cost that is still open in the size of the page around it.
+/// Cost that still depends on the size of the enclosing page.
 #[derive(Debug, Clone, Copy, Default)]
 struct Cost {
     once: usize,
@@ -53,7 +52,7 @@ impl<'a> Costs<'a> {
         })
     }
 
-    /// Cycles have been refused by the walk.
+    /// Returns the cost of a fragment. `limits` has rejected cycles.
     fn fragment(&mut self, name: &'a str, is_root: bool) -> Cost {
         if let Some(cost) = self.fragments.get(&(name, is_root)) {
             return *cost;
@@ -85,7 +84,7 @@ impl<'a> Costs<'a> {
         }
     }
 
-    /// The number that an argument means: of items asked for, or of ids given.
+    /// Returns the number in an argument: of requested items, or of ids.
     fn length(&self, field: &Field, argument: &str) -> Option<usize> {
         let value = field.get_argument(argument)?.node.clone();
         let value = value.into_const_with(|name| self.variables.get(&name).cloned().ok_or(())).ok()?;

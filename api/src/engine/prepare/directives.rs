@@ -1,10 +1,9 @@
-//! What an operation leaves out by `@skip` and `@include`, the only directives of the schema (GraphQL, 3.13.1 and
-//! 3.13.2).
+//! Applies `@skip` and `@include`, the only directives of the schema (GraphQL, sections 3.13.1 and 3.13.2).
 
 use async_graphql::parser::types::{Directive, Selection, SelectionSet};
 use async_graphql::{Positioned, Value, Variables};
 
-/// Leaves out what the variables say, and the directives.
+/// Removes skipped selections, and all directives.
 pub(super) fn apply(set: &mut SelectionSet, variables: &Variables) {
     set.items.retain(|selection| is_asked(selection.node.directives(), variables));
     for selection in &mut set.items {
@@ -22,7 +21,7 @@ fn is_asked(directives: &[Positioned<Directive>], variables: &Variables) -> bool
         let condition = directive.node.get_argument("if").map(|value| value.node.clone());
         let value =
             condition.and_then(|value| value.into_const_with(|name| variables.get(&name).cloned().ok_or(())).ok());
-        // A Boolean, unless null was sent for a variable that has a default: that is nobody's wish.
+        // The value is a Boolean, or null if null was sent for a variable with a default. Null counts as false.
         (value == Some(Value::Boolean(true))) == (directive.node.name.node == "include")
     })
 }

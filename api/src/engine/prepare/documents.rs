@@ -1,4 +1,4 @@
-//! Documents: found by their digests, or read and checked.
+//! Finds documents by digest or id, or parses and checks them.
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::engine::prepare::{cost, lexer, values};
 use crate::engine::result_shape::ResultShape;
 use crate::engine::{GraphqlRequest, RequestError};
 
-/// Why documents cannot be served: the start stops with it.
+/// Error that prevents the start, because documents cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The mode needs a manifest.
@@ -26,39 +26,39 @@ pub enum SetupError {
     /// The file is not a manifest.
     #[error("graphql.manifest: {}: {reason}", path.display())]
     Manifest {
-        /// Where it was read from.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason why the file is invalid.
         reason: String,
     },
-    /// The GraphQL library did not do what this server builds upon.
+    /// async-graphql does not behave as this server requires.
     #[error("the GraphQL library validates or executes in another way than this server builds upon")]
     Library,
 }
 
-/// For how many values the cache has a part of its own.
+/// Number of values for which `quick_cache` adds a shard.
 const CACHE_PART: u64 = 32;
 
-/// Every document that is known here.
+/// Documents of the manifest and of the cache.
 pub struct Documents {
     settings: Graphql,
     validator: Validator,
     pub(super) cache: Cache<Digest, Arc<Document>, Weight>,
-    /// Documents of the manifest by their ids; they do not count into the cache.
+    /// Documents of the manifest by id. They do not count toward the cache's size.
     named: HashMap<String, Arc<Document>>,
-    /// The same by their digests.
+    /// Documents of the manifest by digest.
     listed: HashMap<Digest, Arc<Document>>,
 }
 
 impl Documents {
-    /// Creates the documents of a schema. Those of the manifest are read and checked now.
+    /// Creates the documents of a schema. Reads and checks the documents of the manifest.
     pub fn new<Q, M, S>(settings: Graphql, schema: SchemaBuilder<Q, M, S>) -> Result<Self, SetupError>
     where
         Q: ObjectType + 'static,
         M: ObjectType + 'static,
         S: SubscriptionType + 'static,
     {
-        // No more parts than each have room for two of the largest.
+        // Limits the shards so that each has room for two of the largest documents.
         let parts = settings.document_cache_bytes / weight(settings.max_document_bytes).saturating_mul(2);
         let values = usize::try_from(parts.max(1) * CACHE_PART).unwrap_or(usize::MAX);
         let cache = Cache::with_weighter(values, settings.document_cache_bytes, Weight);
@@ -73,13 +73,13 @@ impl Documents {
         Ok(documents)
     }
 
-    /// The types that documents are validated against.
+    /// Returns the types that documents are validated against.
     #[must_use]
     pub(in crate::engine) fn types(&self) -> &SchemaEnv {
         self.validator.env()
     }
 
-    /// Finds, checks and resolves what a request asks to run.
+    /// Finds the operation of a request, and checks its variables and cost.
     pub fn prepare(&self, request: GraphqlRequest) -> Result<PreparedOperation, Vec<RequestError>> {
         let document = self.find(&request)?;
         let GraphqlRequest { operation_name, mut variables, .. } = request;
@@ -176,13 +176,12 @@ impl Weighter<Digest, Arc<Document>> for Weight {
     }
 }
 
-/// An estimate of the memory that a document holds: a node of the tree takes some hundred bytes for the few of its
-/// text.
+/// Estimates the memory that a document holds, in bytes. Its syntax tree is much larger than its text.
 const fn weight(text_bytes: usize) -> u64 {
     (text_bytes as u64).saturating_mul(64).saturating_add(1024)
 }
 
-/// What the parser found, without its words: they would echo the document and name the library's grammar.
+/// Converts an error of the parser. Drops its message, which would echo the document and name the parser's grammar.
 fn unreadable(error: &parser::Error) -> RequestError {
     let (code, message) = match error {
         parser::Error::MultipleOperations { .. } => {

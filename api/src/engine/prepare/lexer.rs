@@ -1,24 +1,24 @@
-//! The guard before the parser: one pass over the raw text that bounds bytes, tokens and nesting.
+//! Bounds the bytes, tokens and nesting of a document's text in one pass, before the parser reads it.
 //!
-//! The parser recurses once a bracket and has no limit of its own on literals, so a few kilobytes of `[` end the
-//! process. The lexer here therefore has to see every bracket that the parser sees. Where the parser would read on
-//! after going back on a string that never ends, the guard refuses the text, so that both agree on what a string is.
+//! The parser recurses once per bracket and does not limit literals, so a few kilobytes of `[` crash the process. The
+//! lexer must therefore see every bracket that the parser sees. At an unterminated string, the parser goes back and
+//! reads on. The lexer rejects such text, so that both agree on where strings end.
 
 use async_graphql::Pos;
 
 use crate::{config::graphql::Graphql, domain::ErrorCode, engine::RequestError};
 
-/// The longest name of anything, in bytes: names come back in response keys and in the paths of errors.
+/// Maximum length of a name, in bytes. Response keys and paths of errors repeat names.
 const MAX_NAME_BYTES: usize = 128;
 
-/// Refuses a text that the parser must not be given. Neither recurses nor allocates unless it refuses.
+/// Rejects text that is unsafe to parse. Does not recurse, and allocates only for an error.
 pub fn check(text: &str, limits: &Graphql) -> Result<(), RequestError> {
     check_size(text, limits)?;
     let bytes = text.as_bytes();
     let (mut at, mut tokens, mut depth) = (0, 0, 0_usize);
     while let Some(&byte) = bytes.get(at) {
         let end = match byte {
-            // Outside of strings only the byte order mark is allowed beyond ASCII, and it is whitespace.
+            // Outside of strings and comments, a byte order mark is the only valid non-ASCII text. It is whitespace.
             b' ' | b'\t' | b'\n' | b'\r' | b',' | 0x80.. => {
                 at += 1;
                 continue;
@@ -45,7 +45,7 @@ pub fn check(text: &str, limits: &Graphql) -> Result<(), RequestError> {
                 at + 1
             }
             b'}' | b']' | b')' => {
-                // The parser stops at the first bracket that does not match, so nothing is lost by not telling kinds.
+                // The kinds of brackets need no distinction, because the parser stops at the first mismatch.
                 depth = depth.saturating_sub(1);
                 at + 1
             }
@@ -60,7 +60,7 @@ pub fn check(text: &str, limits: &Graphql) -> Result<(), RequestError> {
     Ok(())
 }
 
-/// Refuses a text for its size alone, before it is even worth a digest.
+/// Rejects text that is too large, before its digest is computed.
 pub(super) fn check_size(text: &str, limits: &Graphql) -> Result<(), RequestError> {
     if text.len() > limits.max_document_bytes {
         return Err(RequestError::over("bytes", text.len(), limits.max_document_bytes));
@@ -68,7 +68,7 @@ pub(super) fn check_size(text: &str, limits: &Graphql) -> Result<(), RequestErro
     Ok(())
 }
 
-/// The end of the bytes from `start` on for which `belongs` holds.
+/// Returns the end of the bytes from `start` for which `belongs` is true.
 fn run(bytes: &[u8], start: usize, belongs: impl Fn(u8) -> bool) -> usize {
     start + bytes[start..].iter().take_while(|&&byte| belongs(byte)).count()
 }
@@ -98,7 +98,7 @@ fn block_string_end(bytes: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// Numbers need no space between them (`[00-1]` holds three), so they are told apart by the grammar.
+/// Returns the end of a number. Numbers need no separator (`[00-1]` holds three), so the grammar delimits them.
 fn number_end(bytes: &[u8], start: usize) -> usize {
     let digits = |from| run(bytes, from, |byte| byte.is_ascii_digit());
     let integer = start + usize::from(bytes[start] == b'-');

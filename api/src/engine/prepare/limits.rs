@@ -1,7 +1,7 @@
-//! The walk after the parser: what a document amounts to once its fragments are spread, each measured once.
+//! Measures a parsed document with its fragments spread, visiting each fragment once.
 //!
-//! The library's own checks follow every spread again and again, in exponential time, before any limit of its own.
-//! This walk bounds what they will meet, so it has to come first.
+//! async-graphql's own checks visit a fragment at every spread, in exponential time, before they apply any limit. This
+//! walk bounds their work, so it must run first.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -13,25 +13,25 @@ use async_graphql::{Name, Positioned, Value};
 
 use crate::{config::graphql::Graphql, domain::ErrorCode, engine::RequestError};
 
-/// Fields that try a secret: one an operation, so that a limit by request is a limit by attempt.
+/// Fields that check a secret. An operation may select only one, so that limits on requests also limit attempts.
 const AUTHENTICATION: [&str; 6] =
     ["register", "login", "refreshSession", "changePassword", "resetPassword", "finishPasskeyLogin"];
 
 /// Lists of introspection that lead back to types, as graphql-js counts them against circular introspection.
 const INTROSPECTION_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
 
-/// How deep async-graphql lets selection sets nest, fragments included. It is not a setting of ours: the walk only
-/// says it first, with a code.
+/// Maximum nesting of selection sets in async-graphql, fragments included. The walk checks it only to return an error
+/// with a code.
 const MAX_NESTED_SETS: usize = 32;
 
-/// What later steps need to know of a document that is within the limits.
+/// Facts that later steps need about a document within the limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Whether it reads the schema.
+    /// Whether the document has introspection fields.
     pub introspects: bool,
-    /// Whether a variable stands inside of a list or an object: such a literal can be checked only with its variables.
+    /// Whether a list or an object contains a variable. Such a literal can be checked only with its variables.
     pub mixes_variables: bool,
-    /// Whether parts of it may be left out.
+    /// Whether directives may exclude parts of the document.
     pub has_directives: bool,
 }
 
@@ -50,7 +50,8 @@ pub(super) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<S
         let reach = walk.set(&operation.selection_set.node)?;
         within("root fields in an operation", reach.fields, limits.max_root_fields)?;
         within("authentication fields in an operation", reach.authentications, 1)?;
-        // The library streams only fields that stand in the subscription itself, and would end silently otherwise.
+        // async-graphql streams only fields of the operation itself. A field in a fragment would end the stream
+        // silently.
         if operation.ty == OperationType::Subscription
             && !matches!(operation.selection_set.node.items.as_slice(), [Positioned { node: Selection::Field(_), .. }])
         {
@@ -59,7 +60,7 @@ pub(super) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<S
         }
         whole = whole.beside(reach);
     }
-    // Fragments that nothing spreads are validated all the same.
+    // Validation checks unused fragments too.
     for (name, fragment) in &document.fragments {
         walk.directives(&fragment.node.directives);
         walk.fragment(name)?;
@@ -80,7 +81,7 @@ fn within(what: &str, seen: usize, limit: usize) -> Result<(), RequestError> {
     if seen > limit { Err(RequestError::over(what, seen, limit)) } else { Ok(()) }
 }
 
-/// What is counted of fields alike, of the API or of introspection.
+/// Counts of API fields or of introspection fields.
 #[derive(Debug, Clone, Copy, Default)]
 struct Measure {
     nodes: usize,
@@ -88,18 +89,18 @@ struct Measure {
     lists: usize,
 }
 
-/// What a selection set amounts to.
+/// Totals of a selection set.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reach {
-    /// What it asks of the API.
+    /// Counts of API fields.
     measure: Measure,
-    /// What it asks of the schema.
+    /// Counts of introspection fields.
     introspection: Measure,
-    /// How deep selection sets nest in it.
+    /// Depth of nested selection sets.
     nesting: usize,
-    /// Its own fields, those of its fragments included.
+    /// Number of direct fields, including those of fragments.
     fields: usize,
-    /// Those of them that authenticate.
+    /// Number of direct fields that authenticate.
     authentications: usize,
 }
 
@@ -124,14 +125,14 @@ impl Reach {
         }
     }
 
-    /// The same set, spread by a fragment.
+    /// Adds the fragment that spreads this set.
     fn spread(mut self) -> Self {
         self.measure.nodes = self.measure.nodes.saturating_add(1);
         self.nesting += 1;
         self
     }
 
-    /// The field that has this set.
+    /// Returns the totals of the field that has this selection set.
     fn field(self, field: &Field) -> Self {
         let name = field.name.node.as_str();
         let measure = Measure {
@@ -161,7 +162,7 @@ pub(super) fn is_introspection(field: &str) -> bool {
 
 struct Walk<'a> {
     document: &'a ExecutableDocument,
-    /// A fragment that is being measured holds `None`: meeting it again is a cycle.
+    /// Totals by fragment. `None` marks a fragment that is being measured, whose second visit is a cycle.
     reaches: HashMap<&'a str, Option<Reach>>,
     repeats: usize,
     directives: usize,
@@ -177,7 +178,7 @@ impl<'a> Walk<'a> {
             let reach = match &selection.node {
                 Selection::Field(field) => {
                     let field = &field.node;
-                    // A plain copy of a field runs again just as an alias does.
+                    // A repeated field runs again, as an alias does.
                     let is_new = keys.insert(field.response_key().node.as_str());
                     self.repeats += usize::from(field.alias.is_some() || !is_new);
                     for (_, value) in &field.arguments {
@@ -206,7 +207,7 @@ impl<'a> Walk<'a> {
             }
             None => {}
         }
-        // A fragment that does not exist is for validation to report.
+        // Validation reports a fragment that does not exist.
         let Some(fragment) = self.document.fragments.get(name) else { return Ok(Reach::default()) };
         self.reaches.insert(name, None);
         let reach = self.set(&fragment.node.selection_set.node)?;
@@ -221,7 +222,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Notes a literal that holds variables; `resolve` calls back for each of them.
+    /// Records whether a list or an object contains variables. `resolve` calls back for each variable.
     fn literal(
         &mut self,
         resolve: impl FnOnce(&mut dyn FnMut() -> Result<Value, Infallible>) -> Result<Value, Infallible>,

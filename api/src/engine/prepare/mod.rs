@@ -1,5 +1,4 @@
-//! From a request to an operation that may be executed: checked, parsed, measured and validated, once for each
-//! document.
+//! Prepares operations: checks, parses, measures and validates each document once.
 
 mod cost;
 mod directives;

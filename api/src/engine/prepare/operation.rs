@@ -11,10 +11,10 @@ use async_graphql::{Name, Positioned, Request, Variables};
 use crate::domain::ErrorCode;
 use crate::engine::{RequestError, prepare::directives, result_shape::ResultShape};
 
-/// Maximum text of a document that is cheap to prepare for each event of a subscription, in bytes.
+/// Maximum size of a document that is prepared again for each event of a subscription, in bytes.
 const SMALL_BYTES: usize = 2 * 1024;
 
-/// A valid operation within the limits, with coerced variables.
+/// Valid operation within the limits, with checked variables.
 #[derive(Debug, Clone)]
 pub struct PreparedOperation {
     pub(super) document: Arc<Document>,
@@ -25,13 +25,13 @@ pub struct PreparedOperation {
     pub(in crate::engine) operation_name: Option<String>,
     /// The cost, in the unit of `max_complexity`.
     pub cost: usize,
-    /// The field of the schema that a subscription follows.
+    /// The name of a subscription's root field in the schema.
     pub field: Option<String>,
     /// The shape of the result.
     pub(crate) shape: Arc<ResultShape>,
 }
 
-/// An operation as resolvers see it, without directives.
+/// Operation as resolvers receive it, without directives.
 #[derive(Debug)]
 pub(in crate::engine) struct ExecutableOperation {
     pub(in crate::engine) operation: Positioned<OperationDefinition>,
@@ -39,7 +39,7 @@ pub(in crate::engine) struct ExecutableOperation {
     pub(in crate::engine) variables: Variables,
 }
 
-/// A document that is valid and within the limits.
+/// Document that is valid and within the limits.
 #[derive(Debug)]
 pub(super) struct Document {
     pub(super) ast: ExecutableDocument,
@@ -51,17 +51,17 @@ pub(super) struct Document {
 }
 
 impl PreparedOperation {
-    /// Whether making the operation executable again costs little.
+    /// Whether the document is small enough to be prepared again for each event.
     pub(in crate::engine) fn is_small(&self) -> bool {
         self.document.text_bytes <= SMALL_BYTES
     }
 
-    /// Returns the request as the library takes it, with its document parsed, if it asks about the schema.
+    /// Returns the parsed operation as a request of async-graphql, if the document has introspection fields.
     pub(in crate::engine) fn introspection(&self) -> Option<Request> {
         self.document.introspects.then(|| self.request())
     }
 
-    /// Returns the request as the library takes it, with its document parsed.
+    /// Returns the parsed operation as a request of async-graphql.
     pub(crate) fn request(&self) -> Request {
         let mut request = Request::new("").variables(self.variables.clone());
         request.operation_name.clone_from(&self.operation_name);
@@ -69,12 +69,12 @@ impl PreparedOperation {
         request
     }
 
-    /// Applies the directives.
+    /// Converts into an executable operation, with all directives applied.
     pub(in crate::engine) fn into_executable(self) -> ExecutableOperation {
         let Self { document, variables, operation_name, .. } = self;
         let mut operation = match &document.ast.operations {
             DocumentOperations::Single(operation) => operation.clone(),
-            // The name was found when the operation was prepared.
+            // Preparation has found an operation of this name.
             DocumentOperations::Multiple(operations) => operations[operation_name.unwrap_or_default().as_str()].clone(),
         };
         let mut fragments = document.ast.fragments.clone();
@@ -89,7 +89,7 @@ impl PreparedOperation {
 }
 
 impl Document {
-    /// Returns the operation of this name, or the only one.
+    /// Returns the operation of this name, or the only operation if there is no name.
     pub(super) fn operation(
         &self,
         name: Option<&str>,
@@ -114,7 +114,7 @@ impl Document {
         Ok((name, operation))
     }
 
-    /// Returns the name of the first field of a selection, which for a subscription is the only one.
+    /// Returns the name of the first field of a selection. A subscription has only one.
     pub(super) fn first_field<'a>(&'a self, selections: &'a SelectionSet) -> Option<&'a str> {
         selections.items.iter().find_map(|selection| match &selection.node {
             Selection::Field(field) => Some(field.node.name.node.as_str()),

@@ -1,4 +1,4 @@
-//! Documents named instead of sent: automatic persisted queries, document ids, and manifests of trusted documents.
+//! Documents sent by reference: automatic persisted queries, document ids, and manifests of trusted documents.
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -9,19 +9,19 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::ErrorCode;
 use crate::engine::{GraphqlRequest, RequestError};
 
-/// The SHA-256 of a document's text: its name in the cache, in Apollo's protocol and in `sha256:` ids.
+/// SHA-256 of a document's text, which identifies it in the cache, in Apollo's protocol and in `sha256:` ids.
 pub(super) type Digest = [u8; 32];
 
-/// Which document a request means.
+/// Reference from a request to a document.
 #[derive(Debug, PartialEq)]
 pub(super) enum DocumentRef<'a> {
-    /// The one with this text.
+    /// A document's text and its digest.
     Text(&'a str, Digest),
-    /// The one that a manifest calls so, or whose digest this is.
+    /// A document's id in the manifest, or its digest as text.
     Name(&'a str),
 }
 
-/// A manifest file, as the tools of Apollo and of Relay write it.
+/// Manifest file in the format of Apollo's or Relay's tools.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Manifest {
@@ -35,7 +35,7 @@ struct Operation {
     body: String,
 }
 
-/// Reads which document a request means.
+/// Reads a request's reference to a document.
 pub(super) fn document_ref(call: &GraphqlRequest) -> Result<DocumentRef<'_>, RequestError> {
     let name = match (&call.document_id, call.extensions.get("persistedQuery")) {
         (Some(_), Some(_)) => return Err(bad_request("Send either `documentId` or `persistedQuery`, not both.")),
@@ -56,7 +56,7 @@ pub(super) fn document_ref(call: &GraphqlRequest) -> Result<DocumentRef<'_>, Req
     }
 }
 
-/// Ids and texts of a manifest file.
+/// Reads the ids and texts of a manifest file.
 pub(super) fn read_manifest(path: &Path) -> Result<Vec<(String, String)>, String> {
     let bytes = fs::read(path).map_err(|error| error.to_string())?;
     match serde_json::from_slice(&bytes).map_err(|error| error.to_string())? {
@@ -68,12 +68,12 @@ pub(super) fn read_manifest(path: &Path) -> Result<Vec<(String, String)>, String
     }
 }
 
-/// The digest of a text.
+/// Returns the digest of a text.
 pub(super) fn digest(text: &str) -> Digest {
     Sha256::digest(text).into()
 }
 
-/// A digest written as 64 hexadecimal digits, `sha256:` before them or not (GraphQL over HTTP, appendix A).
+/// Parses a digest of 64 hexadecimal digits, with or without `sha256:` (GraphQL over HTTP, appendix A).
 pub(super) fn parse_digest(text: &str) -> Option<Digest> {
     let text = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
     let mut digest = Digest::default();

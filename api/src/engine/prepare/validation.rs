@@ -1,8 +1,8 @@
-//! Validation apart from execution: the library's strict rules, run once a document.
+//! Runs async-graphql's strict validation once per document, apart from execution.
 //!
-//! The library validates inside of every execution, and an extension that would skip it there costs every field of
-//! every answer a boxed future. So a second schema, which never executes anything, holds the strict rules. What answers
-//! validates no more, or in `ValidationMode::Fast` where the library has to answer.
+//! async-graphql validates within every execution. An extension that skips the validation would box a future for every
+//! field. So a second schema, which never executes anything, holds the strict rules. Execution does not validate,
+//! except for introspection, which runs with `ValidationMode::Fast`.
 
 use std::sync::{Arc, OnceLock};
 
@@ -17,17 +17,17 @@ use async_graphql::{
 
 use crate::{domain::ErrorCode, engine::RequestError};
 
-/// The most errors that are reported of one document.
+/// Maximum number of errors that are reported for one document.
 const MAX_ERRORS: usize = 10;
 
-/// Says whether a document fits the schema.
+/// Validator of documents against the schema.
 pub(super) struct Validator {
     validate: Box<dyn Fn(Request) -> Option<Response> + Send + Sync>,
     env: SchemaEnv,
 }
 
 impl Validator {
-    /// Creates a validator for a schema. `None` if the library no longer validates in one poll.
+    /// Creates a validator for a schema. `None` if async-graphql no longer validates in one poll.
     pub(super) fn new<Q, M, S>(schema: SchemaBuilder<Q, M, S>) -> Option<Self>
     where
         Q: ObjectType + 'static,
@@ -36,23 +36,23 @@ impl Validator {
     {
         let seen = Arc::new(OnceLock::new());
         let schema = schema.disable_suggestions().extension(Stop(seen.clone())).finish();
-        // Validation waits for nothing, so that one poll of the future is all of it.
+        // Validation waits for nothing, so one poll completes it.
         let validate = move |request: Request| schema.execute(request).now_or_never();
         validate(Request::new("{ __typename }"))?;
         Some(Self { validate: Box::new(validate), env: seen.get()?.clone() })
     }
 
-    /// The schema's environment, with its types.
+    /// Returns the schema's environment, with its types.
     pub(super) fn env(&self) -> &SchemaEnv {
         &self.env
     }
 
-    /// The types of the schema.
+    /// Returns the types of the schema.
     pub(super) fn registry(&self) -> &Registry {
         &self.env.registry
     }
 
-    /// Runs the strict rules. Literals that hold variables are checked as far as `operation` has values for them.
+    /// Runs the strict rules. Literals with variables are checked as far as `variables` has values for `operation`.
     pub(super) fn validate(
         &self,
         document: &ExecutableDocument,
@@ -76,7 +76,7 @@ impl Validator {
     }
 }
 
-/// Ends every request after its validation, and keeps the schema's environment for the types in it.
+/// Extension that ends every request after validation, and captures the schema's environment.
 struct Stop(Arc<OnceLock<SchemaEnv>>);
 
 impl ExtensionFactory for Stop {

@@ -1,7 +1,7 @@
-//! Values of variables and arguments, checked against their types (GraphQL specification, sections 6.1.2 and 6.4.1).
+//! Checks values of variables and arguments against their types (GraphQL, sections 6.1.2 and 6.4.1).
 //!
-//! So validation does not depend on a request's variables and is done once for each document, and no resolver meets a
-//! value that it cannot read. Errors name the part of the input that is wrong.
+//! Validation therefore does not depend on a request's variables and runs once per document. Resolvers never receive a
+//! value that they cannot read. Errors name the invalid part of the input.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,7 @@ use async_graphql::{Pos, Value, Variables};
 use crate::domain::{ErrorCode, Timestamp};
 use crate::engine::{RequestError, result_shape::root_type};
 
-/// Checks the variables of an operation. Returns one error for each that does not fit.
+/// Checks the variables of an operation. Returns one error for each invalid variable.
 pub(super) fn check_variables(
     registry: &Registry,
     operation: &OperationDefinition,
@@ -34,9 +34,9 @@ pub(super) fn check_variables(
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// Checks the arguments of an operation's fields for what the library's own rule lets pass, such as an `Int` of more
-/// than 32 bits. Without `variables`, values that have some are not checked. A variable that was omitted is null, as
-/// the library has it.
+/// Checks arguments of fields for errors that async-graphql's rule accepts, such as an `Int` of more than 32 bits.
+/// Without `variables`, values that contain variables are skipped. An omitted variable counts as null, as in
+/// async-graphql.
 pub(super) fn check_arguments(
     registry: &Registry,
     document: &ExecutableDocument,
@@ -47,7 +47,8 @@ pub(super) fn check_arguments(
     walk.set(&operation.selection_set.node, root_type(registry, operation.ty).unwrap_or_default())
 }
 
-/// Whether null was sent for a variable that has a default. Its type may be nullable where the argument's is not.
+/// Whether null was sent for a variable that has a default. The variable's type may be nullable where the argument's
+/// type is not.
 pub(super) fn has_null_for_default(operation: &OperationDefinition, variables: &Variables) -> bool {
     operation.variable_definitions.iter().any(|definition| {
         definition.node.default_value.is_some()
@@ -55,8 +56,7 @@ pub(super) fn has_null_for_default(operation: &OperationDefinition, variables: &
     })
 }
 
-/// Sets variables that the request omits to the operation's defaults. The library does so for arguments of fields, but
-/// not of directives.
+/// Sets omitted variables to their defaults. async-graphql does so for arguments of fields, but not of directives.
 pub(super) fn set_defaults(operation: &OperationDefinition, variables: &mut Variables) {
     for definition in &operation.variable_definitions {
         let name = &definition.node.name.node;
@@ -68,7 +68,7 @@ pub(super) fn set_defaults(operation: &OperationDefinition, variables: &mut Vari
     }
 }
 
-/// A walk over the fields of a document, into each fragment once.
+/// Walk over the fields of a document that enters each fragment once.
 struct Walk<'a> {
     registry: &'a Registry,
     document: &'a ExecutableDocument,
@@ -82,7 +82,7 @@ impl<'a> Walk<'a> {
             match &selection.node {
                 Selection::Field(field) => {
                     let meta = self.registry.types.get(parent).and_then(|ty| ty.field_by_name(&field.node.name.node));
-                    // Introspection fields are the library's business.
+                    // Introspection fields are left to async-graphql.
                     let Some(meta) = meta else { continue };
                     for (name, value) in &field.node.arguments {
                         let literal = value.node.clone();
@@ -116,7 +116,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A value that does not fit its type.
+/// Mismatch between a value and its type.
 struct Misfit {
     path: String,
     reason: String,
@@ -148,7 +148,7 @@ fn fits(registry: &Registry, ty: &str, value: &Value) -> Result<(), Misfit> {
             .iter()
             .enumerate()
             .try_for_each(|(index, value)| fits(registry, item, value).map_err(|misfit| misfit.under(index))),
-        // A single value stands for a list of one.
+        // A single value is coerced to a list of one.
         (MetaTypeName::List(item), value) => fits(registry, item, value),
         (MetaTypeName::Named(name), value) => match registry.types.get(name) {
             Some(MetaType::Scalar { is_valid, .. }) => {
@@ -173,7 +173,7 @@ fn fits(registry: &Registry, ty: &str, value: &Value) -> Result<(), Misfit> {
                         .map_err(|misfit| misfit.under(&field.name))
                 })
             }
-            // Validation has refused variables of any other type.
+            // Validation has rejected variables of any other type.
             _ => Ok(()),
         },
     }
@@ -189,8 +189,8 @@ fn field_fits(registry: &Registry, field: &MetaInputValue, value: Option<&Value>
     }
 }
 
-/// Whether resolvers can read a value of a scalar that the library does not check before: it takes 64 bits for an
-/// `Int`, whose specification says 32, and any text for a `DateTime`.
+/// Whether resolvers can read a value of a scalar. async-graphql accepts 64 bits for an `Int`, where GraphQL allows 32,
+/// and any text for a `DateTime`.
 fn is_readable(scalar: &str, value: &Value) -> bool {
     match (scalar, value) {
         ("Int", Value::Number(number)) => number.as_i64().is_some_and(|int| i32::try_from(int).is_ok()),

@@ -1,4 +1,4 @@
-//! Each kind of error as a client meets it.
+//! Tests each kind of error as the client receives it.
 
 use async_graphql::{PathSegment, Response, ServerError, value};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::engine::answer::{MAX_ERROR_BYTES, MAX_ERRORS};
 use crate::engine::tests::{ID, call, limits, run, schema};
 use crate::engine::{Answer, RequestError};
 
-/// What a client gets for a document, from the first byte to the last.
+/// Returns the complete answer to a document.
 async fn answer(query: &str, variables: Value) -> Value {
     serde_json::from_slice(&run(&schema::engine(limits(Mode::Open)), call(query, variables)).await.json).unwrap()
 }

@@ -1,4 +1,4 @@
-//! Execution beside the library's own. The tests of `graphql` do the same with generated operations over the real
+//! Compares execution with async-graphql's own. The tests of `graphql` do so with generated operations over the real
 //! schema.
 
 use async_graphql::{Response, ValidationMode};
@@ -61,7 +61,7 @@ async fn answers_equal_those_of_the_library() {
         let prepared = engine.prepare(request.clone()).unwrap();
         let mut expected: Response = library.execute(prepared.request()).await;
         if expected.data == async_graphql::Value::Null && expected.errors.is_empty() {
-            // The library answers null for an object of which every field is skipped.
+            // async-graphql returns null for an object whose fields are all skipped.
             expected.data = async_graphql::value!({});
         }
         prepared.shape.restore(&mut expected);
@@ -70,7 +70,7 @@ async fn answers_equal_those_of_the_library() {
     }
 }
 
-/// The library takes a variable that was left out for false.
+/// async-graphql itself treats an omitted variable as false.
 #[tokio::test]
 async fn a_condition_may_have_a_default() {
     let engine = schema::engine(limits(Mode::Open));

@@ -1,4 +1,4 @@
-//! Tests of the engine over a schema shaped as the contract.
+//! Tests of the engine, over a small schema in the shape of the API's.
 
 mod answer;
 mod execute;
@@ -50,7 +50,7 @@ impl Context for TestContext {
     }
 }
 
-/// The defaults of `config.default.toml`.
+/// Returns the defaults of `config.default.toml`.
 pub(crate) fn limits(mode: Mode) -> Graphql {
     Graphql {
         mode,
@@ -83,7 +83,7 @@ pub(crate) fn call(query: &str, variables: serde_json::Value) -> GraphqlRequest 
     }
 }
 
-/// Returns the answer to a request as the client gets it.
+/// Returns the answer to a request as the client receives it.
 async fn run<Q, M, S>(engine: &Engine<Q, M, S>, request: GraphqlRequest) -> Answer
 where
     Q: ObjectType + Default + 'static,

@@ -1,4 +1,4 @@
-//! Answers that the library left incomplete or out of order, as the specification wants them.
+//! Tests that incomplete or unordered results of async-graphql are completed as the specification requires.
 #![expect(clippy::unused_async, reason = "resolvers of the library are async whether they wait or not")]
 
 use async_graphql::{Object, Result};

@@ -1,4 +1,4 @@
-//! A schema shaped as the contract, of constants and of faults.
+//! Small schema in the shape of the API's, whose fields return constants or errors.
 #![expect(clippy::unused_async, reason = "resolvers of the library are async whether they wait or not")]
 
 use async_graphql::futures_util::{Stream, stream};
@@ -133,7 +133,7 @@ pub(crate) fn builder() -> SchemaBuilder<Query, Mutation, Feed> {
     Schema::build(Query, Mutation, Feed)
 }
 
-/// A schema that can only be asked.
+/// Returns a builder of the schema without mutations.
 pub(crate) fn without_mutations() -> SchemaBuilder<Query, EmptyMutation, Feed> {
     Schema::build(Query, EmptyMutation, Feed)
 }

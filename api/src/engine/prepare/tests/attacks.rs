@@ -1,4 +1,4 @@
-//! Documents meant to end the process or to keep it busy, each refused in a moment on a worker's stack.
+//! Tests documents meant to crash or stall the process. Each fails quickly, on a worker's stack.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use crate::domain::ErrorCode::{self, GraphqlParseFailed, GraphqlValidationFailed
 use crate::engine::prepare::tests::{documents, on_small_stack, prepare};
 use crate::engine::tests::{call, limits};
 
-/// The bytes of a document are the first limit; what it would hide is tried without it.
+/// Returns limits without a maximum size, which would hide the other limits.
 fn unlimited_bytes() -> Graphql {
     Graphql { max_document_bytes: usize::MAX, ..limits(Mode::Explore) }
 }
 
-/// Refused with this code and these words, in a time that a busy debug build can hold too.
+/// Asserts that a document fails with this code and message, in a time that suits a busy debug build.
 fn assert_refused(settings: Graphql, document: &str, code: ErrorCode, words: &str) {
     let documents = documents(settings);
     on_small_stack(|| {
@@ -39,7 +39,7 @@ fn t1_literals_nested_deep() {
                 format!("{{ users(first: {literal}) {{ nodes {{ id }} }} }}"),
                 format!("query ($a: Int = {literal}) {{ users(first: $a) {{ nodes {{ id }} }} }}"),
                 format!("{{ viewer @include(if: {literal}) {{ id }} }}"),
-                // Cut off within, so that only the opening half is there.
+                // Truncated: only the opening brackets.
                 format!("{{ users(first: {}", open.repeat(depth)),
             ] {
                 assert_refused(unlimited_bytes(), &document, TooComplex, "nested brackets");

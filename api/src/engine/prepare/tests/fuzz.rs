@@ -1,4 +1,4 @@
-//! The guard held against the parser: random documents, the same every time. `QV_FUZZ_CASES` asks for more.
+//! Compares the lexer with the parser on reproducible random documents. `QV_FUZZ_CASES` sets their number.
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use async_graphql::parser::types::{ExecutableDocument, Selection, SelectionSet};
 use crate::config::graphql::{Graphql, Mode};
 use crate::engine::{prepare::lexer, prepare::tests::on_small_stack, tests::limits};
 
-/// What the parser may take for a document that passed; a debug build is a tenth as fast.
+/// Maximum parse time of a document that the lexer accepts. A debug build is ten times slower.
 const PATIENCE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 200 } else { 10 });
 
-/// Pieces that a lexer could trip over.
+/// Pieces of text that are hard for a lexer.
 const PIECES: [&str; 44] = [
     "{",
     "}",
@@ -61,7 +61,7 @@ const PIECES: [&str; 44] = [
     "_x9",
 ];
 
-/// The same numbers from the same seed (xorshift64).
+/// Random numbers that are reproducible from a seed (xorshift64).
 struct Random(u64);
 
 impl Random {
@@ -81,7 +81,7 @@ impl Random {
         (0..length).map(|_| self.pick(&PIECES)).collect()
     }
 
-    /// A document by the grammar, nested as deep as chance has it.
+    /// Returns a document that follows the grammar, nested at random.
     fn document(&mut self) -> String {
         let variables = if self.below(3) == 0 { format!("($v: [[Int!]] = {})", self.value(8)) } else { String::new() };
         let set = self.set(8);
@@ -128,7 +128,7 @@ impl Random {
         (0..=self.below(2)).map(|_| self.value(depth - 1)).collect()
     }
 
-    /// A few edits: pieces put in, runs of characters taken out or said again.
+    /// Applies a few edits: inserts pieces, or removes or repeats runs of characters.
     fn mutate(&mut self, text: &str) -> String {
         let mut characters: Vec<char> = text.chars().collect();
         for _ in 0..self.below(5) {
@@ -168,7 +168,7 @@ fn the_guard_sees_every_bracket_that_the_parser_recurses_over() {
                 Verdict::Read => read += 1,
             }
         }
-        // A generator that no longer reaches every side of the guard proves nothing.
+        // Checks that the generated documents reach each verdict often enough.
         let enough = refused > cases / 50 && unreadable > cases / 50 && read > cases / 5;
         assert!(enough, "of {cases}: {refused} refused, {unreadable} unreadable, {read} read");
     });
@@ -184,7 +184,7 @@ fn hold(text: &str) -> Verdict {
     if lexer::check(text, &limits(Mode::Open)).is_err() {
         return Verdict::Refused;
     }
-    // The best of some tries: the machine may have been busy with something else.
+    // Retries a slow parse, because the machine may have been busy.
     let fastest = (0..5).find_map(|_| {
         let begin = Instant::now();
         let outcome = parse_query(text);
@@ -199,7 +199,7 @@ fn hold(text: &str) -> Verdict {
     Verdict::Read
 }
 
-/// How deep brackets nest, as the parser has read them.
+/// Returns the depth of brackets in a parsed document.
 fn depth_of(document: &ExecutableDocument) -> usize {
     let operations = document.operations.iter().map(|(_, operation)| {
         let operation = &operation.node;

@@ -1,4 +1,4 @@
-//! The documents' tests: a schema shaped as the contract, the default limits, and a thread as small as a worker's.
+//! Tests of documents, with the default limits and a stack as small as a worker's.
 
 mod attacks;
 mod fuzz;
@@ -20,7 +20,7 @@ fn prepare(documents: &Documents, query: &str) -> Result<PreparedOperation, Vec<
     documents.prepare(call(query, json!({})))
 }
 
-/// Runs on a thread with the stack of a tokio worker: an overflow ends the whole test binary.
+/// Runs work on a stack of a tokio worker's size. An overflow aborts the test binary.
 fn on_small_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let thread = thread::Builder::new().stack_size(2 << 20).spawn_scoped(scope, work).unwrap();

@@ -1,4 +1,4 @@
-//! From a call to a request: modes, operations, variables, persisted documents, manifests.
+//! Tests the preparation of operations: modes, operations, variables, persisted documents, manifests.
 
 use std::{env, fs, path::PathBuf, process};
 
@@ -14,7 +14,7 @@ use crate::engine::{GraphqlRequest, OperationType, PreparedOperation, RequestErr
 
 const VIEWER: &str = "{ viewer { id } }";
 
-/// The standard introspection query with every option on, as codegen and GraphiQL send it.
+/// Standard introspection query with every option on, as codegen and GraphiQL send it.
 const INTROSPECTION: &str = "query IntrospectionQuery { __schema { description
   queryType { name kind } mutationType { name kind } subscriptionType { name kind } types { ...FullType }
   directives { name description isRepeatable locations args(includeDeprecated: true) { ...InputValue } } } }
