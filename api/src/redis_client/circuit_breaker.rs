@@ -1,4 +1,4 @@
-//! A breaker: after some failures in a row nothing is tried but one probe a second.
+//! Circuit breaker that opens after consecutive failures and then allows one probe per second.
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
@@ -6,7 +6,7 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 const MAX_FAILURES: u32 = 5;
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// Counts failures in a row. Times are those since its owner began.
+/// Circuit breaker. Times count from the start of its owner.
 #[derive(Debug, Default)]
 pub(crate) struct CircuitBreaker {
     failures: AtomicU32,
@@ -14,7 +14,7 @@ pub(crate) struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Whether to try now. While open, one caller a second may.
+    /// Whether to try now. While open, allows one caller per second.
     pub(crate) fn allows(&self, now: Duration) -> bool {
         if self.failures.load(Relaxed) < MAX_FAILURES {
             return true;
@@ -23,12 +23,12 @@ impl CircuitBreaker {
         micros(now) >= due && self.probe_at.compare_exchange(due, micros(now + PROBE_EVERY), Relaxed, Relaxed).is_ok()
     }
 
-    /// Closes; says whether it was open.
+    /// Closes the breaker. Returns whether the breaker was open.
     pub(crate) fn succeeded(&self) -> bool {
         self.failures.load(Relaxed) != 0 && self.failures.swap(0, Relaxed) >= MAX_FAILURES
     }
 
-    /// Counts a failure; says whether it is open, and whether this failure opened it.
+    /// Counts a failure. Returns whether the breaker is open, and whether this failure opened it.
     pub(crate) fn failed(&self, now: Duration) -> State {
         self.probe_at.store(micros(now + PROBE_EVERY), Relaxed);
         match self.failures.fetch_add(1, Relaxed) + 1 {
@@ -39,7 +39,7 @@ impl CircuitBreaker {
     }
 }
 
-/// What a failure led to.
+/// State of the breaker after a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
     Closed,

@@ -1,6 +1,6 @@
-//! Acknowledged cache invalidation: a change is answered when every node that holds a lease has dropped the old value.
+//! Acknowledged cache invalidation: a change returns only when every node that holds a lease has dropped the old value.
 //!
-//! docs/invalidation.md has the invariant, the messages and what happens when something fails.
+//! docs/invalidation.md has the invariant, the messages and a table of failures.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,16 +16,17 @@ use tokio::{
 
 use crate::{domain::Random, redis_client::RedisClient};
 
-/// How long what a node remembers may be used without another word from Redis, and so how long whoever forgets
-/// something waits at most.
+/// Duration of a lease, during which a node may use its local entries. A change waits for confirmations at most this
+/// long, plus `MARGIN`.
 pub const LEASE: Duration = Duration::from_secs(1);
-/// How soon it is tried again to tell what did not get through.
+/// Delay before a failed invalidation is retried.
 pub const RETRY_AFTER: Duration = Duration::from_millis(100);
-/// How much longer others take a lease for held than its holder does: clocks differ, and Redis counts in whole
+/// Extra time for which Redis and other nodes count a lease as held. Clocks differ, and Redis counts in whole
 /// milliseconds.
 const MARGIN: Duration = Duration::from_millis(50);
 
-/// Takes or renews a lease, removes those that have ended, and notes since when leases are listed without a gap.
+/// Script that takes or renews a lease and removes expired leases. Records since when leases have been listed without a
+/// gap.
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -38,8 +39,8 @@ redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2])
 ",
     )
 });
-/// Deletes, tells all nodes, and says which of them hold a lease at this moment, and for how many milliseconds leases
-/// have been listed, or -1.
+/// Script that deletes keys and publishes the invalidation. Returns the milliseconds for which leases have been listed
+/// (or -1), and the nodes that hold a lease now.
 static INVALIDATE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -53,55 +54,55 @@ return {since and now - since or -1, redis.call('ZRANGEBYSCORE', KEYS[1], now, '
     )
 });
 
-/// Forgets what the names mean that another node has said, or everything.
+/// Callback that drops the local entries that another node names, or all entries.
 type Invalidate = Box<dyn Fn(Option<&str>) + Send + Sync>;
 
-/// What a node has heard, and what it waits to hear.
+/// State of a node: its lease, and the confirmations that its changes wait for.
 pub struct Invalidations {
     prefix: String,
     node: String,
-    /// Where Redis lists the leases, and since when it has.
+    /// The keys in Redis of the list of leases, and of the time since which leases have been listed.
     leases: [String; 2],
-    /// What to forget, and which nodes have forgotten what this one asked for.
+    /// The channels of all nodes' invalidations, and of confirmations for this node.
     channels: [String; 2],
     invalidate: Invalidate,
     origin: Instant,
     /// The end of the lease, in microseconds since the origin.
     until: AtomicU64,
-    /// When the lease was last asked for and given, counted the same.
+    /// The time at which the latest lease was requested, in microseconds since the origin.
     renewed: AtomicU64,
     latest: AtomicU64,
-    /// Who has confirmed, by the numbers of what waits for it.
+    /// The nodes that have confirmed, by the number of the pending invalidation.
     confirmed: Mutex<HashMap<u64, watch::Sender<HashSet<String>>>>,
 }
 
-/// Something to say on a channel.
+/// Message to publish.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Message {
-    /// Where.
+    /// The channel.
     pub channel: String,
-    /// What.
+    /// The message's text.
     pub text: Arc<str>,
 }
 
-/// Something that all nodes have been told to forget.
+/// Published invalidation that nodes may not have confirmed yet.
 #[must_use = "nodes may go on with it until they have confirmed"]
 pub struct PendingInvalidation(Option<PendingConfirmation>);
 
-/// Waits for confirmations; dropped, it waits no more.
+/// Registration for confirmations, which ends when it is dropped.
 struct PendingConfirmation {
     invalidations: Arc<Invalidations>,
     number: u64,
     confirmed: watch::Receiver<HashSet<String>>,
-    /// The nodes that held a lease.
+    /// The nodes that held a lease when the invalidation was published.
     nodes: Vec<String>,
-    /// How long leases may last that are not listed. Redis may have lost its data, or be another one than before.
+    /// The time for which unlisted leases may still be held. Redis may have lost its data, or have been replaced.
     unlisted: Duration,
 }
 
 impl Invalidations {
-    /// That of a node which hears nothing yet. `forget` gets the names that other nodes say, as they were said, or
-    /// nothing where all must go; it must be done when it returns.
+    /// Creates the state of a node without a lease. `invalidate` receives the names that another node has published,
+    /// unparsed, or `None` to drop all entries. The entries must be gone when `invalidate` returns.
     pub fn new(prefix: &str, random: &Random, invalidate: impl Fn(Option<&str>) + Send + Sync + 'static) -> Arc<Self> {
         let node = u64::from_le_bytes(random.bytes()).to_string();
         Arc::new(Self {
@@ -118,13 +119,13 @@ impl Invalidations {
         })
     }
 
-    /// What this node calls itself.
+    /// Returns the random name of this node.
     #[must_use]
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// The channels that must be listened to before the first lease.
+    /// Returns the channels to subscribe to before the first lease.
     #[must_use]
     pub fn channels(&self) -> &[String] {
         &self.channels
@@ -142,7 +143,7 @@ impl Invalidations {
         (self.invalidate)(None);
     }
 
-    /// Takes or renews the lease, over the connection that listens.
+    /// Takes or renews the lease, over the connection that receives messages.
     pub async fn renew(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
         let asked = self.origin.elapsed();
         let mut call = RENEW.key(&self.leases[0]);
@@ -152,12 +153,12 @@ impl Invalidations {
         Ok(())
     }
 
-    /// Takes what came over one of the channels; gives what there is to say to it.
+    /// Handles a message from one of the channels. Returns the confirmation to publish, if there is one.
     pub fn receive(&self, channel: &str, text: &str) -> Option<Message> {
         let mut words = text.splitn(3, ' ');
         let (node, number) = (words.next()?, words.next()?);
         if channel == self.channels[1] {
-            // Whoever waits no more has taken its number away.
+            // An invalidation that no longer waits has removed its number.
             let confirmed = self.confirmed.lock();
             confirmed.get(&number.parse().ok()?)?.send_if_modified(|nodes| nodes.insert(node.to_owned()));
             return None;
@@ -170,9 +171,9 @@ impl Invalidations {
         Some(Message { channel, text: format!("{} {number}", self.node).into() })
     }
 
-    /// Deletes these keys in Redis and tells all nodes to forget what these names mean.
+    /// Deletes these keys in Redis and publishes these names to all nodes.
     ///
-    /// Where Redis has been away for a while no node holds a lease, so that there is nothing to wait for.
+    /// If Redis has been unavailable for a while, no node holds a lease and there is nothing to wait for.
     pub async fn invalidate(
         self: &Arc<Self>,
         redis: &RedisClient,
@@ -189,7 +190,7 @@ impl Invalidations {
             match redis.run(|mut redis| async move { call.invoke_async::<(i64, Vec<String>)>(&mut redis).await }).await
             {
                 Ok((listed_for, nodes)) => {
-                    // A Redis that is full gives no leases, and lists none.
+                    // A full Redis grants no leases and lists none.
                     let is_own_listed = nodes.contains(&self.node) || (nodes.is_empty() && self.have_leases_expired());
                     let listed_for = u64::try_from(listed_for).unwrap_or(0);
                     let listed_for = if is_own_listed { Duration::from_millis(listed_for) } else { Duration::ZERO };
@@ -198,20 +199,21 @@ impl Invalidations {
                     return PendingInvalidation(Some(pending));
                 }
                 Err(_) if self.have_leases_expired() => return PendingInvalidation(None),
-                // It may be there for other nodes.
+                // Other nodes may still reach Redis.
                 Err(_) if asked.elapsed() >= LEASE => return PendingInvalidation(Some(pending)),
-                // What may not have been said is said again, which does no harm.
+                // The script may have run without a reply. Repeating it does no harm.
                 Err(_) => sleep(RETRY_AFTER).await,
             }
         }
     }
 
-    /// Whether a change stops trying to reach Redis, which it has asked in vain since `asked`.
+    /// Whether a change stops retrying Redis, which has failed since `asked`.
     pub fn gives_up(&self, asked: Instant) -> bool {
         asked.elapsed() >= LEASE || self.have_leases_expired()
     }
 
-    /// Whether Redis has been unavailable for so long that all leases have expired, even if others reached it longer.
+    /// Whether Redis has been unavailable for so long that all leases have expired, even if other nodes reached Redis
+    /// longer.
     fn have_leases_expired(&self) -> bool {
         micros(self.origin.elapsed()) > self.renewed.load(Ordering::Relaxed).saturating_add(micros(LEASE * 2))
     }
@@ -231,7 +233,7 @@ impl Invalidations {
 }
 
 impl PendingInvalidation {
-    /// Where there is only this process.
+    /// Returns a completed invalidation, for a server of one process.
     pub fn done() -> Self {
         Self(None)
     }
@@ -260,7 +262,7 @@ impl Drop for PendingConfirmation {
     }
 }
 
-/// Where a node hears who has forgotten what it asked for.
+/// Returns the channel of confirmations for a node.
 fn confirmations(prefix: &str, node: &str) -> String {
     format!("{prefix}bus:forgotten:{node}")
 }

@@ -1,4 +1,4 @@
-//! The node's way to Redis for commands: every one bounded in time, none tried while Redis is known to be away.
+//! Client for Redis commands, with a timeout for each command and a circuit breaker.
 
 pub mod circuit_breaker;
 pub mod invalidation;
@@ -18,12 +18,12 @@ use crate::config;
 use crate::domain::Timestamp;
 use crate::redis_client::circuit_breaker::{CircuitBreaker, State};
 
-/// Why a command has no answer.
+/// Error of a command that Redis did not complete.
 #[derive(Debug, thiserror::Error)]
 #[error("Redis does not answer: {0}")]
 pub struct RedisUnavailable(String);
 
-/// One multiplexed connection that all commands of a node share.
+/// Client whose commands all share one multiplexed connection.
 pub struct RedisClient {
     client: Client,
     connection: RwLock<ConnectionManager>,
@@ -34,7 +34,7 @@ pub struct RedisClient {
 }
 
 impl RedisClient {
-    /// A link to the Redis of the settings, which need not answer yet: a node starts while Redis is away.
+    /// Creates a client. Redis need not be reachable, so that a node can start while Redis is unavailable.
     pub fn open(settings: &config::Redis) -> Result<Arc<Self>, String> {
         let client = Client::open(settings.url.expose_secret()).map_err(|error| error.to_string())?;
         let patience = Duration::from_millis(settings.command_timeout_ms);
@@ -44,7 +44,7 @@ impl RedisClient {
         Ok(Arc::new(Self { client, connection, patience, origin, circuit_breaker, commands: AtomicU64::new(0) }))
     }
 
-    /// Returns the number of commands. Tests compare this with what a request should need.
+    /// Returns the number of commands. Tests compare this number with the commands that a request should need.
     #[must_use]
     pub fn command_count(&self) -> u64 {
         self.commands.load(Ordering::Relaxed)
@@ -72,7 +72,7 @@ impl RedisClient {
         }
     }
 
-    /// What the clock of Redis says.
+    /// Returns the time of Redis's clock.
     pub async fn clock(&self) -> Result<Timestamp, RedisUnavailable> {
         let asked = self.run(|mut redis| async move {
             let time: (i64, i64) = redis::cmd("TIME").query_async(&mut redis).await?;
@@ -88,8 +88,8 @@ impl RedisClient {
         if state == State::Opened {
             tracing::warn!(reason, "Redis is away; it is asked once a second until it is back");
         }
-        // The manager reconnects only when it hears that a connection has ended. One that went silent is never
-        // replaced by it, so a new one is made for each probe.
+        // The manager reconnects only after a connection has ended, and never replaces a silent connection. So each
+        // probe opens a new connection.
         if state != State::Closed
             && let Ok(connection) = connect(&self.client, self.patience)
         {
@@ -99,7 +99,7 @@ impl RedisClient {
     }
 }
 
-/// A connection that is made when it is first used.
+/// Returns a connection that opens on first use.
 fn connect(client: &Client, patience: Duration) -> RedisResult<ConnectionManager> {
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(patience))
@@ -108,7 +108,7 @@ fn connect(client: &Client, patience: Duration) -> RedisResult<ConnectionManager
     ConnectionManager::new_lazy_with_config(client.clone(), config)
 }
 
-/// The Redis of tests that need one, which are in modules called `clustered`.
+/// Returns the URL of the Redis for tests that need one, which are in modules called `clustered`.
 #[cfg(test)]
 pub(crate) fn redis_url() -> String {
     std::env::var("QV_TEST_REDIS_URL").expect("QV_TEST_REDIS_URL names a Redis, see CONTRIBUTING.md")

@@ -1,6 +1,6 @@
-//! A model of the protocol of docs/invalidation.md, explored in every order of its steps and faults.
+//! Model of the protocol in docs/invalidation.md, explored in every order of its steps and faults.
 //!
-//! A frozen node takes no step while time passes, and a late message stays in its queue: neither needs a step.
+//! A frozen node takes no step while time passes, and a late message stays in its queue. Neither needs a step.
 
 mod state;
 mod steps;
@@ -14,25 +14,25 @@ use self::steps::{Step, Steps};
 /// Rules of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rule {
-    /// A change tells nodes after its commit.
+    /// A change publishes its invalidation after its commit.
     CommitFirst,
-    /// The changer drops its own entry after Redis has.
+    /// The changer drops its own entry after Redis has dropped the value.
     DropOwnEntryLast,
-    /// A scan that fails is repeated before nodes are told.
+    /// A failed scan is repeated before the invalidation is published.
     RetryScan,
-    /// The step that deletes and tells also reads who holds a lease.
+    /// The step that deletes and publishes also reads which nodes hold a lease.
     ListHoldersWithDeletion,
-    /// A list of leases that is younger than a lease is not complete.
+    /// A list of leases is complete only if it is older than a lease.
     DistrustNewList,
-    /// The answer waits for every listed node.
+    /// A change returns only after every listed node has confirmed.
     WaitForConfirmations,
     /// A confirmation counts for the change that it names.
     MatchConfirmations,
-    /// The answer waits for a whole lease where a confirmation is missing.
+    /// A change waits for a full lease if a confirmation is missing.
     WaitOneLease,
     /// A node drops the entry before it confirms.
     DropBeforeConfirming,
-    /// A node hears of a renewal after the messages that were sent before it.
+    /// A node receives a renewal after the messages that were published before it.
     RenewInOrder,
     /// A lease is counted from its request, not from the reply.
     CountLeaseFromRequest,
@@ -40,28 +40,28 @@ enum Rule {
     ListLeaseToItsEnd,
     /// A new connection begins with an empty local cache.
     ResetOnNewConnection,
-    /// A value read before a deletion does not go into the local cache after it.
+    /// A value read before a deletion does not go into the local cache after that deletion.
     DropReadsOfBefore,
-    /// A reservation that Redis has not confirmed before the read is none.
+    /// A reservation is void if Redis has not confirmed it before the read.
     ReserveBeforeReading,
-    /// A value goes into Redis only over its own mark.
+    /// A value is stored in Redis only over its reader's own mark.
     ReplaceOwnMarkOnly,
 }
 
-/// What is explored.
+/// Bounds of an exploration.
 #[derive(Clone, Copy)]
 struct Bounds {
     /// Nodes that read.
     readers: usize,
-    /// The node that changes the value: a reader, or one more.
+    /// The node that changes the value: a reader, or an additional node.
     changer: usize,
     changes: u8,
-    /// After how many states it ends.
+    /// The number of states after which the exploration ends.
     states: usize,
     broken: Option<Rule>,
 }
 
-/// One node reads, another changes the value once: few enough states to explore all.
+/// Bounds with one reader and one change by another node, which have few enough states to explore all.
 const BOUNDS: Bounds = Bounds { readers: 1, changer: 1, changes: 1, states: usize::MAX, broken: None };
 
 const RULES: [Rule; 16] = [
@@ -89,8 +89,8 @@ impl Bounds {
     }
 }
 
-/// Takes all steps from all states, nearest first. Returns how many states there are, or the shortest way to one that
-/// breaks the invariant.
+/// Explores all steps from all states, breadth first. Returns the number of states, or the shortest path to a state
+/// that breaks the invariant.
 fn explore(bounds: Bounds, first: State) -> Result<usize, Vec<Step>> {
     let (mut ways, mut known) = (vec![((0, ""), 0)], HashSet::from([first.clone()]));
     let mut queue = VecDeque::from([(0, first)]);
@@ -150,7 +150,7 @@ fn every_rule_is_needed() {
     }
 }
 
-/// The first of several changes waits for its confirmation.
+/// Returns the state in which the first of several changes waits for its confirmation.
 fn first_told(bounds: &Bounds) -> State {
     let mut state = State::new(bounds);
     state.commit(Stage::Tell, bounds);

@@ -1,11 +1,11 @@
-//! The steps of the protocol and its faults, each with the code that it stands for.
+//! Steps of the protocol and its faults, each with the code that it models.
 
 use std::collections::VecDeque;
 
 use super::state::{Change, Event, LEASE, Read, Reservation, Slot, Stage, State};
 use super::{Bounds, Rule};
 
-/// Who does what.
+/// Node and name of a step.
 pub(super) type Step = (usize, &'static str);
 
 /// All steps from one state.
@@ -19,7 +19,7 @@ impl Steps<'_> {
     pub(super) fn all(bounds: Bounds, from: &State) -> Vec<(Step, State)> {
         let mut steps = Steps { bounds, from, found: Vec::new() };
         steps.add(0, "time passes", State::pass_time);
-        // A restart, or `FLUSHALL`, which leaves connections as they are.
+        // Models a restart, or `FLUSHALL`, which keeps connections open.
         steps.add(0, "Redis is emptied", |to| {
             (to.slot, to.age) = (Slot::Empty, 0);
             to.nodes.iter_mut().for_each(|node| node.listed = 0);
@@ -43,14 +43,14 @@ impl Steps<'_> {
         self.found.push(((node, name), state));
     }
 
-    /// A step of `service::sessions::load_state`, or of `RedisCache::get_many`.
+    /// Adds the steps of a read, in `service::sessions::load_state` or `RedisCache::get_many`.
     fn read(&mut self, n: usize) {
         let Some(read) = self.from.nodes[n].read else { return self.begin_read(n) };
         let Some(version) = read.version else {
             let found = Some(Read { version: Some(self.from.stored), ..read });
             return self.add(n, "reads from the database", |to| to.nodes[n].read = found);
         };
-        // The node may have frozen since it looked at its lease, so that this needs none.
+        // Needs no lease, because the node may have frozen since it checked its lease.
         if read.is_current || !self.bounds.follow(Rule::DropReadsOfBefore) {
             self.add(n, "remembers", |to| {
                 to.nodes[n].cache = Some(version);
@@ -86,11 +86,11 @@ impl Steps<'_> {
         self.add(n, "reserves in vain", |to| to.nodes[n].read = begun(None, reservation));
     }
 
-    /// A step of `bus::Subscriber` or `bus::Publisher`.
+    /// Adds the steps of `bus::Subscriber` and `bus::Publisher`.
     fn listen(&mut self, n: usize) {
         let (bounds, node) = (self.bounds, &self.from.nodes[n]);
         for version in node.confirms.iter().copied() {
-            // To hear it late is to answer late, and to lose it is not to confirm.
+            // A late confirmation delays the change, and a lost one equals no confirmation.
             self.add(n, "confirms", |to| {
                 to.nodes[n].confirms.retain(|confirmed| *confirmed != version);
                 let is_meant =
@@ -101,7 +101,7 @@ impl Steps<'_> {
         let Some(link) = &node.link else {
             return self.add(n, "subscribes", |to| to.nodes[n].link = Some(VecDeque::new()));
         };
-        // The node resets then as well, but a renewal that it has just heard of may end after that.
+        // The node also resets at this point. The model omits that, as a renewal just received may complete afterwards.
         self.add(n, "loses its connection", |to| {
             (to.nodes[n].link, to.nodes[n].renewal, to.nodes[n].is_reset) = (None, None, false);
         });
@@ -144,11 +144,11 @@ impl Steps<'_> {
         }
     }
 
-    /// A step of `AfterCommit::run`, and so of `RedisCache::invalidate` or `RedisCache::invalidate_group`.
+    /// Adds the steps of `AfterCommit::run`, through `RedisCache::invalidate` or `RedisCache::invalidate_group`.
     fn change(&mut self, place: usize) {
         let (bounds, node, change) = (self.bounds, self.bounds.changer, self.from.changes[place]);
         if change.stage != Stage::Wait {
-            // The exception: it answers, and promises nothing.
+            // The exception in the invariant: the change returns and guarantees nothing.
             self.add(node, "gives up on Redis", |to| {
                 to.changes.remove(place);
                 to.drop_own(&bounds);
