@@ -1,20 +1,20 @@
-//! What parts count about themselves: plain atomics that cost nanoseconds to write, read when somebody asks.
+//! Counters and histograms of the server's parts: plain atomics that are read on demand.
 
 use std::{collections::BTreeMap, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
 
 use parking_lot::Mutex;
 
-/// The upper ends of the buckets of durations, in microseconds.
+/// Upper bounds of the buckets of durations, in microseconds.
 static BOUNDS: [u64; 14] = [
     500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
     10_000_000,
 ];
 
-/// How many of something there have been.
+/// Counter that only increases.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
-/// A histogram of durations. Each bucket counts those up to its bound and above the bound before.
+/// Histogram of durations. Each bucket counts durations up to its bound and above the previous bound.
 #[derive(Debug)]
 pub struct Histogram<const N: usize> {
     /// In microseconds, ascending.
@@ -28,27 +28,27 @@ pub struct Histogram<const N: usize> {
 /// The histogram that Prometheus reads.
 pub type Durations = Histogram<14>;
 
-/// How many of each kind there are, by names that are few and our own.
+/// Counts by kind. The server chooses the names of kinds, so there are few.
 #[derive(Debug, Clone, Default)]
 pub struct Counts(Arc<Mutex<BTreeMap<String, u64>>>);
 
-/// One of a kind, for as long as it lives.
+/// Guard that counts as one of a kind until it is dropped.
 #[derive(Debug)]
 pub struct Counted(Counts, String);
 
 impl Counter {
-    /// None yet.
+    /// Creates a counter at 0.
     #[must_use]
     pub const fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// One more.
+    /// Adds one.
     pub fn add(&self) {
         self.0.fetch_add(1, Relaxed);
     }
 
-    /// So many.
+    /// Returns the count.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.0.load(Relaxed)
@@ -91,7 +91,7 @@ impl<const N: usize> Histogram<N> {
         })
     }
 
-    /// Empties the buckets. Returns their counts, the last one of durations above all bounds.
+    /// Empties the buckets. Returns their counts, the last one for durations above all bounds.
     pub fn take(&self) -> Vec<u64> {
         self.buckets.iter().chain([&self.longer]).map(|bucket| bucket.swap(0, Relaxed)).collect()
     }
@@ -104,19 +104,19 @@ impl Default for Durations {
 }
 
 impl Counts {
-    /// One more of a kind.
+    /// Adds one of a kind.
     pub fn add(&self, kind: &str) {
         self.change(kind, |count| *count += 1);
     }
 
-    /// One more of a kind, until it is dropped.
+    /// Adds one of a kind until the returned guard is dropped.
     #[must_use]
     pub fn hold(&self, kind: &str) -> Counted {
         self.add(kind);
         Counted(self.clone(), kind.to_owned())
     }
 
-    /// All kinds that there have been.
+    /// Returns the counts of all kinds so far.
     #[must_use]
     pub fn read(&self) -> BTreeMap<String, u64> {
         self.0.lock().clone()

@@ -1,7 +1,7 @@
-//! How a line looks: words for people, or JSON for machines.
+//! Format of log lines: text for people, or JSON for machines.
 //!
-//! The library's own layouts name the spans around a line, and would need one for each request to name that. Nothing
-//! that is logged can begin a line of its own, speak to a terminal or turn a line around: such characters are escaped.
+//! The formats of `tracing-subscriber` name the spans around a line, so naming the request would need a span per
+//! request. Logged values cannot start a line, control a terminal or reverse text: such characters are escaped.
 
 use std::fmt::{self, Debug, Write};
 
@@ -16,10 +16,10 @@ use crate::telemetry::request;
 
 const REQUEST: &str = "request.id";
 const MESSAGE: &str = "message";
-/// Room for most lines.
+/// Initial capacity of a line, in bytes.
 const ROOM: usize = 512;
 
-/// The layout of the settings.
+/// Format of log lines, as configured.
 pub(super) struct Layout {
     pub(super) format: LogFormat,
     /// Whether the level of a line for people has a colour.
@@ -31,12 +31,13 @@ where
     S: for<'a> tracing_subscriber::registry::LookupSpan<'a>,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        // Where a line comes from the `log` crate, its target and level stand in fields.
+        // An event from the `log` crate has its target and level in fields.
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let (level, is_json) = (metadata.level(), self.format == LogFormat::Json);
         let now = Rfc3339::of_a_line(Clock::System.now());
-        // Put together here: the library takes each piece of text through two calls by pointers.
+        // Built as one string, because `out` makes two dynamic calls for each piece of text. Guarded by the benchmark
+        // `tricks`.
         let mut line = String::with_capacity(ROOM);
         line.push_str(if is_json { "{\"timestamp\":\"" } else { "" });
         write!(line, "{now}")?;
@@ -76,7 +77,7 @@ fn colour(level: Level) -> u8 {
     }
 }
 
-/// Writes fields behind one another.
+/// Visitor that appends fields to a line.
 struct Fields {
     line: String,
     is_json: bool,
@@ -85,7 +86,7 @@ struct Fields {
 
 impl Fields {
     fn put(&mut self, name: &str, write: impl FnOnce(&mut String)) {
-        // What the `log` crate says besides is in the metadata.
+        // The other fields of the `log` crate are in the metadata.
         if name.starts_with("log.") {
             return;
         }
@@ -116,7 +117,7 @@ impl Visit for Fields {
         self.put(field.name(), |line| {
             let quote = if is_bare { "" } else { "\"" };
             line.push_str(quote);
-            // A value that cannot be written is left as far as it came.
+            // A value that fails to format is truncated there.
             let _ = write!(Escaped(line, !is_bare), "{value:?}");
             line.push_str(quote);
         });
@@ -161,12 +162,12 @@ fn quote(line: &mut String, text: &str) {
     line.push('"');
 }
 
-/// Control characters, other ends of lines, and what changes the direction of writing.
+/// Whether a character is a control character, a line separator or one that changes the direction of text.
 fn is_unfit(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Text as it stands in JSON; without its quotes escaped where none are around it.
+/// Writer that escapes text. The flag is whether quotes and backslashes are escaped too, as in JSON.
 struct Escaped<'a>(&'a mut String, bool);
 
 impl Write for Escaped<'_> {
@@ -177,7 +178,7 @@ impl Write for Escaped<'_> {
 }
 
 fn escape(line: &mut String, text: &str, is_quoted: bool) {
-    // To the end in any case, so that many bytes are looked at together.
+    // Checks all bytes without an early exit, so that many bytes are checked together.
     let is_plain = |byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
         return line.push_str(text);
@@ -217,7 +218,7 @@ mod tests {
         }
     }
 
-    /// What is written of three lines, the first two for a request.
+    /// Returns the log of four events, the first two of them for a request.
     async fn written(format: LogFormat, is_coloured: bool) -> String {
         let out = Out::default();
         let writer = out.clone();
@@ -240,7 +241,7 @@ mod tests {
         };
         within(&Arc::new(client), work).await;
         tracing::error!(ratio = f64::NAN, "nobody's");
-        // As the `log` crate's records come.
+        // An event as the `log` crate's records arrive.
         tracing::info!(log.target = "elsewhere", log.line = 7, "taken over");
         let written = out.0.lock().unwrap().clone();
         String::from_utf8(written).unwrap()

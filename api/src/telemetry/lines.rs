@@ -1,4 +1,4 @@
-//! Log lines on their way out, written by a thread of their own: a slow reader of the log holds no request up.
+//! Queue of log lines with a writer thread, so that a slow reader of the log delays no request.
 
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::{io, io::Write, sync::Arc, thread, time::Duration};
@@ -8,23 +8,23 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::telemetry::counters::Counter;
 
-/// Bytes of lines that may wait; past them lines are lost and counted.
+/// Maximum bytes of queued lines. Further lines are lost and counted.
 const WAITING: usize = 4 * 1024 * 1024;
-/// How long lines are gathered: to wake the thread for each of them would cost more than to write them.
+/// Time for which lines are collected, so that the thread does not wake for each. Guarded by the benchmark `tricks`.
 const GATHERED_FOR: Duration = Duration::from_millis(5);
-/// Room that is kept for them.
+/// Capacity that the writer's buffer keeps, in bytes.
 const GATHERED: usize = 64 * 1024;
-/// How long the end waits for lines under way.
+/// Maximum wait for queued lines at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Lines that this process has lost.
+/// Number of lines that this process has lost.
 pub static LOST: Counter = Counter::new();
 
-/// Takes lines from everywhere.
+/// Queue of lines, shared by all threads.
 #[derive(Clone, Default)]
 pub struct Lines(Arc<Shared>);
 
-/// Knows when all lines are written.
+/// Handle that waits until all lines are written.
 pub struct Written {
     lines: Lines,
     done: Receiver<()>,
@@ -48,14 +48,14 @@ pub fn open(out: impl Write + Send + 'static) -> io::Result<(Lines, Written)> {
     let (writing, (tell_done, done)) = (lines.clone(), sync_channel(1));
     thread::Builder::new().name("log".to_owned()).spawn(move || {
         writing.write_all(out);
-        // Whoever wanted to know may have given up.
+        // The receiver may have timed out.
         let _ = tell_done.send(());
     })?;
     Ok((lines.clone(), Written { lines, done }))
 }
 
 impl Written {
-    /// Waits for the lines under way, but not for a reader that has stopped.
+    /// Waits for queued lines, but not for a reader that has stopped.
     pub fn finish(self) {
         self.lines.0.waiting.lock().is_over = true;
         self.lines.0.changed.notify_one();
@@ -75,7 +75,7 @@ impl Lines {
         }
     }
 
-    /// Writes what comes, together what waits together. A log that cannot be written is no reason to stop.
+    /// Writes queued lines together until the end. A failed write is counted and does not end the thread.
     fn write_all(&self, mut out: impl Write) {
         let mut text = Vec::new();
         loop {
@@ -107,7 +107,7 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
-/// Takes whole lines, as the library hands them over.
+/// Receives complete lines from `tracing-subscriber`.
 impl Write for &Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.put(line);

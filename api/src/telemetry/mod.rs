@@ -1,4 +1,4 @@
-//! What the server says about itself to its operators: log lines, traces, and counters of what went on.
+//! Telemetry for the server's operators: log lines, traces and counters.
 
 pub mod counters;
 mod layout;
@@ -23,17 +23,17 @@ use crate::telemetry::{counters::Counter, layout::Layout, traces::Traces};
 pub use self::lines::{LOST, Lines, Written, open as open_lines};
 pub use self::request::{carry, within};
 
-/// Panics in this process since [`watch_panics`].
+/// Number of panics in this process since [`watch_panics`].
 pub static PANICS: Counter = Counter::new();
 
-/// What is still under way to a log or a collector.
+/// Log lines and spans that are not yet written or exported.
 #[must_use = "lines and spans under way are lost with it"]
 pub struct Telemetry {
     written: Written,
     traces: Option<Traces>,
 }
 
-/// Starts logging to the standard error, and tracing if a collector is named.
+/// Starts logging to the standard error, and tracing if a collector is configured.
 pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Telemetry, ConfigError> {
     let (lines, written) =
         lines::open(io::stderr()).map_err(|error| ConfigError(format!("logging cannot start: {error}")))?;
@@ -42,9 +42,8 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
         EnvFilter::try_new(&log.filter)
             .map_err(|error| ConfigError(format!("QUANTUMVAULT__LOG__FILTER cannot be used ({error}): correct it")))
     };
-    // A filter of one layer remembers what it refused until the next event. A library that asks whether an event would
-    // be logged and then logs none makes it refuse another event. So the filters are those of all layers, where that is
-    // possible.
+    // A filter of one layer keeps its decision until the next event. A library that checks whether an event is enabled
+    // and then logs none makes the filter drop another event. So filters apply to all layers where that is possible.
     let (registry, format) = (tracing_subscriber::registry(), log.format);
     let started = match (targets(&log.filter), spans) {
         (Some(targets), None) => registry.with(wanted(targets, false)).with(layer(lines, format)).try_init(),
@@ -62,16 +61,16 @@ pub fn start(log: &Log, traces: &config::Traces, runtime: &Handle) -> Result<Tel
     Ok(Telemetry { written, traces })
 }
 
-/// Writes events as lines. Guarded by the benchmark `tricks`.
+/// Returns a layer that writes events as lines. Guarded by the benchmark `tricks`.
 #[must_use]
 pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(lines: Lines, format: LogFormat) -> impl Layer<S> {
     let is_coloured = format == LogFormat::Text && io::stderr().is_terminal();
-    // Lines name no spans, so what spans carry is not written down.
+    // Lines name no spans, so fields of spans are not formatted.
     let no_fields = format::debug_fn(|_, _, _| Ok(()));
     fmt::layer().with_writer(lines).with_ansi(false).fmt_fields(no_fields).event_format(Layout { format, is_coloured })
 }
 
-/// Filters events by targets and levels, and lets spans pass only for a collector.
+/// Returns a filter of events by target and level. Spans pass only if a collector is configured.
 fn wanted(targets: Targets, is_traced: bool) -> FilterFn<impl Fn(&Metadata<'_>) -> bool> {
     let most = if is_traced { None } else { Filter::<Registry>::max_level_hint(&targets) };
     let filter = filter_fn(move |metadata| {
@@ -84,13 +83,13 @@ fn wanted(targets: Targets, is_traced: bool) -> FilterFn<impl Fn(&Metadata<'_>) 
     filter.with_max_level_hint(most.unwrap_or(LevelFilter::TRACE))
 }
 
-/// Returns a filter by targets and levels alone, if the text is one. It needs no spans.
+/// Parses a filter that uses only targets and levels, and so needs no spans. `None` for any other filter.
 fn targets(filter: &str) -> Option<Targets> {
     let is_plain = !filter.contains('[') && filter.split(',').all(|part| !part.trim().is_empty());
     is_plain.then(|| filter.parse().ok()).flatten()
 }
 
-/// Counts and logs panics from now on. Whoever runs others' work catches its panics, so they end nothing else.
+/// Counts and logs panics from now on. Code that runs other work catches its panics, so they end nothing else.
 pub fn watch_panics() {
     panic::set_hook(Box::new(|panic| {
         PANICS.add();
@@ -101,7 +100,7 @@ pub fn watch_panics() {
 }
 
 impl Telemetry {
-    /// Hands over what is under way; waits some seconds at most.
+    /// Flushes pending lines and spans. Waits for some seconds at most.
     pub fn finish(self) {
         if let Some(traces) = self.traces {
             traces.finish();
@@ -110,8 +109,8 @@ impl Telemetry {
     }
 }
 
-/// Whether the log may have an event, or its filter go by a span. At the level trace, libraries write down what they
-/// carry: frames of sockets, and with them tokens and messages.
+/// Whether an event may be logged, or a span be used by the log's filter. At trace level, libraries log their payloads:
+/// frames of sockets, and with them tokens and messages.
 fn is_logged(metadata: &Metadata<'_>) -> bool {
     let is_ours = metadata.target().starts_with("quantumvault");
     is_ours || (!metadata.is_span() && *metadata.level() < Level::TRACE)

@@ -1,4 +1,4 @@
-//! For which request the work under way is, so that every line of it says so.
+//! The request that a task works for, so that each of its log lines names the request.
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ tokio::task_local! {
     static CURRENT: Option<Arc<Client>>;
 }
 
-/// Work for the request of a client.
+/// Runs work for a client's request.
 ///
-/// Spans could say the same and cost several times as much: they are for traces.
+/// Spans are not used for this, because they are created only for traces.
 pub fn within<F: Future>(client: &Arc<Client>, work: F) -> TaskLocalFuture<Option<Arc<Client>>, F> {
     CURRENT.scope(Some(Arc::clone(client)), work)
 }
 
-/// Work for the request of whoever calls, to go on on a task of its own.
+/// Keeps the caller's request and span for work that continues on its own task.
 pub fn carry<F: Future>(work: F) -> TaskLocalFuture<Option<Arc<Client>>, Instrumented<F>> {
     CURRENT.scope(current(), work.in_current_span())
 }
 
-/// The client whose request the caller works for.
+/// Returns the client whose request the caller works for.
 pub(super) fn current() -> Option<Arc<Client>> {
     CURRENT.try_with(Clone::clone).ok().flatten()
 }

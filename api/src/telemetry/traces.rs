@@ -1,4 +1,4 @@
-//! Spans to a collector (OpenTelemetry, OTLP over HTTP): one a request, a field and a statement.
+//! Exports spans to a collector (OpenTelemetry, OTLP over HTTP): one per request, field and statement.
 
 use std::{sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -20,19 +20,19 @@ use tracing_subscriber::{Layer, filter::filter_fn, registry::LookupSpan};
 
 use crate::config::{self, ConfigError};
 
-/// How long a collector may take for a batch, and the end for the last one.
+/// Timeout of a batch, and of the last batch at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Spans that may wait for the collector; past it they are dropped.
+/// Maximum number of queued spans. Further spans are dropped.
 const WAITING: usize = 16 * 1024;
-/// The most of a collector's answer that is read; it says next to nothing.
+/// Maximum bytes that are read of a collector's response, which is normally almost empty.
 const ANSWER_MAX_BYTES: usize = 64 * 1024;
 const PARENT: &str = "traceparent";
 
-/// The way of spans to the collector.
+/// Exporter of spans to the collector.
 pub struct Traces(SdkTracerProvider);
 
 impl Traces {
-    /// The way to the collector of the settings and what listens to spans; nothing at all if none is named.
+    /// Opens the exporter, and the layer that collects spans. `None` if no collector is configured.
     pub(super) fn open<S: Subscriber + for<'a> LookupSpan<'a>>(
         settings: &config::Traces,
         runtime: &Handle,
@@ -72,16 +72,16 @@ impl Traces {
     }
 }
 
-/// Makes the span part of its client's trace, if the client has one (W3C Trace Context, `traceparent`).
+/// Makes a span part of its client's trace, if the client has one (W3C Trace Context, `traceparent`).
 pub fn adopt(span: &Span, headers: &HeaderMap) {
     if !span.is_disabled() && headers.contains_key(PARENT) {
         let parent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
-        // Without a collector there is nothing to adopt it.
+        // Fails only without a collector, and then the parent is not needed.
         let _ = span.set_parent(parent);
     }
 }
 
-/// Requests and fields, which are ours, and statements, which are the library's.
+/// Whether a span is exported: this server's requests and fields, and SeaORM's statements.
 pub(super) fn is_traced(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     metadata.is_span()
@@ -89,7 +89,7 @@ pub(super) fn is_traced(metadata: &Metadata<'_>) -> bool {
             || target.starts_with("sea_orm") && *metadata.level() <= tracing::Level::INFO)
 }
 
-/// Posts batches to the collector over a connection each: they are seconds apart.
+/// HTTP client of the exporter. Each batch gets a new connection, since batches are seconds apart.
 #[derive(Debug)]
 struct Post {
     runtime: Handle,
@@ -99,7 +99,7 @@ struct Post {
 #[async_trait]
 impl HttpClient for Post {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        // Batches are made on a thread of their own, which has no runtime.
+        // Batches are sent by a separate thread, which has no runtime.
         let posted = self.runtime.spawn(async { timeout(PATIENCE, post(request)).await }).await;
         let answer = posted.map_err(HttpError::from).and_then(|in_time| in_time?);
         let is_away = !answer.as_ref().is_ok_and(|answer| answer.status().is_success());
