@@ -1,4 +1,4 @@
-//! The folder of what a node keeps for itself: the embedded database and its signing key, for its owner only.
+//! Data folder of a node, with the embedded database and the signing key. Only its owner can read it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
@@ -12,17 +12,17 @@ use crate::{crypto::SigningKey, domain::Random, service::StartError};
 
 const SETTING: &str = "QUANTUMVAULT__DATA_DIR";
 const OTHERS: u32 = 0o077;
-/// An empty file; its time is what counts.
+/// Empty file whose modification time is the time of a command's last change.
 const CHANGED: &str = "changed";
-/// An empty file; who has locked it is what counts.
+/// Empty file that the server on the folder locks.
 const HELD: &str = "held";
 
-/// Makes the folder if it is not there, and refuses one that others can look into.
+/// Creates the data folder if it does not exist. Fails if others can read the folder.
 pub fn prepare(folder: &Path) -> Result<(), StartError> {
     prepare_private(SETTING, folder)
 }
 
-/// The same for another folder that a setting names.
+/// Creates another folder that a setting names, if it does not exist. Fails if others can read the folder.
 pub fn prepare_private(setting: &str, folder: &Path) -> Result<(), StartError> {
     let shown = folder.display();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| fs::metadata(folder));
@@ -36,7 +36,7 @@ pub fn prepare_private(setting: &str, folder: &Path) -> Result<(), StartError> {
 
 /// Locks the folder for one server, until the file is dropped or the process ends.
 ///
-/// Two servers on one folder would not hear of each other's messages. Operators' commands do not lock it.
+/// Two servers on one folder would not notice each other's messages. Operators' commands do not lock it.
 pub fn lock(folder: &Path) -> Result<File, StartError> {
     let path = folder.join(HELD);
     let fail = |error: &dyn std::fmt::Display| unusable(&path, error);
@@ -48,18 +48,18 @@ pub fn lock(folder: &Path) -> Result<File, StartError> {
             "{SETTING} names {}, which another server uses: stop that one, or name another folder",
             folder.display()
         ))),
-        // A file system without locks is the operator's choice.
+        // Accepts a file system without locks, which is the operator's choice.
         Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => Ok(file),
         Err(TryLockError::Error(error)) => Err(fail(&error)),
     }
 }
 
-/// Makes a folder that must not be there yet.
+/// Creates a private folder. Fails if the folder exists.
 pub fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(folder)
 }
 
-/// Completes a copy of the data folder that has its database already: with the node's key, and all of it on the disk.
+/// Completes a copy of the data folder that already has its database. Adds the node's key and syncs everything to disk.
 pub fn copy(folder: &Path, to: &Path, database: &Path) -> io::Result<()> {
     fs::set_permissions(database, Permissions::from_mode(0o600))?;
     make(&to.join("keys"))?;
@@ -71,7 +71,7 @@ pub fn copy(folder: &Path, to: &Path, database: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The node's signing key, made on the first start.
+/// Returns the node's signing key, which is created on the first start.
 pub fn signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartError> {
     let path = key_path(folder)?;
     let fail = |error: &dyn std::fmt::Display| unusable(&path, error);
@@ -79,7 +79,7 @@ pub fn signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartEr
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let document = SigningKey::generate(random).map_err(|error| fail(&error))?;
             write_once(&path, &document).map_err(|error| fail(&error))?;
-            // Another process may have been quicker: its key is the one that stands.
+            // Another process may have been faster. Then its key is used.
             fs::read(&path)
         }
         other => other,
@@ -89,9 +89,9 @@ pub fn signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartEr
     SigningKey::from_pkcs8(&document).map_err(|error| fail(&error))
 }
 
-/// Puts another signing key in the place of the node's.
+/// Replaces the node's signing key.
 ///
-/// The old private key is gone then: what it has signed is checked with its public half, which the database keeps.
+/// The old private key is lost. Its signatures are checked with its public half, which the database keeps.
 pub fn replace_signing_key(folder: &Path, random: &Random) -> Result<SigningKey, StartError> {
     let path = key_path(folder)?;
     let fail = |error: &dyn std::fmt::Display| unusable(&path, error);
@@ -107,7 +107,7 @@ pub fn mark_changed(folder: &Path) -> io::Result<()> {
     fs::rename(write_draft(&path, &[])?, path)
 }
 
-/// Returns when a command last changed the database.
+/// Returns the time at which a command last changed the database.
 #[must_use]
 pub fn last_change_at(folder: &Path) -> Option<SystemTime> {
     fs::metadata(folder.join(CHANGED)).and_then(|metadata| metadata.modified()).ok()
@@ -131,7 +131,7 @@ fn write_draft(path: &Path, contents: &[u8]) -> io::Result<PathBuf> {
     Ok(draft)
 }
 
-/// Writes a file that appears whole or not at all, and never over another.
+/// Writes a file atomically, unless it exists.
 fn write_once(path: &Path, contents: &[u8]) -> io::Result<()> {
     let draft = write_draft(path, contents)?;
     let linked = match fs::hard_link(&draft, path) {

@@ -40,17 +40,17 @@ impl Server {
         let signing = data_dir::signing_key(&config.data_dir, &source.random)?;
         let engine = graphql::engine(config.graphql.clone(), config.traces.is_on());
         let engine = engine.map_err(|error| StartError(error.to_string()))?;
-        // Bound before the database is opened: of two servers on one address the second must not touch anything.
+        // Binds before the database is opened: a second server on this address must not touch anything.
         let (listener, address) = bind("HTTP", config.http.listen).await?;
         let operators = match config.operations.listen {
             Some(address) => Some(bind("OPERATIONS", address).await?),
             None => None,
         };
         let lock = data_dir::lock(&config.data_dir)?;
-        // Port 0 has become the port that was bound.
+        // Replaces port 0 by the port that was bound.
         config.http.listen = address;
         let backend = Box::pin(Backend::open(config, source.clone(), signing)).await?;
-        // Subscribed before the keys are loaded, so that no change is missed in between.
+        // Subscribes before the keys are loaded, so that no change is missed in between.
         let key_changes = signing_keys::changes(&backend);
         Box::pin(load_signing_key(&backend)).await?;
         let config = &backend.config;
@@ -75,9 +75,9 @@ impl Server {
         Ok(Self { address, operations, backend, stop, tasks, lock })
     }
 
-    /// Stops accepting, waits for requests, tells sockets to reconnect, and closes the database.
+    /// Stops accepting, waits for requests, closes sockets so that clients reconnect, and closes the database.
     pub async fn stop(self) {
-        // One deadline for requests, sockets and mails together.
+        // Requests, sockets and mails share one deadline.
         let deadline = Instant::now() + Duration::from_secs(self.backend.config.http.drain_seconds);
         self.stop.cancel();
         for task in self.tasks {
@@ -96,7 +96,7 @@ impl Server {
     }
 }
 
-/// Binds a listener. Returns its address as well, since port 0 leaves the port open.
+/// Binds a listener. Returns its address too, since the system chooses the port if it is 0.
 async fn bind(section: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let unbound = |error: io::Error| {
         StartError(format!(

@@ -10,13 +10,13 @@ use crate::bus::Subscription;
 use crate::service::ops::{retention, signing_keys};
 use crate::service::{Backend, Error, StartError, metrics};
 
-/// Interval of the checks for an operator's command. An open socket must close within a second of one.
+/// Interval of the checks for an operator's command, which must close open sockets within a second.
 const WATCH_EVERY: Duration = Duration::from_millis(250);
 /// Interval at which unused memory is released.
 const RELEASE_EVERY: Duration = Duration::from_secs(2);
 /// Interval of the checkpoints of the embedded database.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
-/// More than one of the allocator's own segments.
+/// More than a segment of the allocator, in bytes.
 const LARGE_ALLOCATION: usize = 4 << 20;
 
 /// Starts all tasks. `key_changes` must be subscribed before the signing key is loaded.
@@ -35,7 +35,7 @@ pub(super) fn spawn_all(
     ]
 }
 
-/// Signs with the key in the data folder, or with a new one if that key was withdrawn. Loads the accepted keys.
+/// Signs with the key in the data folder, or with a new key if that one was withdrawn. Loads the accepted keys.
 pub async fn load_signing_key(backend: &Backend) -> Result<(), StartError> {
     let failed = |error: Error| StartError(format!("{error} ({})", error.cause().unwrap_or_default()));
     let (folder, random) = (&backend.config.data_dir, &backend.source.random);
@@ -95,7 +95,8 @@ async fn sample_metrics(backend: Arc<Backend>, stop: CancellationToken) {
     }
 }
 
-/// Releases unused memory. The allocator keeps freed memory until a large allocation makes it look for old segments.
+/// Releases unused memory. The allocator keeps freed memory until a large allocation triggers a search for old
+/// segments.
 async fn release_memory(backend: Arc<Backend>, stop: CancellationToken) {
     while stop.run_until_cancelled(sleep(RELEASE_EVERY)).await.is_some() {
         backend.release_memory();
@@ -103,14 +104,14 @@ async fn release_memory(backend: Arc<Backend>, stop: CancellationToken) {
     }
 }
 
-/// Moves the write-ahead log of the embedded database, and so notices a disk that fails.
+/// Moves the write-ahead log into the embedded database, which also detects a failing disk.
 async fn checkpoint(backend: Arc<Backend>, stop: CancellationToken) {
     while stop.run_until_cancelled(sleep(CHECKPOINT_EVERY)).await.is_some() {
         warn_of_failure("the write-ahead log was not moved", backend.checkpoint().await);
     }
 }
 
-/// Logs a failure. The next round tries again.
+/// Logs a failure. The next round retries.
 fn warn_of_failure<T>(message: &'static str, outcome: Result<T, Error>) {
     if let Err(error) = outcome {
         tracing::warn!(cause = error.cause(), %error, "{message}");
