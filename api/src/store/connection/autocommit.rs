@@ -1,4 +1,4 @@
-//! Statements that commit by themselves: over pinned connections on PostgreSQL, over the pool on SQLite.
+//! Statements outside of transactions: on pinned connections with PostgreSQL, on the pool with SQLite.
 
 use sea_orm::prelude::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement, Values};
@@ -8,7 +8,7 @@ use tracing::{Instrument, Span, field::Empty};
 
 use crate::store::connection::{deadline::WithDeadline, pinned::PinnedConnections};
 
-/// Runs single statements.
+/// An executor of single statements, each of which commits on its own.
 pub struct Autocommit {
     pool: WithDeadline<DatabaseConnection>,
     pinned: Option<PinnedConnections>,
@@ -27,8 +27,8 @@ impl Autocommit {
         self.pinned.as_ref()
     }
 
-    /// Returns the pinned connections, if the statement reads or writes rows. Others might begin a transaction or
-    /// change settings of the connection, and run on the pool.
+    /// Returns the pinned connections if the statement reads or writes rows. Other statements run on the pool, because
+    /// they might begin a transaction or change connection settings.
     fn pinned_for(&self, sql: &str) -> Option<&PinnedConnections> {
         let word = operation(sql);
         self.pinned.as_ref().filter(|_| ["SELECT", "INSERT", "UPDATE", "DELETE", "WITH"].contains(&word))
@@ -80,7 +80,7 @@ fn query(statement: Statement) -> Query<'static, Postgres, SqlxValues> {
     sqlx::query_with(AssertSqlSafe(statement.sql), SqlxValues(statement.values.unwrap_or(Values(Vec::new()))))
 }
 
-/// Makes the span that SeaORM makes for statements on the pool.
+/// Creates a span like the one that SeaORM creates for a statement on the pool.
 fn span(sql: &str) -> Span {
     tracing::debug_span!(
         "store.statement",

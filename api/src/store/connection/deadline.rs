@@ -1,6 +1,6 @@
-//! Statements that end in time, also when the database says nothing any more.
+//! Deadlines for statements, which hold even if the database no longer responds.
 //!
-//! PostgreSQL ends a statement that takes too long, but only as long as it runs and the path to it carries anything.
+//! PostgreSQL ends slow statements itself, but only while the server runs and the network path works.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
@@ -11,45 +11,46 @@ use sqlx::PgPool;
 
 use crate::store::connection::liveness::Liveness;
 
-/// Time beyond PostgreSQL's own statement time-out in which it can still report what it ended.
+/// Time beyond PostgreSQL's own statement timeout in which the server can still report that timeout.
 pub(crate) const LAST_WORD: Duration = Duration::from_millis(500);
 
-/// Runs statements on a pool or in a transaction, each with a time limit.
+/// An executor of statements on a pool or in a transaction, each with a time limit.
 pub struct WithDeadline<C> {
     inner: C,
     limit: Option<Limit>,
     liveness: Arc<Liveness>,
-    /// Absent where each statement commits by itself.
+    /// `None` where each statement commits on its own.
     transaction: Option<TransactionState>,
 }
 
-/// State of a transaction.
+/// The state of a transaction.
 #[derive(Default)]
 struct TransactionState {
-    /// Whether a statement has failed, after which the transaction is over. PostgreSQL would answer its `COMMIT` with
-    /// success and roll back. SQLite may have rolled back already, and would commit each later statement by itself.
+    /// Whether a statement has failed, which ends the transaction. PostgreSQL would then report a `COMMIT` as
+    /// successful but roll back. SQLite may have rolled back already, and would commit each later statement on its own.
     has_failed: AtomicBool,
-    /// Whether an answer did not come in time.
+    /// Whether a response timed out.
     is_silent: AtomicBool,
 }
 
-/// Time limit of an answer.
+/// Time limit of a response.
 #[derive(Clone)]
 pub(crate) struct Limit {
     pub(crate) patience: Duration,
     pub(crate) liveness: Arc<Liveness>,
-    /// Where a statement that has no connection gets one.
+    /// Pool from which a statement without a connection acquires one.
     pub(crate) pool: Option<PgPool>,
 }
 
 impl Limit {
-    /// Returns the limit for statements that have a connection already.
+    /// Returns the limit for statements that already have a connection.
     pub(crate) fn without_pool(&self) -> Self {
         Self { pool: None, ..self.clone() }
     }
 
-    /// Whether a statement that begins now has a connection at once, so that only a silent path can exhaust the time
-    /// limit. Otherwise the statement first waits for a connection, and no idle one is left that could be silent.
+    /// Whether a statement that begins now gets a connection at once. If so, only a silent network path can exhaust the
+    /// time limit. If not, the statement first waits for a connection, and no idle connection exists that could be
+    /// silent.
     fn has_idle_connection(&self) -> bool {
         self.pool.as_ref().is_none_or(|pool| pool.num_idle() > 0)
     }
@@ -84,7 +85,7 @@ impl<C> WithDeadline<C> {
         answer
     }
 
-    /// Fails if the disk or the transaction has failed, since nothing written after that would be kept.
+    /// Fails if the disk or the transaction has failed, because later writes would be lost.
     fn check_writable(&self) -> Result<(), DbErr> {
         if self.liveness.disk_failed().is_cancelled() {
             return Err(disk_failed());
@@ -125,7 +126,8 @@ impl WithDeadline<DatabaseTransaction> {
     ) -> Result<(), DbErr> {
         let ended = within(limit, end).await.flatten();
         if let Err(error) = &ended {
-            // The connection may be back in the pool by now. The depth alone keeps it from others there.
+            // The connection may be back in the pool already. Only its transaction depth keeps others from using it
+            // there.
             liveness.doubt();
             liveness.detect_disk_failure(error);
         }
@@ -156,13 +158,13 @@ impl<C: ConnectionTrait> ConnectionTrait for WithDeadline<C> {
     }
 }
 
-/// Waits for an answer up to the limit.
+/// Waits for a response, up to the time limit.
 pub(crate) async fn within<T>(
     limit: Option<&Limit>,
     answer: impl Future<Output = Result<T, DbErr>>,
 ) -> Result<Result<T, DbErr>, DbErr> {
     let Some(limit) = limit else { return Ok(answer.await) };
-    // The connections are marked before the future is dropped, which returns its connection to the pool.
+    // Connections are marked before the future is dropped, because dropping it returns its connection to the pool.
     let (mut answer, had_connection) = (pin!(answer), limit.has_idle_connection());
     tokio::time::timeout(limit.patience, answer.as_mut()).await.map_err(|_| {
         limit.liveness.doubt();

@@ -1,22 +1,19 @@
-//! Which connections of the pool may be used: those of which the driver and the database believe the same.
+//! Tracks which connections are safe to use: those on which the driver and the database agree about transactions.
 //!
-//! A path that went silent is silent for all connections that were made before, and the driver would try one after the
-//! other. A connection of which the driver believes another depth of transactions than the database has is worse: what
-//! the next user commits on it may never be committed.
+//! A silent network path affects all connections opened before, and the driver would try one after the other.
+//! Disagreement about the transaction depth is worse: the next user's commit on such a connection may never take
+//! effect.
 //!
-//! The two differ in these cases only, and an error or a given-up answer comes before each of them:
+//! The two disagree only in these cases, each of which follows an error or a timeout:
 //!
-//! - SQLite rolls back by itself when the disk is full, an input or output fails, or memory runs out. The driver's
-//!   depth stays. Its next `BEGIN` is a savepoint, and once one of these is rolled back to, no later one is ever
-//!   committed.
-//! - A `COMMIT` or `ROLLBACK` fails: the driver's depth stays, and whether the transaction is over depends on the
-//!   error.
-//! - On PostgreSQL a `BEGIN` is given up: the driver knows of no transaction, and the database may be inside one.
+//! - SQLite rolls back automatically when the disk is full, I/O fails or memory runs out. The driver's depth stays. Its
+//!   next `BEGIN` is a savepoint. Once one of these is rolled back to, no later one is ever committed.
+//! - A `COMMIT` or `ROLLBACK` fails. The driver's depth stays, and the error decides whether the transaction is over.
+//! - On PostgreSQL a `BEGIN` times out. The driver knows of no transaction, but the database may be inside one.
 //!
-//! So a connection of SQLite is used only at the depth 0, which reading one number tells. The depth falls to 0 only by
-//! a
-//! `COMMIT` or a `ROLLBACK` that succeeded, after which SQLite is outside of a transaction as well. Beyond that every
-//! connection that was open at such an error is doubted: SQLite's are closed, and those of PostgreSQL are asked.
+//! So an SQLite connection is used only at depth 0. Only a successful `COMMIT` or `ROLLBACK` returns the depth to 0,
+//! and SQLite has then left the transaction, too. In addition, such an error marks every open connection as doubtful.
+//! Doubtful SQLite connections are closed. Doubtful PostgreSQL connections are queried for their transaction state.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -25,18 +22,18 @@ use sea_orm::{DbErr, RuntimeErr};
 use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection, pool::PoolConnectionMetadata};
 use tokio_util::sync::CancellationToken;
 
-/// How long a connection may say nothing when it is asked whether it lives.
+/// Time limit of a ping, or of a query for the transaction state.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a connection is believed to live without being asked.
+/// Idle time after which a connection is pinged before use.
 pub(crate) const IDLE_BEFORE_TEST: Duration = Duration::from_secs(30);
-/// Whether a connection is outside of a transaction: time stands still within one.
+/// Query for whether a connection is outside of a transaction. Inside one, `now()` stays at the transaction's start.
 const IS_OUTSIDE: &str = "SELECT now() = statement_timestamp()";
-/// SQLite's primary code of a statement that breaks a rule of a table. The transaction stays as it was.
+/// SQLite's primary code of a constraint violation, which leaves the transaction as it was.
 const SQLITE_CONSTRAINT: u32 = 19;
-/// SQLite's codes of a file and of a folder that the operating system could not bring to the disk.
+/// SQLite's codes of a failed `fsync` of a file and of a directory.
 const SQLITE_NOT_SYNCED: [u32; 2] = [1034, 1290];
 
-/// When an answer was last given up, and when a transaction last failed. Times are those since this began.
+/// Times of the last timeout and of the last failed transaction, in microseconds since `origin`.
 #[derive(Debug)]
 pub(crate) struct Liveness {
     origin: Instant,
@@ -57,25 +54,25 @@ impl Default for Liveness {
 }
 
 impl Liveness {
-    /// Marks all current connections as lost, after an answer that did not come.
+    /// Marks all current connections as lost, after a response timed out.
     pub(crate) fn mark_lost(&self) {
         self.lost_at.store(micros(self.origin.elapsed()), Ordering::Relaxed);
     }
 
-    /// Marks all current connections as doubtful: driver and database may disagree on their transactions.
+    /// Marks all current connections as doubtful: driver and database may disagree about their transactions.
     pub(crate) fn doubt(&self) {
         self.doubted_at.store(micros(self.origin.elapsed()), Ordering::Relaxed);
     }
 
-    /// Doubts connections after the error of a statement within a transaction, unless only the statement was refused.
+    /// Marks connections as doubtful after an error in a transaction, unless the database only rejected the statement.
     pub(crate) fn doubt_after(&self, error: &DbErr) {
         if !is_refusal(error) {
             self.doubt();
         }
     }
 
-    /// Detects a disk that failed to keep what was written. Linux reports a failure once and then takes the lost pages
-    /// for written, so no later success can be trusted.
+    /// Detects a failed `fsync`. Linux reports the failure once and then considers the lost pages written, so no later
+    /// success can be trusted.
     pub(crate) fn detect_disk_failure(&self, error: &DbErr) {
         if is_not_synced(error) && !self.disk_failed.is_cancelled() {
             tracing::error!(%error, "the disk did not keep what was written");
@@ -83,12 +80,12 @@ impl Liveness {
         }
     }
 
-    /// Set once the disk has failed to keep what was written.
+    /// Returns a token that is cancelled once an `fsync` has failed.
     pub(crate) fn disk_failed(&self) -> &CancellationToken {
         &self.disk_failed
     }
 
-    /// Whether an idle connection can be used. Pings it only if it may have died meanwhile.
+    /// Whether an idle connection can be used. Pings the connection only if it may have died meanwhile.
     pub(crate) async fn is_usable(&self, connection: &mut PgConnection, age: Duration, may_have_died: bool) -> bool {
         if !self.is_newer_than_loss(age) {
             return false;
@@ -103,8 +100,10 @@ impl Liveness {
         answer == Some(true)
     }
 
-    /// Whether a returned connection can stay in the pool. The driver itself would wait without limit for the rest of
-    /// an answer. A silent connection is no sign about others: it may run a statement that nobody waits for any more.
+    /// Whether a returned connection can stay in the pool.
+    ///
+    /// The driver alone would wait without limit for the rest of a response. A silent connection says nothing about
+    /// others: it may still run a statement whose caller has left.
     pub(crate) async fn is_reusable(&self, connection: &mut PgConnection, meta: PoolConnectionMetadata) -> bool {
         if !self.is_newer_than_loss(meta.age) {
             return false;
@@ -116,7 +115,7 @@ impl Liveness {
         matches!(answer, Ok(Ok(true)))
     }
 
-    /// Whether a connection to a file can be used. The pool has finished what its last user left to be done.
+    /// Whether an SQLite connection can be used. The pool has already finished the work that its last user left.
     pub(crate) fn is_file_usable(&self, connection: &SqliteConnection, age: Duration) -> bool {
         !connection.is_in_transaction() && self.is_newer_than_doubt(age)
     }
@@ -141,8 +140,8 @@ pub(crate) async fn is_outside(connection: &mut PgConnection) -> Result<bool, sq
     connection.fetch_one(IS_OUTSIDE).await?.try_get(0)
 }
 
-/// Whether the database refused a statement and left its transaction to be rolled back. PostgreSQL does so with every
-/// error that it tells of. SQLite may have rolled back already, unless the statement broke a rule of a table.
+/// Whether the database rejected a statement and left the transaction open for a rollback. PostgreSQL does so with
+/// every error that it reports. SQLite may have rolled back already, unless the statement violated a constraint.
 fn is_refusal(error: &DbErr) -> bool {
     match database_error(error) {
         Some(_) => sqlite_code(error).is_none_or(|code| code & 0xff == SQLITE_CONSTRAINT),
@@ -150,12 +149,12 @@ fn is_refusal(error: &DbErr) -> bool {
     }
 }
 
-/// Whether the operating system could not bring to the disk what was written.
+/// Whether the error is a failed `fsync`.
 pub(crate) fn is_not_synced(error: &DbErr) -> bool {
     sqlite_code(error).is_some_and(|code| SQLITE_NOT_SYNCED.contains(&code))
 }
 
-/// SQLite's extended code. Those of PostgreSQL have five characters.
+/// Returns SQLite's extended error code. PostgreSQL's codes have five characters and give `None`.
 fn sqlite_code(error: &DbErr) -> Option<u32> {
     let code = database_error(error)?.code()?;
     if code.len() == 5 { None } else { code.parse().ok() }
@@ -170,12 +169,12 @@ fn database_error(error: &DbErr) -> Option<&dyn sqlx::error::DatabaseError> {
     }
 }
 
-/// Whether a connection can be used, if it says anything.
+/// Pings a connection. Returns whether the ping succeeded, or `None` if there was no response.
 pub(crate) async fn ping(connection: &mut PgConnection) -> Option<bool> {
     ping_within(PATIENCE, connection).await
 }
 
-/// The same with more patience.
+/// Pings a connection like [`ping`], with a given time limit.
 pub(crate) async fn ping_within(patience: Duration, connection: &mut PgConnection) -> Option<bool> {
     let answer = tokio::time::timeout(patience, connection.ping()).await;
     answer.ok().map(|answer| answer.is_ok())

@@ -1,4 +1,4 @@
-//! Connections to the database: how they are opened, used, bounded in time and closed.
+//! Database connections: opening, use, deadlines and closing.
 
 pub mod anchor;
 pub mod autocommit;

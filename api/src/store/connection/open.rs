@@ -1,4 +1,4 @@
-//! Opening the database: the pool's rules, and what keeps a broken connection from harming the next request.
+//! Opens the database, and configures the pool so that a broken connection cannot harm the next request.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,16 +19,17 @@ use crate::store::connection::pool::{Store, database_clock};
 use crate::store::connection::transaction::TURN_TIMEOUT;
 use crate::store::{Statements, send};
 
-/// How long a transaction may do nothing, in milliseconds: a node that vanished in one would keep its locks for hours.
+/// Time that a transaction may be idle, in milliseconds. Without this limit, a vanished node's locks would last for
+/// hours.
 const IDLE_IN_TRANSACTION_MS: &str = "10000";
 
-/// How many statements of a node deliver at once: few, so that many sends share one.
+/// Maximum number of concurrent delivery statements per node. A low number makes many sends share one statement.
 const DELIVERING: usize = 4;
 
-/// Why the database cannot be used: one sentence that names the setting and the remedy.
+/// Reason why the database cannot be used. Each message names the setting and the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// No connection could be made.
+    /// The database cannot be reached.
     #[error(
         "QUANTUMVAULT__DATABASE__URL names a database that cannot be reached ({0}): start it, or correct the address"
     )]
@@ -44,21 +45,21 @@ pub enum OpenError {
     Migration(DbErr),
 }
 
-/// The schema of a database, for whoever looks after it by hand.
+/// The schema of a database, for commands that inspect or migrate it.
 pub struct Schema(DatabaseConnection, Arc<Liveness>);
 
 impl Schema {
-    /// Connects to a database that must exist; the schema is left as it is.
+    /// Connects to an existing database, and leaves its schema unchanged.
     pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
         Self::connect(url, settings, false).await
     }
 
-    /// The same, with an SQLite file made where there is none.
+    /// Connects to a database like [`Self::open`], but creates a missing SQLite file.
     pub async fn open_or_create(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
         Self::connect(url, settings, true).await
     }
 
-    /// Applies what is pending.
+    /// Applies pending migrations.
     pub async fn up(&self) -> Result<(), OpenError> {
         let unknown = self.unknown().await?;
         if !unknown.is_empty() {
@@ -72,17 +73,17 @@ impl Schema {
         migration::down(&self.0, steps).await.map_err(OpenError::Migration)
     }
 
-    /// Returns the time by the database's clock, if that is not this machine's.
+    /// Returns the time of the database's clock, or `None` if that is this machine's clock.
     pub async fn clock(&self) -> Result<Option<Timestamp>, OpenError> {
         database_clock(&self.0).await.map_err(OpenError::Unreachable)
     }
 
-    /// The migrations that the database has and this binary does not know.
+    /// Returns the migrations that the database has and this binary does not know.
     pub async fn unknown(&self) -> Result<Vec<String>, OpenError> {
         migration::unknown(&self.0).await.map_err(OpenError::Migration)
     }
 
-    /// Every migration this binary knows, and whether it is applied.
+    /// Returns every migration that this binary knows, and whether it is applied.
     pub async fn status(&self) -> Result<Vec<(String, bool)>, OpenError> {
         migration::status(&self.0).await.map_err(OpenError::Migration)
     }
@@ -94,7 +95,7 @@ impl Schema {
 }
 
 impl Store {
-    /// Opens the database and brings its schema up to date; nodes that start together wait for one another.
+    /// Opens the database and migrates its schema. Nodes that start together wait for each other.
     pub async fn open(url: &SecretString, settings: &config::Database) -> Result<Self, OpenError> {
         let schema = Schema::open_or_create(url, settings).await?;
         schema.up().await?;
@@ -109,7 +110,7 @@ impl Store {
             }
         });
         let writer = is_sqlite(url).then(|| Arc::new(Mutex::new(())));
-        // A file never goes silent, and a copy of a large one takes its time.
+        // SQLite has no time limit: a file never goes silent, and a backup of a large one takes long.
         let patience = Duration::from_secs(settings.statement_timeout_seconds) + LAST_WORD;
         let limit = writer.is_none().then(|| {
             let pool = Some(db.get_postgres_connection_pool().clone());
@@ -127,7 +128,7 @@ impl Store {
     }
 }
 
-/// A pool of connections as the settings say.
+/// Opens a pool of connections with the given settings.
 async fn connect(
     url: &SecretString,
     settings: &config::Database,
@@ -179,7 +180,7 @@ async fn connect(
                 .foreign_keys(true)
         });
     if is_in_memory {
-        // The database lives in its one connection.
+        // The database exists only in its single connection.
         options.idle_timeout(None).max_lifetime(None);
     }
     sea_orm::Database::connect(options).await.map_err(OpenError::Unreachable)

@@ -1,11 +1,12 @@
-//! Pinned connections: connections to PostgreSQL that single statements keep beside the pool.
+//! Pinned connections: PostgreSQL connections that are reserved for single statements, outside of the pool.
 //!
 //! The pool of `sqlx` pings a connection each time one is returned (`return_to_pool`), on a task. That costs a round
 //! trip for each statement: 76 us instead of 28 (docs/performance.md). A pinned connection is acquired from the pool
-//! and kept here instead. It is reused once its statement's answer has been read to the end. Otherwise it is closed, so
-//! that no later statement reads rows of an earlier one.
+//! and kept here instead. It is reused once its statement's response has been read to the end. Otherwise it is closed,
+//! so that no later statement reads rows of an earlier one.
 //!
-//! The test below fails when the pool no longer pings. Then this file can go: statements run on the pool, as on SQLite.
+//! The test below fails when the pool no longer pings. Then this file can go, and statements run on the pool, as on
+//! SQLite.
 
 use std::time::{Duration, Instant};
 use std::{collections::VecDeque, mem, sync::Arc};
@@ -25,10 +26,10 @@ use crate::store::connection::liveness::{IDLE_BEFORE_TEST, Liveness, is_outside,
 /// Idle time after which a connection is pinged before a write, which cannot be retried.
 const IDLE_BEFORE_WRITE: Duration = Duration::from_secs(1);
 
-/// Sends a statement and reads its answer to the end.
+/// Function that sends a statement and reads its response to the end.
 pub(crate) type Execute<T> = for<'c> fn(&'c mut PgConnection, Statement) -> BoxFuture<'c, Result<T, sqlx::Error>>;
 
-/// A bounded number of connections. The last used is reused first, so that few stay in use.
+/// A bounded set of pinned connections. The most recently used is reused first, so that few stay in use.
 pub(crate) struct PinnedConnections {
     pool: PgPool,
     patience: Duration,
@@ -52,7 +53,7 @@ struct PinnedInUse<'a> {
 }
 
 impl PinnedConnections {
-    /// Pins up to four of five connections of the pool. The rest is left to transactions.
+    /// Creates a set of at most four fifths of the pool's connections. The rest is left to transactions.
     pub(crate) fn new(pool: PgPool, limit: &Limit, statements: Arc<Statements>) -> Self {
         let most = usize::try_from(pool.options().get_max_connections() * 4 / 5).unwrap_or(Semaphore::MAX_PERMITS);
         let permits = Arc::new(Semaphore::new(most.max(1)));
@@ -60,7 +61,7 @@ impl PinnedConnections {
         Self { pool, patience, liveness, statements, permits, idle: Mutex::default() }
     }
 
-    /// Returns the connection that was idle for longest to the pool, if a transaction would find none there.
+    /// Returns the connection that was idle longest to the pool, if a transaction would find none there.
     pub(crate) fn release_idle(&self) {
         if self.pool.num_idle() == 0 && self.pool.size() >= self.pool.options().get_max_connections() {
             let oldest = self.idle.lock().pop_front();
@@ -98,7 +99,7 @@ impl PinnedConnections {
         answer.map_err(|error| failed(RuntimeErr::SqlxError(Arc::new(error))))
     }
 
-    /// Returns the database's answer. The outer error means that there is none.
+    /// Runs a statement once. The outer error means that the database did not respond.
     async fn run_once<T>(
         &self,
         statement: Statement,
@@ -112,7 +113,8 @@ impl PinnedConnections {
         let waited = began.duration_since(asked);
         let answer = timeout(self.patience.saturating_sub(waited), execute(&mut pinned.connection, statement)).await;
         let Ok(answer) = answer else {
-            // PostgreSQL had time to report that it ended the statement. Marked before the connection is dropped.
+            // PostgreSQL had time to report its own timeout, so the connection is silent. Marked before the connection
+            // is dropped.
             if waited < LAST_WORD {
                 self.liveness.mark_lost();
             }
@@ -125,7 +127,7 @@ impl PinnedConnections {
                 self.mark_lost(pinned, error);
                 return Ok(answer);
             }
-            // After a refusal the rest of the answer is still on its way.
+            // After a database error the rest of the response is still on its way. The ping reads it.
             let is_refusal = matches!(error, sqlx::Error::Database(_));
             if !is_refusal || ping(&mut pinned.connection).await != Some(true) {
                 return Ok(answer);
@@ -163,7 +165,7 @@ impl PinnedConnections {
                 return Ok(PinnedInUse { pinned: self, held: Some((pinned, permit)) });
             }
         }
-        // Boxed because it is rare: otherwise the future of every statement would be larger.
+        // Boxed because opening a connection is rare.
         let pinned = timeout(patience.saturating_sub(began.elapsed()), Box::pin(self.connect())).await;
         let pinned = pinned.map_err(|_| unavailable(ConnAcquireErr::Timeout))?.map_err(|error| match error {
             sqlx::Error::PoolTimedOut => unavailable(ConnAcquireErr::Timeout),
@@ -201,17 +203,17 @@ impl Drop for PinnedConnections {
 }
 
 impl PinnedInUse<'_> {
-    /// Makes the connection idle, after the answer was read to the end.
+    /// Marks the connection as idle, after its response was read to the end.
     fn release(mut self) {
         let Some((mut pinned, permit)) = self.held.take() else { return };
         pinned.idle_since = Instant::now();
         let mut idle = self.pinned.idle.lock();
-        // Checked under the lock, so that `close` misses none.
+        // Checked under the lock, so that `close` misses no connection.
         if self.pinned.permits.is_closed() {
             return;
         }
         idle.push_back(pinned);
-        // The front was idle for longest. It needs a ping as well by now, so the pool may have it for transactions.
+        // The front was idle longest and needs a ping by now anyway. So it returns to the pool, for transactions.
         let oldest = idle.pop_front_if(|pinned| pinned.idle_since.elapsed() >= IDLE_BEFORE_TEST);
         drop(idle);
         drop((oldest, permit));
@@ -222,8 +224,8 @@ impl Drop for PinnedInUse<'_> {
     fn drop(&mut self) {
         let Some((mut pinned, permit)) = self.held.take() else { return };
         pinned.connection.close_on_drop();
-        // The database may still run the statement. The permit is kept until then, so that clients which leave early
-        // cannot occupy ever more connections.
+        // The database may still run the statement. The permit is kept until then, so that clients that disconnect
+        // early cannot occupy more and more connections.
         if self.pinned.liveness.is_newer_than_loss(pinned.since.elapsed()) {
             let patience = self.pinned.patience;
             tokio::spawn(async move {
@@ -234,7 +236,7 @@ impl Drop for PinnedInUse<'_> {
     }
 }
 
-/// Whether a statement changes nothing.
+/// Whether a statement only reads.
 fn is_read_only(sql: &str) -> bool {
     sql.starts_with("SELECT ")
 }

@@ -1,4 +1,4 @@
-//! The pool of connections to one database, and what is asked of the database itself.
+//! The connection pool of one database, and operations on the database itself.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::store::connection::deadline::within;
 use crate::store::connection::liveness::Liveness;
 use crate::store::{Error, Statements, send};
 
-/// The pool of connections to one database.
+/// The connection pool of one database.
 #[derive(Clone)]
 pub struct Store {
     pub(super) db: Arc<Autocommit>,
-    /// SQLite has one writer at a time: waiting here is fair and costs nothing, waiting there is neither.
+    /// Lock of SQLite's single writer. Writers wait here in order, instead of polling the file's lock.
     pub(super) writer: Option<Arc<Mutex<()>>>,
     pub(super) anchor: Arc<Mutex<Option<Anchor>>>,
     pub(in crate::store) deliveries: Arc<send::Queue>,
@@ -25,37 +25,37 @@ pub struct Store {
     pub(super) liveness: Arc<Liveness>,
 }
 
-/// Connections.
+/// The numbers of connections in a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct Pool {
-    /// That are open.
+    /// Open connections.
     pub size: usize,
-    /// That nobody uses.
+    /// Idle connections.
     pub idle: usize,
-    /// That may be open.
+    /// Maximum number of open connections.
     pub max: usize,
 }
 
 impl Store {
-    /// Runs single statements.
+    /// Returns the executor of single statements.
     #[must_use]
     pub fn db(&self) -> &Autocommit {
         &self.db
     }
 
-    /// How many statements have been answered; tests hold this against what a request should need.
+    /// Returns the number of completed statements. Tests compare it with the number that a request needs.
     #[must_use]
     pub fn statement_count(&self) -> u64 {
         self.statements.durations.count()
     }
 
-    /// What is counted of statements.
+    /// Returns the statistics about statements.
     #[must_use]
     pub fn statements(&self) -> &Statements {
         &self.statements
     }
 
-    /// The connections.
+    /// Returns the numbers of connections.
     #[must_use]
     pub fn pool(&self) -> Pool {
         fn of<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Pool {
@@ -69,24 +69,24 @@ impl Store {
         Pool { idle: pool.idle + pinned.idle_count(), ..pool }
     }
 
-    /// Whether the database answers.
+    /// Pings the database. Fails if there is no response.
     pub async fn ping(&self) -> Result<(), Error> {
         let pool = self.db.pool();
         Ok(within(pool.limit(), pool.inner().ping()).await??)
     }
 
-    /// Returns the time by the database's clock. SQLite runs in this process and uses the machine's.
+    /// Returns the time of the database's clock. SQLite runs in this process and uses the machine's clock.
     pub async fn clock(&self) -> Result<Timestamp, Error> {
         Ok(database_clock(self.db()).await?.unwrap_or_else(|| Clock::System.now()))
     }
 
-    /// The changes of the schema that this binary knows and the database does not have.
+    /// Returns the migrations that this binary knows and the database lacks.
     pub async fn pending_migrations(&self) -> Result<Vec<String>, Error> {
         let known = migration::status(self.db.pool().inner()).await?;
         Ok(known.into_iter().filter(|(_, is_applied)| !is_applied).map(|(name, _)| name).collect())
     }
 
-    /// Ends all connections after what they are doing.
+    /// Closes all connections once their current work is done.
     pub async fn close(&self) -> Result<(), Error> {
         if let Some(pinned) = self.db.pinned() {
             pinned.close();
@@ -99,11 +99,11 @@ impl Store {
         }
     }
 
-    /// Moves SQLite's write-ahead log into the database, and so notices a disk that fails to keep the database itself.
+    /// Moves SQLite's write-ahead log into the database, to detect a disk that loses the database's own pages.
     ///
-    /// SQLite moves the log after a commit and passes over its errors. Linux tells each open file of a failure once, so
-    /// this connection hears of what another has met. Writers wait meanwhile, for SQLite syncs only what has come to
-    /// rest.
+    /// SQLite also does so after commits but ignores errors. Linux reports a failure once to each open file, so this
+    /// connection also receives failures caused by others. Writers wait meanwhile, because SQLite syncs the database
+    /// only once the log has stopped growing.
     pub async fn checkpoint(&self) -> Result<(), Error> {
         let Some(writer) = &self.writer else { return Ok(()) };
         let _turn = writer.lock().await;
@@ -116,14 +116,14 @@ impl Store {
         Ok(moved?)
     }
 
-    /// Waits until the disk has failed to keep what was written. Nothing is written after that, and the process has to
-    /// end: only a start that reads the files again finds out what they hold.
+    /// Waits until an `fsync` has failed. After that nothing is written, and the process has to end. Only a restart,
+    /// which reads the files again, shows their true content.
     pub async fn disk_failed(&self) {
         self.liveness.disk_failed().cancelled().await;
     }
 }
 
-/// Returns the time by the database's clock, or nothing for SQLite, which has none of its own.
+/// Returns the time of the database's clock, or `None` for SQLite, which has no clock of its own.
 pub(super) async fn database_clock(db: &impl ConnectionTrait) -> Result<Option<Timestamp>, DbErr> {
     let backend = db.get_database_backend();
     if backend == DbBackend::Sqlite {

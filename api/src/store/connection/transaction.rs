@@ -11,21 +11,21 @@ use crate::store::connection::deadline::{Limit, WithDeadline, disk_failed, withi
 use crate::store::connection::pool::Store;
 use crate::telemetry;
 
-/// How long a writer of SQLite waits for those before it.
+/// Time that a writer on SQLite waits for earlier writers.
 pub(crate) const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A transaction under way; dropping it rolls it back.
+/// An open transaction. Dropping it rolls it back.
 pub struct Transaction {
     tx: WithDeadline<DatabaseTransaction>,
-    // Declared last, so that the next writer begins after the roll-back of a dropped one.
+    // Declared last, so that the next writer begins after the rollback of a dropped transaction.
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Store {
     /// Begins a transaction that will write.
     ///
-    /// On SQLite it takes the write lock at once: a transaction that reads first and asks for the lock later is
-    /// refused when another has written in between.
+    /// On SQLite the transaction takes the write lock at once. If it read first and took the lock later, it would fail
+    /// when another had written in between.
     pub async fn begin(&self) -> Result<Transaction, Error> {
         if self.liveness.disk_failed().is_cancelled() {
             return Err(disk_failed().into());
@@ -44,8 +44,8 @@ impl Store {
         };
         let (db, limit) = (self.db.pool().inner().clone(), self.db.pool().limit().cloned());
         let liveness = Arc::clone(&self.liveness);
-        // On a task, because a `BEGIN` that is dropped under way leaves the connection inside a transaction that the
-        // driver does not know of: whoever got the connection next would lose its writes.
+        // Runs on a task, because a dropped `BEGIN` leaves the connection inside a transaction unknown to the driver.
+        // The connection's next user would then lose its writes.
         let work = async move {
             let tx = within(limit.as_ref(), db.begin_with_options(options)).await??;
             let limit = limit.as_ref().map(Limit::without_pool);
@@ -59,7 +59,7 @@ impl Store {
 }
 
 impl Transaction {
-    /// Runs statements inside the transaction.
+    /// Returns the executor of statements in the transaction.
     #[must_use]
     pub fn db(&self) -> &WithDeadline<DatabaseTransaction> {
         &self.tx
