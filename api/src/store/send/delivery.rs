@@ -1,49 +1,50 @@
-//! A message on its way to its mailboxes, and what becomes of it.
+//! A message to deliver, and the outcome of its delivery.
 
 use crate::domain::{Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId};
 use crate::store::Error;
 
-/// A message on its way.
+/// A message to deliver.
 pub struct Delivery {
-    /// Its id.
+    /// Id of the message.
     pub id: MessageId,
-    /// The id of the conversation that begins with it, if it is the first between these two.
+    /// Id of a new conversation, used if this is the first message between its users.
     pub new_conversation_id: ConversationId,
-    /// Who writes.
+    /// Sender of the message.
     pub sender_id: UserId,
-    /// The session that it is written in.
+    /// Session in which the message is sent.
     pub session_id: SessionId,
-    /// Whom it is for.
+    /// Recipient of the message.
     pub recipient_id: UserId,
-    /// The sender's own id of it.
+    /// Client message id, chosen by the sender.
     pub client_message_id: String,
-    /// The ciphertext.
+    /// Ciphertext.
     pub encrypted_content: Vec<u8>,
-    /// Its initialisation vector.
+    /// Initialisation vector of the ciphertext.
     pub iv: Vec<u8>,
-    /// When it was accepted.
+    /// When the message was accepted.
     pub created_at: Timestamp,
 }
 
 pub(super) type Answer = Result<Option<Placed>, Error>;
 
-/// What has become of a message that was to be written with others.
+/// The outcome of a message that was written together with others.
 pub(super) enum Outcome {
-    /// It is known what is to be answered.
+    /// The response to the sender is known.
     Settled(Answer),
-    /// Somebody held a mailbox of it, or it came twice: the next round may find it free.
+    /// Another transaction locked a mailbox of the message, or the round had a repeat of the message. The next round
+    /// may succeed.
     Retry,
-    /// It has to be tried by itself.
+    /// The message must be written on its own.
     Single,
 }
 
-/// Where a delivered message has got its place.
+/// The position of a delivered message, and its conversation from the sender's view.
 pub(super) struct Placed {
     pub(super) conversation_id: ConversationId,
     pub(super) sequence: i64,
-    /// The sender's newest message there.
+    /// The sender's newest message in the conversation.
     pub(super) last_message_id: Option<MessageId>,
-    /// The sender's unread messages there.
+    /// Number of the sender's unread messages in the conversation.
     pub(super) unread_count: i64,
 }
 
@@ -60,7 +61,7 @@ impl Placed {
 }
 
 impl Delivery {
-    /// The message in its place.
+    /// Returns the message with its conversation and sequence number.
     pub(super) fn message(&self, conversation_id: ConversationId, sequence: i64) -> Message {
         Message {
             id: self.id,

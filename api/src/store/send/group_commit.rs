@@ -1,8 +1,8 @@
-//! Sends that arrive together are written together: a commit, and most of what a statement costs, is then shared.
+//! Group commit: sends that arrive together share one statement and one commit.
 //!
-//! A sender who finds nobody writing writes at once, alone. Those who come meanwhile wait, and whoever finishes hands
-//! the turn to the first of them, who writes for as many as wait behind it. More turns are taken only when more wait
-//! than one round holds, or for too long.
+//! A sender that finds no write in progress writes at once, alone. Senders that arrive meanwhile wait in a queue. A
+//! finished turn passes to the first in the queue, which also writes for those after it. More turns start only if more
+//! senders wait than one round holds, or if one waits for too long.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use tokio::time::timeout;
 use crate::store::Error;
 use crate::store::send::delivery::{Delivery, Outcome};
 
-/// How many are written together at most.
+/// Maximum number of messages in one round.
 const ROUND_MAX: usize = 32;
-/// How long a sender waits for the round under way before it begins another.
+/// Time that a sender waits for the current round before it starts another.
 const ROUND_SLOW: Duration = Duration::from_millis(25);
 
-/// Deliveries that wait, and the number of turns taken.
+/// The queue of deliveries, and the number of turns taken.
 pub(in crate::store) struct Queue {
     state: Mutex<State>,
     turns: usize,
@@ -46,27 +46,28 @@ enum Reply {
 /// A turn. Dropping it passes the turn to the next in the queue.
 struct TurnGuard(Arc<Queue>);
 
-/// What has become of a delivery that entered.
+/// The result of entering the queue.
 pub(super) enum Turn {
-    /// It has been written with others, or could not be.
+    /// Another sender's round has handled the delivery.
     Over(Outcome),
-    /// It is for the caller to write, with others.
+    /// The caller has to write this delivery, together with others.
     Ours(Round),
 }
 
-/// One's own delivery, and the turn to write it.
+/// The caller's own delivery, and the turn to write it.
 pub(super) struct Round {
     own: Arc<Delivery>,
     lead: TurnGuard,
 }
 
 impl Queue {
-    /// With so many turns, and as many for what is tried alone; nobody waits much longer for one than patience lasts.
+    /// Creates a queue with a number of turns, and as many permits for single deliveries. Waits last little longer than
+    /// `patience`.
     pub(in crate::store) fn new(turns: usize, patience: Duration) -> Arc<Self> {
         Arc::new(Self { state: Mutex::default(), turns, singles: Semaphore::new(turns), patience })
     }
 
-    /// Waits for a turn, or for somebody else's to write this as well.
+    /// Waits for a turn, or until another sender's round has written this delivery.
     pub(super) async fn enter(self: &Arc<Self>, delivery: Arc<Delivery>) -> Result<Turn, Error> {
         let (reply, mut replied) = oneshot::channel();
         self.state.lock().waiting.push_back(Waiting { delivery: Arc::clone(&delivery), reply });
@@ -79,7 +80,7 @@ impl Queue {
         let received = match received {
             Ok(received) => received,
             Err(_) if self.state.lock().withdraw(&delivery) => return Err(unavailable("other sends take too long")),
-            // It is being written.
+            // A round is writing this delivery.
             Err(_) => replied.await,
         };
         match received {
@@ -89,12 +90,13 @@ impl Queue {
         }
     }
 
-    /// Returns a permit to write a single delivery. Those that wait for one mailbox must not occupy every connection.
+    /// Returns a permit to write a single delivery, if one is free. Deliveries that wait for one mailbox must not
+    /// occupy every connection.
     pub(super) fn try_single(&self) -> Option<SemaphorePermit<'_>> {
         self.singles.try_acquire().ok()
     }
 
-    /// Returns the time limit of a wait here.
+    /// Returns the time limit of a wait in this queue.
     pub(super) const fn patience(&self) -> Duration {
         self.patience
     }
@@ -137,7 +139,7 @@ impl Round {
         let mut outcomes = write([self.own].into_iter().chain(theirs).collect()).await.into_iter();
         let own = outcomes.next();
         for (waiting, outcome) in others.into_iter().zip(outcomes) {
-            // Whoever has left in the meantime asks again, and is told that it was written.
+            // A sender that has left meanwhile retries, and then learns that its message was written.
             waiting.reply.send(Reply::Outcome(outcome)).ok();
         }
         own.unwrap_or(Outcome::Single)
@@ -152,7 +154,7 @@ impl Drop for TurnGuard {
             state.taken -= usize::from(next.is_none());
             next
         };
-        // From one who has left the turn comes back, and is dropped here to find the next.
+        // If the receiver has left, `send` returns the turn. Dropping it passes the turn to the next in the queue.
         let _ = next.map(|next| next.reply.send(Reply::Lead(Self(Arc::clone(&self.0)))));
     }
 }
@@ -186,7 +188,7 @@ mod tests {
         delivery.into()
     }
 
-    /// Says of each that nothing has come of it, and by whom it was asked for.
+    /// Writes nothing. Gives each delivery an error that lists all deliveries of the round.
     async fn nothing(deliveries: Vec<Arc<Delivery>>) -> Vec<Outcome> {
         let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.client_message_id.as_str()).collect();
         let ids = ids.join(" ");
@@ -203,7 +205,7 @@ mod tests {
         let queue = Queue::new(2, Duration::from_millis(50));
         let Ok(Turn::Ours(stuck)) = queue.enter(delivery("first")).await else { panic!("nobody writes yet") };
         let Ok(Turn::Ours(second)) = queue.enter(delivery("second")).await else { panic!("the first one is stuck") };
-        // Both turns are taken for longer than anybody waits.
+        // Both turns stay taken for longer than a sender waits.
         let refused = queue.enter(delivery("third")).await;
         assert!(matches!(refused, Err(Error::Unavailable(_))));
 

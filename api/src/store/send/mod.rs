@@ -1,7 +1,7 @@
-//! Deliveries: messages written everywhere they show.
+//! Deliveries: writes a message together with its mailbox events and inbox entries.
 //!
-//! Whoever delivers holds the mailboxes of both members of each message from its first write to its commit, taken in
-//! the order of user ids. Everything else is written under them, so no two deliveries wait for each other in a circle.
+//! A delivery locks the mailboxes of both members of each message, in the order of user ids. It holds the locks from
+//! its first write to its commit. All other rows are written under these locks, so deliveries cannot deadlock.
 
 mod delivery;
 mod group_commit;
@@ -20,10 +20,9 @@ use crate::domain::{Conversation, Message};
 use crate::store::send::delivery::{Answer, Outcome};
 use crate::store::{Error, Store, Unique, send::group_commit::Turn};
 
-/// Writes a message, its events in both mailboxes and the members' lines of their inboxes.
+/// Writes a message, its events in both mailboxes and the members' inbox entries.
 ///
-/// `None`, with nothing written, when the recipient takes no messages, the session has ended, or the sender has used
-/// the client id before.
+/// Returns `None` and writes nothing for an inactive recipient, an ended session, or a used client message id.
 pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(Message, Conversation)>, Error> {
     let (began, queue) = (Instant::now(), &store.deliveries);
     let answer = loop {
@@ -33,11 +32,12 @@ pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(
         };
         match outcome {
             Outcome::Settled(answer) => break answer,
-            // Most are held for a moment: whoever tried alone meanwhile would hold mailboxes that the next round wants.
+            // Most mailboxes are locked only briefly. A single delivery would meanwhile lock mailboxes that the next
+            // round needs.
             Outcome::Retry if began.elapsed() < RETRY_WITHIN => {}
             Outcome::Retry | Outcome::Single => match queue.try_single() {
                 Some(_turn) => break write_single(store, delivery).await,
-                // Others wait for a mailbox, perhaps for another than this one's.
+                // Others wait for a mailbox, perhaps for a different one.
                 None if began.elapsed() < queue.patience() => sleep(RETRY_WITHIN).await,
                 None => break Err(group_commit::unavailable("a mailbox is held for too long")),
             },
@@ -46,10 +46,10 @@ pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(
     Ok(answer?.map(|placed| placed.into_message(delivery)))
 }
 
-/// For how long a message goes with the next round when it could not go with one.
+/// Time in which a message that could not be written is retried in the next rounds.
 const RETRY_WITHIN: Duration = Duration::from_millis(25);
 
-/// All of them in one transaction, in their order.
+/// Writes all deliveries in one transaction, in their order.
 async fn write_together(store: &Store, deliveries: Vec<Arc<Delivery>>) -> Vec<Outcome> {
     let written = match store.db().get_database_backend() {
         DbBackend::Postgres => postgres::write_free(store.db(), &deliveries).await.map(|rows| {
@@ -86,7 +86,7 @@ async fn write_single(store: &Store, delivery: &Arc<Delivery>) -> Answer {
         }
     };
     match written {
-        // Two requests with one client id passed the check together; the other has won.
+        // Two requests with one client message id passed the check together, and the other committed first.
         Err(Error::Taken(Unique::ClientMessageId)) => Ok(None),
         written => written,
     }

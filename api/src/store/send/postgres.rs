@@ -1,4 +1,4 @@
-//! For PostgreSQL: one statement, and so one round trip and one commit, however many messages.
+//! Delivery on PostgreSQL: one statement, and so one round trip and one commit, for any number of messages.
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,13 +9,17 @@ use crate::domain::{ConversationId, MessageId};
 use crate::store::Error;
 use crate::store::send::delivery::{Delivery, Placed};
 
-/// Parts of one statement see what was committed before it, and rows that they update as they are by then. Each part
-/// reads from the part that must come before it, which is what gives them an order: what is asked and allowed, the
-/// mailboxes taken in the order of user ids, then all that is written under them. Which mailboxes is said by an array:
-/// a row that was waited for is looked at anew, and would not find its like in a list of parts.
+/// Statement that delivers messages.
 ///
-/// `copy` tells a message from its repeats, `nth` counts one among those of its pair, and an arrival among those of its
-/// mailbox; `of` is how many the pair has.
+/// All parts of the statement see data as committed before it started. Rows that they lock or update appear in their
+/// latest version. Each part reads from the part that must run before it, which fixes their order. First come the
+/// permitted messages, then the mailbox locks in the order of user ids, then all writes.
+///
+/// The part `held` selects mailboxes by an array. After waiting for a row, PostgreSQL checks the row's condition again.
+/// A join with another part would then find no match.
+///
+/// `copy` numbers the repeats of a message. `nth` numbers a message within its pair of users, or an arrival within its
+/// mailbox. `of` is the number of messages of the pair.
 const DELIVER: &str = "
 WITH asked AS MATERIALIZED (
   SELECT *, least(sender_id, recipient_id) AS one, greatest(sender_id, recipient_id) AS other,
@@ -79,25 +83,25 @@ SELECT id AS message_id, conversation_id, last_sequence - of + nth AS sequence, 
 FROM taken JOIN places USING (one, other) JOIN members USING (conversation_id, sender_id)
 UNION ALL SELECT id, NULL, NULL, NULL, NULL FROM asked WHERE id NOT IN (SELECT id FROM taken)";
 
-/// The same of what can be written without a wait for a mailbox that somebody else holds: to wait while holding those
-/// of others would make them wait as well.
+/// Variant of [`DELIVER`] that skips messages whose mailboxes are locked. Waiting for those would block the senders
+/// whose mailboxes the statement already holds.
 ///
-/// It waits for nothing, so it sees the session as it is, and need not write a lock into the session's row for that.
+/// This variant never waits, so it sees the session's current state and needs no lock on the session's row.
 static DELIVER_WHAT_IS_FREE: LazyLock<String> = LazyLock::new(|| {
     DELIVER.replace("FOR NO KEY UPDATE", "FOR NO KEY UPDATE SKIP LOCKED").replace(" FOR KEY SHARE", "")
 });
 
-/// Writes what is free.
+/// Writes the deliveries whose mailboxes are free.
 pub(super) async fn write_free(db: &impl ConnectionTrait, deliveries: &[Arc<Delivery>]) -> Result<Vec<Row>, Error> {
     run(db, &DELIVER_WHAT_IS_FREE, deliveries).await
 }
 
-/// Writes one when it is free.
+/// Writes one delivery, and waits for its mailboxes if necessary.
 pub(super) async fn write(db: &impl ConnectionTrait, delivery: &Arc<Delivery>) -> Result<Vec<Row>, Error> {
     run(db, DELIVER, std::slice::from_ref(delivery)).await
 }
 
-/// A message that may be sent, and its place unless it must be tried by itself.
+/// A message that may be sent. Has no position if the message must be retried.
 #[derive(FromQueryResult)]
 pub(super) struct Row {
     message_id: Uuid,
@@ -138,7 +142,7 @@ async fn run(db: &impl ConnectionTrait, sql: &str, deliveries: &[Arc<Delivery>])
     Ok(Row::find_by_statement(statement).all(db).await?)
 }
 
-/// What one column has of each.
+/// Returns the values of one column for all deliveries.
 fn column<T>(deliveries: &[Arc<Delivery>], of: impl Fn(&Delivery) -> T) -> Value
 where
     Vec<T>: Into<Value>,

@@ -1,4 +1,5 @@
-//! For SQLite, which runs in this process and writes in one part of a statement only: one step after another.
+//! Delivery on SQLite: several statements in one transaction. SQLite can write in only one part of a statement. It runs
+//! in this process, so more statements cost no round trips.
 
 use std::sync::Arc;
 
