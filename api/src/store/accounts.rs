@@ -1,4 +1,4 @@
-//! Accounts as their owners and the server see them: credentials, address, role.
+//! Accounts as their owners and the server see them: credentials, email address, role.
 
 use qv_entity::users::{ActiveModel, Column, Entity};
 use sea_orm::ActiveValue::Set;
@@ -9,39 +9,39 @@ use uuid::Uuid;
 use crate::domain::{Account, Email, Role, Timestamp, UserId, Username};
 use crate::store::Error;
 
-/// What a sign-in is checked against.
+/// Credentials that a sign-in is checked against.
 pub struct Credentials {
-    /// Whose they are.
+    /// Owner of the credentials.
     pub user_id: UserId,
-    /// An Argon2id PHC string.
+    /// Argon2id hash in PHC string format.
     pub password_hash: String,
     /// Whether the account may sign in.
     pub is_active: bool,
-    /// What it may do.
+    /// Role of the account.
     pub role: Role,
 }
 
-/// An account to be.
+/// An account to add.
 pub struct NewAccount<'a> {
-    /// Its id.
+    /// Id of the account.
     pub id: UserId,
-    /// Its name.
+    /// Username.
     pub username: &'a Username,
-    /// Its address.
+    /// Email address.
     pub email: &'a Email,
-    /// An Argon2id PHC string.
+    /// Argon2id hash in PHC string format.
     pub password_hash: String,
-    /// When it was made.
+    /// When the account was created.
     pub created_at: Timestamp,
 }
 
-/// Whom a mail goes to.
+/// Recipient of a mail.
 #[derive(DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
 pub struct Recipient {
-    /// The name.
+    /// Username.
     pub username: String,
-    /// The address.
+    /// Email address.
     pub email: String,
 }
 
@@ -55,7 +55,7 @@ struct AccountRow {
     key_vault: Option<Vec<u8>>,
 }
 
-/// Adds an account; a taken name or address is [`Error::Taken`].
+/// Adds an account. Fails with [`Error::Taken`] if the name or email address is taken.
 pub async fn insert(db: &impl ConnectionTrait, account: NewAccount<'_>) -> Result<(), Error> {
     let row = ActiveModel {
         id: Set(account.id.0),
@@ -78,17 +78,17 @@ pub async fn insert(db: &impl ConnectionTrait, account: NewAccount<'_>) -> Resul
     Ok(())
 }
 
-/// The credentials of the account that goes by this name.
+/// Returns the credentials of the account with this name.
 pub async fn find_by_username(db: &impl ConnectionTrait, username: &Username) -> Result<Option<Credentials>, Error> {
     one(db, credentials(Column::Username.eq(username.as_str()))).await
 }
 
-/// The credentials of the account that goes by this address.
+/// Returns the credentials of the account with this email address.
 pub async fn find_by_email(db: &impl ConnectionTrait, email: &Email) -> Result<Option<Credentials>, Error> {
     one(db, credentials(Column::Email.eq(email.as_str()))).await
 }
 
-/// The credentials of this account.
+/// Returns the credentials of the account with this id.
 pub async fn find_by_id(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Credentials>, Error> {
     one(db, credentials(Column::Id.eq(id.0))).await
 }
@@ -108,12 +108,12 @@ async fn one(db: &impl ConnectionTrait, select: Select<Entity>) -> Result<Option
     }))
 }
 
-/// Returns the account's credentials as they are now, and locks its row until the transaction ends.
+/// Returns an account's current credentials, and locks its row until the transaction ends.
 pub async fn lock(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Credentials>, Error> {
     one(db, credentials(Column::Id.eq(id.0)).lock(LockType::NoKeyUpdate)).await
 }
 
-/// The owner's view of an account.
+/// Returns an account as its owner sees it.
 pub async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Account>, Error> {
     let row = Entity::find_by_id(id.0).into_partial_model::<AccountRow>().one(db).await?;
     Ok(row.map(|row| Account {
@@ -125,14 +125,14 @@ pub async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Accoun
     }))
 }
 
-/// Notes a sign-in.
+/// Records a sign-in.
 pub async fn update_last_login(db: &impl ConnectionTrait, id: UserId, now: Timestamp) -> Result<(), Error> {
     let change = ActiveModel { last_login: Set(Some(now)), updated_at: Set(now), ..Default::default() };
     Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
     Ok(())
 }
 
-/// Puts another hash in the place of the one that these credentials hold, if it is still there.
+/// Replaces the password hash, unless it has changed since `credentials` were read. Returns whether it was replaced.
 pub async fn update_password(
     db: &impl ConnectionTrait,
     credentials: &Credentials,
@@ -145,19 +145,19 @@ pub async fn update_password(
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// Sets what an account may do.
+/// Sets an account's role.
 pub async fn update_role(db: &impl ConnectionTrait, id: UserId, role: Role) -> Result<(), Error> {
     let change = ActiveModel { role: Set(role.as_str().to_owned()), ..Default::default() };
     Entity::update_many().set(change).filter(Column::Id.eq(id.0)).exec(db).await?;
     Ok(())
 }
 
-/// Whom a mail to this account goes to; nobody, if it is out of use.
+/// Returns the recipient of mail to an account, if the account is active.
 pub async fn find_recipient(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Recipient>, Error> {
     Ok(recipient(id).into_partial_model().one(db).await?)
 }
 
-/// The same, and keeps the account's row for the transaction.
+/// Returns the recipient like [`find_recipient`], and locks the account's row until the transaction ends.
 pub async fn lock_recipient(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Recipient>, Error> {
     Ok(recipient(id).lock(LockType::NoKeyUpdate).into_partial_model().one(db).await?)
 }
@@ -166,7 +166,7 @@ fn recipient(id: UserId) -> Select<Entity> {
     Entity::find_by_id(id.0).filter(Column::IsActive.eq(true))
 }
 
-/// Puts another hash in the place of the forgotten password's.
+/// Replaces a forgotten password's hash.
 pub async fn reset_password(
     db: &impl ConnectionTrait,
     id: UserId,
@@ -178,14 +178,14 @@ pub async fn reset_password(
     Ok(())
 }
 
-/// Notes that the address has been confirmed, and tells whether it was not before.
+/// Marks an account's email address as verified. Returns whether it was unverified before.
 pub async fn verify(db: &impl ConnectionTrait, id: UserId, now: Timestamp) -> Result<bool, Error> {
     let change = ActiveModel { is_verified: Set(true), updated_at: Set(now), ..Default::default() };
     let update = Entity::update_many().set(change).filter(Column::Id.eq(id.0)).filter(Column::IsVerified.eq(false));
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// Takes an account out of use, and tells whether it was in use before.
+/// Deactivates an account. Returns whether it was active before.
 pub async fn deactivate(db: &impl ConnectionTrait, id: UserId) -> Result<bool, Error> {
     let change = ActiveModel { is_active: Set(false), ..Default::default() };
     let update = Entity::update_many().set(change).filter(Column::Id.eq(id.0)).filter(Column::IsActive.eq(true));

@@ -32,12 +32,12 @@ impl From<Row> for AdminUser {
     }
 }
 
-/// The account of this user.
+/// Returns the account with this user id.
 pub async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<AdminUser>, Error> {
     Ok(Entity::find_by_id(id.0).into_partial_model::<Row>().one(db).await?.map(AdminUser::from))
 }
 
-/// All accounts by name, in use or not, those whose name begins with `prefix`.
+/// Lists accounts, active or not, whose name begins with `prefix`, ordered by name.
 pub async fn list(
     db: &impl ConnectionTrait,
     prefix: &UsernamePrefix,
@@ -50,7 +50,7 @@ pub async fn list(
     Ok(page.slice(rows.into_iter().map(AdminUser::from).collect()))
 }
 
-/// How many living sessions those of these users have that have any.
+/// Counts the active sessions of each of these users. Users without any are left out.
 pub async fn count_sessions(
     db: &impl ConnectionTrait,
     ids: &[UserId],

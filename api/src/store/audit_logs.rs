@@ -1,4 +1,4 @@
-//! The audit trail: written in the transaction of what it records.
+//! The audit trail. Each entry is written in the transaction that it records.
 
 use qv_entity::audit_logs::{ActiveModel, Column, Entity, Model};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryTrait};
@@ -7,19 +7,19 @@ use uuid::Uuid;
 use crate::domain::{AuditFilter, AuditLog, AuditLogId, Client, Page, Slice, Timestamp, UserId};
 use crate::store::{Error, page::paged};
 
-/// What happened.
+/// An audit entry to add.
 pub struct NewEntry<'a> {
-    /// Names the entry.
+    /// Id of the entry.
     pub id: Uuid,
-    /// Whose account it concerns.
+    /// Account that the entry concerns.
     pub user_id: Option<UserId>,
-    /// Dotted and in the past tense, such as `session.created`.
+    /// Name of the action, dotted and in the past tense, such as `session.created`.
     pub action: &'static str,
-    /// The global id of what it was done to.
+    /// Global id of the object that was acted on.
     pub resource: Option<String>,
-    /// Where it came from.
+    /// Client that sent the request.
     pub client: &'a Client,
-    /// When.
+    /// When the action happened.
     pub created_at: Timestamp,
 }
 
@@ -42,12 +42,12 @@ pub async fn insert_many<'a>(
     Ok(())
 }
 
-/// The entry of this id.
+/// Returns the entry with this id.
 pub async fn find(db: &impl ConnectionTrait, id: AuditLogId) -> Result<Option<AuditLog>, Error> {
     Ok(Entity::find_by_id(id.0).one(db).await?.map(entry))
 }
 
-/// A page of the entries that fit a filter, newest first.
+/// Returns a page of the entries that match a filter, newest first.
 pub async fn list(
     db: &impl ConnectionTrait,
     filter: &AuditFilter,

@@ -1,11 +1,12 @@
-//! Columns by their places: what a page of many rows is read by.
+//! Reads columns by position instead of by name (docs/performance.md, "What profiles found").
 
 use std::sync::Arc;
 
 use sea_orm::{DbErr, QueryResult, RuntimeErr, TryGetable};
 use sqlx::{Decode, Postgres, Row};
 
-/// What stands at a place. Its type is the schema's, so the driver is not asked to compare the two for every value.
+/// Returns the value of the column at a position. The schema fixes the type, so the PostgreSQL driver's type check is
+/// skipped.
 pub(super) fn at<T>(row: &QueryResult, place: usize) -> Result<T, DbErr>
 where
     T: TryGetable + for<'r> Decode<'r, Postgres>,

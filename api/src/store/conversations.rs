@@ -1,4 +1,4 @@
-//! Conversations, kept so that the inbox is read and never computed.
+//! Conversations and their members' inbox entries. Writes keep them up to date, so that reads compute nothing.
 
 use qv_entity::conversation_members::{
     ActiveModel as MemberRow, Column as Member, Entity as Members, Model as MemberModel,
@@ -13,36 +13,36 @@ use uuid::Uuid;
 use crate::domain::{Conversation, ConversationId, InboxLine, MessageId, Page, Slice, Timestamp, UserId};
 use crate::store::{Error, columns::at, messages, messages::SequenceRange, page::descending};
 
-/// A conversation's next place for a message.
+/// The sequence number of a new message in its conversation.
 pub struct Place {
     /// The conversation.
     pub id: ConversationId,
-    /// The place, from 1.
+    /// Sequence number, from 1.
     pub sequence: i64,
 }
 
-/// One member's share in a new message.
+/// A new message from one member's view.
 pub struct Arrival {
     /// The member.
     pub user_id: UserId,
-    /// The other one.
+    /// The other member.
     pub peer_id: UserId,
-    /// The message's place in the member's mailbox.
+    /// Sequence number of the message's event in the member's mailbox.
     pub event: i64,
-    /// Whether the member has it still to read.
+    /// Whether the member has yet to read the message.
     pub is_unread: bool,
 }
 
-/// A member's share in a conversation.
+/// A conversation from one member's view.
 pub struct Share {
     /// The conversation as the member sees it.
     pub conversation: Conversation,
-    /// The place up to which the member has read.
+    /// Sequence number up to which the member has read.
     pub read_sequence: i64,
 }
 
-/// A line of a page of the inbox. Columns are read by their place: by their names, and with a text that is put together
-/// by the query builder, a page costs twice as much.
+/// An inbox entry on a page. Reads columns by position from a fixed statement, which is faster (docs/performance.md,
+/// "What profiles found").
 struct Listed(InboxLine);
 
 impl FromQueryResult for Listed {
@@ -61,10 +61,10 @@ impl FromQueryResult for Listed {
     }
 }
 
-/// Where the columns of a line's newest message begin.
+/// Index of the first column of an entry's newest message.
 const MESSAGE_AT: usize = 5;
 
-/// Takes the next place in the conversation of two users, if they have one.
+/// Assigns the next sequence number in the conversation of two users, if they have one.
 pub async fn advance(db: &impl ConnectionTrait, one: UserId, other: UserId) -> Result<Option<Place>, Error> {
     let rows = Entity::update_many()
         .col_expr(Column::LastSequence, Expr::col(Column::LastSequence).add(1))
@@ -75,7 +75,7 @@ pub async fn advance(db: &impl ConnectionTrait, one: UserId, other: UserId) -> R
     Ok(rows.first().map(|row| Place { id: ConversationId(row.id), sequence: row.last_sequence }))
 }
 
-/// Begins the conversation of two users, with its first place taken.
+/// Creates the conversation of two users, and assigns its first sequence number.
 pub async fn insert(
     db: &impl ConnectionTrait,
     id: ConversationId,
@@ -113,7 +113,7 @@ pub async fn insert_members(
     Ok(())
 }
 
-/// Notes a message's arrival with one member.
+/// Records a message's arrival for one member.
 pub async fn update_member(
     db: &impl ConnectionTrait,
     id: ConversationId,
@@ -131,7 +131,7 @@ pub async fn update_member(
     Ok(())
 }
 
-/// Notes that a member has read so many messages of a stretch, and says how many are left.
+/// Records that a member has read `count` messages of a range. Returns the number still unread.
 pub async fn mark_read(
     db: &impl ConnectionTrait,
     user_id: UserId,
@@ -148,7 +148,7 @@ pub async fn mark_read(
     Ok(rows.first().map_or(0, |row| row.unread_count))
 }
 
-/// Writes what a member sees of a conversation now, whose mailbox is held.
+/// Updates a member's view of a conversation. The caller must hold the lock on the member's mailbox.
 pub async fn update(db: &impl ConnectionTrait, user_id: UserId, conversation: &Conversation) -> Result<(), Error> {
     Members::update_many()
         .col_expr(Member::LastMessageId, Expr::val(conversation.last_message_id.map(|id| id.0)))
@@ -160,7 +160,8 @@ pub async fn update(db: &impl ConnectionTrait, user_id: UserId, conversation: &C
     Ok(())
 }
 
-/// The user's inbox: the conversation of the latest message first, with these messages if they are asked for.
+/// Returns a page of the user's inbox, the conversation with the latest message first. Includes those messages if
+/// `with_messages` is set.
 pub async fn list(
     db: &impl ConnectionTrait,
     user_id: UserId,
@@ -185,7 +186,7 @@ pub async fn list(
     Ok(page.slice(rows.into_iter().map(|row| row.0).collect()))
 }
 
-/// The user's share in a conversation, if it is a member.
+/// Returns a conversation from the user's view, if the user is a member.
 pub async fn find_share(
     db: &impl ConnectionTrait,
     user_id: UserId,
@@ -195,7 +196,7 @@ pub async fn find_share(
     Ok(row.map(|row| Share { conversation: conversation(&row), read_sequence: row.read_sequence }))
 }
 
-/// The user's conversation with a peer.
+/// Returns the user's conversation with a peer.
 pub async fn find_with(
     db: &impl ConnectionTrait,
     user_id: UserId,
@@ -205,7 +206,7 @@ pub async fn find_with(
     Ok(select.one(db).await?.as_ref().map(conversation))
 }
 
-/// Those of these conversations that the user is a member of, in any order.
+/// Returns those of these conversations that the user is a member of, in any order.
 pub async fn find_many(
     db: &impl ConnectionTrait,
     user_id: UserId,

@@ -1,35 +1,35 @@
-//! What can go wrong with a statement, as far as callers tell it apart.
+//! Errors of SQL statements, as far as callers distinguish them.
 
 use sea_orm::{DbErr, RuntimeErr};
 
-/// Why a statement failed.
+/// Error of an SQL statement.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The database cannot serve for now; trying again may help.
+    /// The database is temporarily unavailable. A retry may succeed.
     #[error("the database is unavailable: {0}")]
     Unavailable(String),
-    /// A value that must be unique is there already.
+    /// A value that must be unique already exists.
     #[error("{0:?} is taken")]
     Taken(Unique),
-    /// A fault of ours.
+    /// Any other error, which is a fault of the server.
     #[error("{0}")]
     Fault(DbErr),
 }
 
-/// The unique values that a caller may collide with.
+/// Unique values that may already be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unique {
-    /// A user's name.
+    /// Username.
     Username,
-    /// A user's address.
+    /// Email address.
     Email,
-    /// What an authenticator calls a passkey.
+    /// Credential id, which an authenticator assigns to a passkey.
     CredentialId,
-    /// What a sender calls a message.
+    /// Client message id, the idempotency key that a sender assigns to a message.
     ClientMessageId,
 }
 
-/// The constraint's name in PostgreSQL, and how SQLite names its columns.
+/// The constraint's name in PostgreSQL, and its columns as SQLite's message lists them.
 const CONSTRAINTS: [(Unique, &str, &str); 4] = [
     (Unique::Username, "idx_users_username", "users.username"),
     (Unique::Email, "idx_users_email", "users.email"),
@@ -69,16 +69,17 @@ fn classify(error: &dyn sqlx::error::DatabaseError) -> Option<Error> {
     is_passing(&error.code().unwrap_or_default()).then(|| Error::Unavailable(error.to_string()))
 }
 
-/// Whole classes of PostgreSQL's codes (appendix A of its manual): connection, rolled back, out of resources, operator
-/// and time-out, system.
+/// Classes of PostgreSQL error codes that are transient (appendix A of its manual). They are connection exception,
+/// transaction rollback, insufficient resources, operator intervention and system error.
 const PASSING_CLASSES: [&str; 5] = ["08", "40", "53", "57", "58"];
-/// Single codes: a server that only reads, an idle and a long transaction that it ended, a row and an object that
-/// others hold.
+/// Single transient codes: read-only transaction, idle-in-transaction timeout, transaction timeout, lock not available,
+/// object in use.
 const PASSING: [&str; 5] = ["25006", "25P03", "25P04", "55P03", "55006"];
-/// SQLite's primary codes: busy, locked, out of memory, read-only, input or output, full, cannot be opened.
+/// SQLite's primary codes of transient errors: busy, locked, out of memory, read-only, I/O error, disk full, cannot
+/// open.
 const PASSING_SQLITE: [u32; 7] = [5, 6, 7, 8, 10, 13, 14];
 
-/// Whether trying again may help. PostgreSQL's codes have five characters, SQLite's are numbers with fewer digits.
+/// Whether a retry may succeed. PostgreSQL's codes have five characters; SQLite's are numbers with fewer digits.
 fn is_passing(code: &str) -> bool {
     if code.len() == 5 {
         return PASSING.contains(&code) || PASSING_CLASSES.iter().any(|class| code.starts_with(class));
@@ -96,21 +97,23 @@ mod tests {
             // PostgreSQL: the connection.
             "08000", "08003", "08006", "08001", "08004", "08P01", // A transaction that it ended.
             "25006", "25P03", "25P04", "40000", "40001", "40002", "40003", "40P01",
-            // Resources, and what others hold.
+            // Resources, and locks held by others.
             "53000", "53100", "53200", "53300", "53400", "55006", "55P03",
-            // An operator, a time-out, the system.
+            // Operator intervention, timeouts, system errors.
             "57000", "57014", "57P01", "57P02", "57P03", "57P04", "57P05", "58000", "58030", "58P01",
-            // SQLite: busy, a snapshot that is too old, locked, memory, read-only, reading, syncing, full, opening.
+            // SQLite: busy, stale snapshot, locked, out of memory, read-only, I/O error, failed read, failed fsync,
+            // disk full, cannot open.
             "5", "517", "6", "7", "8", "10", "266", "1034", "13", "14",
         ] {
             assert!(is_passing(code), "{code}");
         }
         for code in [
-            // A text that is no number, a column or a table that is not there, a syntax error, a division by 0.
+            // Invalid number, missing column, missing table, syntax error, division by zero.
             "22P02", "42703", "42P01", "42601", "22012",
-            // A table's rule, an aborted transaction, a damaged page, a wrong state, a setting, an enumeration.
+            // Constraint violation, aborted transaction, corrupt data, wrong object state, fixed setting, unsafe enum
+            // value.
             "23502", "25P02", "XX001", "55000", "55P02", "55P04",
-            // SQLite: an error, damage, a rule, the wrong type, misuse.
+            // SQLite: generic error, corruption, constraint violations, type mismatch, misuse.
             "1", "11", "19", "2067", "20", "21", "",
         ] {
             assert!(!is_passing(code), "{code}");

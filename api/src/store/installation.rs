@@ -1,4 +1,4 @@
-//! What all nodes of one installation share: the key of cursors, and who may sign access tokens.
+//! State that all nodes of one installation share: the cursor key, and the public keys that verify access tokens.
 
 use qv_entity::{installation, signing_keys};
 use sea_orm::ActiveValue::Set;
@@ -7,21 +7,23 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, Query
 
 use crate::{domain::Timestamp, store::Error};
 
-/// The one row's id.
+/// Id of the only row.
 const ID: i16 = 1;
 
-/// When a withdrawn key was retired: before anything was signed. Its row is kept, so that no node publishes it anew.
+/// Retirement time of a withdrawn key, earlier than any signature. The row stays, so that no node publishes the key
+/// again.
 pub(super) const WITHDRAWN: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// What the first node decided for all.
+/// Values that the first node chose for all nodes.
 pub struct Installation {
-    /// Seals cursors.
+    /// Key that authenticates cursors.
     pub cursor_key: [u8; 32],
-    /// Raised by a restore, after which older cursors and what nodes remember in Redis mean nothing.
+    /// Epoch of the feed. A restore raises it, which invalidates older cursors and everything that nodes stored in
+    /// Redis.
     pub feed_epoch: i32,
 }
 
-/// What is stored, or what is proposed if nothing is.
+/// Returns the stored values. If there are none, stores the proposed cursor key first.
 pub async fn find_or_insert(
     db: &impl ConnectionTrait,
     cursor_key: [u8; 32],
@@ -65,7 +67,7 @@ pub async fn publish_signing_key(
     Ok(())
 }
 
-/// Notes that a key signs no more.
+/// Marks a signing key as retired: it no longer signs.
 pub async fn retire_signing_key(db: &impl ConnectionTrait, kid: &str, now: Timestamp) -> Result<(), Error> {
     signing_keys::Entity::update_many()
         .set(signing_keys::ActiveModel { retired_at: Set(Some(now)), ..Default::default() })
@@ -76,7 +78,7 @@ pub async fn retire_signing_key(db: &impl ConnectionTrait, kid: &str, now: Times
     Ok(())
 }
 
-/// Notes that nothing signed with a key is accepted any more; says whether there is such a key.
+/// Withdraws a signing key, so that its tokens are no longer accepted. Returns whether the key exists.
 pub async fn withdraw_signing_key(db: &impl ConnectionTrait, kid: &str) -> Result<bool, Error> {
     let update = signing_keys::Entity::update_many()
         .set(signing_keys::ActiveModel { retired_at: Set(Some(WITHDRAWN)), ..Default::default() })
@@ -84,7 +86,7 @@ pub async fn withdraw_signing_key(db: &impl ConnectionTrait, kid: &str) -> Resul
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// The ids of the keys that were withdrawn.
+/// Returns the ids of the withdrawn keys.
 pub async fn withdrawn_signing_keys(db: &impl ConnectionTrait) -> Result<Vec<String>, Error> {
     let select = signing_keys::Entity::find()
         .select_only()
@@ -93,7 +95,7 @@ pub async fn withdrawn_signing_keys(db: &impl ConnectionTrait) -> Result<Vec<Str
     Ok(select.into_tuple().all(db).await?)
 }
 
-/// The public keys that sign access tokens or did until after `since`, by their ids.
+/// Returns the ids and public keys of keys that are not retired, or were retired after `since`.
 pub async fn signing_keys(db: &impl ConnectionTrait, since: Timestamp) -> Result<Vec<(String, Vec<u8>)>, Error> {
     let rows = signing_keys::Entity::find()
         .select_only()

@@ -1,4 +1,4 @@
-//! Mailboxes: what happened to a user's messages, numbered in the order of commits.
+//! Mailboxes: the events of a user's messages, numbered in commit order.
 
 use qv_entity::mailbox_events::{ActiveModel, Column, Entity, Model};
 use qv_entity::mailboxes;
@@ -11,39 +11,39 @@ use crate::store::Error;
 
 /// A user's mailbox.
 pub struct Mailbox {
-    /// Whose it is.
+    /// Owner of the mailbox.
     pub user_id: UserId,
-    /// The place of the latest event.
+    /// Sequence number of the latest event.
     pub last_sequence: i64,
-    /// The place of the first event that is kept.
+    /// Sequence number of the first event that retention has kept.
     pub oldest_sequence: i64,
-    /// The messages that the user has still to read.
+    /// Number of messages that the user has yet to read.
     pub unread_count: i64,
 }
 
-/// An event to record, at the next place of its mailbox.
+/// An event to record in a mailbox.
 pub struct NewEvent {
-    /// Whose mailbox.
+    /// Owner of the mailbox.
     pub user_id: UserId,
-    /// Its place there.
+    /// Sequence number of the event in the mailbox.
     pub sequence: i64,
-    /// What happened.
+    /// Kind of the event.
     pub kind: FeedEventKind,
-    /// To which message.
+    /// Message that the event is about.
     pub message_id: MessageId,
 }
 
-/// An event as stored.
+/// A stored event.
 pub struct StoredEvent {
-    /// Its place in the mailbox.
+    /// Sequence number of the event in the mailbox.
     pub sequence: i64,
-    /// What happened.
+    /// Kind of the event.
     pub kind: FeedEventKind,
-    /// To which message.
+    /// Message that the event is about.
     pub message_id: MessageId,
 }
 
-/// Gives a new user a mailbox.
+/// Creates the mailbox of a new user.
 pub async fn insert(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Error> {
     let row = mailboxes::ActiveModel {
         user_id: Set(user_id.0),
@@ -55,14 +55,15 @@ pub async fn insert(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Er
     Ok(())
 }
 
-/// A user's mailbox as it is now.
+/// Returns a user's mailbox.
 pub async fn find(db: &impl ConnectionTrait, user_id: UserId) -> Result<Option<Mailbox>, Error> {
     Ok(mailboxes::Entity::find_by_id(user_id.0).one(db).await?.as_ref().map(mailbox))
 }
 
-/// Holds mailboxes until the transaction ends, in the order in which everybody takes them: that of user ids.
+/// Locks mailboxes until the transaction ends, in the order of user ids, which all transactions follow.
 ///
-/// Until then nobody else takes a place in them, changes what they count, or changes their users' lines of the inbox.
+/// Until then no other transaction adds events to these mailboxes, or changes their counts or their owners' inbox
+/// entries.
 pub async fn lock(db: &impl ConnectionTrait, user_ids: &[UserId]) -> Result<Vec<Mailbox>, Error> {
     let select = mailboxes::Entity::find()
         .filter(mailboxes::Column::UserId.is_in(user_ids.iter().map(|id| id.0)))
@@ -71,7 +72,7 @@ pub async fn lock(db: &impl ConnectionTrait, user_ids: &[UserId]) -> Result<Vec<
     Ok(select.all(db).await?.iter().map(mailbox).collect())
 }
 
-/// Puts an event for each of these messages behind the others of a mailbox that is held, and writes what it counts.
+/// Appends an event for each of these messages to a locked mailbox, and stores the mailbox's unread count.
 pub async fn append(
     db: &impl ConnectionTrait,
     mailbox: Mailbox,
@@ -93,11 +94,11 @@ pub async fn append(
     Ok(())
 }
 
-/// Takes the next place in a mailbox, for a message that awaits reading or not, and holds the mailbox until the
-/// transaction ends.
+/// Assigns the next sequence number in a mailbox, and locks the mailbox until the transaction ends. Raises the unread
+/// count if `is_unread` is set.
 ///
-/// Places are therefore handed out in the order in which their transactions commit. Whoever takes places in several
-/// mailboxes takes them in the order of user ids, so that no two wait for each other.
+/// The lock makes sequence numbers follow the order of commits. Transactions update several mailboxes in the order of
+/// user ids, which prevents deadlocks.
 pub async fn advance(db: &impl ConnectionTrait, user_id: UserId, is_unread: bool) -> Result<i64, Error> {
     let rows = mailboxes::Entity::update_many()
         .col_expr(mailboxes::Column::LastSequence, Expr::col(mailboxes::Column::LastSequence).add(1))
@@ -126,7 +127,7 @@ pub async fn record(
     Ok(())
 }
 
-/// The events behind a place, in order, at most `limit`.
+/// Returns up to `limit` events after a sequence number, in order.
 pub async fn find_after(
     db: &impl ConnectionTrait,
     user_id: UserId,
@@ -153,7 +154,7 @@ fn mailbox(row: &mailboxes::Model) -> Mailbox {
 }
 
 fn stored(row: &Model) -> Result<StoredEvent, Error> {
-    // CAUGHT_UP and GAP are told, never stored.
+    // CAUGHT_UP and GAP are sent to clients but never stored.
     let kind =
         FeedEventKind::parse(&row.kind).filter(|kind| !matches!(kind, FeedEventKind::CaughtUp | FeedEventKind::Gap));
     let kind = kind.ok_or_else(|| DbErr::Type(format!("mailbox_events.kind {}", row.kind)))?;

@@ -1,4 +1,4 @@
-//! Messages, as far as their two people may see them.
+//! Messages, as far as their sender and recipient may see them.
 
 use std::collections::HashMap;
 
@@ -14,17 +14,17 @@ use uuid::Uuid;
 use crate::domain::{ConversationId, Direction, Message, MessageId, Page, Slice, Timestamp, UserId};
 use crate::store::{Error, columns::at, page::descending};
 
-/// A message as one of its two people holds it, shown or deleted.
+/// A message from the view of its sender or recipient, deleted or not.
 pub struct MessageView {
-    /// The message.
+    /// Id of the message.
     pub id: MessageId,
-    /// Where it belongs.
+    /// Conversation of the message.
     pub conversation_id: ConversationId,
-    /// Its place there.
+    /// Sequence number in the conversation.
     pub sequence: i64,
-    /// Whether this person has not deleted it.
+    /// Whether this user has not deleted the message.
     pub is_shown: bool,
-    /// Whether it awaits being read by this person.
+    /// Whether this user has yet to read the message.
     pub is_unread: bool,
 }
 
@@ -41,13 +41,13 @@ struct ViewRow {
     deleted_by_recipient: bool,
 }
 
-/// What [`read`] reads, in its order.
+/// The columns that [`read`] reads, in its order.
 pub(super) const COLUMNS: &str =
     "m.id, m.conversation_id, m.sequence, m.sender_id, m.recipient_id, m.client_message_id,
     m.encrypted_content, m.iv, m.created_at, m.read_at";
 
-/// A message of a page. Columns are read by their place: a page by their names costs a third more, and a text that is
-/// put together by the query builder another tenth.
+/// A message on a page. Reads columns by position from a fixed statement, which is faster (docs/performance.md, "What
+/// profiles found").
 struct Listed(Message);
 
 impl FromQueryResult for Listed {
@@ -56,7 +56,7 @@ impl FromQueryResult for Listed {
     }
 }
 
-/// The message whose columns begin at a place.
+/// Reads the message whose columns begin at `start`.
 pub(super) fn read(row: &QueryResult, start: usize) -> Result<Message, DbErr> {
     Ok(Message {
         id: MessageId(at(row, start)?),
@@ -72,13 +72,13 @@ pub(super) fn read(row: &QueryResult, start: usize) -> Result<Message, DbErr> {
     })
 }
 
-/// The messages of a conversation behind one place, up to another.
+/// A range of sequence numbers in a conversation.
 pub struct SequenceRange {
     /// The conversation.
     pub conversation_id: ConversationId,
-    /// The place behind which it begins.
+    /// Exclusive start of the range.
     pub after: i64,
-    /// The place it goes up to.
+    /// Inclusive end of the range.
     pub up_to: i64,
 }
 
@@ -102,7 +102,7 @@ pub async fn insert(db: &impl ConnectionTrait, message: &Message) -> Result<(), 
     Ok(())
 }
 
-/// The message that a sender gave this id of its own, deleted or not.
+/// Returns the message with this client message id of the sender, deleted or not.
 pub async fn find_by_client_message_id(
     db: &impl ConnectionTrait,
     sender_id: UserId,
@@ -113,13 +113,13 @@ pub async fn find_by_client_message_id(
     Ok(select.one(db).await?.map(message))
 }
 
-/// Those of these messages that the user may see, in any order.
+/// Returns those of these messages that the user may see, in any order.
 pub async fn find_many(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) -> Result<Vec<Message>, Error> {
     let select = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0))).filter(visible_to(viewer));
     Ok(select.all(db).await?.into_iter().map(message).collect())
 }
 
-/// The bytes of ciphertext of each of these messages that the user may see.
+/// Returns the ciphertext length in bytes of each of these messages that the user may see.
 pub async fn find_lengths(
     db: &impl ConnectionTrait,
     viewer: UserId,
@@ -131,7 +131,7 @@ pub async fn find_lengths(
     Ok(rows.into_iter().map(|(id, length)| (MessageId(id), usize::try_from(length).unwrap_or_default())).collect())
 }
 
-/// A conversation's messages that the user may see, the newest first.
+/// Returns a page of a conversation's messages that the user may see, newest first.
 pub async fn list(
     db: &impl ConnectionTrait,
     viewer: UserId,
@@ -151,8 +151,9 @@ pub async fn list(
     Ok(page.slice(rows.into_iter().map(|row| row.0).collect()))
 }
 
-/// The pages at one end of several conversations, each in the order in which [`list`] reads it: a range of each
-/// conversation's index, in one statement.
+/// Returns the first or last page of several conversations, each in the order in which [`list`] reads rows.
+///
+/// One statement reads a range of each conversation's index.
 pub async fn list_many(
     db: &impl ConnectionTrait,
     viewer: UserId,
@@ -174,7 +175,7 @@ pub async fn list_many(
         values.push(uuids.collect::<Vec<_>>().into());
         format!("SELECT m.* FROM unnest($3::uuid[]) c (id) CROSS JOIN LATERAL ({} LIMIT $2) m", end(COLUMNS, "m"))
     } else {
-        // Without LATERAL: the place of the last row is looked up first, and the rows are read from there.
+        // SQLite has no LATERAL. A subquery finds the last row's sequence number, which then bounds the page.
         values.extend(uuids.map(Value::from));
         let places: Vec<_> = (3..=values.len()).map(|n| format!("${n}")).collect();
         let (reaches, from_end) = if direction == Direction::Forward { (">=", 0) } else { ("<=", i64::MAX) };
@@ -198,7 +199,7 @@ pub async fn list_many(
     Ok(pages)
 }
 
-/// The newest message before a place that the user may see.
+/// Returns the newest message before a sequence number, of those that the user may see.
 pub async fn find_before(
     db: &impl ConnectionTrait,
     viewer: UserId,
@@ -216,7 +217,8 @@ pub async fn find_before(
     Ok(select.into_tuple::<Uuid>().one(db).await?.map(MessageId))
 }
 
-/// Holds the user's copies of these messages until the transaction ends, in the order of ids; foreign ones are absent.
+/// Locks these messages in the order of ids until the transaction ends. Returns the user's view of each, and leaves out
+/// those of other users.
 pub async fn lock(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) -> Result<Vec<MessageView>, Error> {
     let select = Entity::find()
         .filter(Column::Id.is_in(ids.iter().map(|id| id.0)))
@@ -227,7 +229,8 @@ pub async fn lock(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) 
     Ok(rows.iter().map(|row| view(row, viewer)).collect())
 }
 
-/// Marks a stretch's messages to the user read, those that it has deleted or those that it has not, and counts them.
+/// Marks the reader's incoming messages in a range as read, and returns their number. `is_deleted` selects those that
+/// the reader has deleted, or else all others.
 pub async fn mark_read(
     db: &impl ConnectionTrait,
     reader: UserId,
@@ -240,7 +243,7 @@ pub async fn mark_read(
         .filter(Column::ConversationId.eq(range.conversation_id.0))
         .filter(Column::Sequence.gt(range.after))
         .filter(Column::Sequence.lte(range.up_to))
-        // Not by the recipient, whose index leads through all that was ever sent to it.
+        // Does not filter by recipient: that index leads through every message ever sent to the reader.
         .filter(Column::SenderId.ne(reader.0))
         .filter(Column::ReadAt.is_null())
         .filter(Column::DeletedByRecipient.eq(is_deleted));
@@ -264,9 +267,9 @@ pub async fn find_newest_to(
     Ok(newest.into_tuple::<Uuid>().one(db).await?.map(MessageId))
 }
 
-/// Deletes the user's copies of these messages, and with the second copy the ciphertext.
+/// Deletes the user's views of these messages. Clears a message's ciphertext once both users have deleted it.
 ///
-/// The row stays, so that the sender's own id of it stays taken.
+/// The row stays, so that its client message id remains taken.
 pub async fn delete(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]) -> Result<(), Error> {
     let is_gone = |flag: Column, person: Column| flag.eq(true).or(person.eq(viewer.0));
     let by_sender = is_gone(Column::DeletedBySender, Column::SenderId);
@@ -286,9 +289,9 @@ pub async fn delete(db: &impl ConnectionTrait, viewer: UserId, ids: &[MessageId]
     Ok(())
 }
 
-/// Returns a condition: the user of the statement's first value can see the message.
+/// Returns the SQL condition for messages that the user in the statement's `$1` may see.
 ///
-/// As a case, which no index answers: as an alternative, planners look for all that the user ever sent or received.
+/// Uses CASE, which no index serves. With OR, planners scan every message that the user ever sent or received.
 pub(super) fn visible_to_first(it: &str) -> String {
     format!(
         "CASE WHEN {it}.sender_id = $1 AND NOT {it}.deleted_by_sender THEN true
@@ -296,7 +299,7 @@ pub(super) fn visible_to_first(it: &str) -> String {
     )
 }
 
-/// The same of any user, for statements that the query builder makes.
+/// Returns the condition of [`visible_to_first`] for any user, for statements of the query builder.
 fn visible_to(viewer: UserId) -> Condition {
     let is_sent = Column::SenderId.eq(viewer.0).and(Column::DeletedBySender.eq(false));
     let is_received = Column::RecipientId.eq(viewer.0).and(Column::DeletedByRecipient.eq(false));

@@ -1,18 +1,18 @@
-//! Metrics put together by stretches of time.
+//! Aggregates performance metrics into time buckets.
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, Statement};
 
 use crate::domain::{MetricBucket, MetricName, SeriesRange, Timestamp};
 use crate::store::Error;
 
-/// The value whose rank is the `share`-th part of the count, rounded up (nearest rank).
+/// Builds the SQL for a percentile by nearest rank. The rank is `share` percent of the count, rounded up.
 macro_rules! percentile {
     ($share:literal) => {
         concat!("max(CASE WHEN rank = (count * ", $share, " + 99) / 100 THEN value END) AS p", $share)
     };
 }
 
-/// `seconds` is the one thing that the databases say differently.
+/// Builds the SQL for a series. `seconds` is the only part in which the two databases differ.
 macro_rules! series {
     ($seconds:literal) => {
         concat!(
@@ -34,7 +34,7 @@ macro_rules! series {
 }
 
 const POSTGRES: &str = series!("floor(extract(epoch FROM created_at))::bigint");
-// Cut to whole seconds, because SQLite would round the rest to milliseconds, and up into the next bucket.
+// Truncates to whole seconds. SQLite would round to milliseconds, and so might round up into the next bucket.
 const SQLITE: &str = series!("CAST(strftime('%s', substr(created_at, 1, 19)) AS INTEGER)");
 
 #[derive(FromQueryResult)]
@@ -49,7 +49,7 @@ struct Row {
     p99: f64,
 }
 
-/// The metrics of one name by buckets, those without any left out, in order.
+/// Aggregates the metrics of one name into buckets, ordered by time. Empty buckets are left out.
 pub async fn series(
     db: &impl ConnectionTrait,
     name: &MetricName,

@@ -1,6 +1,6 @@
-//! All SQL: the database's connections, and one module of statements an aggregate.
+//! All SQL: the database connections, and one module of statements per aggregate.
 //!
-//! Statements take whatever runs them, the pool or a transaction. What is absent is `None`, never an error.
+//! Functions run on the pool or in a transaction, whichever the caller passes. A missing row is `None`, never an error.
 
 pub mod accounts;
 pub mod admin_users;

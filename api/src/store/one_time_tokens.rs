@@ -1,4 +1,4 @@
-//! Single-use tokens that travel by mail: at most one of a purpose and user, known by its digest.
+//! Single-use tokens that are sent by mail. A user has at most one per purpose, and only its digest is stored.
 
 use qv_entity::one_time_tokens::{ActiveModel, Column, Entity};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect};
@@ -7,23 +7,23 @@ use uuid::Uuid;
 use crate::domain::{Timestamp, TokenPurpose, UserId};
 use crate::store::Error;
 
-/// A token to be.
+/// A token to add.
 pub struct NewToken {
-    /// Its id.
+    /// Id of the token.
     pub id: Uuid,
-    /// Whom it is mailed to.
+    /// User to whom the token is mailed.
     pub user_id: UserId,
-    /// What it is for.
+    /// Purpose of the token.
     pub purpose: TokenPurpose,
-    /// Its digest.
+    /// Digest of the token.
     pub digest: [u8; 32],
-    /// When it is mailed.
+    /// When the token is mailed.
     pub created_at: Timestamp,
-    /// When it stops being taken.
+    /// When the token expires.
     pub expires_at: Timestamp,
 }
 
-/// Adds a token; older ones of its purpose and user have to be gone.
+/// Adds a token. The caller must have deleted the user's older tokens of this purpose.
 pub async fn insert(db: &impl ConnectionTrait, token: NewToken) -> Result<(), Error> {
     let row = ActiveModel {
         id: Set(token.id),
@@ -38,14 +38,14 @@ pub async fn insert(db: &impl ConnectionTrait, token: NewToken) -> Result<(), Er
     Ok(())
 }
 
-/// Removes the user's tokens of this purpose, used or not; the caller holds the user's row.
+/// Deletes the user's tokens of this purpose, used or not. The caller must hold the lock on the user's row.
 pub async fn delete_many(db: &impl ConnectionTrait, user_id: UserId, purpose: TokenPurpose) -> Result<(), Error> {
     let delete = Entity::delete_many().filter(Column::UserId.eq(user_id.0));
     delete.filter(Column::Purpose.eq(purpose.as_str())).exec(db).await?;
     Ok(())
 }
 
-/// Whom a token that can be used was mailed to.
+/// Returns the user to whom an unused, unexpired token was mailed.
 pub async fn find(
     db: &impl ConnectionTrait,
     purpose: TokenPurpose,

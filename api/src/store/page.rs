@@ -1,10 +1,11 @@
-//! Keyset pages over an indexed column.
+//! Keyset pagination over an indexed column.
 
 use sea_orm::{ColumnTrait, Order, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Value};
 
 use crate::domain::{Direction, Page};
 
-/// Restricts a selection to a page of a list that is ordered by `column`, and one row more that tells of more.
+/// Restricts a select to one page of a list ordered by `column`. With `fetch_extra`, selects one more row to learn
+/// whether another page exists.
 pub(super) fn paged<S, K>(select: S, column: impl ColumnTrait, order: &Order, page: &Page<K>) -> S
 where
     S: QueryFilter + QueryOrder + QuerySelect + QueryTrait,
@@ -21,8 +22,9 @@ where
         .limit(page.rows())
 }
 
-/// The order in which a page is read of a list whose keys descend, the keys between which it lies, and its length with
-/// one row more. Without a bound the key is one that no row has, so that few texts of statements are made and prepared.
+/// Returns the sort order, key bounds and row limit for a page of a list with descending keys.
+///
+/// A missing bound becomes a key that no row has. So there are only two statement texts to prepare, one per sort order.
 pub(super) fn descending(page: &Page<i64>) -> (&'static str, [Value; 3]) {
     let order = if page.direction == Direction::Forward { "DESC" } else { "ASC" };
     let (below, above) = (page.after.unwrap_or(i64::MAX), page.before.unwrap_or(i64::MIN));

@@ -1,4 +1,4 @@
-//! Passkey ceremonies under way, where every node finds them.
+//! Unfinished passkey ceremonies, stored so that any node can finish them.
 
 use qv_entity::passkey_ceremonies::{ActiveModel, Column, Entity};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
@@ -7,17 +7,17 @@ use serde_json::Value;
 use crate::domain::{CeremonyId, CeremonyKind, SessionId, Timestamp};
 use crate::store::Error;
 
-/// A ceremony that has begun.
+/// An unfinished passkey ceremony.
 pub struct Ceremony {
-    /// Names it.
+    /// Id of the ceremony.
     pub id: CeremonyId,
-    /// What it was begun for.
+    /// Kind of the ceremony: registration or login.
     pub kind: CeremonyKind,
-    /// The session that registers.
+    /// Session that registers a passkey; `None` for a login.
     pub session_id: Option<SessionId>,
-    /// What the `WebAuthn` library has to remember.
+    /// State of the `WebAuthn` library, such as the challenge.
     pub state: Value,
-    /// When it stops being finished.
+    /// When the ceremony expires.
     pub expires_at: Timestamp,
 }
 
@@ -34,7 +34,7 @@ pub async fn insert(db: &impl ConnectionTrait, ceremony: Ceremony) -> Result<(),
     Ok(())
 }
 
-/// Takes a ceremony away: of two that ask for it at once, on whichever nodes, one gets it.
+/// Deletes a ceremony and returns it. Of concurrent calls, on any nodes, only one gets it.
 pub async fn delete(db: &impl ConnectionTrait, id: CeremonyId) -> Result<Option<Ceremony>, Error> {
     let rows = Entity::delete_many().filter(Column::Id.eq(id.0)).exec_with_returning(db).await?;
     Ok(rows.into_iter().next().map(|row| Ceremony {
@@ -46,7 +46,7 @@ pub async fn delete(db: &impl ConnectionTrait, id: CeremonyId) -> Result<Option<
     }))
 }
 
-/// Removes what nobody has finished in time.
+/// Deletes expired ceremonies and returns their number.
 pub async fn delete_expired(db: &impl ConnectionTrait, now: Timestamp) -> Result<u64, Error> {
     Ok(Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?.rows_affected)
 }

@@ -1,4 +1,4 @@
-//! Passkeys: the credentials that authenticators have made for users.
+//! Passkeys: credentials that authenticators have created for users.
 
 use qv_entity::webauthn_credentials::{ActiveModel, Column, Entity, Model};
 use sea_orm::ActiveValue::Set;
@@ -8,17 +8,17 @@ use serde_json::Value;
 use crate::domain::{Passkey, PasskeyId, Timestamp, UserId};
 use crate::store::Error;
 
-/// A passkey with what its logins are judged by.
+/// The part of a passkey that verifies its logins.
 pub struct Credential {
-    /// The authenticator's name for it.
+    /// Credential id that the authenticator assigned.
     pub credential_id: Vec<u8>,
-    /// The key as the `WebAuthn` library serialises it.
+    /// Key as the `WebAuthn` library serialises it.
     pub key: Value,
-    /// The signature counter last seen.
+    /// Last signature counter received.
     pub counter: i64,
 }
 
-/// Adds a passkey; one whose credential is there already is [`Error::Taken`].
+/// Adds a passkey. Fails with [`Error::Taken`] if the credential id is taken.
 pub async fn insert(db: &impl ConnectionTrait, passkey: &Passkey, credential: Credential) -> Result<(), Error> {
     let row = ActiveModel {
         id: Set(passkey.id.0),
@@ -34,12 +34,12 @@ pub async fn insert(db: &impl ConnectionTrait, passkey: &Passkey, credential: Cr
     Ok(())
 }
 
-/// The passkey of this id, whosever it is.
+/// Returns the passkey with this id, of any user.
 pub async fn find(db: &impl ConnectionTrait, id: PasskeyId) -> Result<Option<Passkey>, Error> {
     Ok(Entity::find_by_id(id.0).one(db).await?.map(passkey))
 }
 
-/// The passkey that an authenticator calls so, with its key.
+/// Returns the passkey with this credential id, and its key.
 pub async fn find_by_credential_id(
     db: &impl ConnectionTrait,
     credential_id: &[u8],
@@ -51,26 +51,27 @@ pub async fn find_by_credential_id(
     }))
 }
 
-/// A user's passkeys, oldest first.
+/// Returns a user's passkeys, oldest first.
 pub async fn list(db: &impl ConnectionTrait, user_id: UserId) -> Result<Vec<Passkey>, Error> {
     let select = Entity::find().filter(Column::UserId.eq(user_id.0)).order_by_asc(Column::Id);
     Ok(select.all(db).await?.into_iter().map(passkey).collect())
 }
 
-/// What authenticators call a user's passkeys.
+/// Returns the credential ids of a user's passkeys.
 pub async fn find_credential_ids(db: &impl ConnectionTrait, user_id: UserId) -> Result<Vec<Vec<u8>>, Error> {
     let select = Entity::find().select_only().column(Column::CredentialId).filter(Column::UserId.eq(user_id.0));
     Ok(select.into_tuple().all(db).await?)
 }
 
-/// How many passkeys a user has.
+/// Returns the number of a user's passkeys.
 pub async fn count(db: &impl ConnectionTrait, user_id: UserId) -> Result<u64, Error> {
     Ok(Entity::find().filter(Column::UserId.eq(user_id.0)).count(db).await?)
 }
 
-/// Notes a login, unless another one has moved the counter as far in the meantime.
+/// Records a login, unless another login has stored an equal or higher counter meanwhile. Returns whether it was
+/// recorded.
 ///
-/// An authenticator that does not count says 0 each time.
+/// An authenticator without a counter always reports 0.
 pub async fn update_used(
     db: &impl ConnectionTrait,
     id: PasskeyId,
@@ -88,7 +89,7 @@ pub async fn update_used(
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// Removes one of a user's passkeys, if it is there.
+/// Deletes one of a user's passkeys. Returns whether it existed.
 pub async fn delete(db: &impl ConnectionTrait, user_id: UserId, id: PasskeyId) -> Result<bool, Error> {
     let delete = Entity::delete_many().filter(Column::Id.eq(id.0)).filter(Column::UserId.eq(user_id.0));
     Ok(delete.exec(db).await?.rows_affected == 1)

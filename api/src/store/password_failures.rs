@@ -1,4 +1,4 @@
-//! How often in a row a password was wrong.
+//! Counts of consecutive failed password attempts.
 
 use qv_entity::password_failures::{ActiveModel, Column, Entity};
 use sea_orm::sea_query::{Expr, OnConflict};
@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use crate::{domain::UserId, store::Error};
 
-/// Counts an attempt as failed before it is judged, so that none of many at once goes uncounted; tells how many.
+/// Increments an account's failure count and returns it. Called before the password is checked, so that all concurrent
+/// attempts count.
 ///
-/// Whoever does not exist is counted as well, in one row for all: the answer must take as long.
+/// Unknown accounts share one row, so that their sign-ins take equally long.
 pub async fn increment(db: &impl ConnectionTrait, user_id: Option<UserId>) -> Result<i64, Error> {
     let user_id = user_id.map_or(Uuid::nil(), |id| id.0);
     let again = OnConflict::column(Column::UserId)
@@ -19,7 +20,7 @@ pub async fn increment(db: &impl ConnectionTrait, user_id: Option<UserId>) -> Re
     Ok(Entity::insert(row).on_conflict(again).exec_with_returning(db).await?.failures)
 }
 
-/// Begins to count anew.
+/// Resets an account's failure count.
 pub async fn delete(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Error> {
     Entity::delete_by_id(user_id.0).exec(db).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! Performance metrics, each with its place in the order of commits.
+//! Performance metrics, numbered in commit order.
 
 use qv_entity::metric_sequence;
 use qv_entity::performance_metrics::{ActiveModel, Column, Entity, Model};
@@ -12,10 +12,11 @@ use sea_orm::{
 use crate::domain::{Direction, MetricFilter, MetricId, MetricKey, MetricName, Page, PerformanceMetric, Slice, UserId};
 use crate::store::{Error, Transaction};
 
-/// Adds metrics in one statement, in places of their own; `user_id` is who recorded them, if not the server itself.
+/// Adds metrics in one statement, with new sequence numbers. `user_id` is the user who recorded them, or `None` for the
+/// server itself.
 ///
-/// The places are taken by updating one row, which stays locked until the transaction ends. They therefore become
-/// visible in the order in which they were handed out: whoever sees a place sees every place below it.
+/// The numbers come from one row, which stays locked until the transaction ends. So they become visible in order: a
+/// reader that sees a number sees all lower ones.
 pub async fn insert_many(
     tx: &Transaction,
     user_id: Option<UserId>,
@@ -42,13 +43,13 @@ pub async fn insert_many(
     Ok(())
 }
 
-/// The latest place that is visible.
+/// Returns the latest visible sequence number.
 pub async fn last_sequence(db: &impl ConnectionTrait) -> Result<i64, Error> {
     let row = metric_sequence::Entity::find().one(db).await?;
     Ok(row.ok_or_else(|| DbErr::RecordNotFound("metric_sequence".to_owned()))?.last_sequence)
 }
 
-/// The metrics behind a place, each with its own, in order, at most `limit`.
+/// Returns up to `limit` metrics after a sequence number, in order, each with its own number.
 pub async fn find_after(
     db: &impl ConnectionTrait,
     sequence: i64,
@@ -58,12 +59,12 @@ pub async fn find_after(
     Ok(select.all(db).await?.into_iter().map(|row| (row.sequence, metric(row))).collect())
 }
 
-/// The metric of this id.
+/// Returns the metric with this id.
 pub async fn find(db: &impl ConnectionTrait, id: MetricId) -> Result<Option<PerformanceMetric>, Error> {
     Ok(Entity::find_by_id(id.0).one(db).await?.map(metric))
 }
 
-/// A page of the metrics that fit a filter, newest first.
+/// Returns a page of the metrics that match a filter, newest first.
 pub async fn list(
     db: &impl ConnectionTrait,
     filter: &MetricFilter,

@@ -1,4 +1,4 @@
-//! A user's own key material: what the user publishes, and what the user keeps here wrapped.
+//! A user's key material: the published public keys, and the vault of wrapped private keys.
 
 use qv_entity::users::{ActiveModel, Column, Entity};
 use sea_orm::ActiveValue::Set;
@@ -8,27 +8,27 @@ use sea_orm::{ColumnTrait, ConnectionTrait, DerivePartialModel, EntityTrait, Que
 use crate::domain::{Timestamp, UserId};
 use crate::store::Error;
 
-/// The key material of one user.
+/// Key material of one user.
 #[derive(Debug, Clone, PartialEq, Eq, DerivePartialModel)]
 #[sea_orm(entity = "Entity")]
 pub struct Stored {
-    /// X25519.
+    /// X25519 public key.
     pub public_key_ecc: Option<Vec<u8>>,
-    /// ML-KEM-768.
+    /// ML-KEM-768 public key.
     pub public_key_pqc: Option<Vec<u8>>,
-    /// When these two were last set.
+    /// When the public keys last changed.
     pub keys_changed_at: Option<Timestamp>,
-    /// The private keys, wrapped on the device.
+    /// Private keys, wrapped on the user's device.
     pub key_vault: Option<Vec<u8>>,
 }
 
-/// What is stored of an account in use, whose row is kept for the transaction.
+/// Returns the key material of an active account, and locks its row until the transaction ends.
 pub async fn lock(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Stored>, Error> {
     let select = Entity::find_by_id(id.0).filter(Column::IsActive.eq(true)).lock(LockType::NoKeyUpdate);
     Ok(select.into_partial_model().one(db).await?)
 }
 
-/// Puts this in the place of what was stored.
+/// Replaces a user's key material.
 pub async fn update(db: &impl ConnectionTrait, id: UserId, keys: Stored, now: Timestamp) -> Result<(), Error> {
     let change = ActiveModel {
         public_key_ecc: Set(keys.public_key_ecc),

@@ -1,4 +1,4 @@
-//! Removing rows that have had their time.
+//! Retention: deletes rows that have expired.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use uuid::Uuid;
 use crate::domain::{Timestamp, UserId};
 use crate::store::{Error, Transaction, installation::WITHDRAWN};
 
-/// Locks purging for the transaction. Returns whether no other node purges.
+/// Takes the purge lock for the transaction. Returns whether the lock was free.
 pub async fn try_lock(tx: &Transaction) -> Result<bool, Error> {
     let backend = tx.db().get_database_backend();
     if backend != DbBackend::Postgres {
-        // On SQLite a transaction that writes is alone anyway.
+        // SQLite runs one write transaction at a time, so no lock is needed.
         return Ok(true);
     }
     let sql = "SELECT pg_try_advisory_xact_lock(hashtext('quantumvault.purge')) AS is_locked";
@@ -25,12 +25,12 @@ pub async fn try_lock(tx: &Transaction) -> Result<bool, Error> {
     Ok(row.map(|row| row.try_get("", "is_locked")).transpose()?.unwrap_or_default())
 }
 
-/// Removes up to `limit` sessions that ended before now.
+/// Deletes up to `limit` sessions that have expired.
 pub async fn delete_sessions(db: &impl ConnectionTrait, now: Timestamp, limit: u64) -> Result<u64, Error> {
     delete::<sessions::Entity>(db, sessions::Column::Id, sessions::Column::ExpiresAt.lte(now), limit).await
 }
 
-/// Removes up to `limit` mailed tokens that are used or ended before now.
+/// Deletes up to `limit` mailed tokens that are used or have expired.
 pub async fn delete_one_time_tokens(db: &impl ConnectionTrait, now: Timestamp, limit: u64) -> Result<u64, Error> {
     use one_time_tokens::Column;
 
@@ -38,17 +38,19 @@ pub async fn delete_one_time_tokens(db: &impl ConnectionTrait, now: Timestamp, l
     delete::<one_time_tokens::Entity>(db, Column::Id, condition, limit).await
 }
 
-/// Removes up to `limit` entries of the audit trail from before `kept_since`.
+/// Deletes up to `limit` audit entries from before `kept_since`.
 pub async fn delete_audit_logs(db: &impl ConnectionTrait, kept_since: Timestamp, limit: u64) -> Result<u64, Error> {
     delete::<audit_logs::Entity>(db, audit_logs::Column::Id, audit_logs::Column::CreatedAt.lt(kept_since), limit).await
 }
 
-/// Removes events of the feed from before `kept_since`: of the `limit` oldest, each with what comes before it in its
-/// mailbox, whose next places are then the oldest that are kept.
+/// Deletes feed events from before `kept_since`. Selects the `limit` oldest, and deletes each with all earlier events
+/// of its mailbox.
 ///
-/// What is left of a mailbox has no holes, although places follow commits and times the clocks of nodes. What is
-/// removed ends before the mailbox's first event since `kept_since`: one event with a wrong time takes no others with
-/// it.
+/// Each mailbox loses only a prefix, so its remaining sequence numbers have no gaps. Deleting by timestamp alone could
+/// leave gaps: timestamps follow the nodes' clocks, whereas sequence numbers follow commits. The prefix ends before the
+/// mailbox's first event since `kept_since`. So one event with a wrong timestamp deletes no others.
+///
+/// Stores the mailbox's new oldest sequence number.
 pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limit: u64) -> Result<u64, Error> {
     use mailbox_events::{Column, Entity};
 
@@ -85,10 +87,10 @@ pub async fn delete_mailbox_events(tx: &Transaction, kept_since: Timestamp, limi
     Ok(Entity::delete_many().filter(prefixes).exec(tx.db()).await?.rows_affected)
 }
 
-/// An event from since `kept_since` that comes earlier in the mailbox of the event that is asked about.
+/// Returns a subquery for an event since `kept_since` that comes earlier in the outer event's mailbox.
 ///
-/// As a value and not as EXISTS, which PostgreSQL may turn round and look for among all events that are kept. The
-/// mailbox's beginning bounds the way there: entries of removed events stay in the index for a while.
+/// This is a scalar subquery because PostgreSQL may invert EXISTS and search all kept events. The mailbox's oldest
+/// sequence number bounds the search, because index entries of deleted events remain for a while.
 fn kept_before(kept_since: Timestamp) -> SelectStatement {
     use mailbox_events::{Column, Entity};
 
@@ -109,14 +111,14 @@ fn kept_before(kept_since: Timestamp) -> SelectStatement {
         .take()
 }
 
-/// Removes up to `limit` metrics from before `kept_since`.
+/// Deletes up to `limit` metrics from before `kept_since`.
 pub async fn delete_metrics(db: &impl ConnectionTrait, kept_since: Timestamp, limit: u64) -> Result<u64, Error> {
     use performance_metrics::Column;
 
     delete::<performance_metrics::Entity>(db, Column::Id, Column::CreatedAt.lt(kept_since), limit).await
 }
 
-/// Removes the keys that were retired before, but for those that were withdrawn.
+/// Deletes signing keys that were retired by `retired_before`, except for withdrawn keys.
 pub async fn delete_signing_keys(db: &impl ConnectionTrait, retired_before: Timestamp) -> Result<u64, Error> {
     let delete = signing_keys::Entity::delete_many()
         .filter(signing_keys::Column::RetiredAt.lte(retired_before))

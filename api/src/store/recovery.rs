@@ -1,4 +1,4 @@
-//! Copies of a database, and what must not outlive the return to one.
+//! Backups, and the fence that ends sessions and invalidates cursors after a restore.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, EntityTrait, ExprTrait, Stateme
 use crate::store::{Error, Store};
 
 impl Store {
-    /// Writes the embedded database as it is at this moment into a new file, while others read and write.
+    /// Writes a snapshot of the SQLite database into a new file, while reads and writes continue.
     pub async fn back_up(&self, file: &Path) -> Result<(), Error> {
         let file = file.to_str().ok_or_else(|| Error::Fault(DbErr::Type("a path that is not text".to_owned())))?;
         let copy = Statement::from_sql_and_values(DbBackend::Sqlite, "VACUUM INTO ?", [file.into()]);
@@ -17,9 +17,10 @@ impl Store {
     }
 }
 
-/// Ends every session and whatever else opens one; says how many sessions.
+/// Deletes all sessions, mailed tokens and passkey ceremonies, and raises the feed epoch. Returns the number of deleted
+/// sessions.
 ///
-/// In a new epoch, cursors are those of the past, and nothing is found that nodes remembered in Redis.
+/// The new epoch invalidates all cursors and everything that nodes have stored in Redis.
 pub async fn fence(db: &impl ConnectionTrait) -> Result<u64, Error> {
     let ended = sessions::Entity::delete_many().exec(db).await?.rows_affected;
     one_time_tokens::Entity::delete_many().exec(db).await?;

@@ -11,35 +11,35 @@ use uuid::Uuid;
 use crate::domain::{Page, Role, Session, SessionId, Slice, Timestamp, UserId};
 use crate::store::{Error, accounts::role_of, page::paged};
 
-/// The digests under which a session's tokens are known.
+/// Digests of a session's tokens.
 pub struct TokenDigests {
-    /// Of the access token.
+    /// Digest of the access token.
     pub access: [u8; 32],
-    /// Of the refresh token.
+    /// Digest of the refresh token.
     pub refresh: [u8; 32],
 }
 
-/// A refresh: the old token's digest, and what takes its place.
+/// The rotation of a refresh token.
 pub struct Rotation {
-    /// The digest of the refresh token that is spent.
+    /// Digest of the refresh token that is spent.
     pub parent: [u8; 32],
-    /// The digests of the tokens that follow.
+    /// Digests of the new tokens.
     pub child: TokenDigests,
-    /// What the child was derived with.
+    /// Salt that the new refresh token was derived with.
     pub salt: [u8; 16],
-    /// When the session ends now.
+    /// When the session now expires.
     pub expires_at: Timestamp,
-    /// When this is.
+    /// Time of the rotation.
     pub now: Timestamp,
 }
 
-/// A living session as a token is checked against it.
+/// The state of an active session, against which tokens are checked.
 pub struct Alive {
-    /// Whose it is.
+    /// Owner of the session.
     pub user_id: UserId,
-    /// What that account may do.
+    /// Role of the owner.
     pub role: Role,
-    /// The digest of an access token whose first use has still to be noted with [`confirm`].
+    /// Digest of an access token whose first use must still be recorded with [`confirm`].
     pub unconfirmed: Option<Vec<u8>>,
 }
 
@@ -62,12 +62,12 @@ pub async fn insert(db: &impl ConnectionTrait, session: &Session, digests: Token
     Ok(())
 }
 
-/// The session, ended or not.
+/// Returns the session, even if it has expired.
 pub async fn find(db: &impl ConnectionTrait, id: SessionId) -> Result<Option<Session>, Error> {
     Ok(Entity::find_by_id(id.0).one(db).await?.map(session))
 }
 
-/// The session as a token is checked against it, if it and its account are alive.
+/// Returns the state of a session, if the session and its account are active.
 pub async fn find_alive(db: &impl ConnectionTrait, id: SessionId, now: Timestamp) -> Result<Option<Alive>, Error> {
     let row = Entity::find()
         .select_only()
@@ -88,9 +88,9 @@ pub async fn find_alive(db: &impl ConnectionTrait, id: SessionId, now: Timestamp
     }))
 }
 
-/// Whether the user's session is alive; a living one is locked against its end until the transaction ends.
+/// Whether the user's session is active. Locks an active session against deletion until the transaction ends.
 ///
-/// A deletion waits for this lock, and on PostgreSQL a refresh, which changes a column with a unique index.
+/// A deletion waits for this lock. So does a refresh on PostgreSQL, because it changes a column with a unique index.
 pub async fn lock(
     db: &impl ConnectionTrait,
     (user_id, id): (UserId, SessionId),
@@ -100,7 +100,7 @@ pub async fn lock(
     Ok(select.lock(LockType::KeyShare).into_tuple::<Uuid>().one(db).await?.is_some())
 }
 
-/// A page of the user's living sessions, newest first.
+/// Returns a page of the user's active sessions, newest first.
 pub async fn list(
     db: &impl ConnectionTrait,
     user_id: UserId,
@@ -111,12 +111,12 @@ pub async fn list(
     Ok(page.slice(rows.into_iter().map(session).collect()))
 }
 
-/// All living sessions of the user, in any order.
+/// Returns all active sessions of the user, in any order.
 pub async fn find_by_user(db: &impl ConnectionTrait, user_id: UserId, now: Timestamp) -> Result<Vec<Session>, Error> {
     Ok(living(user_id, now).all(db).await?.into_iter().map(session).collect())
 }
 
-/// The user's sessions but those `kept` that were used last.
+/// Returns the user's sessions, except for the `kept` most recently used.
 pub async fn find_idle(db: &impl ConnectionTrait, user_id: UserId, kept: u64) -> Result<Vec<SessionId>, Error> {
     let ids: Vec<Uuid> = Entity::find()
         .select_only()
@@ -132,7 +132,7 @@ pub async fn find_idle(db: &impl ConnectionTrait, user_id: UserId, kept: u64) ->
     Ok(ids.into_iter().map(SessionId).collect())
 }
 
-/// Spends a refresh token, if it is the session's current one: of any number of attempts exactly one succeeds.
+/// Rotates a refresh token, if it is the session's current one. Exactly one of any number of attempts succeeds.
 pub async fn rotate(db: &impl ConnectionTrait, id: SessionId, rotation: Rotation) -> Result<bool, Error> {
     let change = ActiveModel {
         token_hash: Set(rotation.child.access.to_vec()),
@@ -150,10 +150,10 @@ pub async fn rotate(db: &impl ConnectionTrait, id: SessionId, rotation: Rotation
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// Issues another access token for a refresh whose answer was lost; tells the salt of that refresh and when the
-/// session ends.
+/// Issues another access token for a refresh whose response was lost. Returns that refresh's salt and the session's
+/// expiry.
 ///
-/// Nothing, if that was not the last refresh, was not since `since`, or if something of its answer has been used.
+/// Returns `None` if a newer refresh exists, the refresh was before `since`, or one of its tokens has been used.
 pub async fn reissue(
     db: &impl ConnectionTrait,
     id: SessionId,
@@ -171,7 +171,7 @@ pub async fn reissue(
     Ok(rows.into_iter().next().and_then(|row| Some((row.rotation_salt?, row.expires_at))))
 }
 
-/// Notes that the access token of the last refresh is in use, so that this refresh cannot be repeated any more.
+/// Records that the last refresh's access token is in use, so that this refresh can no longer be repeated.
 pub async fn confirm(db: &impl ConnectionTrait, id: SessionId, access: &[u8]) -> Result<(), Error> {
     Entity::update_many()
         .set(ActiveModel { previous_refresh_token_hash: Set(None), ..Default::default() })
@@ -182,7 +182,7 @@ pub async fn confirm(db: &impl ConnectionTrait, id: SessionId, access: &[u8]) ->
     Ok(())
 }
 
-/// Removes those of these sessions that are the user's, and tells which.
+/// Deletes those of these sessions that belong to the user. Returns the deleted ids.
 pub async fn delete_many(
     db: &impl ConnectionTrait,
     user_id: UserId,
@@ -193,7 +193,7 @@ pub async fn delete_many(
     Ok(rows.into_iter().map(|row| SessionId(row.id)).collect())
 }
 
-/// Removes all sessions of the user but one, and tells which.
+/// Deletes all sessions of the user except `kept`. Returns the deleted ids.
 pub async fn delete_others(
     db: &impl ConnectionTrait,
     user_id: UserId,

@@ -1,14 +1,14 @@
-//! Statistics of statements.
+//! Statistics about SQL statements.
 
 use crate::telemetry::counters::{Counter, Durations};
 
-/// What is counted of statements.
+/// Durations and failures of SQL statements.
 #[derive(Debug, Default)]
 pub struct Statements {
-    /// How long each took, once it had a connection.
+    /// Execution time of each statement, without the wait for a connection.
     pub durations: Durations,
-    /// How many failed.
+    /// Number of failed statements.
     pub failed: Counter,
-    /// How long it took to begin a transaction, above all to get a connection.
+    /// Time to begin a transaction, mostly the wait for a connection.
     pub begins: Durations,
 }

@@ -1,4 +1,4 @@
-//! Changes to users that others see, numbered in the order of their commits.
+//! Changes to users that other users see, numbered in commit order.
 
 use qv_entity::users::{ActiveModel, Column, Entity};
 use qv_entity::{conversation_members as members, installation};
@@ -12,19 +12,19 @@ use uuid::Uuid;
 use crate::domain::{User, UserId};
 use crate::store::{Error, users::UserRow};
 
-/// Whose changes are asked for.
+/// Users whose changes are queried.
 #[derive(Debug, Clone)]
 pub enum Followed {
-    /// Those of these users.
+    /// Users with these ids.
     Named(Vec<UserId>),
-    /// Those of whoever this user has a conversation with.
+    /// Users who have a conversation with this user.
     ContactsOf(UserId),
 }
 
-/// Gives a change of a user its number.
+/// Assigns the next change number to a user.
 ///
-/// The row that numbers come from is locked until the transaction ends, so whoever sees a number sees all before it.
-/// This is the last that a transaction does: whoever holds that row then waits for nobody.
+/// The counter's row stays locked until the transaction ends, so a reader that sees a number sees all lower ones. Call
+/// this last in a transaction: then no transaction waits for another lock while it holds this one.
 pub async fn record(db: &impl ConnectionTrait, id: UserId) -> Result<(), Error> {
     let next = Expr::col(installation::Column::LastUserChange).add(1);
     let update = installation::Entity::update_many().col_expr(installation::Column::LastUserChange, next);
@@ -35,13 +35,13 @@ pub async fn record(db: &impl ConnectionTrait, id: UserId) -> Result<(), Error> 
     Ok(())
 }
 
-/// The latest number.
+/// Returns the latest change number.
 pub async fn latest(db: &impl ConnectionTrait) -> Result<i64, Error> {
     let select = installation::Entity::find().select_only().column(installation::Column::LastUserChange);
     select.into_tuple().one(db).await?.ok_or_else(absent)
 }
 
-/// Users whose last change has a number above `after`, up to and with `latest`, in that order, at most `limit`.
+/// Returns up to `limit` users whose last change number is above `after` and at most `latest`, ordered by that number.
 pub async fn find_between(
     db: &impl ConnectionTrait,
     followed: &Followed,
@@ -60,7 +60,7 @@ pub async fn find_between(
     Ok(rows.into_iter().map(|row| (row.change_sequence, row.into())).collect())
 }
 
-/// Whom a user has a conversation with, in the order of ids, behind a place, at most `limit`.
+/// Returns up to `limit` users who have a conversation with a user, ordered by id, after the id `after`.
 pub async fn find_contacts(
     db: &impl ConnectionTrait,
     id: UserId,
@@ -80,8 +80,8 @@ pub async fn find_contacts(
 fn is_followed(followed: &Followed) -> SimpleExpr {
     match followed {
         Followed::Named(ids) => Column::Id.is_in(ids.iter().map(|id| id.0)),
-        // Asked of each user that has changed, so that what it costs does not grow with the number of conversations.
-        // As a value and not as EXISTS, which PostgreSQL may turn round and ask each contact whether it has changed.
+        // Evaluated for each changed user, so that the cost does not grow with the number of conversations. This is a
+        // scalar subquery because PostgreSQL may invert EXISTS and check every contact for changes.
         Followed::ContactsOf(id) => {
             let contact = Query::select()
                 .column((members::Entity, members::Column::PeerId))

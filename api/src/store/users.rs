@@ -1,4 +1,4 @@
-//! Users as others see them, and their public keys.
+//! Users as other users see them, and their public keys.
 
 use qv_entity::sessions;
 use qv_entity::users::{Column, Entity};
@@ -46,14 +46,14 @@ impl From<UserRow> for User {
     }
 }
 
-/// The users with these ids, in any order, without those that do not exist.
+/// Returns the users with these ids, in any order. Unknown ids are left out.
 pub async fn find_many(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<User>, Error> {
     let select = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
     let rows = select.into_partial_model::<UserRow>().all(db).await?;
     Ok(rows.into_iter().map(User::from).collect())
 }
 
-/// Whether the recipient is active and the sender's session is still there, in one statement.
+/// Whether the recipient is active and the sender's session still exists. Checks both in one statement.
 pub async fn accepts_message(
     db: &impl ConnectionTrait,
     recipient_id: UserId,
@@ -71,12 +71,12 @@ pub async fn accepts_message(
     Ok(select.into_tuple::<Uuid>().one(db).await?.is_some())
 }
 
-/// The id of the user of this name.
+/// Returns the id of the user with this name.
 pub async fn find_by_username(db: &impl ConnectionTrait, username: &Username) -> Result<Option<UserId>, Error> {
     find_id(db, Column::Username.eq(username.as_str())).await
 }
 
-/// The id of the user of this address.
+/// Returns the id of the user with this email address.
 pub async fn find_by_email(db: &impl ConnectionTrait, email: &Email) -> Result<Option<UserId>, Error> {
     find_id(db, Column::Email.eq(email.as_str())).await
 }
@@ -89,7 +89,7 @@ async fn find_id(
     Ok(select.into_tuple::<Uuid>().one(db).await?.map(UserId))
 }
 
-/// Active users by name, those whose name begins with `prefix`.
+/// Lists active users whose name begins with `prefix`, ordered by name.
 pub async fn list(
     db: &impl ConnectionTrait,
     prefix: &UsernamePrefix,
@@ -102,7 +102,9 @@ pub async fn list(
     Ok(page.slice(rows.into_iter().map(User::from).collect()))
 }
 
-/// The public keys of those of these users that have published some, the long ones without their fingerprints.
+/// Returns the public keys of those of these users that have published keys.
+///
+/// The ML-KEM-768 key is returned separately, as bytes without its fingerprint.
 pub async fn find_keys(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<(UserId, PublicKeys, Vec<u8>)>, Error> {
     let select = Entity::find().filter(Column::Id.is_in(ids.iter().map(|id| id.0)));
     let rows = select.into_partial_model::<KeysRow>().all(db).await?;
