@@ -1,4 +1,4 @@
-//! A conversation as one of its two users sees it: a line of their inbox.
+//! Conversations as each member sees them: the entries of the inbox.
 
 use sea_orm::entity::prelude::*;
 
@@ -10,23 +10,23 @@ pub struct Model {
     /// The conversation.
     #[sea_orm(primary_key, auto_increment = false)]
     pub conversation_id: Uuid,
-    /// Whose view it is.
+    /// Member whose view this is.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: Uuid,
-    /// The other user.
+    /// Other member.
     pub peer_id: Uuid,
-    /// The latest message this user can see; absent when all are deleted.
+    /// Latest message that the member can see; null when all are deleted.
     pub last_message_id: Option<Uuid>,
-    /// The mailbox position of the latest message: the order of the inbox.
+    /// Mailbox sequence number of the latest message, which orders the inbox.
     pub last_event: i64,
-    /// How many messages await reading.
+    /// Number of unread messages.
     pub unread_count: i64,
-    /// The position up to which this user has read.
+    /// Sequence number up to which the member has read.
     pub read_sequence: i64,
-    /// The other user.
+    /// Other member.
     #[sea_orm(belongs_to, relation_enum = "Peer", from = "peer_id", to = "id")]
     pub peer: BelongsTo<super::users::Entity>,
-    /// The latest message this user can see.
+    /// Latest message that the member can see.
     #[sea_orm(belongs_to, relation_enum = "LastMessage", from = "last_message_id", to = "id")]
     pub last_message: BelongsTo<Option<super::messages::Entity>>,
 }

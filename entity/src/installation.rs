@@ -1,4 +1,4 @@
-//! What all nodes of one installation share, in a single row.
+//! State that all nodes of one installation share, in a single row.
 
 use sea_orm::entity::prelude::*;
 
@@ -10,13 +10,13 @@ pub struct Model {
     /// Always 1.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i16,
-    /// The key that authenticates cursors, 32 bytes.
+    /// Key that authenticates cursors, 32 bytes.
     pub cursor_key: Vec<u8>,
-    /// The generation of the feed, which voids the cursors of another.
+    /// Epoch of the feed. Cursors of other epochs are invalid.
     pub feed_epoch: i32,
-    /// When the installation was made.
+    /// When the installation was created.
     pub created_at: DateTimeUtc,
-    /// The latest number of a change to a user that others see.
+    /// Latest number of a change to a user that other users see.
     pub last_user_change: i64,
 }
 

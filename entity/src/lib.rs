@@ -1,4 +1,4 @@
-//! The tables as SeaORM entities, one file each; they have no behaviour.
+//! Tables as SeaORM entities without behaviour, one file each.
 
 pub mod audit_logs;
 pub mod conversation_members;

@@ -1,4 +1,4 @@
-//! Mailbox events: what the feed delivers, in the order of its cursors.
+//! Mailbox events, which the feed delivers in the order of its cursors.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,19 +7,19 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "mailbox_events")]
 pub struct Model {
-    /// Whose mailbox it is in.
+    /// Owner of the mailbox.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: Uuid,
-    /// Its position in the mailbox.
+    /// Sequence number of the event in the mailbox.
     #[sea_orm(primary_key, auto_increment = false)]
     pub sequence: i64,
     /// `SENT`, `READ` or `DELETED`.
     pub kind: String,
-    /// The message it is about.
+    /// Message that the event is about.
     pub message_id: Uuid,
-    /// When it happened.
+    /// When the event happened.
     pub created_at: DateTimeUtc,
-    /// The message it is about.
+    /// Message that the event is about.
     #[sea_orm(belongs_to, from = "message_id", to = "id")]
     pub message: BelongsTo<super::messages::Entity>,
 }

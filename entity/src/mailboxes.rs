@@ -1,4 +1,4 @@
-//! Mailboxes: the counter that puts a user's events into commit order.
+//! Mailboxes: one row per user, which numbers the user's events in commit order.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,14 +7,14 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "mailboxes")]
 pub struct Model {
-    /// Whose mailbox it is.
+    /// Owner of the mailbox.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: Uuid,
-    /// The position of the latest event; 0 when there was none.
+    /// Sequence number of the latest event; 0 before the first.
     pub last_sequence: i64,
-    /// The position of the first event that retention has kept.
+    /// Sequence number of the first event that retention has kept.
     pub oldest_sequence: i64,
-    /// How many messages await reading, in all conversations together.
+    /// Number of unread messages, in all conversations together.
     pub unread_count: i64,
 }
 

@@ -1,4 +1,4 @@
-//! The latest place in the order in which metrics were committed: one row.
+//! The counter that numbers metrics in commit order, in a single row.
 
 use sea_orm::entity::prelude::*;
 
@@ -10,7 +10,7 @@ pub struct Model {
     /// Always 1.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i16,
-    /// The latest place that was handed out.
+    /// Latest sequence number that was assigned.
     pub last_sequence: i64,
 }
 

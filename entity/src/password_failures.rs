@@ -1,4 +1,4 @@
-//! How often in a row a password was wrong.
+//! Counts of consecutive failed password attempts.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,10 +7,10 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "password_failures")]
 pub struct Model {
-    /// Whose password; the nil UUID stands for all who do not exist.
+    /// Account; the nil UUID stands for all unknown accounts.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: Uuid,
-    /// Attempts since the last right one.
+    /// Number of attempts since the last successful one.
     pub failures: i64,
 }
 

@@ -1,4 +1,4 @@
-//! The public halves of the keys that sign access tokens, for every node to verify with.
+//! Public keys that verify access tokens, shared by all nodes.
 
 use sea_orm::entity::prelude::*;
 
@@ -7,14 +7,14 @@ use sea_orm::entity::prelude::*;
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "signing_keys")]
 pub struct Model {
-    /// The name that tokens carry.
+    /// Key id that tokens carry.
     #[sea_orm(primary_key, auto_increment = false)]
     pub kid: String,
-    /// The Ed25519 key, 32 bytes.
+    /// Ed25519 public key, 32 bytes.
     pub public_key: Vec<u8>,
-    /// When it was made.
+    /// When the key was created.
     pub created_at: DateTimeUtc,
-    /// When it stopped signing; absent while it signs.
+    /// When the key stopped signing; null while it signs.
     pub retired_at: Option<DateTimeUtc>,
 }
 
