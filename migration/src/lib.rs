@@ -1,4 +1,4 @@
-//! The database's shape as a list of reversible changes, the same for SQLite and PostgreSQL.
+//! The database schema as a list of reversible migrations, for SQLite and PostgreSQL alike.
 
 mod table;
 
@@ -23,10 +23,10 @@ use sea_orm_migration::sea_orm::{
     TransactionTrait,
 };
 
-/// Where the runner records the changes it has applied.
+/// Table in which the runner records applied migrations.
 const RECORD: &str = "migrations";
 
-/// The changes in the order in which they apply.
+/// The migrations, in the order in which they apply.
 #[derive(Debug)]
 pub struct Migrator;
 
@@ -55,21 +55,21 @@ impl MigratorTrait for Migrator {
     }
 }
 
-/// Applies what is pending, all of it or nothing; nodes that start together wait for one another.
+/// Applies all pending migrations in one transaction. Nodes that start together wait for each other.
 pub async fn up(db: &DatabaseConnection) -> Result<(), DbErr> {
     let tx = begin_alone(db).await?;
     Migrator::up(&tx, None).await?;
     tx.commit().await
 }
 
-/// Reverses the latest `steps` changes, all of them or nothing.
+/// Reverses the latest `steps` migrations in one transaction.
 pub async fn down(db: &DatabaseConnection, steps: u32) -> Result<(), DbErr> {
     let tx = begin_alone(db).await?;
     Migrator::down(&tx, Some(steps)).await?;
     tx.commit().await
 }
 
-/// Names every change this binary knows and whether the database has it; writes nothing.
+/// Returns every migration that this binary knows, and whether the database has it. Writes nothing.
 pub async fn status(db: &DatabaseConnection) -> Result<Vec<(String, bool)>, DbErr> {
     let recorded = recorded(db).await?;
     let known = known().map(|name| {
@@ -79,19 +79,19 @@ pub async fn status(db: &DatabaseConnection) -> Result<Vec<(String, bool)>, DbEr
     Ok(known.collect())
 }
 
-/// Names the changes the database has and this binary does not know; writes nothing.
+/// Returns the migrations that the database has and this binary does not know. Writes nothing.
 ///
-/// Any at all means that a newer binary has been here, and that this one should not start.
+/// Any result means that a newer binary has migrated the database, and that this one should not start.
 pub async fn unknown(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     let mut recorded = recorded(db).await?;
     recorded.retain(|version| !known().any(|name| name == *version));
     Ok(recorded)
 }
 
-/// Begins a transaction that no other migration runs beside.
+/// Begins a transaction beside which no other migration runs.
 ///
-/// What is pending is read only after the lock is held, so the second of two nodes finds nothing
-/// left to do. The wait may outlast the pool's limit on a statement, which therefore does not apply.
+/// Pending migrations are read only under the lock, so the second of two nodes has nothing left to do. The wait may
+/// exceed the pool's statement timeout, which is therefore disabled.
 async fn begin_alone(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let tx = db
         .begin_with_options(TransactionOptions {
@@ -113,7 +113,7 @@ fn known() -> impl Iterator<Item = String> {
     Migrator::migrations().into_iter().map(|migration| migration.name().to_owned())
 }
 
-/// Reads the runner's record without creating it, as the runner's own queries would.
+/// Reads the runner's table without creating it. The runner's own queries would create it.
 async fn recorded(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     if !SchemaManager::new(db).has_table(RECORD).await? {
         return Ok(Vec::new());

@@ -14,7 +14,7 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut username = string_len("username", 32);
         if manager.get_database_backend() == DbBackend::Postgres {
-            // Pages by name and searches by prefix compare bytes, as SQLite does unasked.
+            // Pages by name and searches by prefix compare bytes, as SQLite does by default.
             username.extra(r#"COLLATE "C""#);
         }
         create(
@@ -51,7 +51,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// The trigger's own update changes the column, so it cannot set itself off again.
+/// The trigger's own update changes the column, so the trigger does not fire again.
 const TOUCH_SQLITE: &str = "
     CREATE TRIGGER users_touch AFTER UPDATE ON users FOR EACH ROW
     WHEN NEW.updated_at = OLD.updated_at

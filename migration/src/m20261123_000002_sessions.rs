@@ -1,4 +1,4 @@
-//! Sessions: one row a signed-in device, found by the digests of its tokens.
+//! Sessions: one row per signed-in device, found by the digests of its tokens.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{blob, pk_uuid, string_len_null, text_null, uuid};

@@ -1,4 +1,4 @@
-//! The audit trail, which nobody can rewrite.
+//! The append-only audit trail.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{json_binary_null, pk_uuid, string_len, string_len_null, text_null, uuid_null};

@@ -1,4 +1,4 @@
-//! Measurements: what clients report and what the server samples of itself.
+//! Performance metrics, recorded by clients and by the server itself.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{double, json_binary_null, pk_uuid, string_len};

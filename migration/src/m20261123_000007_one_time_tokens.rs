@@ -1,4 +1,4 @@
-//! The single-use tokens that travel by mail, as digests.
+//! Single-use tokens that are sent by mail, stored as digests.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{blob, pk_uuid, string_len, uuid};

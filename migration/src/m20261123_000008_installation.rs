@@ -1,4 +1,4 @@
-//! What all nodes of one installation share: signing keys, the cursor key and the feed's epoch.
+//! State that all nodes of one installation share: signing keys, the cursor key and the feed epoch.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{blob, integer, small_integer, string_len};

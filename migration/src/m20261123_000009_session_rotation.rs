@@ -1,4 +1,4 @@
-//! What a session remembers of its last refresh, so that a lost answer can be given again and a theft be told.
+//! Columns about a session's last refresh, which allow a lost response to be repeated and a theft to be detected.
 
 use sea_orm_migration::{prelude::*, schema::blob_null};
 
@@ -10,7 +10,7 @@ const COLUMNS: [&str; 2] = ["previous_refresh_token_hash", "rotation_salt"];
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // SQLite changes one column at a time.
+        // SQLite alters one column per statement.
         for column in COLUMNS {
             manager.alter_table(Table::alter().table("sessions").add_column(blob_null(column)).take()).await?;
         }

@@ -1,4 +1,4 @@
-//! Passkey ceremonies that have begun and are still to be finished.
+//! Unfinished passkey ceremonies.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{json_binary, pk_uuid, string_len, uuid_null};
@@ -14,7 +14,7 @@ impl MigrationTrait for Migration {
         create(
             manager,
             "passkey_ceremonies",
-            // Without foreign keys: a row lives for minutes, and a session that has ended cannot finish it.
+            // No foreign keys: a row lives for minutes, and an ended session cannot finish its ceremony.
             Table::create()
                 .col(pk_uuid("id"))
                 .col(string_len("kind", 16).check(Expr::col("kind").is_in(["REGISTRATION", "LOGIN"])))

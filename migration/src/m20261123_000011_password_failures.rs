@@ -1,4 +1,5 @@
-//! How often in a row a password was wrong, beside the accounts, whose rows a stranger must not be able to touch.
+//! Counts of consecutive failed password attempts. An unauthenticated client must not write account rows, so the counts
+//! have their own table.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, uuid};
@@ -11,7 +12,7 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Without a foreign key, because one row counts for all who do not exist.
+        // No foreign key, because one row counts for all unknown accounts.
         let columns = &mut Table::create();
         columns.col(uuid("user_id").primary_key()).col(big_integer("failures"));
         create(manager, "password_failures", columns, []).await

@@ -1,4 +1,4 @@
-//! How many messages await a user, in all conversations together, so that it is read and never summed.
+//! A mailbox's unread count over all conversations, which is stored so that reads need no sum.
 
 use sea_orm_migration::{prelude::*, schema::big_integer};
 

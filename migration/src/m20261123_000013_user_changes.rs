@@ -1,4 +1,4 @@
-//! Changes to users that others see, numbered in the order of their commits.
+//! Changes to users that other users see, numbered in commit order.
 
 use sea_orm_migration::{prelude::*, schema::big_integer};
 
@@ -7,7 +7,7 @@ use crate::table::index;
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Where the latest number stands, and where each user's own does.
+/// The column of the latest number, and the column of each user's own number.
 const COLUMNS: [(&str, &str); 2] = [("installation", "last_user_change"), ("users", "change_sequence")];
 const INDEX: &str = "idx_users_change_sequence";
 

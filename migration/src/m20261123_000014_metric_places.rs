@@ -1,4 +1,4 @@
-//! Who recorded a metric, its place in the order of commits, and an index for the series of one name.
+//! Metrics: the recording user, a sequence number in commit order, and an index for the series of one name.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{big_integer, small_integer, uuid_null};
@@ -15,7 +15,7 @@ const INDEXES: [(&str, &[&str]); 2] =
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        // Rows from before have a place below every other. SQLite changes one column at a time.
+        // Existing rows get sequence number 0, below all others. SQLite alters one column per statement.
         for column in [uuid_null("user_id"), big_integer("sequence").default(0).take()] {
             manager.alter_table(Table::alter().table(TABLE).add_column(column).take()).await?;
         }

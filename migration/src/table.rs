@@ -1,9 +1,9 @@
-//! The words in which the changes are written, beside those of the migration crate.
+//! Helpers for migrations, in addition to those of the migration crate.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
-// Moments have no default: SQLite's own clock writes a text that sorts wrongly beside ours, so a
-// forgotten value has to fail instead.
+// Time columns have no default, so that a missing value fails. SQLite's clock would write a text that sorts wrongly
+// beside the server's.
 pub use sea_orm_migration::schema::{timestamp_with_time_zone as time, timestamp_with_time_zone_null as time_null};
 
 /// Creates a table with its indexes.
@@ -20,7 +20,7 @@ pub async fn create(
     Ok(())
 }
 
-/// Drops tables in the order given; their indexes and triggers go along.
+/// Drops tables in the given order, with their indexes and triggers.
 pub async fn drop(manager: &SchemaManager<'_>, tables: &[&'static str]) -> Result<(), DbErr> {
     for table in tables {
         manager.drop_table(Table::drop().table(*table).take()).await?;
@@ -28,7 +28,7 @@ pub async fn drop(manager: &SchemaManager<'_>, tables: &[&'static str]) -> Resul
     Ok(())
 }
 
-/// Runs the statements meant for the database at hand.
+/// Runs the statements for the current database.
 pub async fn execute(manager: &SchemaManager<'_>, sqlite: &str, postgres: &str) -> Result<(), DbErr> {
     let sql = match manager.get_database_backend() {
         DbBackend::Postgres => postgres,
@@ -38,17 +38,17 @@ pub async fn execute(manager: &SchemaManager<'_>, sqlite: &str, postgres: &str) 
     Ok(())
 }
 
-/// A foreign key that keeps the row it names from being deleted.
+/// Returns a foreign key that prevents the deletion of the referenced row.
 pub fn reference(column: &'static str, table: &'static str) -> ForeignKeyCreateStatement {
     ForeignKey::create().from_col(column).to(table, "id").take()
 }
 
-/// A foreign key to the user whose deletion takes the row along.
+/// Returns a foreign key to a user. Deleting the user deletes the row.
 pub fn owner(column: &'static str) -> ForeignKeyCreateStatement {
     reference(column, "users").on_delete(ForeignKeyAction::Cascade).take()
 }
 
-/// An index over `columns` in that order.
+/// Returns an index over `columns`, in that order.
 pub fn index(name: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
     let mut index = Index::create().name(name).take();
     for column in columns {
@@ -57,7 +57,7 @@ pub fn index(name: &'static str, columns: &[&'static str]) -> IndexCreateStateme
     index
 }
 
-/// An index that also refuses a second row with equal `columns`.
+/// Returns a unique index over `columns`.
 pub fn unique(name: &'static str, columns: &[&'static str]) -> IndexCreateStatement {
     index(name, columns).unique().take()
 }
