@@ -1,4 +1,4 @@
-//! One line a request: who asked for what, and how it went. Nothing of what was said.
+//! The access log: one line per request, with its caller and outcome but without its content.
 
 use std::time::{Duration, Instant};
 use std::{sync::OnceLock, sync::atomic::AtomicUsize, sync::atomic::Ordering::Relaxed};
@@ -13,12 +13,12 @@ use crate::http::answer::{Answer, Caller};
 use crate::http::ops::http_metrics::{Route, kind_name};
 use crate::telemetry::counters::Counted;
 
-/// What becomes known of a request while it is served.
+/// Fields of a request's log line, collected while the request is served.
 #[derive(Debug)]
 pub struct RequestLog {
     began: Instant,
     method: &'static str,
-    /// Where it goes.
+    /// Route of the request's path.
     pub route: Route,
     user_id: OnceLock<UserId>,
     kind: OnceLock<OperationType>,
@@ -27,7 +27,7 @@ pub struct RequestLog {
 }
 
 impl RequestLog {
-    /// A request that has just come.
+    /// Creates the log of a request that has just arrived.
     pub fn new(method: &Method, path: &str) -> Self {
         let method = [Method::GET, Method::POST, Method::OPTIONS, Method::HEAD]
             .iter()
@@ -44,23 +44,22 @@ impl RequestLog {
         }
     }
 
-    /// What the request is called in traces.
+    /// Returns the request's name in traces.
     pub fn name(&self) -> String {
         format!("{} {}", self.method, self.route.name())
     }
 
-    /// Who asks.
+    /// Sets the signed-in user.
     pub fn identify(&self, user_id: UserId) {
-        // Of a batch, the first tells.
         let _ = self.user_id.set(user_id);
     }
 
-    /// What kind of operation it is.
+    /// Sets the kind of operation. A batch keeps the kind of its first operation.
     pub fn classify(&self, kind: OperationType) {
         let _ = self.kind.set(kind);
     }
 
-    /// An operation of it was answered.
+    /// Adds the size and the error codes of one operation's answer.
     pub fn note(&self, answer: &Answer) {
         self.bytes.fetch_add(answer.body.len(), Relaxed);
         if !answer.codes.is_empty() {
@@ -68,11 +67,11 @@ impl RequestLog {
         }
     }
 
-    /// Counts and logs the request, now that it is answered.
+    /// Counts and logs the request when it ends.
     fn close(&self, state: &AppState, client: &Client, status: StatusCode) {
         let elapsed = self.began.elapsed();
         state.http_metrics.request(self.route, status, elapsed);
-        // Both have the same fields; the level of a line cannot be a variable.
+        // A macro, because the level of a log line cannot be a variable.
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -106,19 +105,19 @@ impl RequestLog {
     }
 }
 
-/// Closes a request's entry when it ends, also when its client did not wait for the answer.
+/// Guard that counts and logs a request when dropped, even if its client has disconnected.
 pub struct RequestLogGuard<'a> {
     state: &'a AppState,
     client: &'a Client,
     request_log: &'a RequestLog,
-    /// How it is answered.
+    /// Status of the response.
     pub status: StatusCode,
 }
 
 impl<'a> RequestLogGuard<'a> {
-    /// Of a request that has no answer yet.
+    /// Creates the guard of a request that has no response yet.
     pub fn new(state: &'a AppState, client: &'a Client, request_log: &'a RequestLog) -> Self {
-        // What proxies note of a request whose client went away before the answer.
+        // The status that proxies log if a client disconnects before the response.
         let status = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
         Self { state, client, request_log, status }
     }
@@ -130,7 +129,7 @@ impl Drop for RequestLogGuard<'_> {
     }
 }
 
-/// A query or a mutation of a socket, which is a request of its own.
+/// Logs a query or a mutation that a client sent over a socket. Each counts as a request.
 pub fn operation(caller: &Caller, kind: OperationType, began: Instant, answer: &Answer) {
     tracing::info!(
         target: "requests",
@@ -147,7 +146,7 @@ pub fn operation(caller: &Caller, kind: OperationType, began: Instant, answer: &
     );
 }
 
-/// A subscription that is being followed; it counts, and has its line when it ends.
+/// Log of an open subscription. When dropped, writes a line and no longer counts the subscription.
 pub struct StreamLog {
     caller: Caller,
     field: String,
@@ -158,14 +157,14 @@ pub struct StreamLog {
 }
 
 impl StreamLog {
-    /// One that begins.
+    /// Creates the log of a subscription that begins.
     pub fn new(state: &AppState, caller: &Caller, field: Option<String>) -> Self {
         let field = field.unwrap_or_default();
         let counted = state.http_metrics.subscriptions.hold(&field);
         Self { caller: caller.clone(), field, began: Instant::now(), events: 0, codes: Vec::new(), _counted: counted }
     }
 
-    /// One event of it was answered.
+    /// Records one event.
     pub fn note(&mut self, answer: &Answer) {
         self.events += 1;
         self.codes.clone_from(&answer.codes);
@@ -195,7 +194,7 @@ fn join(codes: &[ErrorCode]) -> String {
     codes.iter().map(|code| code.as_str()).collect::<Vec<_>>().join(",")
 }
 
-/// To the microsecond.
+/// Returns milliseconds, rounded to the microsecond.
 fn milliseconds(elapsed: Duration) -> f64 {
     (elapsed.as_secs_f64() * 1e6).round() / 1e3
 }

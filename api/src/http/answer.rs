@@ -1,4 +1,4 @@
-//! Answers as transports send them, and how they came about.
+//! Answers to operations as transports send them, each with its outcome.
 
 use std::sync::Arc;
 
@@ -10,44 +10,44 @@ use crate::engine::{self, RequestError};
 use crate::graphql::StreamPosition;
 use crate::service;
 
-/// On whose behalf an operation runs.
+/// Client and user that an operation runs for.
 #[derive(Clone)]
 pub struct Caller {
-    /// Where it comes from.
+    /// Client that sent the request.
     pub client: Arc<Client>,
-    /// Who asks, if someone is signed in.
+    /// Signed-in user, if any.
     pub viewer: Option<Viewer>,
-    /// Where its event stream is, if it asked for one.
+    /// Position of the client's event stream, if it accepts one.
     pub position: Option<Arc<StreamPosition>>,
 }
 
-/// A finished answer: the JSON of one execution result.
+/// Answer to one operation: the JSON of its execution result.
 pub struct Answer {
     /// `{"data": …}` or `{"errors": …}`, in UTF-8.
     pub body: Bytes,
-    /// How it came about.
+    /// Whether the operation ran, and the HTTP status if it did not.
     pub outcome: Outcome,
-    /// When to try again, if an error says so.
+    /// Seconds to wait before a retry, if an error contains them.
     pub retry_after_seconds: Option<u64>,
-    /// The cursor of a feed's event, on an event stream.
+    /// Cursor of a feed's event, on an event stream.
     pub cursor: Option<String>,
-    /// The codes of its errors.
+    /// Codes of all errors.
     pub codes: Vec<ErrorCode>,
 }
 
-/// How an answer came about.
+/// Outcome of a request, from which its HTTP status follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The operation ran, perhaps with errors in fields.
     Executed,
-    /// The request was understood and refused before it ran; the status is what it deserves.
+    /// The request was well formed but failed before it ran. Under `application/json` the status is 200 instead.
     Refused(StatusCode),
-    /// The request is not one of GraphQL over HTTP, or now is no time for it.
+    /// The request is not valid GraphQL over HTTP, or must be retried later. Every client gets the status.
     Rejected(StatusCode),
 }
 
 impl Answer {
-    /// Answers an error of a use case that a transport called itself, such as the check of a token.
+    /// Creates the answer for an error of a use case that a transport called, such as a token check.
     pub fn error(error: &service::Error, request_id: &str) -> Self {
         if let Some(cause) = error.cause() {
             tracing::error!(request.id = request_id, error.code = error.code().as_str(), cause, "a request failed");
@@ -59,39 +59,39 @@ impl Answer {
         )
     }
 
-    /// A request that is not one of GraphQL over HTTP.
+    /// Creates the answer to a request that is not valid GraphQL over HTTP.
     pub fn rejection(status: StatusCode, message: &str, request_id: &str) -> Self {
         let answer = Self::failure(ErrorCode::BadRequest, message, request_id);
         Self { outcome: Outcome::Rejected(status), ..answer }
     }
 
-    /// One more than a connection or a user may have at the same time.
+    /// Creates the answer to a request that exceeds the concurrency limit of a connection or a user.
     pub fn too_many(message: &str, request_id: &str) -> Self {
         Self::refusals(vec![retry_soon(RequestError::new(ErrorCode::RateLimited, message))], request_id)
     }
 
-    /// A node that is busy.
+    /// Creates the answer of a node that already runs as many requests as it may.
     pub fn overloaded(request_id: &str) -> Self {
         let error = RequestError::new(ErrorCode::Unavailable, "The server is busy: try again.");
         Self::refusals(vec![retry_soon(error)], request_id)
     }
 
-    /// Whether the operation ran, so that this is a result and not a refusal.
+    /// Whether the operation ran, so that this is a result and not a request error.
     pub fn ran(&self) -> bool {
         self.outcome == Outcome::Executed
     }
 
-    /// An operation that failed as a whole.
+    /// Creates an answer with one error and no data.
     pub fn failure(code: ErrorCode, message: &str, request_id: &str) -> Self {
         Self::refusals(vec![RequestError::new(code, message)], request_id)
     }
 
-    /// An operation that panicked.
+    /// Creates the answer to an operation that panicked.
     pub fn panicked(request_id: &str) -> Self {
         Self::failure(ErrorCode::InternalServerError, "The server failed.", request_id)
     }
 
-    /// A request that is not executed.
+    /// Creates the answer to a request that is not executed.
     pub fn refusals(errors: Vec<RequestError>, request_id: &str) -> Self {
         engine::Answer::refused(errors, request_id).into()
     }
@@ -105,8 +105,8 @@ impl From<engine::Answer> for Answer {
     }
 }
 
-/// What a code means over HTTP. A client that is to come back later is told so by the status whatever it accepts,
-/// because proxies and retry logic look at nothing else.
+/// Maps an error code to an outcome. Proxies and retry logic read only the status. So a code that means "retry later"
+/// sets the status for every media type.
 fn outcome(code: ErrorCode) -> Outcome {
     match code {
         ErrorCode::BadRequest => Outcome::Rejected(StatusCode::BAD_REQUEST),

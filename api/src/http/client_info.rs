@@ -1,4 +1,4 @@
-//! Who sent a request: its id, the address behind trusted proxies, the token it brought.
+//! The client of a request: its id, its address behind trusted proxies, and its access token.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,18 +9,18 @@ use poem::http::{HeaderMap, HeaderName, header};
 use crate::config::Network;
 use crate::domain::{Client, Source};
 
-/// The header that names a request, both ways.
+/// Header with the request's id, in requests and in responses.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// Names requests: a part that differs between processes, and a counter.
+/// Generator of request ids: a prefix that differs between processes, and a counter.
 pub struct RequestIds {
     process: String,
     next: AtomicU64,
 }
 
 impl RequestIds {
-    /// Names that no other process uses.
+    /// Creates a generator with a random prefix, so that no other process generates its ids.
     pub fn new(source: &Source) -> Self {
         let process = u64::from_le_bytes(source.random.bytes());
         Self { process: format!("{process:016x}-"), next: AtomicU64::new(1) }
@@ -31,7 +31,7 @@ impl RequestIds {
     }
 }
 
-/// Where a request comes from. A client's own id is kept, so that its logs and ours meet.
+/// Returns the client of a request. Keeps the id that a client sent, so that its logs match ours.
 pub fn client(request: &Request, ids: &RequestIds, trusted: &[Network]) -> Client {
     let headers = request.headers();
     let given = text(headers, REQUEST_ID).filter(|id| is_sane(id));
@@ -39,17 +39,17 @@ pub fn client(request: &Request, ids: &RequestIds, trusted: &[Network]) -> Clien
     Client {
         request_id: given.map_or_else(|| ids.next(), str::to_owned),
         ip: peer.map(|peer| address(peer, headers, trusted)),
-        // Readable headers are ASCII, so bytes are characters.
+        // Readable headers are ASCII, so the cut never splits a character.
         user_agent: text(headers, header::USER_AGENT).map(|agent| agent[..agent.len().min(256)].to_owned()),
     }
 }
 
-/// The access token that the headers bring; any other kind of credentials is an empty, hence invalid, token.
+/// Returns the access token of the headers. Any other kind of credentials gives an empty token, which is invalid.
 pub fn token(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION).map(|value| value.to_str().map_or("", bearer))
 }
 
-/// The token of a `Bearer` credential (RFC 6750, section 2.1).
+/// Returns the token of a `Bearer` credential (RFC 6750, section 2.1), or an empty string.
 pub fn bearer(credentials: &str) -> &str {
     match credentials.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
@@ -57,12 +57,12 @@ pub fn bearer(credentials: &str) -> &str {
     }
 }
 
-/// A header that is there and readable.
+/// Returns a header's value if it is present and readable.
 pub fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// The right-most hop that is not a trusted proxy: everything left of it is what a stranger claims.
+/// Returns the right-most hop that is not a trusted proxy. A client can forge every hop to the left of it.
 fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
     let lines = headers.get_all(FORWARDED_FOR).iter().rev();
@@ -77,7 +77,7 @@ fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     nearest
 }
 
-/// Short and of characters that no log or header can trip over.
+/// Whether an id is short and has only characters that are safe in logs and headers.
 fn is_sane(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'))
 }

@@ -1,11 +1,11 @@
-//! What every answer carries: security headers, the request's id, and CORS by an exact list.
+//! Headers of every response: security headers, the request's id, and CORS for a list of exact origins.
 
 use poem::Response;
 use poem::http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::http::client_info;
 
-/// The methods of the GraphQL endpoint.
+/// Methods of the GraphQL endpoint.
 pub const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
@@ -15,22 +15,22 @@ const VARY: HeaderValue = HeaderValue::from_static("Origin, Accept");
 const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id, retry-after");
 const CORS_METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 const CORS_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, last-event-id, x-request-id");
-/// Seconds for which a browser may remember a preflight; two hours is the most that any of them does.
+/// Seconds for which a browser may cache a preflight response. Chromium caches none for more than two hours.
 const CORS_MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// Where a request was made, as the browser tells it.
+/// Origin of a request, by the browser's `Origin` header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Not in a browser, or in a page of this server itself.
+    /// No browser, or a page of this server.
     Own,
-    /// In a page of a listed origin.
+    /// A page of an allowed origin.
     Listed(HeaderValue),
-    /// In a page that nobody listed.
+    /// A page of any other origin.
     Foreign,
 }
 
 impl Origin {
-    /// The origin of a request. Only exact matches count: no wildcards, no prefixes, never `null`.
+    /// Returns the origin of a request. Only exact matches count: no wildcards, no prefixes, never `null`.
     pub fn of(headers: &HeaderMap, allowed: &[String]) -> Self {
         let Some(origin) = headers.get(header::ORIGIN) else {
             return Self::Own;
@@ -45,7 +45,7 @@ impl Origin {
     }
 }
 
-/// Answers the question of a browser whether it may send a request from another origin.
+/// Responds to a CORS preflight request.
 pub fn preflight(origin: &Origin) -> Response {
     if *origin == Origin::Foreign {
         return StatusCode::FORBIDDEN.into();
@@ -59,13 +59,13 @@ pub fn preflight(origin: &Origin) -> Response {
         .finish()
 }
 
-/// Completes an answer.
+/// Adds the common headers to a response.
 pub fn dress(headers: &mut HeaderMap, origin: Origin, request_id: &str) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFF);
     headers.insert(header::REFERRER_POLICY, NO_REFERRER);
-    // A static asset may say that it can be kept.
+    // Keeps the caching policy that a page or the key set has set.
     headers.entry(header::CACHE_CONTROL).or_insert(NO_STORE);
-    // Also where no origin was sent, or a cache would hand one origin's answer to another.
+    // Also without an origin. Otherwise a cache could serve one origin's response to another.
     headers.append(header::VARY, VARY);
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert(client_info::REQUEST_ID, id);

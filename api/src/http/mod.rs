@@ -1,4 +1,4 @@
-//! Bytes to requests and back: everything between a connection and an operation.
+//! HTTP: everything between a connection and an operation.
 
 mod access_log;
 mod answer;
@@ -30,33 +30,33 @@ use crate::http::router::Router;
 use crate::http::transport::connection_slots::ConnectionSlots;
 use crate::service::Backend;
 
-/// Where GraphQL is served, by every transport.
+/// Path of the GraphQL endpoint, for every transport.
 pub const PATH: &str = "/graphql";
 
-/// What a server is made of.
+/// Parts that a server is built from.
 pub struct Dependencies {
-    /// Runs GraphQL requests.
+    /// Engine that runs GraphQL requests.
     pub engine: Engine,
-    /// What the use cases work with.
+    /// State that the use cases share.
     pub backend: Arc<Backend>,
-    /// The clock for expiry, and the randomness for request ids.
+    /// Clock for expiry, and randomness for request ids.
     pub source: Source,
-    /// The settings of HTTP.
+    /// Settings of HTTP.
     pub http: Http,
-    /// The settings of sockets.
+    /// Settings of sockets and event streams.
     pub sockets: Sockets,
-    /// Who may see the figures, and where.
+    /// Settings of the operators' endpoints: their address and the token for metrics.
     pub operations: Operations,
-    /// The pages for browsers. Only the mode `explore` has any.
+    /// Pages for browsers. Only the mode `explore` has any.
     pub pages: Option<Pages>,
 }
 
-/// The state that all connections share.
+/// State that all connections share.
 pub struct AppState {
     deps: Dependencies,
-    /// Cancelled once to stop: connections finish, sockets are told to come back.
+    /// Token that stops the server. Requests finish, and sockets close with the code for a restart.
     pub stop: CancellationToken,
-    /// Everything that must end before the process may.
+    /// Tasks that must end before the process may exit.
     pub tasks: TaskTracker,
     permits: Arc<Semaphore>,
     slots: Arc<ConnectionSlots>,
@@ -65,7 +65,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Creates the state of a server, which serves until `stop` is cancelled.
+    /// Creates the state of a server that runs until `stop` is cancelled.
     #[must_use]
     pub fn new(deps: Dependencies, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
@@ -80,12 +80,12 @@ impl AppState {
     }
 }
 
-/// The whole of HTTP, as everybody sees it.
+/// Returns the public endpoint.
 pub fn endpoint(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
     Router::new(state, false)
 }
 
-/// What operators have an address of their own for, if the settings give them one.
+/// Returns the operators' endpoint, for the separate address that the settings may name.
 pub fn operations(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
     Router::new(state, true)
 }

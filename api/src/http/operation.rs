@@ -1,4 +1,4 @@
-//! Runs operations for every transport: within the limits, the deadline and a task where one is needed.
+//! Runs operations for every transport, within the rate limits, the concurrency limit and the deadline.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -14,19 +14,19 @@ use crate::http::{AppState, access_log::StreamLog, server::deadline::in_time};
 use crate::service::{RequestContext, context::rate_limits, metrics};
 use crate::telemetry;
 
-/// The right to run one request now.
+/// Permit to run one request now.
 pub struct Permit {
     _permit: OwnedSemaphorePermit,
 }
 
 impl AppState {
-    /// Lets a request in, unless too many are running: a quick refusal costs less than a slow answer.
+    /// Admits a request unless too many are running. A quick error costs less than a slow answer.
     pub fn admit(&self, client: &Client) -> Result<Permit, Answer> {
         let permit = Arc::clone(&self.permits).try_acquire_owned();
         permit.map(|permit| Permit { _permit: permit }).map_err(|_| Answer::overloaded(&client.request_id))
     }
 
-    /// Prepares a request and takes its cost from the caller's limit.
+    /// Prepares a request and charges its cost to the caller's rate limit.
     pub fn prepare(&self, request: GraphqlRequest, caller: &Caller) -> Result<PreparedOperation, Answer> {
         let request_id = &caller.client.request_id;
         let prepared = self.deps.engine.prepare(request).map_err(|refusals| Answer::refusals(refusals, request_id))?;
@@ -36,11 +36,11 @@ impl AppState {
         Ok(prepared)
     }
 
-    /// Runs a query or a mutation to its end, on a task of its own: neither a client that goes away nor a deadline
-    /// may cut a mutation in two, and a panic ends nothing but itself. A query of a socket needs one too: while its
-    /// client does not read, the socket would not go on with it, and it would keep a connection of the database.
+    /// Runs a query or a mutation to its end, on a separate task. Neither a disconnect nor a deadline may stop a
+    /// mutation halfway, and a panic ends only its task. A query over a socket needs a task too. While its client does
+    /// not read, the socket would not poll the query, which would keep a database connection.
     ///
-    /// It runs from now on and not from when its answer is waited for, because it holds a place of all requests.
+    /// Starts at once and not when its answer is awaited, because it holds a permit.
     pub fn execute(
         self: &Arc<Self>,
         prepared: PreparedOperation,
@@ -54,14 +54,14 @@ impl AppState {
         async move { state.answer(task, &client).await }
     }
 
-    /// Runs a query on its caller's own task, which is cheaper: it goes on for as long as the client waits for it.
+    /// Runs a query on its caller's task, without spawning one. A disconnect of its client cancels the query.
     pub async fn read(&self, prepared: PreparedOperation, caller: Caller, permit: Permit) -> Answer {
         let client = Arc::clone(&caller.client);
         let operation = self.operation(prepared, caller, permit);
         self.answer(AssertUnwindSafe(operation).catch_unwind(), &client).await
     }
 
-    /// Follows a subscription. A panic ends its stream with an error.
+    /// Executes a subscription. A panic ends its stream with an error.
     pub fn subscribe(self: &Arc<Self>, prepared: PreparedOperation, caller: Caller) -> BoxStream<'static, Answer> {
         let mut stream_log = StreamLog::new(self, &caller, prepared.field.clone());
         let Caller { client, viewer, position } = caller;
@@ -74,10 +74,9 @@ impl AppState {
             .boxed()
     }
 
-    /// Runs an operation and writes its answer. It holds its permit for both.
+    /// Runs an operation and writes its answer. Holds the permit during both.
     ///
-    /// Boxed, because the future is some kilobytes that each layer around it would copy. Guarded by the benchmark
-    /// `front`.
+    /// Boxed, because each layer around this future would copy its several kilobytes. Guarded by the benchmark `front`.
     fn operation(&self, prepared: PreparedOperation, caller: Caller, permit: Permit) -> BoxFuture<'_, engine::Answer> {
         Box::pin(async move {
             let context = RequestContext::new(Arc::clone(&self.deps.backend), caller.client, caller.viewer);
@@ -87,7 +86,7 @@ impl AppState {
         })
     }
 
-    /// The answer that a running operation comes to before the deadline; its error is a panic.
+    /// Waits for a running operation until its deadline. An error of the operation is a panic.
     async fn answer<E>(&self, operation: impl Future<Output = Result<engine::Answer, E>>, client: &Client) -> Answer {
         let request_id = &client.request_id;
         let began = Instant::now();

@@ -1,4 +1,4 @@
-//! The pages for browsers: GraphiQL while its folder has it, and always the small explorer.
+//! Pages for browsers: GraphiQL while its folder contains a build, and always the small explorer.
 
 mod folder;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::config::{Graphql, Mode};
 use crate::http::{client_info, pages::folder::Folder};
 
-/// The explorer's files, which the binary holds.
+/// Files of the explorer, embedded in the binary.
 const EXPLORER: [(&str, &[u8]); 5] = [
     (EXPLORER_PAGE, include_bytes!("../../web/explorer/explorer.html")),
     ("explorer.css", include_bytes!("../../web/explorer/explorer.css")),
@@ -22,23 +22,24 @@ const EXPLORER: [(&str, &[u8]); 5] = [
 const EXPLORER_PAGE: &str = "explorer.html";
 const GRAPHIQL_PAGE: &str = "index.html";
 
-/// Allows no source but this server. `GraphiQL`'s editor writes style attributes; scripts come from files only.
+/// Policy that allows no source but this server. `GraphiQL`'s editor writes style attributes; scripts come from files
+/// only.
 const GRAPHIQL_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self'; \
      img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const EXPLORER_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
      trusted-types 'none'";
 
-/// The pages of one server.
+/// Pages of one server.
 pub struct Pages {
-    /// The folder that `npm --prefix api/web/graphiql run setup` builds.
+    /// Folder that `npm --prefix api/web/graphiql run setup` builds.
     graphiql: Option<Folder>,
 }
 
-/// A file as a response needs it.
+/// File to send in a response.
 struct File {
     bytes: Bytes,
-    /// The digest of the bytes in quotes: file names stay equal from build to build.
+    /// Entity tag: the quoted digest of the bytes. File names do not change from build to build.
     tag: String,
     is_gzipped: bool,
 }
@@ -52,12 +53,12 @@ impl Pages {
         (settings.mode == Mode::Explore).then(|| Self { graphiql: graphiql() })
     }
 
-    /// Whether the folder has `GraphiQL` now.
+    /// Whether the folder contains `GraphiQL` now.
     pub async fn has_graphiql(&self) -> bool {
         self.graphiql(GRAPHIQL_PAGE).await.is_some()
     }
 
-    /// Answers a browser that opens the API's own address.
+    /// Responds to a browser that opens the API's own address.
     pub(super) async fn home(&self, headers: &HeaderMap) -> Response {
         match self.graphiql(GRAPHIQL_PAGE).await {
             Some(file) => with_policy(respond(headers, GRAPHIQL_PAGE, file), GRAPHIQL_POLICY),
@@ -65,7 +66,7 @@ impl Pages {
         }
     }
 
-    /// Answers with the explorer, or with a file that one of the pages refers to.
+    /// Returns the explorer, or a file that one of the pages refers to.
     pub(super) async fn answer(&self, path: &str, headers: &HeaderMap) -> Response {
         if path == "/graphql/explorer" {
             return explorer_page(headers);
@@ -98,7 +99,7 @@ fn tag(digest: &[u8]) -> String {
     format!("\"{}\"", BASE64_URL_SAFE_NO_PAD.encode(digest))
 }
 
-/// Sends a file, or 304 to a browser that has it. A browser may keep the file, but asks each time.
+/// Sends a file, or 304 if the browser has it. A browser may keep the file, but must revalidate it each time.
 fn respond(headers: &HeaderMap, name: &str, file: File) -> Response {
     let response = Response::builder().header(header::CACHE_CONTROL, "no-cache").header(header::ETAG, &file.tag);
     if client_info::text(headers, header::IF_NONE_MATCH).is_some_and(|tags| names(tags, &file.tag)) {
@@ -108,7 +109,7 @@ fn respond(headers: &HeaderMap, name: &str, file: File) -> Response {
     response.content_type(content_type(name)).body(file.bytes)
 }
 
-/// Whether a list of tags has this one. A proxy that compresses makes tags weak (RFC 9110, section 13.1.2).
+/// Whether a list of entity tags contains this one. A proxy that compresses makes tags weak (RFC 9110, section 13.1.2).
 fn names(tags: &str, tag: &str) -> bool {
     tags.split(',').map(str::trim).any(|found| found == "*" || found.trim_start_matches("W/") == tag)
 }

@@ -1,4 +1,4 @@
-//! Where requests go, by their paths.
+//! Routes requests by their paths.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -16,17 +16,17 @@ use crate::http::transport::http;
 use crate::http::{AppState, PATH, client_info};
 use crate::telemetry::{self, traces};
 
-/// Everything at one address: GraphQL, the way to it from `/`, the browser's pages, health, figures, and the keys of
-/// access tokens; or, at the operators' own, what only they have to do with.
+/// Routes of one address. The public address serves GraphQL, a redirect from `/`, pages for browsers, health, metrics
+/// and the keys of access tokens. The operators' address serves health and metrics only.
 ///
-/// These are few. The library's router would compile an expression for each, and put a map into each request.
+/// A `match` selects among these few. poem's router would compile a pattern for each and put a map into each request.
 pub struct Router {
     state: Arc<AppState>,
     is_for_operators: bool,
 }
 
 impl Router {
-    /// What is served to everybody, or to operators.
+    /// Creates the router of the public address, or of the operators' address.
     pub fn new(state: &Arc<AppState>, is_for_operators: bool) -> Self {
         Self { state: Arc::clone(state), is_for_operators }
     }
@@ -35,7 +35,7 @@ impl Router {
 impl Endpoint for Router {
     type Output = Response;
 
-    /// An answer that is complete, also when what makes it panics.
+    /// Returns a complete response, even if a handler panics.
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let (state, settings) = (&*self.state, &self.state.deps.http);
         let client = Arc::new(client_info::client(&request, &state.request_ids, &settings.trusted_proxies));
@@ -65,8 +65,8 @@ impl Endpoint for Router {
 impl Router {
     async fn answer(&self, request: Request, client: &Arc<Client>, request_log: &RequestLog) -> Response {
         let (state, deps) = (&self.state, &self.state.deps);
-        // In boxes: each connection has room for the largest of these futures, and every layer around them moves it.
-        // Guarded by the benchmark `front`.
+        // Boxed: each connection reserves memory for the largest of these futures, and every layer around them moves
+        // it. Guarded by the benchmark `front`.
         match request_log.route {
             Route::Live => health::live(),
             Route::Ready => Box::pin(health::ready(&deps.backend)).await,

@@ -1,4 +1,4 @@
-//! What becomes of an operation, whatever its resolvers do and whoever waits for it.
+//! Tests of operations whose resolvers panic or whose clients do not wait.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::http::{AppState, Dependencies, answer::Caller, endpoint, serve};
 use crate::service::Backend;
 use crate::telemetry::{PANICS, watch_panics};
 
-/// Panics where a resolver of this field would run.
+/// Extension that panics where a resolver of this field would run.
 struct Broken(&'static str);
 
 impl ExtensionFactory for Broken {
@@ -41,7 +41,7 @@ impl Extension for Broken {
     }
 }
 
-/// The real front with a schema of which one field, if there is one of this name, is broken.
+/// Creates the real state with a schema whose field of this name panics. An unknown name breaks nothing.
 async fn state(field: &'static str, folder: &TempDir) -> Arc<AppState> {
     let data_dir = folder.path().to_str().unwrap().to_owned();
     let config = config::load([("QUANTUMVAULT__DATA_DIR".to_owned(), data_dir)]).unwrap();

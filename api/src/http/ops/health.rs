@@ -1,4 +1,4 @@
-//! What a load balancer asks: whether the process lives, and whether it should get requests.
+//! Health checks for load balancers: liveness, and readiness for requests.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::service::ops::health::{Component, Status};
 use crate::service::{Backend, ops::health};
 
-/// `/health/live`: the process answers.
+/// Serves `/health/live`, which succeeds while the process responds.
 pub fn live() -> Response {
     respond(StatusCode::OK, &json!({ "status": "OK" }))
 }
 
-/// `/health/ready`: the parts that it stands on answer.
+/// Serves `/health/ready`, which fails while a part that the server needs is down.
 pub async fn ready(backend: &Arc<Backend>) -> Response {
     let health = health::check(backend).await;
     let code = if health.status == Status::Down { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -21,7 +21,7 @@ pub async fn ready(backend: &Arc<Backend>) -> Response {
     respond(code, &json!({ "status": name(health.status), "components": components }))
 }
 
-/// Without its message, which may name addresses: anybody can ask.
+/// Returns a component without its message, which may contain addresses. The endpoint is public.
 fn component(component: &Component) -> Value {
     let latency = component.latency.map(|latency| latency.as_secs_f64() * 1000.0);
     json!({ "name": component.name, "status": name(component.status), "latencyMs": latency })

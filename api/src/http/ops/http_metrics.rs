@@ -9,28 +9,28 @@ use crate::engine::OperationType;
 use crate::http::{PATH, answer::Answer};
 use crate::telemetry::counters::{Counter, Counts, Durations};
 
-/// Where requests go, as they are served, counted and logged: never as a client wrote it.
+/// Route of a request. Its name labels metrics and log lines, so it never contains text from a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
-    /// Operations, by every transport.
+    /// GraphQL operations, by every transport.
     Graphql,
-    /// The way there.
+    /// Redirect to GraphQL.
     Home,
-    /// Whether the process lives.
+    /// Liveness of the process.
     Live,
-    /// Whether it should get requests.
+    /// Readiness for requests.
     Ready,
-    /// What it counts.
+    /// Metrics.
     Metrics,
-    /// The keys of access tokens.
+    /// Public keys of access tokens.
     Keys,
-    /// A browser's page or a part of one.
+    /// A page for browsers, or a file of one.
     Page,
-    /// Nowhere.
+    /// Any other path.
     Other,
 }
 
-/// Routes with their names, which are their paths where they have one, in their order.
+/// Routes in the order of the enum, each with its path or, without a path, with a label.
 const ROUTES: [(Route, &str); 8] = [
     (Route::Graphql, PATH),
     (Route::Home, "/"),
@@ -42,91 +42,91 @@ const ROUTES: [(Route, &str); 8] = [
     (Route::Other, "other"),
 ];
 
-/// The classes of statuses, from 100 on.
+/// Classes of statuses.
 pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The kinds of operations.
+/// Kinds of operations.
 pub const KINDS: [OperationType; 3] = [OperationType::Query, OperationType::Mutation, OperationType::Subscription];
 
-/// What has been counted since the start.
+/// Counters since the start of the process.
 #[derive(Debug, Default)]
 pub struct HttpMetrics {
     requests: [[Counter; CLASSES.len()]; ROUTES.len()],
     durations: [Durations; ROUTES.len()],
     operations: [Counter; KINDS.len()],
     errors: [Counter; ErrorCode::ALL.len()],
-    /// Sockets and event streams that are open, by their transport.
+    /// Number of open sockets and event streams, by transport.
     pub streams: Counts,
-    /// Subscriptions that are followed, by their field.
+    /// Number of open subscriptions, by field.
     pub subscriptions: Counts,
 }
 
 impl Route {
-    /// Where a path leads.
+    /// Returns the route of a path.
     pub fn of(path: &str) -> Self {
-        // The names of the last two are no paths.
+        // The names of the last two are labels, not paths.
         let known = ROUTES.iter().find(|(route, name)| *name == path && !matches!(route, Self::Page | Self::Other));
         known.map_or(if path.starts_with("/graphql/") { Self::Page } else { Self::Other }, |(route, _)| *route)
     }
 
-    /// What it is called.
+    /// Returns the path or the label.
     pub const fn name(self) -> &'static str {
         ROUTES[self as usize].1
     }
 
-    /// Whether only machines go there, again and again.
+    /// Whether only machines request this route, again and again.
     pub const fn is_probed(self) -> bool {
         matches!(self, Self::Live | Self::Ready | Self::Metrics)
     }
 
-    /// All there are.
+    /// Returns all routes.
     pub fn all() -> impl Iterator<Item = Self> {
         ROUTES.into_iter().map(|(route, _)| route)
     }
 }
 
 impl HttpMetrics {
-    /// A request has been answered; a stream has begun to be.
+    /// Counts a request that has a response. The response of a stream counts when it begins.
     pub fn request(&self, route: Route, status: StatusCode, elapsed: Duration) {
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         self.requests[route as usize][class].add();
         self.durations[route as usize].observe(elapsed);
     }
 
-    /// An operation is about to run.
+    /// Counts an operation that is about to run.
     pub fn operation(&self, kind: OperationType) {
         self.operations[kind_index(kind)].add();
     }
 
-    /// An operation, a refused one too, was answered; one event of a subscription as well.
+    /// Counts the errors of an answer, be it of a refused operation or of one subscription event.
     pub fn answer(&self, answer: &Answer) {
         for code in &answer.codes {
             self.errors[*code as usize].add();
         }
     }
 
-    /// How many requests went there and were answered with a status of that class.
+    /// Returns the number of requests to a route whose status was of a class.
     pub fn requests(&self, route: Route, class: usize) -> u64 {
         self.requests[route as usize][class].read()
     }
 
-    /// How long requests that went there took.
+    /// Returns the durations of requests to a route.
     pub fn durations(&self, route: Route) -> &Durations {
         &self.durations[route as usize]
     }
 
-    /// How many operations of a kind there have been.
+    /// Returns the number of operations of a kind.
     pub fn operations(&self, kind: OperationType) -> u64 {
         self.operations[kind_index(kind)].read()
     }
 
-    /// How many errors of a code there have been.
+    /// Returns the number of errors with a code.
     pub fn errors(&self, code: ErrorCode) -> u64 {
         self.errors[code as usize].read()
     }
 }
 
-/// What a kind is called.
+/// Returns the label of a kind.
 pub fn kind_name(kind: OperationType) -> &'static str {
     match kind {
         OperationType::Query => "query",

@@ -1,4 +1,4 @@
-//! `/.well-known/jwks.json`: the public keys with which other services verify our access tokens (RFC 7517).
+//! `/.well-known/jwks.json`: the public keys for other services to verify our access tokens (RFC 7517).
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::service::{Backend, ops::signing_keys};
 
-/// The key set.
+/// Returns the key set.
 pub async fn answer(backend: &Arc<Backend>) -> Response {
     let Ok(keys) = signing_keys::accepted(backend).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into();

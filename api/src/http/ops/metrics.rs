@@ -1,4 +1,4 @@
-//! `/metrics`: what the server counts about itself, for Prometheus, read from the parts when it is asked for.
+//! `/metrics` for Prometheus. Each request reads the counters where they are kept.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use crate::http::{AppState, client_info};
 use crate::service::ops::snapshot::{self, Snapshot};
 use crate::telemetry;
 
-/// Headers that only a proxy adds: what comes with one of them comes from somewhere else.
+/// Headers that only proxies add. A request with one of them comes from another machine.
 const FORWARDING: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-real-ip"];
 
-/// The page of figures, at the address that everybody may know or at the operators' own.
+/// Serves the page of metrics, at the public address or at the operators' address.
 pub fn answer(state: &AppState, request: &Request, is_for_operators: bool) -> Response {
     if let Some(status) = refusal(state, request, is_for_operators) {
         return status.into();
@@ -26,7 +26,7 @@ pub fn answer(state: &AppState, request: &Request, is_for_operators: bool) -> Re
     Response::builder().header(header::CONTENT_TYPE, CONTENT_TYPE).body(page(state))
 }
 
-/// Why the page is not shown, if it is not.
+/// Returns the status of an error if the request may not read the page.
 fn refusal(state: &AppState, request: &Request, is_for_operators: bool) -> Option<StatusCode> {
     let settings = &state.deps.operations;
     let token = settings.metrics_token.expose_secret();
@@ -35,7 +35,7 @@ fn refusal(state: &AppState, request: &Request, is_for_operators: bool) -> Optio
     }
     if !token.is_empty() {
         let given = client_info::token(request.headers()).unwrap_or_default();
-        // Digests take the same time to compare whatever they are of.
+        // The time to compare digests reveals nothing about the token.
         return (digest(given) != digest(token)).then_some(StatusCode::UNAUTHORIZED);
     }
     let is_open = is_for_operators || is_from_here(request);
@@ -136,7 +136,7 @@ fn write_parts(page: &mut Exposition, snapshot: &Snapshot<'_>) {
         .durations(&[], snapshot.feed_lag);
 }
 
-/// Names that there will be, from the start.
+/// Adds zeros for known names, so that their series exist from the start.
 fn with_all(names: &[&str], mut counts: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     for name in names {
         counts.entry((*name).to_owned()).or_default();

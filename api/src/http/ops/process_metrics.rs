@@ -1,16 +1,16 @@
-//! What the operating system says of this process, under the names that all of Prometheus' libraries use.
+//! Metrics of this process from the operating system, under the names that all Prometheus libraries use.
 
 use std::fs;
 
 use crate::http::ops::prometheus_text::Exposition;
 
-/// Ticks of the kernel's clock in a second, as Linux tells them to every process.
+/// Clock ticks per second in `/proc`, equal for every process on Linux.
 const TICKS: f64 = 100.0;
 
-/// Writes what there is; where there is no `/proc`, nothing.
+/// Writes the metrics that are available. Without `/proc` there are none.
 pub fn write(page: &mut Exposition) {
     let Some(stat) = read("/proc/self/stat") else { return };
-    // The name in brackets may hold anything; what follows it are numbers from the third on (proc(5)).
+    // The name in brackets may contain anything. From the fourth field on, all are numbers (proc(5)).
     let numbers: Vec<f64> = stat
         .rsplit_once(") ")
         .map(|(_, rest)| rest.split(' ').skip(1).map(|number| number.trim().parse().unwrap_or_default()).collect())
@@ -36,7 +36,7 @@ pub fn write(page: &mut Exposition) {
         }
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
-        // The folder itself is open while it is read.
+        // The folder itself is open while it is read, and does not count.
         page.gauge("process_open_fds", "File descriptors that are open.").value(&[], open.count().saturating_sub(1));
     }
     if let Some(most) = max_files() {
@@ -44,7 +44,7 @@ pub fn write(page: &mut Exposition) {
     }
 }
 
-/// The limit of open files, if there is one.
+/// Returns the limit of open files, if any.
 fn max_files() -> Option<f64> {
     field(&read("/proc/self/limits")?, "Max open files")
 }
@@ -53,7 +53,7 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-/// The number behind a key at the beginning of a line.
+/// Returns the number after a key at the beginning of a line.
 fn field(text: &str, key: &str) -> Option<f64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
     rest.split_whitespace().next()?.parse().ok()

@@ -1,26 +1,26 @@
-//! Figures as Prometheus reads them: its text format, version 0.0.4.
+//! Prometheus' text format for metrics, version 0.0.4.
 
 use std::fmt::{Display, Write};
 
 use crate::telemetry::counters::Durations;
 
-/// Its media type.
+/// Media type of the format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Names and values of labels: ours, never a client's, and so without anything to escape.
+/// Names and values of labels. None comes from a client, so none needs escaping.
 pub type Labels<'a> = &'a [(&'a str, &'a str)];
 
-/// A page of figures.
+/// Page of metrics.
 #[derive(Default)]
 pub struct Exposition(String);
 
 impl Exposition {
-    /// Begins a family that only grows.
+    /// Begins a family of values that only grow.
     pub fn counter(&mut self, name: &'static str, help: &str) -> Family<'_> {
         self.family(name, "counter", help)
     }
 
-    /// Begins a family that goes up and down.
+    /// Begins a family of values that go up and down.
     pub fn gauge(&mut self, name: &'static str, help: &str) -> Family<'_> {
         self.family(name, "gauge", help)
     }
@@ -30,7 +30,7 @@ impl Exposition {
         self.family(name, "histogram", help)
     }
 
-    /// The page.
+    /// Returns the page.
     pub fn finish(self) -> String {
         self.0
     }
@@ -46,22 +46,22 @@ impl Exposition {
     }
 }
 
-/// The figures of one name.
+/// Family of metrics with one name.
 pub struct Family<'a> {
     page: &'a mut Exposition,
     name: &'static str,
 }
 
 impl Family<'_> {
-    /// One figure.
+    /// Writes one value.
     pub fn value(&mut self, labels: Labels<'_>, value: impl Display) -> &mut Self {
         self.sample("", labels, None, value);
         self
     }
 
-    /// One distribution.
+    /// Writes one distribution.
     pub fn durations(&mut self, labels: Labels<'_>, durations: &Durations) -> &mut Self {
-        // Read once and last, or a bucket might hold more than all.
+        // Reads the count after the buckets. Otherwise a bucket could exceed it.
         let buckets: Vec<_> = durations.cumulative().collect();
         let count = durations.count();
         for (bound, sum) in buckets {

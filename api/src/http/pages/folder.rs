@@ -1,4 +1,4 @@
-//! A folder of gzipped files that may appear, change and go while the server runs.
+//! A folder of gzipped files that may appear, change and disappear while the server runs.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -12,20 +12,20 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-/// The largest file that is served. GraphiQL's largest has 1.4 MiB.
+/// Size of the largest file that is served. GraphiQL's largest has 1.4 MiB.
 const MAX_BYTES: u64 = 8 << 20;
-/// Files read at a time; other requests wait.
+/// Number of files read at a time. Other requests wait.
 const MAX_READS: usize = 2;
-/// Files whose bytes are shared between responses. GraphiQL has eight.
+/// Number of files whose bytes are shared between responses. GraphiQL has eight.
 const MAX_SHARED: usize = 32;
 
 type Sha = [u8; 32];
 
-/// The folder. Each request reads the file again, so a new build is served without a restart.
+/// Folder of files. Each request reads its file again, so a new build is served without a restart.
 pub struct Folder {
     path: PathBuf,
     reads: Arc<Semaphore>,
-    /// The last bytes of each file. Responses to slow clients share them instead of holding a copy each.
+    /// Latest bytes of each file. Responses to slow clients share them instead of holding a copy each.
     shared: Mutex<HashMap<String, (Bytes, Sha)>>,
 }
 
@@ -34,7 +34,7 @@ impl Folder {
         Self { path, reads: Arc::new(Semaphore::new(MAX_READS)), shared: Mutex::default() }
     }
 
-    /// Returns the bytes of the file `name` with `.gz` after it, and their digest.
+    /// Returns the bytes of the file `{name}.gz`, and their digest.
     pub async fn read(&self, name: &str) -> Option<(Bytes, Sha)> {
         if !is_name(name) {
             return None;
@@ -42,7 +42,7 @@ impl Folder {
         let permit = Arc::clone(&self.reads).acquire_owned().await.ok()?;
         let path = self.path.join(format!("{name}.gz"));
         let task = tokio::task::spawn_blocking(move || {
-            // Held by the thread: a client that goes away does not make room for another read.
+            // The thread holds the permit, so a disconnect does not make room for another read.
             let _permit = permit;
             read(&path).map(|bytes| {
                 let digest = Sha256::digest(&bytes).into();
@@ -61,7 +61,7 @@ impl Folder {
         }
     }
 
-    /// Returns the bytes that other responses hold already if they are equal.
+    /// Returns the bytes that other responses already hold, if they are equal.
     fn share(&self, name: &str, bytes: Bytes, digest: Sha) -> Bytes {
         let mut shared = self.shared.lock();
         match shared.get(name) {
@@ -75,22 +75,22 @@ impl Folder {
     }
 }
 
-/// Whether a name is one of a file in the folder itself. No such name leads anywhere else.
+/// Whether a name can only be that of a file directly in the folder.
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && !name.starts_with('.')
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// Reads a regular file. The folder may be a link, but a link inside it could lead out and fails.
+/// Reads a regular file. The folder itself may be a link. Links inside it fail, because they could lead out.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Without the second flag the opening of a pipe would wait for a writer.
+    // Without `O_NONBLOCK`, opening a pipe would wait for a writer.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut bytes = Vec::new();
-    // The length is that of what was read: a file may grow meanwhile.
+    // Limits the bytes that are read, because a file may grow meanwhile.
     if file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
         return Err(io::Error::other("it is too large"));
     }

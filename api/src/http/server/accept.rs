@@ -1,8 +1,8 @@
-//! The accept loop: bounded, timed, and able to stop without dropping anyone.
+//! The accept loop: limits connections, sets their timeouts, and stops without dropping clients.
 //!
-//! A connection that is closed while something unread arrives is reset, and the reset takes the latest answer from a
-//! client that has not read it. So a connection is closed in two steps: the node says that it writes no more, and reads
-//! what comes until the client has closed its side.
+//! Closing a connection while unread data arrives resets it. A reset can take a response from a client that has not
+//! read it yet. So a connection closes in two steps. The node shuts down its own side, then reads until the client
+//! closes the other.
 
 use std::convert::Infallible;
 use std::io;
@@ -32,22 +32,22 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::config::Http;
 use crate::http::{AppState, server::deadline::Timer};
 
-/// Room for the longest request target that HTTP libraries send, 64 KiB, and the other headers. A longer target is
-/// answered 414, longer headers 431.
+/// Room for the longest request target that HTTP libraries send, 64 KiB, and for the other headers. A longer target
+/// fails with 414, longer headers with 431.
 const HEAD_MAX_BYTES: usize = 80 * 1024;
-/// How long to wait when no descriptor is left; meanwhile others are closed.
+/// Delay after file descriptors run out. Meanwhile other connections close.
 const BACK_OFF: Duration = Duration::from_millis(100);
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
-/// Time that a stopping node leaves idle connections open. A request that is on its way to one is answered, and told
-/// that the connection closes.
+/// Time that a stopping node leaves idle connections open. A request already on its way is served, and its
+/// connection then closes.
 const LAST_REQUEST: Duration = Duration::from_millis(500);
 /// Time for a client to close its side after the server has closed its own.
 const LAST_READ: Duration = Duration::from_secs(1);
-/// Up to so many bytes, the pieces of an answer are written as one: the kernel takes one piece by a shorter way.
+/// Limit in bytes up to which the pieces of a response are copied together and written at once.
 const TOGETHER: usize = 2048;
 
-/// Serves until the server is stopped: then accepts no more, lets requests finish, tells sockets to come back, and
-/// returns when all have ended or the time for draining is over.
+/// Serves until the server is stopped. Then stops accepting, lets requests finish and closes sockets. Returns when all
+/// tasks have ended or the drain time is over.
 pub async fn serve<E>(listener: TcpListener, endpoint: E, state: Arc<AppState>)
 where
     E: Endpoint<Output = Response> + 'static,
@@ -78,22 +78,22 @@ struct Server<E> {
     endpoint: E,
     http: http1::Builder,
     stop: CancellationToken,
-    /// Ends what has not ended by itself.
+    /// Token that ends the connections which outlive the drain time.
     cut: CancellationToken,
     write_timeout: Duration,
 }
 
-/// HTTP/1.1 only: HTTP/2 is a proxy's business, and its floods with it.
+/// Returns a server for HTTP/1.1 only. HTTP/2 is left to a proxy, with its flood attacks.
 fn builder(settings: &Http) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
-        // Also runs before the first byte and between requests.
+        // Also applies before the first byte and between requests.
         .header_read_timeout(Duration::from_secs(settings.header_timeout_seconds))
         .max_buf_size(HEAD_MAX_BYTES);
     builder
 }
 
-/// Accepts for ever. At the limit of connections new ones wait in the kernel's queue.
+/// Accepts connections without end. At the connection limit, new ones wait in the kernel's queue.
 async fn accept<E>(listener: &TcpListener, server: &Arc<Server<E>>, state: &AppState, places: &Arc<Semaphore>)
 where
     E: Endpoint<Output = Response> + 'static,
@@ -102,7 +102,7 @@ where
     while let Ok(place) = Arc::clone(places).acquire_owned().await {
         match listener.accept().await {
             Ok((stream, peer)) => server.begin(state, (stream, peer), place),
-            // The client has gone before it was accepted.
+            // The client disconnected before it was accepted.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
@@ -115,13 +115,13 @@ where
     }
 }
 
-/// Accepts those whom the kernel has connected already: it resets what is left in its queue.
+/// Accepts clients that the kernel has already connected. It would reset those left in its queue.
 fn accept_waiting<E>(listener: &TcpListener, server: &Arc<Server<E>>, state: &AppState, places: &Arc<Semaphore>)
 where
     E: Endpoint<Output = Response> + 'static,
 {
     while let Ok(place) = Arc::clone(places).try_acquire_owned() {
-        // Without the runtime's budget, which ends before a long queue does.
+        // Without tokio's cooperative budget, which runs out before a long queue is empty.
         match unconstrained(listener.accept()).now_or_never() {
             Some(Ok(accepted)) => server.begin(state, accepted, place),
             Some(Err(error)) if is_of_the_connection(&error) => {}
@@ -136,7 +136,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 
 impl<E: Endpoint<Output = Response> + 'static> Server<E> {
     fn begin(self: &Arc<Self>, state: &AppState, (stream, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
-        // Answers are written whole: waiting to fill a packet would only add delay.
+        // Responses are written in one piece. Waiting to fill a packet would only add delay.
         if stream.set_nodelay(true).and_then(|()| give_up_within(&stream, self.write_timeout)).is_err() {
             return;
         }
@@ -184,20 +184,20 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
     }
 }
 
-/// A client that has vanished acknowledges nothing, which writing alone does not show until the kernel's buffer is
-/// full: without this an event stream would keep its user's place for a quarter of an hour (RFC 5482).
+/// Sets the time after which the kernel gives up a client that acknowledges nothing (RFC 5482). Writes alone show its
+/// absence only once the kernel's buffer is full. An event stream would keep its user's slot for a quarter of an hour.
 fn give_up_within(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(patience))?;
     Ok(())
 }
 
-/// A connection that gives its place back when it is closed, and fails when its peer stops reading.
+/// Connection that releases its permit when closed, and fails when its client stops reading.
 struct Guarded {
-    /// Taken when it is dropped, with its place.
+    /// Taken on drop, together with `place`.
     stream: Option<TcpStream>,
     place: Option<OwnedSemaphorePermit>,
-    /// Whether nothing more can come from the peer.
+    /// Whether no more data can come from the client.
     is_over: bool,
     stalled: Option<Pin<Box<Sleep>>>,
     write_timeout: Duration,
@@ -209,7 +209,7 @@ impl Guarded {
         self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Passes the result of a write on, unless writing has made no progress for too long.
+    /// Passes on the result of a write. Fails with `TimedOut` after too long without progress.
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.stalled = None;
@@ -225,7 +225,7 @@ impl Guarded {
 }
 
 impl Drop for Guarded {
-    /// Closes the connection: says so, and reads on for a while what the client wrote before it heard.
+    /// Closes the connection: shuts down its own side, then reads for a while what the client still sends.
     fn drop(&mut self) {
         let (Some(mut stream), Some(place)) = (self.stream.take(), self.place.take()) else { return };
         let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else { return };
@@ -233,7 +233,7 @@ impl Drop for Guarded {
             if SockRef::from(&stream).shutdown(Shutdown::Write).is_ok() {
                 let mut rest = [0; 1024];
                 let reading = async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} };
-                // Whoever does not close meanwhile is closed upon.
+                // A client that does not close in time is disconnected.
                 drop(timeout(LAST_READ, reading).await);
             }
             drop(place);

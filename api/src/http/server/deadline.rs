@@ -1,4 +1,4 @@
-//! Deadlines of work that is mostly done at once, and of the heads of requests.
+//! Deadlines for operations, request bodies and request heads.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use hyper::rt;
 use parking_lot::Mutex;
 use tokio::{task::coop::unconstrained, time, time::Sleep};
 
-/// What comes of work in time; the clock is looked at only if it has to wait.
+/// Waits for work until a deadline, and returns `None` after it. Sets a timer only if the work has to wait.
 pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output> {
     let (mut work, mut end) = (pin!(work), pin!(None));
     poll_fn(|cx| {
@@ -17,7 +17,7 @@ pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output
             return Poll::Ready(Some(done));
         }
         if end.is_none() {
-            // Also for work that has used up its task's turn.
+            // Unconstrained, to end work that has used up its task's cooperative budget.
             end.set(Some(unconstrained(time::sleep(patience))));
         }
         end.as_mut().as_pin_mut().map_or(Poll::Pending, |end| end.poll(cx)).map(|()| None)
@@ -25,11 +25,11 @@ pub async fn in_time<F: Future>(patience: Duration, work: F) -> Option<F::Output
     .await
 }
 
-/// The timer of one connection, which has one deadline at a time.
+/// Timer of one connection, which has one deadline at a time.
 ///
-/// hyper sets a deadline for the head of each request and drops it when the head has come. Setting and dropping it at
-/// the runtime takes a lock that all threads share. Here a later deadline leaves the runtime's timer as it is, and is
-/// set when that one fires too early. Guarded by the benchmark `front`.
+/// hyper sets a deadline for the head of each request and drops it when the head has arrived. Setting and dropping a
+/// timer of tokio takes a lock that all threads share. So a later deadline leaves tokio's timer unchanged. If that
+/// timer fires too early, it is set to the deadline. Guarded by the benchmark `front`.
 #[derive(Clone, Default)]
 pub(super) struct Timer(Arc<Mutex<Option<Pin<Box<Sleep>>>>>);
 
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(in_time(patience, async { 1 }).await, Some(1));
         assert_eq!(in_time(Duration::from_mins(1), time::sleep(patience)).await, Some(()));
         assert_eq!(in_time(patience, std::future::pending::<()>()).await, None);
-        // Whose turns are always used up.
+        // Work that always uses up its budget.
         let busy = async {
             loop {
                 consume_budget().await;

@@ -1,4 +1,4 @@
-//! Connections: accepting them, their limits and their deadlines.
+//! Accepts connections, and enforces their limits and deadlines.
 
 pub mod accept;
 pub mod deadline;

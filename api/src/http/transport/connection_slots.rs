@@ -1,4 +1,4 @@
-//! Slots for sockets and event streams, counted by user.
+//! Slots for sockets and event streams, counted per user.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,18 +6,18 @@ use parking_lot::Mutex;
 
 use crate::domain::UserId;
 
-/// How many sockets and event streams each user holds on this node.
+/// Number of sockets and event streams that each user holds on this node.
 #[derive(Default)]
 pub struct ConnectionSlots(Mutex<HashMap<UserId, usize>>);
 
-/// One place among its user's; given back when it is dropped.
+/// Slot of a user's socket or event stream, released when dropped.
 pub struct ConnectionSlot {
     slots: Arc<ConnectionSlots>,
     user_id: UserId,
 }
 
 impl ConnectionSlots {
-    /// A place for one more, if the user has fewer than `limit`.
+    /// Reserves a slot if the user holds fewer than `limit`.
     pub fn take(self: &Arc<Self>, user_id: UserId, limit: usize) -> Option<ConnectionSlot> {
         let mut taken = self.0.lock();
         let count = taken.entry(user_id).or_default();

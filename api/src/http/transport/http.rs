@@ -25,14 +25,14 @@ use crate::service::sessions;
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const BEARER: HeaderValue = HeaderValue::from_static("Bearer error=\"invalid_token\"");
 
-/// What a request to the endpoint is answered with.
+/// Responds to a request to the GraphQL endpoint.
 pub async fn answer(
     state: &Arc<AppState>,
     request: Request,
     client: &Arc<Client>,
     request_log: &RequestLog,
 ) -> Response {
-    // Clients offer other upgrades too, such as h2c, which may be left alone (RFC 9110, 7.8).
+    // Other upgrades that clients offer, such as h2c, may be ignored (RFC 9110, 7.8).
     if client_info::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
     {
         return websocket::upgrade(state, &request, Arc::clone(client)).await;
@@ -49,7 +49,7 @@ pub async fn answer(
     exchange.respond(request).await.unwrap_or_else(|answer| exchange.write(answer))
 }
 
-/// One request and what is known of it before it is read.
+/// Request and its context, known before the body is read.
 struct Exchange<'a> {
     state: &'a Arc<AppState>,
     client: &'a Arc<Client>,
@@ -59,7 +59,7 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// The response; an error is one that stops the request before any operation of it.
+    /// Returns the response. An error stops the request before any operation runs.
     async fn respond(&self, mut request: Request) -> Result<Response, Answer> {
         let work = request_body::read(&mut request, &self.state.deps.http).await;
         let work = work.map_err(|(status, message)| self.reject(status, message))?;
@@ -77,7 +77,7 @@ impl Exchange<'_> {
         match work {
             Work::One(request) => self.one(request, caller, permit).await,
             Work::Batch(requests) => {
-                // Each of them takes a place of its own.
+                // Each operation of the batch takes its own permit.
                 drop(permit);
                 let answers = join_all(requests.into_iter().map(|request| self.member(request, caller.clone()))).await;
                 for answer in &answers {
@@ -117,8 +117,8 @@ impl Exchange<'_> {
         self.request_log.note(answer);
     }
 
-    /// What was refused before it ran: an event stream reports it as its first and only result, since a client that
-    /// asked for one reads nothing else.
+    /// Returns the response to a request that failed before it ran. An event stream gets the error as its only result,
+    /// because its client reads nothing else.
     fn refuse(&self, answer: Answer) -> Result<Response, Answer> {
         if self.accepted.media == Media::EventStream && !matches!(answer.outcome, Outcome::Rejected(_)) {
             Ok(self.told(answer))
@@ -139,11 +139,11 @@ impl Exchange<'_> {
         }
     }
 
-    /// Whether the method and the transport fit the kind of operation.
+    /// Checks that the method and the transport fit the kind of operation.
     fn allow(&self, prepared: PreparedOperation) -> Result<PreparedOperation, Answer> {
         self.request_log.classify(prepared.kind);
         match prepared.kind {
-            // A link or an image of a foreign page can send a GET.
+            // A link or an image on a foreign page can send a GET.
             OperationType::Mutation if self.method == Method::GET => {
                 Err(self.reject(StatusCode::METHOD_NOT_ALLOWED, "A mutation needs a POST."))
             }
@@ -155,7 +155,7 @@ impl Exchange<'_> {
         }
     }
 
-    /// Who asks. No token is anonymous; a token that is not valid is an error, never a silent nobody.
+    /// Returns the signed-in user, or `None` without a token. An invalid token is an error, never an anonymous request.
     async fn viewer(&self, headers: &HeaderMap) -> Result<Option<Viewer>, Answer> {
         let Some(token) = client_info::token(headers) else {
             return Ok(None);
@@ -164,14 +164,14 @@ impl Exchange<'_> {
         viewer.map(Some).map_err(|error| Answer::error(&error, &self.client.request_id))
     }
 
-    /// A place for one more event stream; it takes one of those that the user has for sockets.
+    /// Reserves a slot for an event stream. Sockets and event streams share the slots of a user.
     fn slot(&self, viewer: &Viewer) -> Result<ConnectionSlot, Answer> {
         let slot = self.state.slots.take(viewer.user_id, self.state.deps.sockets.max_per_user);
         let message = "This user has too many sockets and event streams open.";
         slot.ok_or_else(|| Answer::too_many(message, &self.client.request_id))
     }
 
-    /// An event stream of one answer.
+    /// Returns an event stream with one result.
     fn told(&self, answer: Answer) -> Response {
         sse::respond(self.state, once(async { answer }).boxed(), StreamAuth::new(self.state, None), None)
     }
@@ -181,9 +181,9 @@ impl Exchange<'_> {
     }
 }
 
-/// Under `application/graphql-response+json` the status says what became of the request. Under `application/json`
-/// whatever was well formed is 200, a token that is not valid included: older clients take any other status for a
-/// fault of the network and never look at the errors, so that no refresh of the token would follow.
+/// Writes an answer as a response. Under `application/graphql-response+json` the status shows the outcome. Under
+/// `application/json` every well-formed request gets 200, even with an invalid token. Older clients take any other
+/// status for a network failure. They would not read the errors, and so would not refresh the token.
 fn write(answer: Answer, media: Media) -> Response {
     let status = match answer.outcome {
         Outcome::Refused(status) if media == Media::GraphqlResponse => status,

@@ -1,36 +1,36 @@
-//! Which media type answers a request, by its Accept header (RFC 9110, section 12.5.1).
+//! Chooses the media type of a response by the Accept header (RFC 9110, section 12.5.1).
 
 use poem::http::{HeaderMap, HeaderValue, header};
 
-/// What an answer can be written as, the one that says most about errors first.
+/// Media types of responses. The one that reports errors in most detail comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Media {
-    /// `application/graphql-response+json`: the status tells whether the operation ran.
+    /// `application/graphql-response+json`: the status shows whether the operation ran.
     GraphqlResponse,
-    /// `application/json`: well-formed requests are answered 200.
+    /// `application/json`: well-formed requests get 200.
     Json,
     /// `text/event-stream`: graphql-sse, distinct connections.
     EventStream,
-    /// `text/html`: the explorer.
+    /// `text/html`: `GraphiQL` or the explorer.
     Html,
 }
 
-/// What the client takes.
+/// Result of the negotiation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
-    /// What it likes best of what is offered.
+    /// Offered media type that the client prefers.
     pub media: Media,
-    /// Whether it takes a stream of events at all.
+    /// Whether the client accepts an event stream at all.
     pub events: bool,
 }
 
-/// How well a media type is liked: quality in thousandths, then whether it was named or only matched.
+/// Preference for a media type: quality in thousandths, and whether it was named and not only matched.
 type Rank = (u16, bool);
 
 impl Media {
     const ALL: [Self; 4] = [Self::GraphqlResponse, Self::Json, Self::EventStream, Self::Html];
 
-    /// The Content-Type of a single result; one that was to be a stream or a page is plain JSON.
+    /// Returns the Content-Type of a single result. Where a stream or a page was requested, it is plain JSON.
     pub const fn of_results(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
@@ -38,7 +38,8 @@ impl Media {
         })
     }
 
-    /// The media type that a range asks for. Wildcards mean JSON, which every client can read.
+    /// Returns the media type of a range, and whether the range names it. Wildcards mean JSON, which every client can
+    /// read.
     fn of_range(range: &str) -> Option<(Self, bool)> {
         match range {
             "application/graphql-response+json" => Some((Self::GraphqlResponse, true)),
@@ -51,7 +52,7 @@ impl Media {
     }
 }
 
-/// What to answer with; nothing when the client takes none of what is offered.
+/// Chooses the media type. Returns `None` if the client accepts none of those on offer.
 pub fn negotiate(headers: &HeaderMap, offers_html: bool) -> Option<Accepted> {
     let mut lines = headers.get_all(header::ACCEPT).iter().peekable();
     if lines.peek().is_none() {
@@ -62,7 +63,7 @@ pub fn negotiate(headers: &HeaderMap, offers_html: bool) -> Option<Accepted> {
         let (name, quality) = parse(range);
         if let Some((media, named)) = Media::of_range(&name) {
             let rank = &mut ranks[media as usize];
-            // A name overrules a wildcard whatever their qualities are; among equals the better one counts.
+            // A name overrules a wildcard, whatever their qualities. Among equals the higher quality counts.
             if rank.is_none_or(|(before, was_named)| (was_named, before) < (named, quality)) {
                 *rank = Some((quality, named));
             }
@@ -72,7 +73,7 @@ pub fn negotiate(headers: &HeaderMap, offers_html: bool) -> Option<Accepted> {
         ranks[Media::Html as usize] = None;
     }
     let liked = |media: &Media| ranks[*media as usize].filter(|(quality, _)| *quality > 0);
-    // `max_by_key` keeps the last of equals, so the order is turned round.
+    // `max_by_key` returns the last of equals, so the order is reversed.
     let media = Media::ALL.into_iter().rev().filter(|media| liked(media).is_some()).max_by_key(liked)?;
     Some(Accepted { media, events: liked(&Media::EventStream).is_some() })
 }
@@ -84,7 +85,7 @@ fn parse(range: &str) -> (String, u16) {
     (name, quality.map_or(1000, thousandths))
 }
 
-/// A weight as thousandths; one that cannot be read counts as 1, as if it were not there.
+/// Returns a weight in thousandths. An unreadable weight counts as 1, as if it were absent.
 fn thousandths(weight: &str) -> u16 {
     match weight.split_once('.') {
         Some(("0", digits)) if digits.len() <= 3 => format!("{digits:0<3}").parse().unwrap_or(1000),

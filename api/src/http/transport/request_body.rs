@@ -1,4 +1,4 @@
-//! Reads what a request asks for, from its target or its body, within limits of type, size and time.
+//! Reads GraphQL requests from the target or the body, within limits of type, size and time.
 
 use futures_util::TryStreamExt;
 use poem::http::{HeaderMap, Method, StatusCode, header};
@@ -9,23 +9,23 @@ use crate::config::Http;
 use crate::engine::{GraphqlRequest, NO_JSON, QueryString};
 use crate::http::{client_info, server::deadline::in_time};
 
-/// The longest request target, in bytes: a document of 16 KiB with every second character escaped.
+/// Longest request target, in bytes: a document of 16 KiB with every second character escaped.
 const TARGET_MAX_BYTES: usize = 32 * 1024;
 
 const TOO_LARGE: Refused = (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.");
 
-/// What a request asks for.
+/// GraphQL requests that one HTTP request contains.
 pub enum Work {
     /// One operation.
     One(GraphqlRequest),
-    /// Several in an array, each still to be read.
+    /// Several operations in an array, not parsed yet.
     Batch(Vec<Value>),
 }
 
-/// Why a request cannot be read: its status and a sentence.
+/// Status and message for a request that cannot be read.
 pub type Refused = (StatusCode, &'static str);
 
-/// Reads a request and takes its body.
+/// Reads the operations of a request, and takes its body.
 pub async fn read(request: &mut Request, settings: &Http) -> Result<Work, Refused> {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     if target.len() > TARGET_MAX_BYTES {
@@ -63,7 +63,7 @@ async fn read_body(request: &mut Request, settings: &Http) -> Result<Work, Refus
     }
 }
 
-/// JSON by its exact name only: other types can be sent by a foreign page without asking first.
+/// Accepts JSON by its exact name only. A foreign page can send other types without a preflight.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
     let mut parts = client_info::text(headers, header::CONTENT_TYPE).unwrap_or_default().split(';').map(str::trim);
     let is_json = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
@@ -77,7 +77,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refused> {
     }
 }
 
-/// The body, counted as it comes: a length that was announced may be missing or a lie.
+/// Reads the body within its limits. Counts bytes as they arrive, because the announced length may be missing or wrong.
 async fn collect(request: &mut Request, settings: &Http) -> Result<Vec<u8>, Refused> {
     let announced =
         client_info::text(request.headers(), header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
@@ -89,7 +89,7 @@ async fn collect(request: &mut Request, settings: &Http) -> Result<Vec<u8>, Refu
     received.unwrap_or(Err((StatusCode::REQUEST_TIMEOUT, "The body took too long.")))
 }
 
-/// The framework's own way goes through a buffer inside the future, which every layer would carry around.
+/// Receives the body in chunks. poem's own method would keep a buffer inside this future and all futures around it.
 async fn receive(body: Body, max_bytes: usize) -> Result<Vec<u8>, Refused> {
     let (mut chunks, mut received) = (body.into_bytes_stream(), Vec::new());
     while let Some(chunk) = chunks.try_next().await.map_err(|_| bad_request("The body broke off."))? {

@@ -13,15 +13,16 @@ use crate::http::transport::connection_slots::ConnectionSlot;
 use crate::http::transport::stream_auth::StreamAuth;
 use crate::telemetry::counters::Counted;
 
-/// What breaks a silence: it keeps proxies from closing the connection, and finds clients that are gone.
+/// Comment sent during silence. It keeps proxies from closing the connection, and detects clients that have
+/// disconnected.
 const COMMENT: &[u8] = b":\n\n";
-/// An event without a data line is dropped by `EventSource`, hence the empty one.
+/// Last event. Its data line is empty, because `EventSource` drops an event without one.
 const COMPLETE: &[u8] = b"event: complete\ndata:\n\n";
 
-/// Streams the answers as events. The stream breaks off without `complete` when the lease is over or the server
-/// stops, which a client takes for a lost connection: it comes back with its last event's id and a fresh token.
+/// Streams the answers as events. The stream ends without `complete` when its authorization ends or the server stops. A
+/// client takes that for a lost connection. It reconnects with its last event's id and a new token.
 ///
-/// The seat is given back with everything else when the client goes.
+/// A disconnect releases the slot and everything else that the stream holds.
 pub fn respond(
     state: &Arc<AppState>,
     answers: BoxStream<'static, Answer>,
@@ -78,7 +79,7 @@ impl Events {
     }
 }
 
-/// The JSON of an answer has no line breaks, so it is one line of data.
+/// Writes an event. The JSON of an answer has no line breaks, so it is one data line.
 fn event(answer: &Answer) -> Vec<u8> {
     let mut event = b"event: next\n".to_vec();
     if let Some(cursor) = answer.cursor.as_deref().filter(|cursor| !cursor.contains(['\n', '\r', '\0'])) {

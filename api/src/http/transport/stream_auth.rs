@@ -1,4 +1,4 @@
-//! For how long a stream may go on: until its token expires, its session is revoked or its role is lost.
+//! Authorization of a stream, until its token expires, its session is revoked or its role is lost.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::domain::{Timestamp, Viewer};
 use crate::http::AppState;
 use crate::service::sessions;
 
-/// How long an answer of `still_valid` is relied upon.
+/// Time for which a result of `still_valid` is trusted.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// The right of a stream to its viewer's items.
+/// Authorization of a stream to send items to its viewer.
 pub struct StreamAuth {
     state: Arc<AppState>,
     viewer: Option<Viewer>,
@@ -22,19 +22,19 @@ pub struct StreamAuth {
 }
 
 impl StreamAuth {
-    /// Creates the permission for as long as the viewer's token and session last. Without a viewer it never ends.
+    /// Creates an authorization that lasts as long as the viewer's token and session. Without a viewer it never ends.
     pub fn new(state: &Arc<AppState>, viewer: Option<Viewer>) -> Self {
         let over = viewer.map_or_else(|| pending().boxed(), |viewer| over(state, viewer));
         Self { state: Arc::clone(state), viewer, over, checked_at: None }
     }
 
-    /// On whose behalf.
+    /// Returns the signed-in user, if any.
     pub const fn viewer(&self) -> Option<Viewer> {
         self.viewer
     }
 
-    /// Goes on with a newer token, if it is one of the same user and session, and of no lesser role: what runs already
-    /// would keep the greater.
+    /// Continues with a newer token and returns its expiry. Returns `None` if user or session differ, or if the role is
+    /// lower. Operations that already run would keep the higher role.
     pub fn renew(&mut self, viewer: Viewer) -> Option<Timestamp> {
         let own = self.viewer.is_some_and(|own| {
             (own.user_id, own.session_id) == (viewer.user_id, viewer.session_id) && own.role <= viewer.role
@@ -45,12 +45,12 @@ impl StreamAuth {
         })
     }
 
-    /// Waits for the end. May be dropped and called again.
+    /// Waits until the authorization ends. Cancel safe.
     pub async fn over(&mut self) {
         (&mut self.over).await;
     }
 
-    /// Whether the next item may be sent: asked before each, answered from memory but once a second.
+    /// Whether the next item may be sent. Called before each item, but checks the session only once a second.
     pub async fn admits(&mut self) -> bool {
         let Some(viewer) = self.viewer else {
             return true;

@@ -17,13 +17,13 @@ use crate::http::transport::websocket::protocol::{self, Close, Incoming};
 use crate::http::transport::websocket::send_queue::SendQueue;
 use crate::service::{self, sessions};
 
-/// How long a client may take to answer a close frame.
+/// Time for a client to respond to a close frame.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Serves a socket until it ends.
 ///
-/// Not an `async fn`, nor anything moved inside: a future keeps room for what was moved as well as for where it went,
-/// and this one is held by every socket. Guarded by the benchmark `sockets`.
+/// Not an `async fn`, and no argument is moved into another variable. A future reserves memory for both sides of a
+/// move, and every socket holds this one. Guarded by the benchmark `sockets`.
 pub fn run<K, S>(state: Arc<AppState>, client: Arc<Client>, mut sink: K, mut source: S) -> impl Future<Output = ()>
 where
     K: Sink<Message, Error = io::Error> + Unpin,
@@ -34,10 +34,10 @@ where
     async move {
         let _open = open;
         let end = serve(&mut session, &mut sink, &mut source).await;
-        // What it held, such as its user's place, is free before the client has taken leave.
+        // Releases what the session holds, such as its user's slot, before the close handshake.
         drop(session);
         if let End::Close(close) = end {
-            // A client that does not answer is none that must be waited for.
+            // A client that does not respond in time is not waited for.
             let _ = timeout(GOODBYE, say_goodbye(close, &mut sink, &mut source)).await;
         }
     }
@@ -51,18 +51,18 @@ where
     sink.send(Message::Close(Some((close.code.into(), close.reason.to_owned())))).await?;
     while let Some(Ok(_)) = source.next().await {}
     if close == Close::TOO_BIG {
-        // The rest of the message is never read, and closing now would reset the connection before the client
-        // has seen the code.
+        // The rest of the message is never read. Closing now would reset the connection before the client has read the
+        // code.
         sleep(GOODBYE).await;
     }
     Ok(())
 }
 
-/// How a session ends.
+/// Reason why a session ends.
 enum End {
-    /// With a code.
+    /// The server closes the socket with a code.
     Close(Close),
-    /// The client is gone.
+    /// The client has disconnected.
     Gone,
 }
 
@@ -80,7 +80,7 @@ struct Session {
     keepalive: Keepalive,
 }
 
-/// A token that is being checked while the socket goes on.
+/// Token check that runs while the socket goes on.
 struct Login {
     renews: bool,
     outcome: BoxFuture<'static, Result<Viewer, service::Error>>,
@@ -95,7 +95,7 @@ where
     let timer = sleep_until(session.deadline());
     tokio::pin!(stopped, timer);
     loop {
-        // The timer may fire early and find nothing to do, which is cheaper than to set it for each message.
+        // The timer may fire early and find nothing to do. So it need not be set for each message.
         let deadline = session.deadline();
         if timer.is_elapsed() || deadline < timer.deadline() {
             timer.as_mut().reset(deadline);
@@ -109,7 +109,7 @@ where
             frame = source.next(), if has_room => session.on_frame(frame),
             (renews, outcome) = checked(&mut session.login) => session.on_login(renews, outcome),
             step = session.operations.next(), if has_room => session.on_step(step).await,
-            // Last, so that what is ready goes out together.
+            // Last, so that all ready messages are written together.
             written = session.send_queue.pump(sink), if !session.send_queue.is_idle() => written.map_err(|_| End::Gone),
         };
         if let Err(end) = result {
@@ -161,7 +161,7 @@ impl Session {
             return Err(End::Gone);
         }
         if self.keepalive.wants_ping(now) {
-            // A ping frame: every client's WebSocket library answers it, also while its own code is busy.
+            // A ping frame, because every WebSocket library responds to it, even while the client's own code is busy.
             self.send_queue.push(Message::Ping(Vec::new()));
         }
         Ok(())
@@ -179,7 +179,7 @@ impl Session {
                 self.on_message(Incoming::parse(&text).map_err(|reason| End::Close(Close::invalid(reason)))?)
             }
             Message::Binary(_) => Err(End::Close(Close::invalid("Messages are text"))),
-            // Pings and closes are answered by the WebSocket layer itself.
+            // The WebSocket layer responds to pings and closes.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),
         }
     }
@@ -209,7 +209,7 @@ impl Session {
         Ok(())
     }
 
-    /// A ping is answered; one that brings a token renews the lease first, and its pong says until when.
+    /// Responds to a ping. A ping with a token first renews the authorization, and its pong contains the expiry.
     fn on_ping(&mut self, payload: Option<Map<String, Value>>) {
         match protocol::token(payload.as_ref()) {
             Some(token) if self.is_ready => self.check(token, true),
@@ -226,7 +226,7 @@ impl Session {
     fn on_login(&mut self, renews: bool, outcome: Result<Viewer, service::Error>) -> Result<(), End> {
         let viewer = outcome.map_err(|error| {
             End::Close(match error.code() {
-                // No verdict on the token: a client that is told 4403 would throw it away.
+                // The token may be valid, and a client discards its token on 4403.
                 ErrorCode::Unavailable | ErrorCode::RateLimited | ErrorCode::InternalServerError => Close::TRY_AGAIN,
                 _ => Close::FORBIDDEN,
             })
@@ -265,7 +265,7 @@ impl Session {
     }
 }
 
-/// The WebSocket layer tells its errors apart by their text only.
+/// Converts a socket error. The WebSocket layer distinguishes its errors only by their text.
 fn broken(error: &io::Error) -> End {
     if error.to_string().starts_with("Space limit exceeded") { End::Close(Close::TOO_BIG) } else { End::Gone }
 }

@@ -1,4 +1,4 @@
-//! How fast a client may talk, and whether it is still there.
+//! Limits the rate of a client's messages, and detects a client that has disconnected.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use crate::config::Sockets;
 
-/// How long the answer to a ping may take.
+/// Time within which a client must respond to a ping.
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
-/// A bucket of tokens, one a message.
+/// Token bucket with one token per message.
 pub struct MessageRateLimit {
     tokens: f64,
     burst: f64,
@@ -17,7 +17,7 @@ pub struct MessageRateLimit {
     filled_at: Instant,
 }
 
-/// The pulse of a connection: any frame is a sign of life, and pings ask for one.
+/// Keepalive of a connection. Any frame shows that the client is alive, and pings request one.
 pub struct Keepalive {
     period: Duration,
     heard_at: Instant,
@@ -25,13 +25,13 @@ pub struct Keepalive {
 }
 
 impl MessageRateLimit {
-    /// A full bucket.
+    /// Creates a full bucket.
     pub fn new(settings: &Sockets) -> Self {
         let burst = f64::from(settings.message_burst);
         Self { tokens: burst, burst, per_second: f64::from(settings.messages_per_second), filled_at: Instant::now() }
     }
 
-    /// Takes a token; false when there is none.
+    /// Whether a message is allowed now. Takes a token.
     pub fn allows(&mut self, now: Instant) -> bool {
         let gained = now.duration_since(self.filled_at).as_secs_f64() * self.per_second;
         self.tokens = (self.tokens + gained).min(self.burst) - 1.0;
@@ -41,29 +41,29 @@ impl MessageRateLimit {
 }
 
 impl Keepalive {
-    /// A connection that has just been heard of.
+    /// Creates the keepalive of a connection that has just opened.
     pub fn new(settings: &Sockets) -> Self {
         let period = Duration::from_secs(settings.ping_seconds);
         let now = Instant::now();
         Self { period, heard_at: now, ping_at: now + period }
     }
 
-    /// Notes a sign of life.
+    /// Records a frame of the client.
     pub fn heard(&mut self, now: Instant) {
         self.heard_at = now;
     }
 
-    /// When something is to be done next.
+    /// Returns when the next ping or timeout is due.
     pub fn next(&self) -> Instant {
         self.ping_at.min(self.dead_at())
     }
 
-    /// Two pings have gone unanswered.
+    /// Whether two pings have gone unanswered.
     pub fn is_dead(&self, now: Instant) -> bool {
         now >= self.dead_at()
     }
 
-    /// Whether it is time for a ping; if so the next one is a period away.
+    /// Whether a ping is due. If so, schedules the next one after a period.
     pub fn wants_ping(&mut self, now: Instant) -> bool {
         let due = now >= self.ping_at;
         if due {

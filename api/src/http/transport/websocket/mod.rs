@@ -1,4 +1,4 @@
-//! Sockets by the graphql-transport-ws protocol: the handshake.
+//! The WebSocket handshake of the graphql-transport-ws protocol.
 
 mod connection;
 mod keepalive;
@@ -17,14 +17,14 @@ use crate::config::Sockets;
 use crate::domain::Client;
 use crate::http::{AppState, answer::Answer, client_info, headers::Origin, transport::negotiation::Media};
 
-/// The only sub-protocol; the older `graphql-ws` one is refused.
+/// The only sub-protocol. The older `graphql-ws` is not supported.
 const PROTOCOL: &str = "graphql-transport-ws";
-/// Held by every socket for as long as it is open; a message that is longer makes room for itself while it comes.
+/// Size of the read buffer that every open socket holds. A longer message allocates memory while it arrives.
 const READ_BUFFER_BYTES: usize = 512;
-/// Past so much, messages are written before the queue is empty.
+/// Size from which messages are written before the queue is empty.
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
-/// Answers a request for a WebSocket.
+/// Responds to a WebSocket handshake.
 pub async fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Client>) -> Response {
     let refuse = |status, message: &str| refuse(status, message, &client.request_id);
     let headers = request.headers();
@@ -46,7 +46,7 @@ pub async fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Clien
     let socket = socket.protocols([PROTOCOL]).config(config(&state.deps.sockets));
     let state = Arc::clone(state);
     let run = move |stream: WebSocketStream| {
-        // Split here, because the future would keep room for the whole stream beside its halves. Guarded by the
+        // Split here, because the future would reserve memory for the stream as well as for its halves. Guarded by the
         // benchmark `sockets`.
         let (sink, source) = stream.split();
         let tasks = state.tasks.clone();
@@ -60,7 +60,8 @@ fn refuse(status: StatusCode, message: &str, request_id: &str) -> Response {
     Response::builder().status(status).header(header::CONTENT_TYPE, Media::Json.of_results()).body(answer.body)
 }
 
-/// The write buffer has no limit of its own: the session hands it one message at a time and bounds its own queue.
+/// Returns a socket's settings. The write buffer needs no limit: the session writes single messages and bounds its
+/// queue.
 fn config(settings: &Sockets) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)

@@ -1,4 +1,4 @@
-//! The operations that run on one socket, by their ids.
+//! Operations that run on one socket, by their ids.
 
 use std::{collections::HashMap, future::pending, sync::Arc, time::Instant};
 
@@ -12,10 +12,10 @@ use crate::engine::{GraphqlRequest, OperationType};
 use crate::http::answer::{Answer, Caller};
 use crate::http::{AppState, access_log, transport::websocket::protocol};
 
-/// What an operation has to say: an answer, or that it is complete.
+/// Step of an operation: an answer, or its completion.
 pub type Step = (Arc<str>, Option<Answer>);
 
-/// The operations of one socket.
+/// Operations of one socket.
 pub struct Operations {
     state: Arc<AppState>,
     client: Arc<Client>,
@@ -25,23 +25,23 @@ pub struct Operations {
 
 /// Streams by their ids.
 struct Running<T> {
-    /// Polled in turn as they become ready, so that a busy one does not starve the others.
+    /// Polled in turn as they become ready, so that a busy stream does not starve the others.
     streams: SelectAll<BoxStream<'static, (Arc<str>, Option<T>)>>,
     handles: HashMap<Arc<str>, AbortHandle>,
 }
 
 impl Operations {
-    /// None yet.
+    /// Creates an empty set of operations.
     pub fn new(state: Arc<AppState>, client: Arc<Client>) -> Self {
         Self { state, client, running: Running::new(), started: 0 }
     }
 
-    /// Whether an operation of this id runs.
+    /// Whether an operation with this id runs.
     pub fn has(&self, id: &str) -> bool {
         self.running.handles.contains_key(id)
     }
 
-    /// Starts one under an id that is free; the error is the answer to it.
+    /// Starts an operation under an unused id. An error is the answer to it.
     pub fn start(&mut self, id: &str, request: GraphqlRequest, viewer: Option<Viewer>) -> Result<(), Answer> {
         self.started += 1;
         let request_id = format!("{}.{}", self.client.request_id, self.started);
@@ -51,17 +51,17 @@ impl Operations {
         Ok(())
     }
 
-    /// Stops one. Its stream is dropped when its turn comes, without another item.
+    /// Stops an operation. Its stream is dropped at its next turn, without another item.
     pub fn stop(&mut self, id: &str) {
         self.running.stop(id);
     }
 
-    /// Waits for what the next one has to say. May be dropped and called again.
+    /// Waits for the next step of any operation. Cancel safe.
     pub async fn next(&mut self) -> Step {
         self.running.next().await
     }
 
-    /// The message that a step becomes. An error is the last word on its operation.
+    /// Returns the message for a step. An error ends its operation.
     pub fn message(&mut self, (id, answer): Step) -> String {
         if let Some(answer) = &answer {
             self.state.http_metrics.answer(answer);
@@ -106,7 +106,7 @@ impl<T: Send + 'static> Running<T> {
         Self { streams: SelectAll::new(), handles: HashMap::new() }
     }
 
-    /// Takes a stream under an id that is free; when it ends, it says so once.
+    /// Adds a stream under an unused id. Its end is reported once.
     fn add(&mut self, id: Arc<str>, items: BoxStream<'static, T>) {
         let (handle, registration) = AbortHandle::new_pair();
         self.handles.insert(Arc::clone(&id), handle);

@@ -1,4 +1,4 @@
-//! The messages of graphql-transport-ws, read and written, and the codes a socket is closed with.
+//! Parses and writes the messages of graphql-transport-ws, and lists the codes that close a socket.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
@@ -6,19 +6,19 @@ use serde_json::{Map, Value, json, value::RawValue};
 use crate::engine::GraphqlRequest;
 use crate::http::{answer::Answer, client_info};
 
-/// The longest id of an operation; clients use a UUID or a counter.
+/// Longest id of an operation. Clients use a UUID or a counter.
 const ID_MAX_BYTES: usize = 128;
 
-/// Why a socket is closed. A reason is at most 123 bytes (RFC 6455, section 5.5) and names no detail.
+/// Reason why a socket is closed. Its text has at most 123 bytes (RFC 6455, section 5.5) and gives no details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Close {
-    /// What the client decides by whether to come back.
+    /// Code by which the client decides whether to reconnect.
     pub code: u16,
-    /// For people.
+    /// Text for people.
     pub reason: &'static str,
 }
 
-/// What a client says.
+/// Message from a client.
 #[derive(Debug)]
 pub enum Incoming {
     /// `connection_init`, with the access token if the payload has one.
@@ -46,7 +46,7 @@ impl Close {
     pub const DUPLICATE_ID: Self = Self::new(4409, "Subscriber for this id already exists");
     pub const TOO_MANY_INITS: Self = Self::new(4429, "Too many initialisation requests");
 
-    /// A message that the protocol does not know.
+    /// Returns the close for a message that violates the protocol.
     pub const fn invalid(reason: &'static str) -> Self {
         Self::new(4400, reason)
     }
@@ -57,7 +57,7 @@ impl Close {
 }
 
 impl Incoming {
-    /// Reads one text frame. The error says what is wrong without quoting the frame or the parser.
+    /// Parses one text frame. The error quotes neither the frame nor the parser.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else {
             return Err("The message is not a JSON object");
@@ -78,18 +78,18 @@ impl Incoming {
     }
 }
 
-/// The access token of a payload, under the name that the HTTP header has.
+/// Returns the access token of a payload, under the name of the HTTP header.
 pub fn token(payload: Option<&Map<String, Value>>) -> Option<String> {
     let value = payload.and_then(|payload| payload.get("Authorization").or_else(|| payload.get("authorization")))?;
     Some(client_info::bearer(value.as_str().unwrap_or_default()).to_owned())
 }
 
-/// `connection_ack`
+/// Writes a `connection_ack`.
 pub fn ack() -> String {
     r#"{"type":"connection_ack"}"#.to_owned()
 }
 
-/// `pong`
+/// Writes a `pong`.
 pub fn pong(payload: Option<Map<String, Value>>) -> String {
     match payload {
         Some(payload) => json!({ "type": "pong", "payload": payload }).to_string(),
@@ -97,12 +97,12 @@ pub fn pong(payload: Option<Map<String, Value>>) -> String {
     }
 }
 
-/// `next`
+/// Writes a `next`.
 pub fn next(id: &str, answer: &Answer) -> String {
     write("next", id, Some(&String::from_utf8_lossy(&answer.body)))
 }
 
-/// `error`, whose payload is the list of errors alone.
+/// Writes an `error`, whose payload is only the list of errors.
 pub fn error(id: &str, answer: &Answer) -> String {
     #[derive(Deserialize)]
     struct Errors<'a> {
@@ -113,12 +113,12 @@ pub fn error(id: &str, answer: &Answer) -> String {
     write("error", id, Some(errors))
 }
 
-/// `complete`
+/// Writes a `complete`.
 pub fn complete(id: &str) -> String {
     write("complete", id, None)
 }
 
-/// Puts JSON that is ready into its envelope without reading it again.
+/// Wraps JSON text in a message without parsing it.
 fn write(kind: &str, id: &str, payload: Option<&str>) -> String {
     let mut message = format!(r#"{{"id":{},"type":"{kind}""#, Value::from(id));
     if let Some(payload) = payload {

@@ -1,4 +1,4 @@
-//! What waits to be written to a socket: bounded, and aware of a reader that has stopped.
+//! Bounded queue of messages to a socket, which detects a client that has stopped reading.
 
 use std::task::{Context, Poll, ready};
 use std::{collections::VecDeque, future::poll_fn, time::Duration};
@@ -9,16 +9,16 @@ use tokio::time::Instant;
 
 use crate::config::Sockets;
 
-/// Room for so many messages is kept where none waits.
+/// Number of messages for which an empty queue keeps room.
 const IDLE_ITEMS: usize = 4;
 
-/// A queue of messages on their way out.
+/// Queue of outgoing messages.
 pub struct SendQueue {
     messages: VecDeque<Message>,
     bytes: usize,
-    /// Whether the sink holds something that has not been written.
+    /// Whether the sink holds a message that has not been written.
     unflushed: bool,
-    /// When the reader last took something, or the queue began to wait for it.
+    /// Time at which the client last took a message, or the queue began to wait.
     moved_at: Instant,
     max_items: usize,
     max_bytes: usize,
@@ -26,7 +26,7 @@ pub struct SendQueue {
 }
 
 impl SendQueue {
-    /// An empty one.
+    /// Creates an empty queue.
     pub fn new(settings: &Sockets) -> Self {
         Self {
             messages: VecDeque::new(),
@@ -39,7 +39,7 @@ impl SendQueue {
         }
     }
 
-    /// Puts a message at the end. The caller asks `has_room` before it makes one.
+    /// Appends a message. The caller checks `has_room` before creating one.
     pub fn push(&mut self, message: Message) {
         if self.is_idle() {
             self.moved_at = Instant::now();
@@ -48,22 +48,22 @@ impl SendQueue {
         self.messages.push_back(message);
     }
 
-    /// Whether more may be made; if not, nothing is taken from streams or from the client.
+    /// Whether there is room. Without room, nothing is taken from streams or from the client.
     pub fn has_room(&self) -> bool {
         self.messages.len() < self.max_items && self.bytes < self.max_bytes
     }
 
-    /// Whether all has been written.
+    /// Whether everything has been written.
     pub fn is_idle(&self) -> bool {
         self.messages.is_empty() && !self.unflushed
     }
 
-    /// When the reader counts as slow, if something waits for it.
+    /// Returns when the client counts as a slow reader, if messages wait for it.
     pub fn patience_ends(&self) -> Option<Instant> {
         (!self.is_idle()).then(|| self.moved_at + self.patience)
     }
 
-    /// Writes until all is written. May be dropped at any time and called again.
+    /// Writes until the queue is empty. Cancel safe.
     pub async fn pump<S: Sink<Message> + Unpin>(&mut self, sink: &mut S) -> Result<(), S::Error> {
         poll_fn(|cx| self.poll_pump(sink, cx)).await
     }
