@@ -78,7 +78,7 @@ struct Server<E> {
     endpoint: E,
     http: http1::Builder,
     stop: CancellationToken,
-    /// Token that ends the connections which outlive the drain time.
+    /// Token that ends the connections still open after the drain time.
     cut: CancellationToken,
     write_timeout: Duration,
 }

@@ -63,7 +63,7 @@ pub fn negotiate(headers: &HeaderMap, offers_html: bool) -> Option<Accepted> {
         let (name, quality) = parse(range);
         if let Some((media, named)) = Media::of_range(&name) {
             let rank = &mut ranks[media as usize];
-            // A name overrules a wildcard, whatever their qualities. Among equals the higher quality counts.
+            // A name overrules a wildcard regardless of their qualities. Among equals the higher quality counts.
             if rank.is_none_or(|(before, was_named)| (was_named, before) < (named, quality)) {
                 *rank = Some((quality, named));
             }
