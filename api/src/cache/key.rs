@@ -1,4 +1,4 @@
-//! Typed keys: the name of a value together with its type, and the names of all values of one owner.
+//! Typed keys of cached values, and groups of all values that belong to one owner.
 
 use std::hash::{Hash, Hasher};
 use std::{fmt, marker::PhantomData, str::FromStr};
@@ -9,91 +9,91 @@ use uuid::Uuid;
 use crate::domain::text_enum;
 
 text_enum! {
-    /// What is remembered.
+    /// Kinds of cached values.
     #[derive(Hash)]
     pub enum Kind {
-        /// Whether a session lives.
+        /// Whether a session is active.
         Session = "session",
-        /// A user as others see it.
+        /// A user as other users see it.
         User = "user",
         /// An account as its owner sees it.
         Account = "account",
-        /// The conversation of two users, which there always is once there is one.
+        /// The conversation of two users, which exists permanently once created.
         Conversation = "conversation",
     }
 }
 
-/// What can be remembered: in the process as it is, in Redis as JSON.
+/// Type of cached values. The process keeps them as they are, Redis as JSON.
 pub trait Value: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<T: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Value for T {}
 
-/// Names a cached `T`; made and compared without a text, because every request does.
+/// Key of a cached `T`. Contains no text, because every request creates and compares keys.
 #[derive(Debug)]
 pub struct Key<T> {
     name: Name,
     value: PhantomData<fn() -> T>,
 }
 
-/// The name of a value, whatever its type.
+/// Key of a value without its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Name {
     kind: Kind,
     owner: Uuid,
-    /// Which of the owner's, where the owner can have several.
+    /// Id among the owner's values, where an owner can have several.
     id: Option<Uuid>,
 }
 
-/// Names all values of a kind that belong to one owner.
+/// Key of all values of a kind that belong to one owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Group {
     kind: Kind,
     owner: Uuid,
 }
 
-/// What nodes tell each other to forget.
+/// Invalidation that nodes send each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Invalidated {
     /// One value.
     One(Name),
-    /// All of one owner.
+    /// All values of a group.
     All(Group),
 }
 
 impl Hash for Name {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // A page looks for a hundred of them, and ids alone tell nearly all apart.
+        // A page looks up a hundred names, and ids alone distinguish nearly all of them.
         state.write_u128(self.id.unwrap_or_default().as_u128().rotate_left(1) ^ self.owner.as_u128());
     }
 }
 
 impl Group {
-    /// The `kind` of values that `owner` has.
+    /// Creates the group of the `kind` of values that `owner` has.
     #[must_use]
     pub fn new(kind: Kind, owner: Uuid) -> Self {
         Self { kind, owner }
     }
 
-    /// Whether a value of this name belongs to the group.
+    /// Whether a value with this name belongs to the group.
     pub(super) fn contains(&self, name: &Name) -> bool {
         (name.kind, name.owner) == (self.kind, self.owner) && name.id.is_some()
     }
 }
 
 impl<T> Key<T> {
-    /// The key of the `kind` of value that `id` names.
+    /// Returns the key of the `kind` of value with this `id`.
     #[must_use]
     pub fn new(kind: Kind, id: Uuid) -> Self {
         Self { name: Name { kind, owner: id, id: None }, value: PhantomData }
     }
 
-    /// The key of what `id` names among the values of one owner.
+    /// Returns the key of the value with this `id` in a group.
     #[must_use]
     pub fn of(group: Group, id: Uuid) -> Self {
         Self { name: Name { kind: group.kind, owner: group.owner, id: Some(id) }, value: PhantomData }
     }
 
-    /// The key without its type.
+    /// Returns the key without its type.
     #[must_use]
     pub fn name(&self) -> Name {
         self.name
@@ -117,7 +117,7 @@ impl fmt::Display for Name {
     }
 }
 
-/// As its names begin.
+/// Writes the common prefix of the group's names.
 impl fmt::Display for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:", self.kind.as_str(), self.owner)

@@ -1,4 +1,4 @@
-//! The cache inside the process, bounded by the bytes it holds.
+//! The cache inside the process, bounded by the bytes of its values.
 
 use std::{
     any::Any, sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration, time::Instant,
@@ -11,10 +11,10 @@ use crate::cache::Key;
 use crate::cache::key::{Invalidated, Name};
 
 const CAPACITY_BYTES: u64 = 16 * 1024 * 1024;
-/// About as many as there is room for.
+/// Approximate number of values that fit.
 const CAPACITY: usize = 64 * 1024;
 
-/// A value, what it weighs, and until when it is good, in microseconds since the cache was made.
+/// Value with its size and its expiry, in microseconds since the cache was created.
 struct Entry<T: ?Sized> {
     bytes: usize,
     until: AtomicU64,
@@ -23,12 +23,12 @@ struct Entry<T: ?Sized> {
 
 type Shared = Arc<Entry<dyn Any + Send + Sync>>;
 
-/// Values as they are: to read them from JSON would cost most of what is saved by remembering them.
+/// Cache of values as they are, so that a hit parses no JSON.
 #[derive(Clone)]
 pub struct LocalCache {
     origin: Instant,
     values: Arc<sync::Cache<Name, Shared, Weight>>,
-    /// How many deletions there have been. Held while a value goes in, so that none comes between a look and the value.
+    /// Number of deletions. Locked during an insertion, so that no deletion comes between the check and the insertion.
     deletions: Arc<RwLock<u64>>,
 }
 
@@ -63,7 +63,8 @@ impl LocalCache {
         *self.deletions.read()
     }
 
-    /// `bytes` is about the memory that the value holds, `seen` the deletions there had been before it was read.
+    /// Caches a value unless the number of deletions has changed from `seen`, their number before the value was read.
+    /// `bytes` is the approximate memory of the value.
     pub(super) fn set<T: Clone + Send + Sync + 'static>(
         &self,
         key: &Key<T>,
@@ -106,7 +107,7 @@ impl LocalCache {
     }
 }
 
-/// The bytes of a value and of what it takes to keep it.
+/// Size of a value in bytes, including the overhead of its entry.
 #[derive(Clone)]
 struct Weight;
 

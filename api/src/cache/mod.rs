@@ -1,6 +1,6 @@
-//! What is remembered for a while: in the process, or in Redis where nodes share it, with a copy near at hand.
+//! Cache of values with a lifetime: in the process, or in Redis with a local cache on each node.
 //!
-//! A cache never fails its caller: what cannot be read is a miss, what cannot be written is forgotten.
+//! A cache never fails its caller. A failed read is a miss, and a failed write is ignored.
 
 mod key;
 mod local;
@@ -15,32 +15,32 @@ use crate::domain::Random;
 use crate::redis_client::RedisClient;
 use crate::redis_client::invalidation::{Invalidations, PendingInvalidation};
 
-/// One of the two places to remember things in.
+/// Cache on one node or shared by many.
 #[derive(Clone)]
 pub enum Cache {
-    /// For one node.
+    /// In this process.
     Local(LocalCache),
-    /// For many.
+    /// In Redis, shared by all nodes.
     Redis(RedisCache),
 }
 
-/// A place kept for values that are being read.
+/// Reservation of keys whose values are being read from their source.
 pub struct Reservation {
-    /// How many deletions there had been in this process.
+    /// Number of deletions in this process when the keys were reserved.
     seen: u64,
-    /// What stands in Redis where the values will, if Redis has confirmed it.
+    /// Mark stored under the keys in Redis until their values follow, or `None` if Redis has not confirmed it.
     mark: Option<String>,
 }
 
 impl Cache {
-    /// A cache inside this process.
+    /// Creates a cache inside this process.
     #[must_use]
     pub fn local() -> Self {
         Self::Local(LocalCache::default())
     }
 
-    /// A cache that all nodes on this Redis share, and what its bus has to tell it before anything is remembered nearer
-    /// than there. What was remembered in another epoch of the installation is not found.
+    /// Creates a cache that all nodes on this Redis share, and its invalidations. A node caches nothing locally until
+    /// its bus passes messages to these invalidations. Values of another epoch of the installation are not found.
     #[must_use]
     pub fn shared(redis: Arc<RedisClient>, prefix: &str, epoch: i32, random: &Random) -> (Self, Arc<Invalidations>) {
         let cache = RedisCache::new(redis, prefix, epoch, random);
@@ -48,7 +48,7 @@ impl Cache {
         (Self::Redis(cache), invalidations)
     }
 
-    /// The value under a key, if it is remembered and still fits its type.
+    /// Returns the value under a key, if it is cached and fits its type.
     pub async fn get<T: Value>(&self, key: &Key<T>) -> Option<T> {
         match self.get_local(key) {
             Some(value) => Some(value),
@@ -56,7 +56,7 @@ impl Cache {
         }
     }
 
-    /// The values under several keys, in their order, in one round trip.
+    /// Returns the values under several keys, in the order of the keys, in one round trip.
     pub async fn get_many<T: Value>(&self, keys: &[Key<T>]) -> Vec<Option<T>> {
         match self {
             Self::Local(cache) => keys.iter().map(|key| cache.get(key)).collect(),
@@ -64,7 +64,7 @@ impl Cache {
         }
     }
 
-    /// Says that these values are about to be read where they come from, and may be remembered then.
+    /// Reserves keys before their values are read from their source. Only a reserved value can be cached.
     pub async fn reserve<T>(&self, keys: &[Key<T>]) -> Reservation {
         let Reservation { seen, .. } = self.reserve_local();
         let mark = match self {
@@ -74,18 +74,18 @@ impl Cache {
         Reservation { seen, mark }
     }
 
-    /// Remembers a value for so long, unless it has been deleted since it was reserved: what was read before it changed
-    /// must not come back after it.
+    /// Caches a value for a lifetime, unless it was deleted after the reservation. A value that was read before a
+    /// change must not reappear after it.
     pub async fn set<T: Value>(&self, key: &Key<T>, value: &T, lifetime: Duration, reservation: &Reservation) {
         self.set_many(&[(key, value)], lifetime, reservation).await;
     }
 
-    /// The same with several values, in one round trip.
+    /// Caches several values as [`Cache::set`] does, in one round trip.
     pub async fn set_many<T: Value>(&self, values: &[(&Key<T>, &T)], lifetime: Duration, reservation: &Reservation) {
         if lifetime.is_zero() {
             return;
         }
-        // A value of ours always has a JSON form; one that had none would merely not be remembered.
+        // All our values have a JSON form. A value without one would not be cached.
         let json = values.iter().filter_map(|(key, value)| Some((*key, *value, serde_json::to_vec(value).ok()?)));
         let json: Vec<_> = json.collect();
         for (key, value, json) in &json {
@@ -98,19 +98,19 @@ impl Cache {
         }
     }
 
-    /// The value under a key, if this process remembers it.
+    /// Returns the value under a key, if this process has cached it.
     #[must_use]
     pub fn get_local<T: Clone + 'static>(&self, key: &Key<T>) -> Option<T> {
         self.leased()?.get(key)
     }
 
-    /// The same as [`Cache::reserve`] for what will be remembered in this process alone.
+    /// Reserves keys whose values will be cached only in this process. See [`Cache::reserve`].
     #[must_use]
     pub fn reserve_local(&self) -> Reservation {
         Reservation { seen: self.local_cache().deletions(), mark: None }
     }
 
-    /// The same as [`Cache::set`] for what must not leave this process; `bytes` is about the memory that it holds.
+    /// Caches a value only in this process. `bytes` is the approximate memory of the value. See [`Cache::set`].
     pub fn set_local<T: Clone + Send + Sync + 'static>(
         &self,
         key: &Key<T>,
@@ -124,8 +124,8 @@ impl Cache {
         local.set(key, value, bytes, lifetime, reservation.seen);
     }
 
-    /// Remembers a value for so long from now, if it is remembered still: unlike [`Cache::set`] it brings nothing back
-    /// that somebody has taken out meanwhile.
+    /// Sets the lifetime of a value that is still cached, counted from now. Unlike [`Cache::set`], it never restores a
+    /// value that was deleted meanwhile.
     pub async fn extend<T>(&self, key: &Key<T>, lifetime: Duration) {
         match self {
             Self::Local(cache) => cache.extend(key, lifetime),
@@ -133,7 +133,7 @@ impl Cache {
         }
     }
 
-    /// Forgets a value here and in Redis; other nodes may go on with it for the nearer share of its lifetime.
+    /// Deletes a value here and in Redis. Other nodes may use it for the local share of its lifetime.
     pub async fn delete<T>(&self, key: &Key<T>) {
         match self {
             Self::Local(cache) => cache.invalidate(&[Invalidated::One(key.name())]),
@@ -141,7 +141,7 @@ impl Cache {
         }
     }
 
-    /// Forgets values on every node, together.
+    /// Deletes several values on every node together.
     pub async fn invalidate(&self, names: &[Name]) -> PendingInvalidation {
         match self {
             Self::Local(cache) => {
@@ -152,8 +152,7 @@ impl Cache {
         }
     }
 
-    /// The same of all values of one owner. In Redis that takes a look at the name of every key there is: for rare
-    /// occasions.
+    /// Deletes all values of a group on every node. Redis scans the names of all its keys, so use this rarely.
     pub async fn invalidate_group(&self, group: Group) -> PendingInvalidation {
         match self {
             Self::Local(cache) => {
@@ -164,12 +163,12 @@ impl Cache {
         }
     }
 
-    /// Forgets all that this process remembers; what nodes share is kept right by whoever changes it.
+    /// Clears the local cache. Values in Redis stay, because each change deletes them there.
     pub fn clear_local(&self) {
         self.local_cache().clear();
     }
 
-    /// Whether the cache answers, and if not, why.
+    /// Checks that the cache responds. An error contains the cause.
     pub async fn ping(&self) -> Result<(), String> {
         match self {
             Self::Local(_) => Ok(()),
@@ -217,7 +216,7 @@ mod tests {
         cache.set(key, value, lifetime, &reservation).await;
     }
 
-    /// Waits until nothing stands under a key.
+    /// Waits until no value is cached under a key.
     async fn ends<T: Value>(cache: &Cache, key: &Key<T>) {
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         while cache.get(key).await.is_some() {
@@ -226,7 +225,7 @@ mod tests {
         }
     }
 
-    /// What was read before it changed does not come back after it.
+    /// Asserts that a value read before a change does not reappear after it.
     async fn reserves(cache: &Cache) {
         let [read, other] = [6, 7].map(key::<u32>);
         let long = Duration::from_mins(1);
@@ -294,7 +293,7 @@ mod tests {
         for (key, n) in owners.into_iter().flat_map(keys).zip(0..) {
             put(cache, &key, &n, Duration::from_mins(1)).await;
         }
-        // More of them than one step of a scan looks at.
+        // More keys than one step of a scan examines.
         let crowd = owned(5);
         for n in 0..3000 {
             put(cache, &of(crowd, n), &n, Duration::from_mins(1)).await;
@@ -307,7 +306,7 @@ mod tests {
         assert!(cache.get_many(&crowd).await.iter().all(Option::is_none));
     }
 
-    /// A node of an installation, whose prefix could be taken for a pattern.
+    /// Returns a node of an installation whose prefix looks like a pattern.
     fn at(url: &str, installation: &str, command_timeout_ms: u64) -> (Cache, Arc<Invalidations>, Arc<RedisClient>) {
         let settings = config::Redis { url: url.into(), prefix: String::new(), command_timeout_ms };
         let (redis, prefix) =
@@ -340,7 +339,7 @@ mod tests {
         use super::*;
         use crate::redis_client::redis_url;
 
-        /// Holds the lease of a node that need not listen to others.
+        /// Holds the lease of a node that receives no messages from others.
         async fn hold(url: &str, invalidations: &Arc<Invalidations>) {
             let client = ::redis::Client::open(url).unwrap();
             let mut connection = client.get_multiplexed_async_connection().await.unwrap();

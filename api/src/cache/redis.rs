@@ -1,4 +1,4 @@
-//! The cache in Redis, shared by all nodes, and what each node remembers of it.
+//! The cache in Redis, shared by all nodes, and the local cache of each node.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -13,15 +13,15 @@ use crate::domain::Random;
 use crate::redis_client::invalidation::{Invalidations, PendingInvalidation, RETRY_AFTER};
 use crate::redis_client::{RedisClient, RedisUnavailable};
 
-/// The share of a value's lifetime for which a node remembers it by itself. Redis has it for the rest, so that the
-/// whole is kept also where nothing can be taken out of either. A fifth saves nearly every round trip to what is asked
-/// for often, and lets what a node was not told end soon.
+/// Divisor of a value's lifetime that gives the time for which a node caches it locally. Redis keeps it for the rest,
+/// so that both together end with the lifetime even if no deletion succeeds. A fifth saves nearly every round trip for
+/// values that are read often. A node that missed a deletion soon drops the value.
 const LOCAL_SHARE: u32 = 5;
-/// Keys that Redis looks at in one step of a scan, during which nobody else is served.
+/// Number of keys that Redis examines in one step of a scan. Meanwhile it serves no other client.
 const SCANNED_AT_A_TIME: usize = 1000;
-/// Longer than a statement of the database may take.
+/// Lifetime of a mark, longer than a database statement may take.
 const RESERVED_FOR_MS: u32 = 10_000;
-/// Puts values where the mark still stands.
+/// Script that stores values under the keys that still hold the mark.
 static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
@@ -32,12 +32,12 @@ end
     )
 });
 
-/// Values under a prefix of the installation's own.
+/// Cache in Redis under the installation's own prefix.
 #[derive(Clone)]
 pub struct RedisCache {
     redis: Arc<RedisClient>,
     prefix: Arc<str>,
-    /// What the marks of this node begin with: no number, so that none is taken for a value.
+    /// Prefix of this node's marks. Not a number, so that no mark is taken for a value.
     mark: Arc<str>,
     marks: Arc<AtomicU64>,
     local: LocalCache,
@@ -52,7 +52,7 @@ impl RedisCache {
             let all = |names: &str| names.split(' ').map(str::parse).collect::<Result<Vec<_>, ()>>();
             match names.map(all) {
                 Some(Ok(invalidated)) => heard.invalidate(&invalidated),
-                // A node of another version may name what this one does not know.
+                // A node of another version may send a name that this version does not know.
                 Some(Err(())) | None => heard.clear(),
             }
         });
@@ -95,9 +95,9 @@ impl RedisCache {
         values
     }
 
-    /// Puts a mark where nothing stands; whoever deletes takes the mark away.
+    /// Stores a mark under each key that is empty. A deletion removes the mark.
     ///
-    /// Returns no mark if Redis has not answered: one that arrived after a deletion would let an old value in.
+    /// Returns no mark if Redis did not confirm it. A mark that arrives after a deletion would admit an old value.
     pub(super) async fn reserve<T>(&self, keys: &[Key<T>]) -> Option<String> {
         let mark = format!("{}{}", self.mark, self.marks.fetch_add(1, Ordering::Relaxed));
         let mut pipeline = redis::pipe();
@@ -109,7 +109,7 @@ impl RedisCache {
         done.is_ok().then_some(mark)
     }
 
-    /// One call of the script for all of them.
+    /// Stores all values with one call of the script.
     pub(super) async fn set_many(&self, values: Vec<(Name, Vec<u8>)>, lifetime: Duration, mark: &str) {
         let local = local_share(lifetime);
         let mut call = REPLACE.arg(mark);
@@ -127,23 +127,22 @@ impl RedisCache {
         ignore(self.redis.run(|mut redis| async move { redis.pexpire::<_, ()>(name, rest).await }).await);
     }
 
-    /// Deletes in Redis and on this node.
+    /// Deletes a value in Redis and on this node.
     pub(super) async fn delete(&self, name: Name) {
         let key = self.name(name);
         ignore(self.redis.run(|mut redis| async move { redis.del::<_, ()>(key).await }).await);
-        // The last, so that nobody reads it in Redis and remembers it after that.
+        // Last, so that no reader gets the value from Redis and caches it locally after this deletion.
         self.local.invalidate(&[Invalidated::One(name)]);
     }
 
-    /// Deletes in Redis and on every node.
+    /// Deletes values in Redis and on every node.
     pub(super) async fn invalidate(&self, names: &[Name]) -> PendingInvalidation {
         let invalidated: Vec<_> = names.iter().copied().map(Invalidated::One).collect();
         let keys: Vec<_> = names.iter().map(|name| self.name(*name)).collect();
         self.broadcast(&keys, &invalidated).await
     }
 
-    /// The same of a group. A scan sees every key that is there from its beginning to its end, which is all that is
-    /// asked of it.
+    /// Deletes a group in Redis and on every node. A scan finds every key that exists throughout, and that suffices.
     pub(super) async fn invalidate_group(&self, group: Group) -> PendingInvalidation {
         let pattern = format!("{}*", escape(&format!("{}{group}", self.prefix)));
         let (mut cursor, mut asked) = (0, Instant::now());
@@ -174,7 +173,7 @@ impl RedisCache {
     async fn broadcast(&self, keys: &[String], invalidated: &[Invalidated]) -> PendingInvalidation {
         let names: Vec<_> = invalidated.iter().map(ToString::to_string).collect();
         let pending = self.invalidations.invalidate(&self.redis, keys, &names.join(" ")).await;
-        // The last, so that nobody reads it in Redis and remembers it after that.
+        // Last, so that no reader gets a value from Redis and caches it locally after this deletion.
         self.local.invalidate(invalidated);
         pending
     }
@@ -184,7 +183,7 @@ impl RedisCache {
     }
 }
 
-/// A value as it stands in Redis: for how long a node that reads it may remember it, in milliseconds, and its JSON.
+/// Returns a value as Redis stores it: the milliseconds that a node may cache it locally, then its JSON.
 fn pack(local: Duration, json: &[u8]) -> Vec<u8> {
     let mut packed = format!("{} ", local.as_millis()).into_bytes();
     packed.extend_from_slice(json);
@@ -206,10 +205,10 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-/// A pattern that matches this text only (Redis's KEYS).
+/// Returns a pattern that matches only this text (Redis's KEYS).
 fn escape(text: &str) -> String {
     text.chars().flat_map(|c| "*?[]^-\\".contains(c).then_some('\\').into_iter().chain([c])).collect()
 }
 
-/// Ignores a failed command. The client has logged it, and values end by their lifetimes.
+/// Ignores a failed command. The client has logged it, and values expire after their lifetimes.
 fn ignore(_: Result<(), RedisUnavailable>) {}
