@@ -1,6 +1,6 @@
-//! How nodes tell each other that there is news: in the process, or over Redis.
+//! Bus that notifies all nodes of changes: in the process, or over Redis.
 //!
-//! A hint may be lost, late or doubled, so it carries nothing: who hears it looks into the database.
+//! A hint may be lost, late or duplicated, so it carries no data. Its receiver reads the database.
 
 mod client;
 mod publisher;
@@ -16,7 +16,7 @@ use crate::config;
 use crate::domain::event::Topic;
 use crate::redis_client::invalidation::{Invalidations, Message};
 
-/// Spreads hints among the subscriptions of this process, and of other nodes where they share a Redis.
+/// Bus that delivers hints to the subscriptions of this process, and of other nodes on a shared Redis.
 #[derive(Clone, Default)]
 pub struct Bus {
     topics: Topics,
@@ -29,7 +29,7 @@ pub struct Bus {
 /// The connections of a node to a shared Redis.
 #[derive(Clone)]
 struct Shared {
-    /// Text of each hint: the node that sent it.
+    /// Payload of each hint: the node that sent it.
     node: Arc<str>,
     publisher: Publisher,
     state: Arc<SubscriberState>,
@@ -60,10 +60,10 @@ impl Bus {
         self.publish_all([topic]);
     }
 
-    /// Publishes hints together.
+    /// Publishes several hints together.
     pub fn publish_all(&self, topics: impl IntoIterator<Item = Topic>) {
         let channels = topics.into_iter().map(|topic| self.channel(topic));
-        // Subscriptions on this node need not wait for Redis, nor lose the hint with it.
+        // Subscriptions on this node neither wait for Redis nor lose a hint when Redis fails.
         let channels = channels.inspect(|channel| self.topics.notify(channel));
         match &self.shared {
             None => channels.for_each(drop),
@@ -78,7 +78,7 @@ impl Bus {
         self.topics.notify_all();
     }
 
-    /// Waits until published hints have left this process.
+    /// Waits for a limited time until Redis has accepted the published hints.
     pub async fn flush(&self) {
         if let Some(shared) = &self.shared {
             shared.publisher.flush().await;
@@ -97,7 +97,7 @@ impl Bus {
         self.topics.listener_count()
     }
 
-    /// Whether hints of other nodes arrive. While they do not, listeners must poll.
+    /// Whether hints of other nodes arrive. If not, listeners must poll.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.shared.as_ref().is_none_or(|shared| shared.state.is_connected())
@@ -125,7 +125,7 @@ mod tests {
     async fn conforms(here: Bus, there: Bus) {
         let [alice, bob] = [1, 2].map(|n| Topic::Mailbox(UserId(Uuid::from_u128(n))));
         let (mut first, mut second, mut other) = (here.subscribe(alice), there.subscribe(alice), here.subscribe(bob));
-        // A subscription that is confirmed late says so by a hint: take those before counting.
+        // A subscription that is confirmed late gets a hint. Takes those before counting.
         loop {
             there.publish(bob);
             here.publish(alice);
@@ -149,7 +149,7 @@ mod tests {
         here.publish(alice);
         here.publish(alice);
         soon(again.news()).await;
-        // More than go in one round trip, and the one that is heard is the last.
+        // More topics than fit into one round trip. The subscribed topic is the last.
         here.publish_all((3..1000).map(|n| Topic::Contacts(UserId(Uuid::from_u128(n)))).chain([alice]));
         soon(again.news()).await;
     }

@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use crate::{bus::client::client, config, redis_client::invalidation::Message};
 
-/// Batches of messages that may wait to be sent; past it they are dropped, and listeners find the news by polling.
+/// Number of batches that may wait to be sent. Further batches are dropped, and listeners find the changes by polling.
 const QUEUE: usize = 4096;
-/// Messages in one round trip.
+/// Number of messages in one round trip.
 const PIPELINE: usize = 256;
-/// Delay before messages that Redis did not accept are sent again.
+/// Delay before a retry of messages that Redis did not accept.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
-/// Time that a stopping process waits until Redis has accepted its last messages.
+/// Time that a stopping process waits for Redis to accept its last messages.
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 /// Queue of messages to publish.
@@ -48,7 +48,7 @@ impl Publisher {
         }
     }
 
-    /// Waits until Redis has accepted all messages, or is unavailable.
+    /// Waits until Redis has accepted all messages, at most for `FLUSH_WITHIN`.
     pub(crate) async fn flush(&self) {
         let mut unpublished = self.unpublished.subscribe();
         if timeout(FLUSH_WITHIN, unpublished.wait_for(|count| *count == 0)).await.is_err() {

@@ -12,14 +12,14 @@ use crate::bus::{client::client, publisher::Publisher, topics::Topics};
 use crate::config;
 use crate::redis_client::invalidation::Invalidations;
 
-/// Interval of the checks for a silent Redis. They renew the lease, which so outlives one or two late ticks.
+/// Interval at which the connection is checked and the lease renewed. The lease outlives one or two late ticks.
 const CHECK_EVERY: Duration = Duration::from_millis(250);
-/// Time that Redis may take to answer before the connection counts as lost. Hints wait in the connection meanwhile, so
+/// Least time for Redis to respond before the connection counts as lost. Meanwhile hints wait in the connection, so
 /// waiting costs less than subscribing to all channels again.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Delay between attempts to connect.
 const TRY_EVERY: Duration = Duration::from_secs(1);
-/// Channels in one round trip.
+/// Number of channels in one round trip.
 const CHANNELS: usize = 256;
 
 /// State that handles received messages.
@@ -27,7 +27,7 @@ pub(crate) struct SubscriberState {
     pub(crate) topics: Topics,
     pub(crate) invalidations: Arc<Invalidations>,
     pub(crate) publisher: Publisher,
-    /// The number of the connection that receives; 0 while none does.
+    /// Number of the connection that receives messages, or 0 without one.
     connected: AtomicU64,
 }
 
@@ -40,7 +40,7 @@ impl SubscriberState {
         self.connected.load(Ordering::Relaxed) != 0
     }
 
-    /// Ends a connection. All subscriptions read now and poll from then on, since hints may have been lost.
+    /// Marks a connection as lost. Hints may be lost too, so all subscriptions read now and poll from then on.
     fn disconnect(&self, number: u64) {
         if self.connected.compare_exchange(number, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             self.invalidations.reset();
@@ -52,7 +52,7 @@ impl SubscriberState {
         let text = |place: usize| push.data.get(place).and_then(|value| String::from_redis_value_ref(value).ok());
         match push.kind {
             PushKind::Disconnection => self.disconnect(number),
-            // Confirmed, or confirmed anew after a loss: there may be news from before.
+            // Redis confirmed a subscription, perhaps again after a loss. Earlier hints may be missing.
             PushKind::Subscribe => self.topics.notify(&text(0).unwrap_or_default()),
             PushKind::Message => {
                 let (channel, message) = (text(0).unwrap_or_default(), text(1).unwrap_or_default());
@@ -70,12 +70,12 @@ impl SubscriberState {
     }
 }
 
-/// Keeps Redis subscribed to just those channels that have listeners here.
+/// Subscriber to exactly those channels that have listeners on this node.
 pub(crate) struct Subscriber {
     client: Client,
     patience: Duration,
     state: Arc<SubscriberState>,
-    /// One that ended stays ended, unlike one that its manager would replace without a word and without subscriptions.
+    /// Not a `ConnectionManager`, which would silently replace a lost connection by one without subscriptions.
     connection: Option<MultiplexedConnection>,
     number: u64,
     subscribed: HashSet<String>,
@@ -102,7 +102,7 @@ impl Subscriber {
             let done = match (&mut self.connection, was_connected, is_due) {
                 (Some(connection), true, true) => check(&self.state.invalidations, connection).await,
                 (Some(_), true, false) => self.update_subscriptions().await,
-                // While Redis is away it is asked at the ticks only, and not at all of them.
+                // While Redis is unavailable, only a tick may reconnect, and not every tick.
                 _ if is_due && self.tried.is_none_or(|tried| tried.elapsed() >= TRY_EVERY) => self.reconnect().await,
                 _ => continue,
             };
@@ -153,7 +153,8 @@ impl Subscriber {
             match (self.state.topics.has_listeners(&channel), self.subscribed.contains(&channel)) {
                 (true, false) => added.push(channel),
                 (false, true) => removed.push(channel),
-                // A listener that came to a channel still subscribed gets no confirmation: it may have missed one.
+                // Redis confirms nothing for a channel that is still subscribed, so a new listener may have missed a
+                // hint.
                 (true, true) => self.state.topics.notify(&channel),
                 (false, false) => {}
             }
@@ -170,7 +171,7 @@ impl Subscriber {
     }
 }
 
-/// Renews the lease. Where Redis takes no writes there is none, and it still tells of news.
+/// Renews the lease. If Redis accepts no writes, a ping suffices, because it still delivers hints.
 async fn check(invalidations: &Invalidations, connection: &mut MultiplexedConnection) -> RedisResult<()> {
     match invalidations.renew(connection).await {
         Err(error) if !error.is_timeout() => redis::cmd("PING").query_async(connection).await,

@@ -1,4 +1,4 @@
-//! The topics that somebody in this process listens to.
+//! The topics that have subscriptions in this process.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-/// Hears of one topic until it is dropped.
+/// Subscription to one topic, which ends when dropped.
 pub struct Subscription {
     receiver: watch::Receiver<u64>,
     topics: Topics,
@@ -20,16 +20,16 @@ struct Listeners {
     count: usize,
 }
 
-/// Who listens to what.
+/// Subscriptions in this process, by channel.
 #[derive(Clone, Default)]
 pub struct Topics(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// The number of the latest news, of whatever topic. A topic that is heard anew so never counts from the beginning.
+    /// Number of the latest hint of any topic. Shared, so that the numbers of a topic never restart.
     latest: AtomicU64,
     listeners: Mutex<HashMap<String, Listeners>>,
-    /// Channels that got a listener or lost their last one since somebody asked.
+    /// Channels that got their first listener or lost their last one since the last `take_changes`.
     changes: Mutex<HashSet<String>>,
     changed: Notify,
 }
@@ -41,7 +41,7 @@ impl Topics {
         }
     }
 
-    /// Wakes everyone who listens to anything.
+    /// Notifies all subscriptions.
     pub(crate) fn notify_all(&self) {
         for listeners in self.0.listeners.lock().values() {
             listeners.sender.send_replace(self.next());
@@ -86,7 +86,7 @@ impl Topics {
         self.0.listeners.lock().keys().cloned().collect()
     }
 
-    /// Waits until a channel has got a listener or lost its last one.
+    /// Waits until a channel gets its first listener or loses its last one.
     pub(crate) async fn changed(&self) {
         self.0.changed.notified().await;
     }
@@ -106,16 +106,16 @@ impl Topics {
 }
 
 impl Subscription {
-    /// Waits for news and says their number; what came since the last call counts, once.
+    /// Waits for a hint and returns its number. Hints since the last call count as one.
     pub async fn news(&mut self) -> u64 {
         if self.receiver.changed().await.is_err() {
-            // The sender lives in `topics` for as long as this subscription counts there.
+            // The sender stays in `topics` for as long as this subscription is counted there.
             std::future::pending::<()>().await;
         }
         *self.receiver.borrow_and_update()
     }
 
-    /// The number of the latest news of the topic, which grows with each: what is looked up from now on is newer.
+    /// Returns the number of the topic's latest hint. Numbers grow, and data read from now on is newer.
     #[must_use]
     pub fn latest(&self) -> u64 {
         *self.receiver.borrow()
