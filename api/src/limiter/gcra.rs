@@ -1,10 +1,10 @@
-//! The arithmetic of the generic cell rate algorithm, on microseconds; the script in `shared` does the same in Redis.
+//! Arithmetic of the generic cell rate algorithm, in microseconds. The script in `shared` computes it in Redis.
 
 use std::time::Duration;
 
 use crate::limiter::{Decision, Limit};
 
-/// Decides by the time at which all that was spent will have come back, and moves that time on if allowed.
+/// Decides by `full_at`, the time at which all spent units are available again. Returns its new value if allowed.
 pub(super) fn decide(full_at: u64, now: u64, limit: &Limit, cost: u32) -> (Option<u64>, Decision) {
     let interval = micros(limit.interval).max(1);
     let horizon = now.saturating_add(interval.saturating_mul(limit.burst.into()));
@@ -18,7 +18,7 @@ pub(super) fn decide(full_at: u64, now: u64, limit: &Limit, cost: u32) -> (Optio
     (Some(next), Decision { allowed: true, retry_after: Duration::ZERO, remaining: remaining(next) })
 }
 
-/// Whole microseconds of a duration.
+/// Returns the whole microseconds of a duration.
 pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

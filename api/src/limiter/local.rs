@@ -1,4 +1,4 @@
-//! Limits counted in this process, in a bounded map that forgets whom it has not seen for longest.
+//! Limits counted in this process, in a bounded map that evicts the least recently used key.
 
 use std::time::{Duration, Instant};
 
@@ -7,34 +7,34 @@ use parking_lot::Mutex;
 
 use crate::limiter::{Decision, Limit, gcra};
 
-/// The most keys counted at a time.
+/// Maximum number of keys counted at a time.
 const MAX_KEYS: usize = 100_000;
 
-/// A limiter in this process.
+/// Limiter in this process.
 pub struct Local {
     origin: Instant,
-    /// When all that was spent will have come back, in microseconds since `origin`.
+    /// Time at which all spent units are available again, in microseconds since `origin`, by key.
     ///
-    /// The least recently seen goes first: a policy that weighs how often keys are seen does not even keep a newcomer
-    /// to a busy map, and who is not kept is not limited.
+    /// Evicts the least recently used key. A policy based on frequency would not admit new keys to a busy map. A key
+    /// outside the map is not limited.
     cells: Mutex<LruCache<String, u64>>,
 }
 
 impl Default for Local {
     fn default() -> Self {
-        // One with a bound of its own takes all its room at once.
+        // A bounded map would allocate all its memory at once.
         Self { origin: Instant::now(), cells: Mutex::new(LruCache::unbounded()) }
     }
 }
 
 impl Local {
-    /// Spends `cost` units of what `limit` allows `key`, if they are there.
+    /// Spends `cost` units of the key's limit, if they are available.
     #[must_use]
     pub fn check(&self, key: &str, limit: &Limit, cost: u32) -> Decision {
         self.check_at(self.origin.elapsed(), key, limit, cost)
     }
 
-    /// The same at a time since the limiter was made.
+    /// Checks at a time since the limiter was created.
     pub(super) fn check_at(&self, now: Duration, key: &str, limit: &Limit, cost: u32) -> Decision {
         let mut cells = self.cells.lock();
         let decide = |full_at| gcra::decide(full_at, gcra::micros(now), limit, cost);

@@ -11,47 +11,48 @@ use std::time::Duration;
 
 pub use self::{local::Local, shared::Shared};
 
-/// How often something may happen.
+/// Rate limit of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
-    /// The time in which one unit comes back.
+    /// Time after which one spent unit is available again.
     pub interval: Duration,
-    /// How many units can be spent at once.
+    /// Number of units that can be spent at once.
     pub burst: u32,
-    /// What holds while Redis does not answer.
+    /// Behaviour while Redis does not respond.
     pub fallback: Fallback,
 }
 
-/// What a shared limit becomes while Redis does not answer.
+/// Fallback of a shared limit while Redis does not respond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fallback {
-    /// Each node's share of it, counted in its process: for what an attacker would wait for, such as signing in.
+    /// Each node's share of the limit, counted in its process. For actions that attackers would wait to try, such as
+    /// signing in.
     Local,
-    /// None: for what users would miss, such as reading and sending.
+    /// No limit. For actions that users would miss, such as reading and sending.
     Open,
 }
 
-/// Whether something may happen now.
+/// Decision on an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether it may, and has been counted.
+    /// Whether the action is allowed and has been counted.
     pub allowed: bool,
-    /// How long to wait before the same can be allowed; zero if it is.
+    /// Time until the action can be allowed, or zero if it is.
     pub retry_after: Duration,
-    /// How many units could be spent at once after it.
+    /// Number of units that can be spent at once after it.
     pub remaining: u32,
 }
 
-/// Where limits are counted.
+/// Limiter in this process or in Redis.
 pub enum Limiter {
     /// In this process.
     Local(Local),
-    /// In Redis, by all nodes.
+    /// In Redis, for all nodes together.
     Redis(Box<Shared>),
 }
 
 impl Limiter {
-    /// Spends `cost` units of what `limit` allows `key`, if they are there. A cost above the burst never is.
+    /// Spends `cost` units of the key's limit, if they are available. A cost above the burst is never allowed.
     pub async fn check(&self, key: &str, limit: &Limit, cost: u32) -> Decision {
         match self {
             Self::Local(local) => local.check(key, limit, cost),
@@ -61,7 +62,7 @@ impl Limiter {
 }
 
 impl Limit {
-    /// The limit that holds on one of several nodes, when they cannot count together.
+    /// Returns the limit for one of several nodes that cannot count together.
     fn share(self, nodes: u32) -> Self {
         let nodes = nodes.max(1);
         Self { interval: self.interval.saturating_mul(nodes), burst: (self.burst / nodes).max(1), ..self }

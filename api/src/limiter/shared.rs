@@ -1,4 +1,4 @@
-//! Limits counted in Redis by all nodes, in one script on one key, with the time of Redis.
+//! Limits counted in Redis by all nodes, with one script on one key and the clock of Redis.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use redis::Script;
 use crate::limiter::{Decision, Fallback, Limit, Local, gcra::micros};
 use crate::redis_client::RedisClient;
 
-/// As `gcra::decide`. Numbers are stored by format: Lua would round a time in microseconds to 14 digits.
+/// `gcra::decide` as a script. Formats the stored number, because Lua would round a time in microseconds to 14 digits.
 const SCRIPT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -22,7 +22,7 @@ redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', math.max(1, math.c
 return {1, 0, math.floor((horizon - next) / interval)}
 ";
 
-/// A limiter that all nodes share.
+/// Limiter that all nodes share.
 pub struct Shared {
     redis: Arc<RedisClient>,
     script: Arc<Script>,
@@ -32,14 +32,14 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// A limiter on this Redis; `nodes` share a limit when it does not answer.
+    /// Creates a limiter on this Redis. While it does not respond, `nodes` nodes share a limit.
     #[must_use]
     pub fn new(redis: Arc<RedisClient>, prefix: &str, nodes: u32) -> Self {
         let (script, prefix) = (Arc::new(Script::new(SCRIPT)), format!("{prefix}limit:"));
         Self { redis, script, prefix, nodes, local: Local::default() }
     }
 
-    /// Spends `cost` units of what `limit` allows `key`, if they are there.
+    /// Spends `cost` units of the key's limit, if they are available.
     pub async fn check(&self, key: &str, limit: &Limit, cost: u32) -> Decision {
         let (script, name, limit_now) = (Arc::clone(&self.script), format!("{}{key}", self.prefix), *limit);
         let answer = self.redis.run(|mut redis| async move {

@@ -1,4 +1,4 @@
-//! One suite for both variants, and what each has of its own.
+//! Tests of both limiters by a common suite, and of each limiter's own behaviour.
 
 use std::{process, time::Duration};
 
@@ -17,7 +17,7 @@ fn shared(url: &str, nodes: u32) -> Shared {
     Shared::new(RedisClient::open(&settings).unwrap(), "test:", nodes)
 }
 
-/// A key that no other test and no other process uses.
+/// Returns a key that no other test and no other process uses.
 fn key() -> String {
     format!("{}-{:?}", process::id(), std::thread::current().id())
 }
@@ -81,7 +81,7 @@ async fn parallel_callers_get_no_more_than_the_burst(limiter: Limiter) {
     assert_eq!(count, 50);
 }
 
-/// Runs the suite with a limiter of the module.
+/// Runs the suite with the limiter of the module.
 macro_rules! suite {
     ($($test:ident),+) => {
         $(
@@ -128,7 +128,7 @@ mod clustered {
         let redis = redis_url().trim_start_matches("redis://").to_owned();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("redis://{}", listener.local_addr().unwrap());
-        // The first connection is swallowed and stays open; those after it reach Redis.
+        // The first connection stays open without a response. Later connections reach Redis.
         let proxy = tokio::spawn(async move {
             let _silent = listener.accept().await.unwrap();
             loop {
@@ -140,7 +140,7 @@ mod clustered {
         let limiter = shared(&address, 1);
         let open = Limit { burst: 1_000, fallback: Fallback::Open, ..MINUTE };
         let key = format!("{}-silent", process::id());
-        // An open fallback answers with the whole burst; less of it remains where it is counted.
+        // The open fallback returns the full burst. A limiter that counts returns less.
         let counted = async {
             while limiter.check(&key, &open, 1).await.remaining == open.burst {
                 tokio::task::yield_now().await;
@@ -187,7 +187,7 @@ fn extreme_limits_do_not_overflow() {
     assert!(!gcra::decide(0, 0, &zero, 1).1.allowed);
 }
 
-/// An address that takes connections and never answers.
+/// Returns an address that accepts connections and never responds.
 fn silent_address() -> (std::net::TcpListener, String) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("redis://{}", listener.local_addr().unwrap());
