@@ -1,4 +1,4 @@
-//! The settings of what a GraphQL document may ask for; `config.default.toml` says what each means.
+//! Settings that limit GraphQL documents. `config.default.toml` documents each.
 #![expect(missing_docs, reason = "config.default.toml documents every field, once")]
 
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ pub struct Graphql {
     pub max_page_size: usize,
 }
 
-/// Which documents run, and whether the schema may be read.
+/// Mode that decides which documents run, and whether introspection works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {

@@ -1,4 +1,4 @@
-//! The settings of the HTTP front; `config.default.toml` says what each means.
+//! Settings of HTTP. `config.default.toml` documents each.
 #![expect(missing_docs, reason = "config.default.toml documents every field, once")]
 
 use std::{net::SocketAddr, time::Duration};
@@ -25,13 +25,13 @@ pub struct Http {
 }
 
 impl Http {
-    /// How long a client may take to send a body.
+    /// Returns the time that a client may take to send a body.
     #[must_use]
     pub const fn body_timeout(&self) -> Duration {
         Duration::from_secs(self.body_timeout_seconds)
     }
 
-    /// How long an operation may take.
+    /// Returns the time that an operation may take.
     #[must_use]
     pub const fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.request_timeout_seconds)

@@ -1,4 +1,4 @@
-//! Reading the settings, and refusing what is unknown or contradictory in one sentence that names it.
+//! Loads the settings. Fails with one sentence that names an unknown or contradictory setting.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,10 +8,10 @@ use secrecy::ExposeSecret;
 
 use crate::config::Config;
 
-/// Every setting with its default and a sentence on it.
+/// All settings with their defaults and descriptions.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 const PREFIX: &str = "QUANTUMVAULT";
-/// The numbers that mean something at zero.
+/// Numbers for which zero has a meaning.
 const MAY_BE_ZERO: [&str; 6] = [
     "database.slow_statement_ms",
     "http.batch_limit",
@@ -20,14 +20,14 @@ const MAY_BE_ZERO: [&str; 6] = [
     "cache.session_ttl_seconds",
     "metrics.sample_seconds",
 ];
-/// The most memory of a password's hash, a GiB: what no machine has would end the server at the first sign-in.
+/// Most memory of a password hash: 1 GiB. More than the machine has would end the server at the first sign-in.
 const HASH_MAX_KIB: u32 = 1024 * 1024;
-/// Names the file; not a setting itself.
+/// Variable that names the settings file. Not a setting.
 const FILE_VARIABLE: &str = "QUANTUMVAULT__CONFIG";
-/// The folder `api`. Cargo sets it for `cargo run`, which may be called anywhere in the repository.
+/// Variable that names the folder `api`. Cargo sets it for `cargo run`, which works from any folder of the repository.
 const PACKAGE_VARIABLE: &str = "CARGO_MANIFEST_DIR";
 
-/// How a setting is written.
+/// Form of a setting's value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     Text,
@@ -35,12 +35,13 @@ enum Form {
     Other,
 }
 
-/// Why the settings cannot be used: one sentence that names the setting and the remedy.
+/// Reason why the settings cannot be used: one sentence that names the setting and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
 
-/// The settings that `environment` (name and value pairs) and the file it names make of the defaults.
+/// Loads the settings. `environment` (name and value pairs) overrides the file that it names, which overrides the
+/// defaults.
 pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<Config, ConfigError> {
     let mut environment: config::Map<String, String> = environment.into_iter().collect();
     let file = environment.remove(FILE_VARIABLE);
@@ -78,7 +79,7 @@ pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<C
     Ok(config)
 }
 
-/// The environment as two sources: a text is taken as it stands, even where it looks like a number.
+/// Returns the environment as two sources. Settings that are text stay text, even if they look like a number.
 fn variables(environment: config::Map<String, String>, known: &BTreeMap<String, Form>) -> [Environment; 2] {
     let texts: BTreeSet<_> =
         known.iter().filter(|(_, form)| **form == Form::Text).map(|(key, _)| variable(key)).collect();
@@ -86,7 +87,7 @@ fn variables(environment: config::Map<String, String>, known: &BTreeMap<String, 
         environment.into_iter().partition(|(name, _)| texts.contains(&name.to_uppercase()));
     let source =
         |variables| Environment::with_prefix(PREFIX).prefix_separator("__").separator("__").source(Some(variables));
-    // An empty list of list keys would make every value with a comma a list.
+    // An empty list of list keys would parse every value with a comma as a list.
     let others = source(others).try_parsing(true).list_separator(",").with_list_parse_key("none");
     let lists = known.iter().filter(|(_, form)| **form == Form::List);
     [source(texts), lists.fold(others, |others, (key, _)| others.with_list_parse_key(key))]
@@ -110,7 +111,7 @@ fn variable(key: &str) -> String {
     format!("{PREFIX}__{}", key.to_uppercase().replace('.', "__"))
 }
 
-/// The dotted keys of a source, each with the form of its value.
+/// Returns the dotted keys of a source, each with the form of its value.
 fn flatten(source: &dyn Source) -> Result<BTreeMap<String, Form>, config::ConfigError> {
     fn walk(prefix: &str, values: config::Map<String, Value>, into: &mut BTreeMap<String, Form>) {
         for (key, value) in values {
@@ -129,7 +130,7 @@ fn flatten(source: &dyn Source) -> Result<BTreeMap<String, Form>, config::Config
     Ok(keys)
 }
 
-/// Numbers count something, and nothing works with none of it, but where none has a meaning of its own.
+/// Checks that a number is in range. Zero is an error unless it has a meaning for the setting.
 fn check_number(settings: &config::Config, key: &str) -> Result<(), ConfigError> {
     let least = i64::from(!MAY_BE_ZERO.contains(&key));
     match settings.get::<Value>(key).map(|value| value.kind) {
@@ -140,7 +141,7 @@ fn check_number(settings: &config::Config, key: &str) -> Result<(), ConfigError>
     }
 }
 
-/// What no single setting can tell by itself.
+/// Checks rules that the types of single settings cannot express.
 fn check(config: &Config) -> Result<(), ConfigError> {
     let url = config.database_url();
     let url = url.expose_secret();
@@ -200,7 +201,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.operations.listen == Some(config.http.listen) && config.http.listen.port() != 0 {
         return refuse("operations.listen", "must be another address than QUANTUMVAULT__HTTP__LISTEN");
     }
-    // Collectors stand beside what they collect from; one of them speaks TLS to the world.
+    // No TLS: a collector runs beside the server, and can send over TLS to other machines itself.
     if config.traces.is_on() && !config.traces.endpoint.starts_with("http://") {
         return refuse("traces.endpoint", "must begin with http://");
     }
@@ -222,7 +223,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Whether browsers could send this as an origin (RFC 6454, section 6.2).
+/// Whether a browser could send this text as an origin (RFC 6454, section 6.2).
 fn is_origin(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     host.is_some_and(|host| {

@@ -1,4 +1,4 @@
-//! Settings: the default file inside the binary, a file over it, the environment over both.
+//! Settings: the defaults inside the binary, overridden by a file, overridden by the environment.
 
 pub mod graphql;
 mod http;

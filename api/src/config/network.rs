@@ -1,10 +1,10 @@
-//! A range of IP addresses, written `10.0.0.0/8`, `2001:db8::/32`, or as one address.
+//! Ranges of IP addresses, written `10.0.0.0/8`, `2001:db8::/32`, or as one address.
 
 use std::{net::IpAddr, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de};
 
-/// A range of addresses of one family (RFC 4632, RFC 4291 section 2.3).
+/// Range of addresses of one family (RFC 4632, RFC 4291 section 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network {
     base: IpAddr,
@@ -12,7 +12,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether the address is in the range; an IPv4 address mapped into IPv6 counts as IPv4.
+    /// Whether the address is in the range. An IPv4 address mapped into IPv6 counts as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.base, address.to_canonical()) {

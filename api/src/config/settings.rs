@@ -1,4 +1,4 @@
-//! The settings as plain structs; `config.default.toml` says what each means.
+//! Structs of the settings. `config.default.toml` documents each.
 #![expect(missing_docs, reason = "config.default.toml documents every field, once")]
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::config::{Graphql, Http, Sockets};
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -195,7 +195,7 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Whether there is a collector.
+    /// Whether traces are sent to a collector.
     #[must_use]
     pub const fn is_on(&self) -> bool {
         !self.endpoint.is_empty()
@@ -203,25 +203,25 @@ impl Traces {
 }
 
 impl Config {
-    /// The database's address, with the embedded file as the default.
+    /// Returns the database's URL. The default is the embedded file.
     #[must_use]
     pub fn database_url(&self) -> SecretString {
         if self.database.url.expose_secret().is_empty() {
             let file = self.data_dir.join("quantumvault.db").display().to_string();
-            // What an address would read as something else.
+            // Escapes characters that have a meaning in a URL.
             format!("sqlite://{}", file.replace('%', "%25").replace('?', "%3F").replace('#', "%23")).into()
         } else {
             self.database.url.clone()
         }
     }
 
-    /// Whether the database is a file of this machine's.
+    /// Whether the database is a file on this machine.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
         self.database_url().expose_secret().starts_with("sqlite:")
     }
 
-    /// Where mails are put instead of being sent, if they are.
+    /// Returns the folder that mails are written to instead of being sent, if any.
     #[must_use]
     pub fn mail_folder(&self) -> Option<PathBuf> {
         match self.mail.url.expose_secret() {
@@ -230,7 +230,7 @@ impl Config {
         }
     }
 
-    /// What links in mails begin with, without a slash at the end.
+    /// Returns the beginning of links in mails, without a trailing slash.
     #[must_use]
     pub fn link_base(&self) -> String {
         match self.mail.link_base.trim_end_matches('/') {
@@ -248,7 +248,7 @@ impl Redis {
     }
 }
 
-/// An address, or nothing.
+/// Parses an address. Empty text means none.
 fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
     let text = String::deserialize(deserializer)?;
     (!text.is_empty())

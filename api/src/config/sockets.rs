@@ -1,4 +1,4 @@
-//! The settings of sockets; `config.default.toml` says what each means.
+//! Settings of sockets and event streams. `config.default.toml` documents each.
 #![expect(missing_docs, reason = "config.default.toml documents every field, once")]
 
 use serde::Deserialize;
