@@ -1,4 +1,4 @@
-//! What operators are handed (docs/operations.md and the files of deployment) names what the server has, all of it.
+//! Checks that the operators' documents and the deployment files match the server's settings, metrics and commands.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -6,8 +6,15 @@ use serde_json::Value;
 
 use qv_tests::command_line::run;
 
-const PAGE: &str = "docs/operations.md";
-const FILES: [&str; 4] = ["Dockerfile", "compose.yaml", "docs/deploy/quantumvault.service", PAGE];
+const SETUP: &str = "docs/setup.md";
+const RUNBOOK: &str = "docs/runbook.md";
+const SETTINGS: &str = "docs/reference/settings.md";
+const METRICS: &str = "docs/reference/metrics.md";
+const COMMANDS: &str = "docs/reference/commands.md";
+/// Files that name settings as variables of the environment.
+const FILES: [&str; 4] = ["Dockerfile", "compose.yaml", "docs/deploy/quantumvault.service", SETUP];
+/// Documents that name settings with dots.
+const PAGES: [&str; 5] = [SETUP, RUNBOOK, SETTINGS, "docs/scale.md", "docs/invalidation.md"];
 const RULES: &str = "docs/deploy/alerts.yml";
 const DASHBOARD: &str = "docs/deploy/grafana-dashboard.json";
 
@@ -47,11 +54,11 @@ fn exposed() -> BTreeSet<String> {
 
 #[test]
 fn every_setting_is_explained_with_its_default() {
-    let page = read(PAGE);
+    let page = read(SETTINGS);
     let settings = settings();
     assert!(settings.len() > 100, "{}", settings.len());
     for (name, default) in &settings {
-        assert!(page.contains(&format!("| `{name}` | `{default}` | ")), "{PAGE}: `{name}` with `{default}`");
+        assert!(page.contains(&format!("| `{name}` | `{default}` | ")), "{SETTINGS}: `{name}` with `{default}`");
     }
 }
 
@@ -70,20 +77,22 @@ fn a_setting_that_is_named_is_one() {
         }
     }
     let is_section = |name: &str| settings.iter().any(|(known, _)| known.starts_with(&format!("{name}.")));
-    for name in read(PAGE).split('`').skip(1).step_by(2) {
-        let is_dotted = name.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte));
-        if is_dotted && name.split_once('.').is_some_and(|(section, _)| is_section(section)) {
-            assert!(is_known(name) || is_section(name), "{PAGE}: `{name}`");
+    for page in PAGES {
+        for name in read(page).split('`').skip(1).step_by(2) {
+            let is_dotted = name.bytes().all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte));
+            if is_dotted && name.split_once('.').is_some_and(|(section, _)| is_section(section)) {
+                assert!(is_known(name) || is_section(name), "{page}: `{name}`");
+            }
         }
     }
 }
 
 #[test]
 fn every_metric_is_explained() {
-    let (page, exposed) = (read(PAGE), exposed());
+    let (page, exposed) = (read(METRICS), exposed());
     assert!(exposed.len() > 20, "{exposed:?}");
     for name in exposed {
-        assert!(page.contains(&format!("| `{name}` | ")), "{PAGE}: `{name}`");
+        assert!(page.contains(&format!("| `{name}` | ")), "{METRICS}: `{name}`");
     }
 }
 
@@ -91,7 +100,7 @@ fn every_metric_is_explained() {
 fn a_metric_that_is_asked_for_is_one() {
     let exposed = exposed();
     serde_json::from_str::<Value>(&read(DASHBOARD)).expect("JSON");
-    for file in [DASHBOARD, RULES, "docs/deploy/alerts.test.yml", PAGE] {
+    for file in [DASHBOARD, RULES, "docs/deploy/alerts.test.yml", METRICS, RUNBOOK, SETUP] {
         let asked = metrics(&read(file));
         let unknown: Vec<_> = asked.difference(&exposed).collect();
         assert!(!asked.is_empty() && unknown.is_empty(), "{file}: {unknown:?} of {asked:?}");
@@ -100,23 +109,23 @@ fn a_metric_that_is_asked_for_is_one() {
 
 #[test]
 fn every_alert_has_something_to_do_about_it() {
-    let (page, rules) = (read(PAGE), read(RULES));
+    let (page, rules) = (read(RUNBOOK), read(RULES));
     let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() > 10, "{alerts:?}");
     for alert in alerts {
-        assert!(page.contains(alert), "{PAGE}: {alert}");
+        assert!(page.contains(&format!("| {alert} | ")), "{RUNBOOK}: {alert}");
     }
 }
 
 #[test]
 fn every_command_is_explained() {
-    let page = read(PAGE);
+    let page = read(COMMANDS);
     let help = String::from_utf8(run(&[], &["--help"]).stdout).expect("text");
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let commands: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     assert!(commands.contains(&"serve"), "{help}");
     for command in commands {
-        assert!(page.contains(&format!("| `quantumvault {command}` | ")), "{PAGE}: {command}");
+        assert!(page.contains(&format!("| `quantumvault {command}` | ")), "{COMMANDS}: {command}");
     }
 }
 
