@@ -1,4 +1,4 @@
-//! Accounts: registering, signing in, and what an owner sees of the own account.
+//! Accounts: registration, sign-in, and the owner's view of the account.
 
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -11,32 +11,32 @@ use crate::service::{Error, RequestContext, cache_keys, one_time_tokens, passwor
 use crate::store::accounts::{Credentials, NewAccount};
 use crate::store::{self, Transaction, Unique};
 
-/// Checks of a password at a sign-in: a second one if another sign-in has just stored it with today's parameters.
+/// Password checks per sign-in. A second one follows if a concurrent sign-in has just upgraded the stored hash.
 const PROOFS: usize = 2;
 
-/// What a new user says.
+/// Registration of a new user.
 pub struct Registration {
-    /// The name to be known by.
+    /// Username of the account.
     pub username: String,
-    /// Where mail goes.
+    /// Email address of the account.
     pub email: String,
-    /// The secret to sign in with.
+    /// Password of the account.
     pub password: SecretString,
-    /// What the device calls itself.
+    /// Description of the device.
     pub device_info: Option<String>,
 }
 
-/// What a returning user says.
+/// Sign-in of an existing user.
 pub struct Login {
-    /// The name or the address.
+    /// Username or email address.
     pub login: String,
-    /// The secret.
+    /// Password of the account.
     pub password: SecretString,
-    /// What the device calls itself.
+    /// Description of the device.
     pub device_info: Option<String>,
 }
 
-/// Makes an account and signs its owner in.
+/// Creates an account and signs its owner in.
 pub async fn register(context: &RequestContext, registration: Registration) -> Result<IssuedTokens, Error> {
     let device_info = sessions::check_device_info(registration.device_info.clone())?;
     let names = parse_names(&registration)?;
@@ -51,7 +51,7 @@ pub async fn register(context: &RequestContext, registration: Registration) -> R
     Ok(tokens)
 }
 
-/// Makes an account on an operator's behalf; nobody is signed in.
+/// Creates an account for an operator, without signing anyone in.
 pub async fn create(context: &RequestContext, registration: Registration) -> Result<UserId, Error> {
     let names = parse_names(&registration)?;
     let password_hash = new_hash(context, &names, registration.password).await?;
@@ -61,7 +61,7 @@ pub async fn create(context: &RequestContext, registration: Registration) -> Res
     Ok(id)
 }
 
-/// Signs a user in; whoever does not exist is refused in the same words and the same time.
+/// Signs a user in. An unknown user gets the error of a wrong password, after an equal time.
 pub async fn login(context: &RequestContext, login: Login) -> Result<IssuedTokens, Error> {
     let device_info = sessions::check_device_info(login.device_info)?;
     RateLimit::LOGIN.spend_by_address(context).await?;
@@ -100,7 +100,7 @@ pub async fn login(context: &RequestContext, login: Login) -> Result<IssuedToken
     Err(Error::InvalidCredentials)
 }
 
-/// What the caller may see of the own account, remembered in this process alone: an address stands nowhere else.
+/// Returns the caller's own account, cached only in this process. Email addresses are cached nowhere else.
 pub async fn own(context: &RequestContext) -> Result<Account, Error> {
     let (cache, id) = (&context.backend.cache, context.viewer()?.user_id);
     let key = cache_keys::account(id);
@@ -114,7 +114,7 @@ pub async fn own(context: &RequestContext) -> Result<Account, Error> {
     Ok(account)
 }
 
-/// Gives the caller's account another password and ends its other sessions.
+/// Sets a new password for the caller's account and ends its other sessions.
 pub async fn change_password(context: &RequestContext, current: SecretString, new: SecretString) -> Result<(), Error> {
     let viewer = context.viewer()?;
     let credentials = verify_viewer(context, current).await?;
@@ -126,11 +126,11 @@ pub async fn change_password(context: &RequestContext, current: SecretString, ne
 
     let tx = context.backend.store.begin().await?;
     sessions::lock_account(context, &tx).await?;
-    // Of two changes that began with the same password, one has it no more.
+    // The second of two concurrent changes no longer finds the password that it began with.
     if !store::accounts::update_password(tx.db(), &credentials, password_hash).await? {
         return Err(Error::InvalidCredentials);
     }
-    // Whoever could read the mailbox must not undo the change with a link from before it.
+    // A reader of the mailbox must not undo the change with an earlier link.
     store::one_time_tokens::delete_many(tx.db(), viewer.user_id, TokenPurpose::PasswordReset).await?;
     let entry = context.entry(viewer.user_id, "password.changed", &viewer.user_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
@@ -138,7 +138,7 @@ pub async fn change_password(context: &RequestContext, current: SecretString, ne
     sessions::after_end(viewer.user_id, &ended).commit(&context.backend, tx).await
 }
 
-/// Takes the caller's account out of use: hidden, without sessions, its messages kept for the peers.
+/// Deactivates the caller's account. It becomes hidden and loses its sessions, but peers keep its messages.
 pub async fn deactivate(context: &RequestContext, password: SecretString) -> Result<(), Error> {
     let proven = verify_viewer(context, password).await?;
     let tx = context.backend.store.begin().await?;
@@ -149,14 +149,14 @@ pub async fn deactivate(context: &RequestContext, password: SecretString) -> Res
     deactivate_within(context, tx, account.user_id).await
 }
 
-/// Takes an account out of use, for an operator.
+/// Deactivates an account for an operator.
 pub async fn deactivate_user(context: &RequestContext, id: UserId) -> Result<(), Error> {
     let tx = context.backend.store.begin().await?;
     store::accounts::lock(tx.db(), id).await?;
     deactivate_within(context, tx, id).await
 }
 
-/// Takes an account out of use in a transaction that has locked it, and commits that.
+/// Deactivates an account in a transaction that has locked it, and commits the transaction.
 async fn deactivate_within(context: &RequestContext, tx: Transaction, id: UserId) -> Result<(), Error> {
     let was_active = store::accounts::deactivate(tx.db(), id).await?;
     store::audit_logs::insert_many(tx.db(), [context.entry(id, "user.deactivated", &id)]).await?;
@@ -167,7 +167,7 @@ async fn deactivate_within(context: &RequestContext, tx: Transaction, id: UserId
     users::after_change(id, sessions::after_end(id, &ended)).commit(&context.backend, tx).await
 }
 
-/// Makes an account an operator's, at an operator's request.
+/// Gives an account the role ADMIN, at an operator's request.
 pub async fn promote(context: &RequestContext, id: UserId) -> Result<(), Error> {
     let tx = context.backend.store.begin().await?;
     store::accounts::update_role(tx.db(), id, Role::Admin).await?;
@@ -175,12 +175,12 @@ pub async fn promote(context: &RequestContext, id: UserId) -> Result<(), Error> 
     after_change(id).invalidate_group(cache_keys::sessions_of(id)).commit(&context.backend, tx).await
 }
 
-/// Returns the steps after a change that only the owner sees: no node shows the account as it was.
+/// Returns the steps after a change that only the owner sees: every node drops the cached account.
 pub(super) fn after_change(id: UserId) -> AfterCommit {
     AfterCommit::default().invalidate([cache_keys::account(id).name()])
 }
 
-/// The account of this name, for an operator.
+/// Finds the account of a username, for an operator.
 pub async fn find_id(context: &RequestContext, username: &str) -> Result<UserId, Error> {
     let username: Username = username.parse().map_err(|reason| Error::invalid("username", reason))?;
     let found = store::users::find_by_username(context.backend.store.db(), &username).await?;
@@ -202,7 +202,7 @@ async fn new_hash(
     Ok(context.backend.passwords.hash(new).await?)
 }
 
-/// Adds an account; tells its id and that of its first entry in the audit trail.
+/// Inserts an account. Returns its id and the id of its first audit entry.
 async fn insert(
     context: &RequestContext,
     tx: &Transaction,
@@ -219,7 +219,7 @@ async fn insert(
     Ok((id, entry_id))
 }
 
-/// The caller's credentials, once the caller has shown to know the password and not merely to hold a token.
+/// Returns the caller's credentials after checking the password. An access token alone is not enough.
 async fn verify_viewer(context: &RequestContext, password: SecretString) -> Result<Credentials, Error> {
     let id = context.viewer()?.user_id;
     RateLimit::PROOF.spend(context, &id).await?;
@@ -227,10 +227,10 @@ async fn verify_viewer(context: &RequestContext, password: SecretString) -> Resu
     verify_password(context, credentials, password).await
 }
 
-/// The credentials, if the password is theirs; past too many failures it is taken for wrong until it is reset, while
-/// open sessions and passkeys go on.
+/// Returns the credentials if the password matches them. After too many failures, every password fails until a reset.
+/// Open sessions and passkeys keep working.
 ///
-/// Whether there are any credentials shows neither in words nor in time: the same statement runs, and the same hash.
+/// Neither the error nor the timing reveals whether credentials exist: one statement and one hash run in both cases.
 async fn verify_password(
     context: &RequestContext,
     credentials: Option<Credentials>,

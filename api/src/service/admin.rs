@@ -1,4 +1,4 @@
-//! What operators may see of accounts.
+//! Accounts as operators see them.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use crate::domain::{AdminUser, PageArguments, UserId, UsernamePrefix};
 use crate::service::{Admin, Connection, Error};
 use crate::store;
 
-/// One account.
+/// Finds one account.
 pub async fn find(admin: Admin<'_>, id: UserId) -> Result<Option<AdminUser>, Error> {
     Ok(store::admin_users::find(admin.backend.store.db(), id).await?)
 }
 
-/// All accounts by name, in use or not; `search` is how the name begins.
+/// Returns a page of all accounts by name, deactivated ones included. `search` is a prefix of the name.
 pub async fn list(
     admin: Admin<'_>,
     search: Option<&str>,
@@ -24,7 +24,7 @@ pub async fn list(
     Ok(Connection::of(&*list, slice, |user| user.username.clone()))
 }
 
-/// How many living sessions each of these users has.
+/// Returns the number of active sessions of each user.
 pub async fn count_sessions(admin: Admin<'_>, ids: &[UserId]) -> Result<HashMap<UserId, i64>, Error> {
     let (db, now) = (admin.backend.store.db(), admin.backend.source.now());
     let counted = store::admin_users::count_sessions(db, ids, now).await?;

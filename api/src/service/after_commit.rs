@@ -1,8 +1,7 @@
-//! Steps after a commit: nodes drop cached values, listeners read again, and a mail goes out.
+//! Steps after a commit: nodes drop cached values, listeners read again, and a mail is sent.
 //!
-//! The answer to a `COMMIT` can be lost, and then nobody knows whether there was one. All of this follows an error as
-//! well: done for nothing it costs a look, and left out it would leave others with the past until they look by
-//! themselves.
+//! The response to a `COMMIT` can be lost, and then its outcome is unknown. So the steps also run after an error.
+//! Running them needlessly costs listeners a read. Skipping them would leave others with stale data until they poll.
 
 use std::{future::ready, sync::Arc, time::Duration};
 
@@ -16,9 +15,9 @@ use crate::mail::EmailMessage;
 use crate::service::{Backend, Error, context::streams::spawn, user_changes};
 use crate::store::{self, Transaction};
 
-/// Commits of unknown outcome that are retried at a time. Beyond them listeners find the changes by polling.
+/// Maximum concurrent retries after commits of unknown outcome. Beyond it, listeners find the changes by polling.
 pub(super) const UNCERTAIN_COMMITS_MAX: usize = 256;
-/// Time after an error within which its commit is usually over. The statement's time-out bounds the others.
+/// Time after an error within which a commit has usually finished. The statement timeout bounds the others.
 const USUALLY_OVER: Duration = Duration::from_secs(1);
 
 /// Steps that follow the commit of a transaction. Running them twice changes nothing.
@@ -28,24 +27,24 @@ pub(super) struct AfterCommit {
     group: Option<Group>,
     topics: Vec<Topic>,
     changed_user: Option<UserId>,
-    /// A letter, and the entry of the audit trail that the same transaction wrote.
+    /// A mail, and the id of the audit entry that its transaction writes.
     email: Option<(EmailMessage, Uuid)>,
 }
 
 impl AfterCommit {
-    /// Has every node forget these values.
+    /// Invalidates these cached values on every node.
     pub(super) fn invalidate(mut self, names: impl IntoIterator<Item = Name>) -> Self {
         self.names.extend(names);
         self
     }
 
-    /// Has every node forget all values of one owner.
+    /// Invalidates all cached values of one owner on every node.
     pub(super) fn invalidate_group(mut self, group: Group) -> Self {
         self.group = Some(group);
         self
     }
 
-    /// Tells those who listen to these topics to look.
+    /// Publishes hints on these topics.
     pub(super) fn publish(mut self, topics: impl IntoIterator<Item = Topic>) -> Self {
         self.topics.extend(topics);
         self
@@ -57,13 +56,13 @@ impl AfterCommit {
         self
     }
 
-    /// Mails a letter. Where the outcome is unknown, the entry of the audit trail decides.
+    /// Sends a mail. If the outcome of the commit is unknown, sends it only if the audit entry exists.
     pub(super) fn mail(mut self, email: EmailMessage, entry: Uuid) -> Self {
         self.email = Some((email, entry));
         self
     }
 
-    /// Commits a transaction and runs the steps, whether or not the answer arrives.
+    /// Commits a transaction and runs the steps, even if the response to the commit is lost.
     pub(super) async fn commit(self, backend: &Arc<Backend>, tx: Transaction) -> Result<(), Error> {
         let committed = tx.commit().await;
         self.finish(backend, committed.map_err(Error::from)).await
@@ -88,7 +87,7 @@ impl AfterCommit {
     }
 
     async fn run(&self, backend: &Arc<Backend>) {
-        // Listeners read the database, and so need not wait until every node has dropped its entries.
+        // Publishes first, because listeners read the database and not the cache.
         backend.bus.publish_all(self.topics.iter().copied());
         let names = async {
             if !self.names.is_empty() {
@@ -120,7 +119,7 @@ impl AfterCommit {
     }
 }
 
-/// Whether a transaction of unknown outcome was committed. Then its entry is in the audit trail.
+/// Returns whether a transaction of unknown outcome was committed. Its audit entry proves that.
 pub(super) async fn is_committed(backend: &Backend, entry: Uuid) -> bool {
     for pause in retry_delays(backend) {
         sleep(pause).await;

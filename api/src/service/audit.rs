@@ -1,16 +1,16 @@
-//! The audit trail: owners see what concerns their accounts, operators see all.
+//! The audit trail: owners see the entries of their accounts, operators see all.
 
 use crate::domain::{AuditFilter, AuditLog, AuditLogId, PageArguments};
 use crate::service::{Admin, Connection, Error, RequestContext};
 use crate::store;
 
-/// What concerns the caller's own account, newest first; also what operators did to it.
+/// Returns the entries of the caller's own account, newest first. They include operators' actions on it.
 pub async fn own(context: &RequestContext, arguments: &PageArguments) -> Result<Connection<AuditLog>, Error> {
     let filter = AuditFilter { user_id: Some(context.viewer()?.user_id), ..AuditFilter::default() };
     read(context, &filter, arguments).await
 }
 
-/// The entries that fit a filter, newest first.
+/// Returns the entries that match a filter, newest first.
 pub async fn list(
     admin: Admin<'_>,
     filter: &AuditFilter,
@@ -19,7 +19,7 @@ pub async fn list(
     read(&admin, filter, arguments).await
 }
 
-/// One entry, if the caller may see it.
+/// Finds one entry, if the caller may see it.
 pub async fn find(context: &RequestContext, id: AuditLogId) -> Result<Option<AuditLog>, Error> {
     let viewer = context.viewer()?.user_id;
     let entry = store::audit_logs::find(context.backend.store.db(), id).await?;

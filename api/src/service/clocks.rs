@@ -1,13 +1,13 @@
-//! Comparing this node's clock with the database's. What is removed because of its age goes by the database's.
+//! Compares this node's clock with the database's, which retention uses.
 
 use chrono::TimeDelta;
 
 use crate::domain::Timestamp;
 use crate::service::{Backend, Error};
 
-/// From here on a difference is worth a look, as `doctor` says too.
+/// Difference from which a warning is logged, and which the command `doctor` reports.
 const WARN: TimeDelta = TimeDelta::seconds(1);
-/// From here on nothing is removed.
+/// Difference beyond which nothing is deleted.
 const TOO_FAR: TimeDelta = TimeDelta::minutes(1);
 
 /// Warns if this node's clock differs from the database's.
@@ -19,7 +19,7 @@ pub(super) async fn check(backend: &Backend) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the time by the database's clock. Fails if this node's is far from it, since one of the two is wrong then.
+/// Returns the database's time. Fails if this node's clock is far from it, because one of them is wrong then.
 pub(super) async fn database_time(backend: &Backend) -> Result<Timestamp, Error> {
     let (theirs, ahead) = compare(backend).await?;
     if ahead.abs() <= TOO_FAR {
@@ -31,8 +31,7 @@ pub(super) async fn database_time(backend: &Backend) -> Result<Timestamp, Error>
     Err(Error::Unavailable { cause })
 }
 
-/// The time by the database's clock, and how far this node's is ahead of it. The time that asking took is no
-/// difference.
+/// Returns the database's time, and this node's lead over it. The duration of the query does not count as a lead.
 async fn compare(backend: &Backend) -> Result<(Timestamp, TimeDelta), Error> {
     let asked = backend.source.now();
     let theirs = backend.store.clock().await?;

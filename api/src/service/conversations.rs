@@ -1,4 +1,4 @@
-//! Conversations as one of their members sees them.
+//! Conversations as seen by one of their members.
 
 use std::collections::HashMap;
 
@@ -8,15 +8,15 @@ use crate::store;
 
 const LIST: &str = "conversations";
 
-/// A conversation of the caller's, and what has been read of it.
+/// A conversation of the caller, with the parts of it that were loaded.
 pub struct ConversationRef {
-    /// The same for both members.
+    /// Id of the conversation, shared by both members.
     pub id: ConversationId,
     /// The other member.
     pub peer_id: UserId,
-    /// The caller's share in it.
+    /// The caller's state in the conversation, if loaded.
     pub share: Option<Conversation>,
-    /// Its newest message.
+    /// The newest message, if loaded.
     pub last_message: Option<Message>,
 }
 
@@ -26,7 +26,7 @@ impl From<Conversation> for ConversationRef {
     }
 }
 
-/// The caller's inbox, the conversation of the latest message first, with these messages if they are asked for.
+/// Returns a page of the caller's inbox, latest message first. `with_messages` also loads these messages.
 pub async fn list(
     context: &RequestContext,
     arguments: &PageArguments,
@@ -39,13 +39,13 @@ pub async fn list(
     Ok(lines.map(|line| ConversationRef { last_message: line.last_message, ..line.conversation.into() }))
 }
 
-/// The messages to the caller that it has not marked read, in all conversations together.
+/// Returns the number of unread messages to the caller in all conversations together.
 pub async fn count_unread(context: &RequestContext) -> Result<i64, Error> {
     let mailbox = store::mailboxes::find(context.backend.store.db(), context.viewer()?.user_id).await?;
     Ok(mailbox.map_or(0, |mailbox| mailbox.unread_count))
 }
 
-/// The caller's conversation with a peer, if they have one. Once they have it stays, so that it is remembered.
+/// Finds the caller's conversation with a peer. Its id is cached, because a conversation is permanent.
 pub async fn known_with(context: &RequestContext, peer_id: UserId) -> Result<Option<ConversationRef>, Error> {
     let (cache, viewer) = (&context.backend.cache, context.viewer()?.user_id);
     let key = cache_keys::conversation(viewer, peer_id);
@@ -61,12 +61,12 @@ pub async fn known_with(context: &RequestContext, peer_id: UserId) -> Result<Opt
     Ok(found.map(ConversationRef::from))
 }
 
-/// The caller's conversation with a peer, if they have one.
+/// Finds the caller's conversation with a peer.
 pub(super) async fn find_with(context: &RequestContext, peer_id: UserId) -> Result<Option<Conversation>, Error> {
     Ok(store::conversations::find_with(context.backend.store.db(), context.viewer()?.user_id, peer_id).await?)
 }
 
-/// Those of these conversations that the caller is a member of.
+/// Returns those of the given conversations that the caller is a member of.
 pub async fn find_many(
     context: &RequestContext,
     ids: &[ConversationId],

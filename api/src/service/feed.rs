@@ -1,7 +1,7 @@
-//! The feed: every event of a user's mailbox in the order of commits, none missed, none twice.
+//! The feed: every event of a user's mailbox, exactly once and in commit order.
 //!
-//! The database is the truth and a cursor is a place in it. The bus merely says when to look again, and where it
-//! does not, the feed looks by itself after a while.
+//! The database is authoritative, and a cursor is a position in it. The bus only sends hints to read again. Without a
+//! hint, the feed polls.
 
 mod delivery;
 mod reads;
@@ -19,22 +19,22 @@ use crate::service::feed::reads::{Batch, Found};
 use crate::service::{Error, RequestContext, messages};
 use crate::store::{self, mailboxes::StoredEvent};
 
-/// How many of the largest messages a stream keeps for its reader; of smaller ones it keeps no more bytes.
+/// Number of maximum-size messages that a stream buffers for its reader. Smaller messages are limited to as many bytes.
 ///
-/// Streams of one user share them.
+/// Streams of one user share the buffered events.
 const LARGEST_KEPT: usize = 4;
 
-/// Some events behind a cursor.
+/// A page of events after a cursor.
 pub struct FeedPage {
-    /// In order.
+    /// The events, in order.
     pub deliveries: Vec<Arc<Delivery>>,
-    /// Resumes behind the last of them.
+    /// Cursor that resumes after the last event.
     pub end_cursor: String,
-    /// Whether there were more when they were read.
+    /// Whether more events existed when the page was read.
     pub has_more: bool,
 }
 
-/// The same events as [`follow`] tells, by the page, without CAUGHT_UP.
+/// Returns a page of the events that [`follow`] streams, without CAUGHT_UP.
 pub async fn page(context: &RequestContext, after: Option<&str>, first: Option<i32>) -> Result<FeedPage, Error> {
     let position = position(context, after)?;
     let limit = match first {
@@ -52,21 +52,21 @@ pub async fn page(context: &RequestContext, after: Option<&str>, first: Option<i
     Ok(FeedPage { deliveries, end_cursor: context.seal_cursor(LIST, &end), has_more })
 }
 
-/// All events behind a cursor, then CAUGHT_UP, then each new one as it commits.
+/// Streams all events after a cursor, then CAUGHT_UP, then each new event as it commits.
 ///
-/// In boxes, because whoever holds the stream moves it, and each move takes its room once more for as long as it lives.
-/// Guarded by the benchmark `sockets`.
+/// Boxed, because an async caller that moves the stream would reserve its size once per move. The benchmark `sockets`
+/// guards this.
 pub fn follow(
     context: RequestContext,
     after: Option<&str>,
 ) -> Result<BoxStream<'static, Result<Arc<Delivery>, Error>>, Error> {
     let user_id = context.viewer()?.user_id;
     let position = position(&context, after)?;
-    // Listening begins before the first look, so that nothing falls between the two.
+    // Subscribes before the first read, so that no event is missed in between.
     let news = context.backend.bus.subscribe(Topic::Mailbox(user_id));
     let found = Found { events: VecDeque::new(), is_drained: false, began: news.latest() };
     let feed = Box::new(Feed { context, news, woken_by: None, position, found, is_caught_up: false });
-    // The stream ends at its first error: nothing after it could be read either.
+    // The stream ends at its first error, because later events could not be read either.
     let deliveries = stream::try_unfold(feed, |mut feed| async move { Ok(Some((feed.next().await?, feed))) });
     Ok(deliveries.boxed())
 }
@@ -74,10 +74,10 @@ pub fn follow(
 struct Feed {
     context: RequestContext,
     news: Subscription,
-    /// The number of the news that it reads on for; none where it looks by itself.
+    /// Number of the hint that the next read follows. `None` if the feed polls.
     woken_by: Option<u64>,
     position: i64,
-    /// What is still to be told; when all that there was has been read, what has come since is told by news.
+    /// Events still to deliver. Once `found` is drained, hints announce any later events.
     found: Found,
     is_caught_up: bool,
 }
@@ -101,7 +101,7 @@ impl Feed {
         }
     }
 
-    /// Waits for news that the latest read has not seen, or for the poll interval.
+    /// Waits for a hint that the latest read does not cover, or for the poll interval. Returns the hint's number.
     async fn wait_for_news(&mut self) -> Option<u64> {
         // Releases the memory of a batch, since the wait can be long.
         self.found.events = VecDeque::new();
@@ -117,7 +117,7 @@ impl Feed {
         }
     }
 
-    /// Records the delay of a message to a reader who has caught up.
+    /// Records the delivery delay of a message if the reader has caught up.
     fn record_lag(&self, event: &FeedEvent) {
         if let (true, FeedEventKind::Sent, Some(message)) = (self.is_caught_up, event.kind, &event.message) {
             let backend = &self.context.backend;
@@ -138,7 +138,7 @@ impl Feed {
         {
             return Ok(found);
         }
-        // The latest news are read again, since joining takes time.
+        // Takes the latest hint number again, because joining may have waited.
         reads.begin(user_id, position, self.news.latest(), read(self.context.clone(), position, true)).await
     }
 }
@@ -168,7 +168,7 @@ async fn find_after(context: &RequestContext, position: i64, limit: usize) -> Re
     Ok(store::mailboxes::find_after(db, user_id, position, limit as u64).await?)
 }
 
-/// Returns how many of these events a stream may keep with their messages. At least one, so that it progresses.
+/// Returns how many of these events a stream may buffer with their messages, at least one for progress.
 async fn count_kept(context: &RequestContext, stored: &[StoredEvent]) -> Result<usize, Error> {
     if stored.len() <= LARGEST_KEPT {
         return Ok(stored.len());
@@ -182,10 +182,10 @@ async fn count_kept(context: &RequestContext, stored: &[StoredEvent]) -> Result<
     Ok(ends.take_while(|end| *end <= LARGEST_KEPT * MESSAGE_MAX_BYTES).count().max(1))
 }
 
-/// Completes stored events with their messages, and with a GAP before them where retention removed some.
+/// Adds the messages to stored events. Inserts a GAP before them if retention removed earlier events.
 async fn to_events(context: &RequestContext, position: i64, stored: Vec<StoredEvent>) -> Result<Vec<FeedEvent>, Error> {
     let Some(first) = stored.first() else { return Ok(Vec::new()) };
-    // Places are gapless as they are taken; a hole can only be what retention has removed.
+    // Sequence numbers are assigned without gaps, so only retention can have caused one.
     let gap = (first.sequence > position + 1).then(|| marker(FeedEventKind::Gap, first.sequence - 1));
 
     let mut ids: Vec<_> = stored.iter().map(|event| event.message_id).collect();
@@ -201,8 +201,8 @@ async fn to_events(context: &RequestContext, position: i64, stored: Vec<StoredEv
     Ok(gap.into_iter().chain(events).collect())
 }
 
-/// Returns the GAP after a cursor without later events, if retention removed them. Fails if the position never existed,
-/// because the database was restored from before it.
+/// Returns a GAP if a position has no later events because retention removed them. Fails with CURSOR_EXPIRED if the
+/// position never existed, because the database was restored to an earlier state.
 async fn marker_at_end(context: &RequestContext, position: i64) -> Result<Option<FeedEvent>, Error> {
     let mailbox = store::mailboxes::find(context.backend.store.db(), context.viewer()?.user_id).await?;
     let Some(mailbox) = mailbox else { return Ok(None) };

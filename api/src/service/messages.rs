@@ -1,4 +1,4 @@
-//! Messages: sent once however often the request arrives, and read by their two people only.
+//! Messages: sent once however often a request arrives, and readable only by their two participants.
 
 mod delete;
 mod mark_read;
@@ -14,19 +14,19 @@ use crate::store::{self, send::Delivery};
 
 const CLIENT_MESSAGE_ID_MAX: usize = 64;
 
-/// What a sender hands over.
+/// A message to send.
 pub struct Draft {
-    /// Whom it is for.
+    /// Recipient of the message.
     pub recipient_id: UserId,
     /// The ciphertext.
     pub encrypted_content: Vec<u8>,
-    /// Its initialisation vector.
+    /// Initialisation vector of the ciphertext.
     pub iv: Vec<u8>,
-    /// The sender's own id of it.
+    /// Idempotency key that the sender chooses.
     pub client_message_id: String,
 }
 
-/// Sends a message; the same one again is answered with the first.
+/// Sends a message. A repeated request returns the first message.
 pub async fn send(context: &RequestContext, draft: Draft) -> Result<(Message, Conversation), Error> {
     let Viewer { user_id: sender_id, session_id, .. } = *context.viewer()?;
     check(&draft)?;
@@ -51,21 +51,21 @@ pub async fn send(context: &RequestContext, draft: Draft) -> Result<(Message, Co
         }
         Ok(None) => find_earlier(context, &delivery).await,
         Err(error) => {
-            // It may be stored. Feeds that look too soon find it by themselves; a second hint is for what ends
-            // sessions.
+            // The message may be stored. No second hint follows, unlike in `AfterCommit`: feeds that read too early
+            // find the message by polling.
             context.backend.bus.publish_all(topics);
             Err(error.into())
         }
     }
 }
 
-/// Those of these messages that the caller may see.
+/// Returns those of the given messages that the caller may see.
 pub async fn find_many(context: &RequestContext, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>, Error> {
     let messages = store::messages::find_many(context.backend.store.db(), context.viewer()?.user_id, ids).await?;
     Ok(messages.into_iter().map(|message| (message.id, message)).collect())
 }
 
-/// Which of a conversation's messages are asked for, and whether it is asked for whether there are more.
+/// Returns the page of messages to read. `fetch_extra` adds a row, which reveals whether another page exists.
 pub fn page(
     context: &RequestContext,
     id: ConversationId,
@@ -75,7 +75,7 @@ pub fn page(
     Ok(Page { fetch_extra, ..context.page(id, arguments)? })
 }
 
-/// The same page, the newest messages first, of each of these conversations.
+/// Returns one page of messages for each conversation, newest first.
 pub async fn list_many(
     context: &RequestContext,
     ids: &[ConversationId],
@@ -114,12 +114,12 @@ fn check(draft: &Draft) -> Result<(), Error> {
     Ok(())
 }
 
-/// The message that this sender has sent under this client id before, or the reason why there is none.
+/// Returns the message that was already sent under this client id. Otherwise fails with the reason.
 async fn find_earlier(context: &RequestContext, delivery: &Delivery) -> Result<(Message, Conversation), Error> {
     let (db, sender_id) = (context.backend.store.db(), delivery.sender_id);
     let earlier = store::messages::find_by_client_message_id(db, sender_id, &delivery.client_message_id).await?;
     let Some(earlier) = earlier else {
-        // Either the recipient takes no messages, or the session has ended meanwhile.
+        // Either the recipient accepts no messages, or the session has ended meanwhile.
         sessions::current(context).await?;
         return Err(Error::NotFound("recipient"));
     };
@@ -130,7 +130,7 @@ async fn find_earlier(context: &RequestContext, delivery: &Delivery) -> Result<(
     if !has_same_content(&earlier, delivery) {
         return conflict("names another message already");
     }
-    // The hints may have been lost with the first answer.
+    // The hints may have been lost along with the first response.
     context.backend.bus.publish_all([earlier.recipient_id, sender_id].map(Topic::Mailbox));
     let conversation = conversations::find_with(context, earlier.recipient_id).await?;
     Ok((earlier, conversation.ok_or(Error::NotFound("conversation"))?))

@@ -1,4 +1,4 @@
-//! Performance metrics: anyone who is signed in records them, operators read them.
+//! Performance metrics: recorded by any signed-in user, read by operators.
 
 mod live;
 mod own;
@@ -21,30 +21,30 @@ use crate::store;
 const BATCH_MAX: usize = 100;
 const UNIT_MAX: usize = 32;
 const METADATA_MAX_BYTES: usize = 2048;
-/// Beyond it the sum of a series, or the square that PostgreSQL keeps beside it, could leave the range of a number.
+/// Largest accepted value. Beyond it, a series' sum, or the square that PostgreSQL keeps beside it, could overflow.
 const VALUE_MAX: f64 = 1e100;
 const NAMES_MAX: usize = 100;
 const BUCKETS_MAX: i64 = 1000;
-/// How far a client's clock may be ahead of the server's.
+/// Tolerated lead of a client's clock over the server's.
 const LEEWAY: TimeDelta = TimeDelta::minutes(1);
-/// The end of the year 9999, behind which times as SQLite keeps them no longer sort.
+/// End of the year 9999. Later times no longer sort correctly as SQLite stores them.
 const END_OF_TIME: i64 = 253_402_300_799;
 
-/// What a client has measured.
+/// A measurement by a client.
 pub struct Reading {
-    /// Of what.
+    /// Name of the metric.
     pub name: String,
-    /// How much.
+    /// Measured value.
     pub value: f64,
-    /// In which unit.
+    /// Unit of the value.
     pub unit: String,
-    /// Under which circumstances.
+    /// Circumstances of the measurement.
     pub metadata: Option<Value>,
-    /// When, if not now.
+    /// Time of the measurement. `None` means now.
     pub recorded_at: Option<Timestamp>,
 }
 
-/// Records what a client has measured, all of it or nothing, and says how much that was.
+/// Records a client's measurements, all of them or none. Returns how many there were.
 pub async fn record(context: &RequestContext, readings: Vec<Reading>) -> Result<usize, Error> {
     let user_id = context.viewer()?.user_id;
     let count = readings.len();
@@ -63,7 +63,7 @@ pub async fn record(context: &RequestContext, readings: Vec<Reading>) -> Result<
     Ok(count)
 }
 
-/// The metrics that fit a filter, newest first.
+/// Returns a page of the metrics that match a filter, newest first.
 pub async fn list(
     admin: Admin<'_>,
     filter: MetricFilter,
@@ -75,7 +75,7 @@ pub async fn list(
     Ok(Connection::of("metrics", slice, |metric| MetricKey { created_at: metric.created_at, id: metric.id.0 }))
 }
 
-/// The metrics of one name by buckets, in order; those without any are left out.
+/// Returns the metrics of one name, aggregated by buckets in order of time. Empty buckets are left out.
 pub async fn series(
     admin: Admin<'_>,
     name: &str,
@@ -99,12 +99,12 @@ pub async fn series(
     Ok(store::metric_series::series(admin.backend.store.db(), &name, &range).await?)
 }
 
-/// One metric.
+/// Finds one metric.
 pub async fn find(admin: Admin<'_>, id: MetricId) -> Result<Option<PerformanceMetric>, Error> {
     Ok(store::performance_metrics::find(admin.backend.store.db(), id).await?)
 }
 
-/// The names in a filter; those that nothing can have are left out.
+/// Parses the names in a filter. Names that no metric can have are left out.
 pub fn names(field: &str, texts: &[String]) -> Result<Vec<MetricName>, Error> {
     if texts.len() > NAMES_MAX {
         let reason = format!("must have at most {NAMES_MAX} names, and has {}", texts.len());
@@ -113,13 +113,13 @@ pub fn names(field: &str, texts: &[String]) -> Result<Vec<MetricName>, Error> {
     Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
 }
 
-/// Since when metrics are kept.
+/// Returns the time from which metrics are kept.
 pub(super) fn kept_since(backend: &Backend, now: Timestamp) -> Timestamp {
     let retention = TimeDelta::days(backend.config.metrics.retention_days.into());
     clamp(now.checked_sub_signed(retention).unwrap_or(DateTime::UNIX_EPOCH))
 }
 
-/// What a reading is recorded as, or which field of it is not acceptable and why.
+/// Returns the metric to record for a reading. Fails with the invalid field and the reason.
 fn check(backend: &Backend, reading: Reading, now: Timestamp) -> Result<PerformanceMetric, (&'static str, String)> {
     let name: MetricName = reading.name.parse().map_err(|reason| ("name", reason))?;
     if name.is_own() {
@@ -128,7 +128,7 @@ fn check(backend: &Backend, reading: Reading, now: Timestamp) -> Result<Performa
             "must not begin with the part `server`, which is kept for the server's figures".to_owned(),
         ));
     }
-    // Not a number fails this as well.
+    // NaN fails this check as well.
     if !(-VALUE_MAX..=VALUE_MAX).contains(&reading.value) {
         return Err(("value", format!("must be between -{VALUE_MAX:e} and {VALUE_MAX:e}")));
     }
@@ -159,7 +159,7 @@ fn check_metadata(metadata: &Value) -> Result<(), String> {
     } else if length > METADATA_MAX_BYTES {
         Err(format!("must have at most {METADATA_MAX_BYTES} bytes as JSON, and has {length}"))
     } else if has_nul(metadata) {
-        // PostgreSQL keeps no text with it.
+        // PostgreSQL cannot store NUL in a text.
         Err("must not hold a NUL".to_owned())
     } else {
         Ok(())
@@ -175,7 +175,7 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// The nearest time at which there can be metrics.
+/// Returns the nearest time that a metric can have.
 fn clamp(time: Timestamp) -> Timestamp {
     time.clamp(DateTime::UNIX_EPOCH, DateTime::from_timestamp(END_OF_TIME, 0).unwrap_or(time))
 }

@@ -1,6 +1,6 @@
-//! Use cases: the only place that decides anything.
+//! Use cases: the only layer that makes decisions.
 //!
-//! Each takes the operation it serves first, and answers with a value or an [`Error`].
+//! A use case takes its [`RequestContext`] first and returns a value or an [`Error`].
 
 pub mod accounts;
 pub mod admin;

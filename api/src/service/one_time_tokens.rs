@@ -1,4 +1,4 @@
-//! Setting another password and confirming an address, by single-use links in mails.
+//! Password resets and address confirmations, by single-use links in mails.
 
 use std::future::ready;
 
@@ -12,16 +12,16 @@ use crate::service::context::rate_limits::{RateLimit, spend_mail};
 use crate::service::{Error, RequestContext, password_policy, sessions, users};
 use crate::store::{self, Transaction, accounts::Recipient, one_time_tokens::NewToken};
 
-/// Mails a link that sets another password, if the address is an account's.
+/// Mails a link that sets a new password, if an account has this address.
 ///
-/// Nothing is looked up before the answer, so that neither its words nor its time tell whether there is one.
+/// Looks nothing up before the response, so that neither its text nor its timing reveals whether an account exists.
 pub async fn request_password_reset(context: &RequestContext, email: &str) -> Result<(), Error> {
     let email: Email = email.parse().map_err(|reason: &'static str| Error::invalid("input.email", reason))?;
     spend_mail(context, RateLimit::RESET_MAIL, email.as_str()).await?;
     let later = context.clone();
     context.backend.outbox.send(async move {
         reset_email(&later, &email).await.unwrap_or_else(|error| {
-            // Nobody waits for it any more.
+            // The caller no longer waits for the result, so the error is only logged.
             tracing::error!(%error, cause = error.cause(), "a mail could not be prepared");
             None
         })
@@ -29,7 +29,7 @@ pub async fn request_password_reset(context: &RequestContext, email: &str) -> Re
     Ok(())
 }
 
-/// Mails the caller a link that confirms the address.
+/// Mails the caller a link that confirms the caller's address.
 pub async fn resend_verification(context: &RequestContext) -> Result<(), Error> {
     let id = context.viewer()?.user_id;
     spend_mail(context, RateLimit::VERIFICATION_MAIL, &id.to_string()).await?;
@@ -40,7 +40,7 @@ pub async fn resend_verification(context: &RequestContext) -> Result<(), Error> 
     Ok(())
 }
 
-/// Sets another password by a mailed token and ends all sessions of the account.
+/// Sets a new password by a mailed token and ends all sessions of the account.
 pub async fn reset_password(
     context: &RequestContext,
     token: &SecretString,
@@ -83,7 +83,7 @@ pub async fn verify_email(context: &RequestContext, token: &SecretString) -> Res
     Ok(id)
 }
 
-/// A new token inside a transaction, and the letter that carries it once that is committed.
+/// Creates a token inside a transaction. Returns the mail that carries it, to be sent after the commit.
 pub(super) async fn issue(
     context: &RequestContext,
     tx: &Transaction,
@@ -120,14 +120,14 @@ async fn reset_email(context: &RequestContext, email: &Email) -> Result<Option<E
     replace(context, tx, credentials.user_id, TokenPurpose::PasswordReset).await
 }
 
-/// A new token in the place of older ones, and the letter that carries it; nothing for an account out of use.
+/// Replaces older tokens by a new one and commits. Returns its mail, or `None` for a deactivated account.
 async fn replace(
     context: &RequestContext,
     tx: Transaction,
     id: UserId,
     purpose: TokenPurpose,
 ) -> Result<Option<EmailMessage>, Error> {
-    // Held until the commit, so that of two requests at once the later one's token stands alone.
+    // Locks until the commit, so that of two concurrent requests only the later token remains.
     let user = store::accounts::lock_recipient(tx.db(), id).await?;
     let Some(Recipient { username, email }) = user else { return Ok(None) };
     store::one_time_tokens::delete_many(tx.db(), id, purpose).await?;
@@ -147,8 +147,8 @@ async fn replace(
 
 /// Consumes a token.
 ///
-/// The account's row is taken first, as every change to an account does: whoever changes the password or ends the
-/// account meanwhile comes before, and then the token is refused, or after.
+/// Locks the account first, as every change to an account does. A concurrent password change or deactivation then comes
+/// entirely before or after. If it comes before, the token is invalid.
 async fn consume(
     context: &RequestContext,
     tx: &Transaction,

@@ -9,40 +9,40 @@ use crate::domain::{CeremonyId, CeremonyKind, DeviceName, Passkey, PasskeyId, Se
 use crate::service::{Error, RequestContext, context::rate_limits::RateLimit, sessions, sessions::IssuedTokens};
 use crate::store::{self, Unique, passkey_ceremonies::Ceremony, passkeys::Credential};
 
-/// How long a ceremony can be finished; browsers are told to give up at the same time.
+/// Lifetime of a ceremony. Browsers receive an equal time limit.
 const CEREMONY_MINUTES: i64 = 5;
-/// How many an account may have: they are listed whole.
+/// Maximum number of passkeys of an account. Lists of passkeys are not paged.
 const PASSKEYS_MAX: u64 = 20;
 
-/// A ceremony that a browser goes on with.
+/// A ceremony for the browser to continue.
 pub struct Offer {
-    /// What to finish it by.
+    /// Id by which to finish the ceremony.
     pub id: CeremonyId,
-    /// What `PublicKeyCredential.parse...OptionsFromJSON` takes.
+    /// Input of `PublicKeyCredential.parse...OptionsFromJSON`.
     pub options: Value,
 }
 
-/// What a browser made of a registration's options.
+/// A browser's response to a registration.
 pub struct NewPasskey {
-    /// The ceremony it answers.
+    /// Id of the ceremony.
     pub ceremony_id: CeremonyId,
-    /// What `toJSON` of the credential gave.
+    /// Result of the credential's `toJSON`.
     pub credential: Value,
-    /// What the owner calls the device.
+    /// The owner's name for the device.
     pub device_name: String,
 }
 
-/// What a browser made of a login's options.
+/// A browser's response to a login.
 pub struct PasskeyLogin {
-    /// The ceremony it answers.
+    /// Id of the ceremony.
     pub ceremony_id: CeremonyId,
-    /// What `toJSON` of the credential gave.
+    /// Result of the credential's `toJSON`.
     pub credential: Value,
-    /// What the device calls itself.
+    /// Description of the device.
     pub device_info: Option<String>,
 }
 
-/// Begins to add a passkey to the caller's account.
+/// Begins the registration of a passkey for the caller's account.
 pub async fn begin_registration(context: &RequestContext) -> Result<Offer, Error> {
     let (viewer, backend) = (context.viewer()?, &context.backend);
     RateLimit::PASSKEY.spend_by_address(context).await?;
@@ -55,11 +55,11 @@ pub async fn begin_registration(context: &RequestContext) -> Result<Offer, Error
     begin_ceremony(context, CeremonyKind::Registration, Some(viewer.session_id), begun).await
 }
 
-/// Adds the passkey that an authenticator has made.
+/// Adds the passkey that an authenticator has created.
 pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> Result<Passkey, Error> {
     let (viewer, backend) = (context.viewer()?, &context.backend);
     let name: DeviceName = new.device_name.parse().map_err(|reason| Error::invalid("input.deviceName", reason))?;
-    // Another session's ceremony is as good as none: who began must be who finishes.
+    // Only the session that began a ceremony may finish it.
     let state = consume(context, new.ceremony_id, CeremonyKind::Registration, Some(viewer.session_id)).await?;
     let state = state.ok_or(Error::NotFound("ceremony"))?;
     let registered = backend.passkeys.finish_registration(state, new.credential).map_err(|error| match error {
@@ -80,7 +80,7 @@ pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> R
         Credential { credential_id: registered.credential_id, key: registered.key, counter: registered.counter };
     let tx = backend.store.begin().await?;
     sessions::lock_account(context, &tx).await?;
-    // Counted while the account is locked: ceremonies that began at once may be finished at once.
+    // Counts while the account is locked, because ceremonies that began together may finish together.
     check_capacity(store::passkeys::count(tx.db(), viewer.user_id).await?)?;
     store::passkeys::insert(tx.db(), &passkey, credential).await.map_err(to_conflict)?;
     store::audit_logs::insert_many(tx.db(), [context.entry(viewer.user_id, "passkey.added", &passkey.id)]).await?;
@@ -88,13 +88,13 @@ pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> R
     Ok(passkey)
 }
 
-/// Begins to sign in; who it is comes out at its end, so all are answered alike.
+/// Begins a sign-in by passkey. All responses are alike, because the user is known only at the end.
 pub async fn begin_login(context: &RequestContext) -> Result<Offer, Error> {
     RateLimit::PASSKEY.spend_by_address(context).await?;
     begin_ceremony(context, CeremonyKind::Login, None, context.backend.passkeys.begin_login()).await
 }
 
-/// Signs in with a passkey. Every failure has the same words.
+/// Signs in with a passkey. All rejections share one error message.
 pub async fn finish_login(context: &RequestContext, login: PasskeyLogin) -> Result<IssuedTokens, Error> {
     let (backend, store) = (&context.backend, &context.backend.store);
     let device_info = sessions::check_device_info(login.device_info)?;
@@ -117,7 +117,7 @@ pub async fn finish_login(context: &RequestContext, login: PasskeyLogin) -> Resu
     let account = account.filter(|account| account.is_active).ok_or(Error::InvalidCredentials)?;
     if !store::passkeys::update_used(tx.db(), passkey.id, (verified.key, verified.counter), now).await? {
         tx.rollback().await?;
-        // Either it has just been removed, or another login has just come as far.
+        // Either the passkey was just removed, or a concurrent login has advanced its counter.
         let is_there = store::passkeys::find(store.db(), passkey.id).await?.is_some();
         return Err(if is_there { report_regression(context, &passkey).await? } else { Error::InvalidCredentials });
     }
@@ -127,28 +127,28 @@ pub async fn finish_login(context: &RequestContext, login: PasskeyLogin) -> Resu
     Ok(tokens)
 }
 
-/// The caller's passkeys, oldest first.
+/// Returns the caller's passkeys, oldest first.
 pub async fn own(context: &RequestContext) -> Result<Vec<Passkey>, Error> {
     Ok(store::passkeys::list(context.backend.store.db(), context.viewer()?.user_id).await?)
 }
 
-/// One of the caller's own passkeys.
+/// Finds one of the caller's own passkeys.
 pub async fn find(context: &RequestContext, id: PasskeyId) -> Result<Option<Passkey>, Error> {
     let viewer = context.viewer()?.user_id;
     let passkey = store::passkeys::find(context.backend.store.db(), id).await?;
     Ok(passkey.filter(|passkey| passkey.user_id == viewer))
 }
 
-/// Removes one of the caller's passkeys, unless no other way into the account would be left.
+/// Removes one of the caller's passkeys, unless it is the last way to sign in.
 ///
-/// The other ways are further passkeys and a password. Whoever registers sets one, but an account can be without:
-/// its stored hash is then nothing that a password could match. A password that is only limited for now, or for
-/// attacks, is a way in still: time or a mail opens it again.
+/// Other ways are further passkeys and a password. Registration sets a password, but an account can lack one. Its
+/// stored hash then matches no password. A password that is blocked after attacks still counts, because time or a mail
+/// unblocks it.
 pub async fn remove(context: &RequestContext, id: PasskeyId) -> Result<(), Error> {
     let user_id = context.viewer()?.user_id;
     check_recent_sign_in(context).await?;
     let tx = context.backend.store.begin().await?;
-    // Locked, so that two removals at once cannot each leave the other's passkey as the last way in.
+    // The lock keeps two concurrent removals from relying on each other's passkey.
     let account = sessions::lock_account(context, &tx).await?;
     if !store::passkeys::delete(tx.db(), user_id, id).await? {
         return Err(Error::NotFound("passkey"));
@@ -160,7 +160,7 @@ pub async fn remove(context: &RequestContext, id: PasskeyId) -> Result<(), Error
     Ok(tx.commit().await?)
 }
 
-/// Fails if an account with this many passkeys may have no more.
+/// Fails if an account with this many passkeys may not have another one.
 fn check_capacity(count: u64) -> Result<(), Error> {
     if count < PASSKEYS_MAX {
         return Ok(());
@@ -168,7 +168,7 @@ fn check_capacity(count: u64) -> Result<(), Error> {
     Err(Error::Conflict { field: "passkeys", reason: "are as many as an account may have: remove one" })
 }
 
-/// A stolen access token must not change what signs in: only somebody who has just signed in may.
+/// Fails unless the caller signed in recently. A stolen access token must not change how its owner signs in.
 async fn check_recent_sign_in(context: &RequestContext) -> Result<(), Error> {
     let within = context.backend.config.webauthn.recent_sign_in_seconds;
     let opened_at = sessions::current(context).await?.created_at;
@@ -176,7 +176,8 @@ async fn check_recent_sign_in(context: &RequestContext) -> Result<(), Error> {
     if is_recent { Ok(()) } else { Err(Error::SignInAgain) }
 }
 
-/// What an authenticator keeps instead of the user's id, which others know: derived, so that nothing is to be stored.
+/// Returns the user handle that an authenticator keeps instead of the user id, which others know. Derived, so that
+/// nothing needs to be stored.
 fn user_handle(context: &RequestContext, user_id: UserId) -> [u8; 16] {
     context.backend.seal.derive(b"passkey handle", user_id.0.as_bytes())
 }
@@ -191,13 +192,13 @@ async fn begin_ceremony(
     let (db, source) = (context.backend.store.db(), &context.backend.source);
     let (id, now) = (CeremonyId(source.uuid()), source.now());
     let expires_at = now + TimeDelta::minutes(CEREMONY_MINUTES);
-    // Each that comes clears what was left, so that they cannot pile up.
+    // Each new ceremony deletes expired ones, so that they cannot pile up.
     store::passkey_ceremonies::delete_expired(db, now).await?;
     store::passkey_ceremonies::insert(db, Ceremony { id, kind, session_id, state, expires_at }).await?;
     Ok(Offer { id, options })
 }
 
-/// A ceremony's state, for the first who asks; whatever comes of it, the ceremony is over.
+/// Consumes a ceremony and returns its state. Even a mismatch consumes it.
 async fn consume(
     context: &RequestContext,
     id: CeremonyId,
@@ -210,7 +211,7 @@ async fn consume(
     Ok(ceremony.filter(is_meant).map(|ceremony| ceremony.state))
 }
 
-/// Tells the owner that there may be a copy of the authenticator, and refuses.
+/// Reports a possible copy of the authenticator to the owner. Returns the error for the client.
 async fn report_regression(context: &RequestContext, passkey: &Passkey) -> Result<Error, Error> {
     tracing::warn!(user.id = %passkey.user_id, passkey.id = %passkey.id, "a passkey's counter did not grow");
     let entry = context.entry(passkey.user_id, "passkey.counter_regressed", &passkey.id);

@@ -14,7 +14,7 @@ pub(super) async fn check(
 ) -> Result<(), Error> {
     let (password, known) = (password.clone(), known.map(str::to_owned));
     let min_length = usize::from(context.backend.config.accounts.password_min_length);
-    // The estimate takes up to a millisecond of computing.
+    // The strength estimate is CPU-bound.
     let weakness = tokio::task::spawn_blocking(move || {
         password::weakness(password.expose_secret(), min_length, &known.each_ref().map(String::as_str))
     });

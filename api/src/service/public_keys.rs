@@ -1,4 +1,4 @@
-//! Publishing the keys that others encrypt for.
+//! Publishes the public keys that other users encrypt for.
 
 use chrono::TimeDelta;
 
@@ -9,27 +9,27 @@ use crate::service::context::rate_limits::RateLimit;
 use crate::service::{Error, RequestContext, accounts, sessions, users};
 use crate::store::{self, public_keys::Stored};
 
-/// What a user publishes, and what becomes of the own key vault.
+/// New public keys of a user, and the change to the key vault.
 pub struct NewKeys {
-    /// X25519.
+    /// X25519 public key.
     pub ecc: Vec<u8>,
-    /// ML-KEM-768.
+    /// ML-KEM-768 encapsulation key.
     pub pqc: Vec<u8>,
-    /// The private keys, wrapped on the device.
+    /// Change to the vault of private keys, which the device has wrapped.
     pub vault: Vault,
 }
 
-/// What becomes of a key vault.
+/// Change to a key vault.
 pub enum Vault {
-    /// It stays as it is.
+    /// Keeps the vault.
     Keep,
-    /// It goes.
+    /// Deletes the vault.
     Remove,
-    /// This takes its place.
+    /// Replaces the vault.
     Replace(Vec<u8>),
 }
 
-/// Puts these keys in the place of the caller's; the same ones again change nothing and show nobody anything new.
+/// Replaces the caller's public keys. Publishing identical keys again changes nothing and shows followers nothing new.
 pub async fn update(context: &RequestContext, keys: NewKeys) -> Result<UserId, Error> {
     let id = context.viewer()?.user_id;
     check(&keys)?;
@@ -52,7 +52,7 @@ pub async fn update(context: &RequestContext, keys: NewKeys) -> Result<UserId, E
     let are_new = (&before.public_key_ecc, &before.public_key_pqc) != (&after.public_key_ecc, &after.public_key_pqc);
     let mut actions = Vec::new();
     if are_new {
-        // Clients tell keys apart by this time, which must grow even where the clocks of two nodes differ.
+        // Clients distinguish keys by this time, so it must increase even where the clocks of two nodes differ.
         after.keys_changed_at = before.keys_changed_at.map(|time| time + TimeDelta::microseconds(1)).max(Some(now));
         actions.push(context.entry(id, "keys.updated", &id));
     }
@@ -61,7 +61,7 @@ pub async fn update(context: &RequestContext, keys: NewKeys) -> Result<UserId, E
     }
     if actions.is_empty() {
         tx.rollback().await?;
-        // A repeat, where the first answer was lost and perhaps what follows as well.
+        // A repeated request: the first response and the steps after its commit may have been lost.
         return users::after_change(id, AfterCommit::default()).finish(&context.backend, Ok(id)).await;
     }
     store::public_keys::update(tx.db(), id, after, now).await?;

@@ -1,4 +1,4 @@
-//! Sessions: opening them, and telling whether a token still speaks for one.
+//! Sessions: opening them, and checking whether an access token belongs to an active one.
 
 mod changes;
 mod lock;
@@ -35,7 +35,7 @@ impl Default for VerifiedTokens {
     }
 }
 
-/// Who an access token speaks for, if its session is alive.
+/// Returns the viewer that an access token authenticates. Fails if the session has ended.
 pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer, Error> {
     let digest = token::digest(token);
     let verified = verify(backend, token, digest).await?;
@@ -51,7 +51,7 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
         Some(alive) => {
             if alive.unconfirmed.is_some_and(|unconfirmed| unconfirmed == digest) {
                 Box::pin(store::sessions::confirm(backend.store.db(), claims.session_id(), &digest)).await?;
-                // A node that still remembers it as it was confirms once more, which changes nothing.
+                // A node with a stale cache entry confirms once more, which changes nothing.
                 Box::pin(backend.cache.delete(&cache_keys::session(claims.user_id(), claims.session_id()))).await;
             }
             Ok(viewer(alive.role))
@@ -60,24 +60,23 @@ pub async fn authenticate(backend: &Arc<Backend>, token: &str) -> Result<Viewer,
     }
 }
 
-/// Whether what a stream's viewer has proven still holds; cheap enough to ask before each item.
+/// Returns whether a stream's viewer is still authenticated. Cheap enough to call before each item.
 pub async fn still_valid(backend: &Arc<Backend>, viewer: &Viewer) -> bool {
-    // While the database is away nobody can be shown to be revoked: what is open stays open.
+    // While the database is unavailable, nobody can be proven revoked, so open streams stay open.
     backend.source.now() < viewer.expires_at
         && backend.tokens.accepts(viewer.key)
         && has_ended(backend, viewer).await != Some(true)
 }
 
-/// Ends when the session has ended, on whichever node that was, its user has lost the role, or the token's key is
-/// withdrawn.
+/// Completes when the session ends on any node, the user loses the role, or the token's key is withdrawn.
 ///
-/// A look that fails is soon followed by another: the news that it was for comes only once.
+/// Retries soon after a failed read, because the bus sends each hint only once.
 pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()> + Send + 'static {
     let viewer = *viewer;
     let Viewer { user_id, session_id, role, key: signed_with, .. } = viewer;
     let (backend, mut news) = (Arc::clone(backend), backend.bus.subscribe(Topic::Session(session_id)));
     async move {
-        // An end between the check of the token and the start of the watch would go unheard.
+        // No hint reports an end between the check of the token and the start of the watch.
         let mut latest = has_ended(&backend, &viewer).await;
         while latest != Some(true) && backend.tokens.accepts(signed_with) {
             let wait = if latest.is_some() { backend.poll_interval() } else { backend.poll_interval_without_bus() };
@@ -85,11 +84,11 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
                 _ = news.news() => {}
                 () = tokio::time::sleep(wait) => {}
             }
-            // Not from the cache: while Redis is away nothing can be taken out of it.
+            // Bypasses the cache, because its entries cannot be deleted while Redis is unavailable.
             let found =
                 Box::pin(store::sessions::find_alive(backend.store.db(), session_id, backend.source.now())).await;
             latest = match found {
-                // The database has just said what requests would ask it next.
+                // Extends the cache entry, which saves the next request this query.
                 Ok(Some(alive)) if alive.role >= role => {
                     backend
                         .cache
@@ -107,20 +106,20 @@ pub fn watch(backend: &Arc<Backend>, viewer: &Viewer) -> impl Future<Output = ()
     }
 }
 
-/// The session that the operation runs in.
+/// Returns the caller's current session.
 pub async fn current(context: &RequestContext) -> Result<Session, Error> {
     let session = store::sessions::find(context.backend.store.db(), context.viewer()?.session_id).await?;
     session.ok_or(Error::Unauthenticated(AuthenticationReason::Revoked))
 }
 
-/// One of the caller's own sessions.
+/// Finds one of the caller's own sessions.
 pub async fn find(context: &RequestContext, id: SessionId) -> Result<Option<Session>, Error> {
     let viewer = context.viewer()?.user_id;
     let session = store::sessions::find(context.backend.store.db(), id).await?;
     Ok(session.filter(|session| session.user_id == viewer))
 }
 
-/// The caller's own living sessions, newest first.
+/// Returns a page of the caller's own active sessions, newest first.
 pub async fn list(context: &RequestContext, arguments: &PageArguments) -> Result<Connection<Session>, Error> {
     let viewer = context.viewer()?.user_id;
     let page = context.page("sessions", arguments)?;
@@ -128,7 +127,7 @@ pub async fn list(context: &RequestContext, arguments: &PageArguments) -> Result
     Ok(Connection::of("sessions", slice, |session| session.id.0))
 }
 
-/// Returns the claims of a token. Its signature is checked once, its times and its key each time.
+/// Returns the claims of a token. Checks the signature once, and the times and the key on every call.
 async fn verify(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<Verified>, Error> {
     let now = backend.source.now();
     let remembered = backend.verified.0.get(&digest);
@@ -138,7 +137,7 @@ async fn verify(backend: &Backend, token: &str, digest: [u8; 32]) -> Result<Arc<
     }
     let token = SecretString::from(token);
     let verified = match backend.tokens.verify(&token, now) {
-        // A node that has come since may have signed it.
+        // A node that joined after the last key load may have signed the token.
         Err(TokenError::UnknownKey(_)) => {
             Box::pin(backend.reload_signing_keys()).await?;
             backend.tokens.verify(&token, now)
@@ -157,8 +156,8 @@ fn to_error(error: &TokenError) -> Error {
     })
 }
 
-/// Whether a session, or the role in it, is over, if that can be told. In a box, because streams ask seldom and would
-/// carry the room for it always.
+/// Returns whether a session or its role has ended, or `None` if that is unknown. Boxed, because streams call it seldom
+/// but would always reserve its memory. The benchmark `sockets` guards this.
 fn has_ended<'a>(backend: &'a Backend, viewer: &'a Viewer) -> BoxFuture<'a, Option<bool>> {
     Box::pin(async move {
         let found = find_state(backend, viewer.user_id, viewer.session_id).await.ok()?;

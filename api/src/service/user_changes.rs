@@ -1,7 +1,7 @@
-//! Changes to users, for whoever follows them: other keys, an address confirmed, an account out of use.
+//! Changes to users for their followers: new keys, a confirmed address, a deactivated account.
 //!
-//! The database numbers the changes in the order of their commits, and a stream keeps the number it has reached. The
-//! bus merely says when to look.
+//! The database numbers the changes in commit order, and a stream keeps the last number it has read. The bus only sends
+//! hints to read.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -14,12 +14,12 @@ use crate::service::context::streams::{retry_while_unavailable, spawn, spawn_rea
 use crate::service::{Backend, Error, RequestContext};
 use crate::store::{self, user_changes::Followed};
 
-/// Changed users read at a time by one stream.
+/// Changed users per read of one stream.
 const BATCH: u64 = 50;
-/// Contacts told of a change at a time.
+/// Contacts notified of a change per batch.
 const CONTACTS: u64 = 1000;
 
-/// Each of these users, or of whoever the caller has a conversation with, as it is after each change from now on.
+/// Streams each change to the given users from now on. Without `ids`, follows the peers of the caller's conversations.
 pub async fn follow(
     context: RequestContext,
     ids: Option<Vec<UserId>>,
@@ -36,7 +36,7 @@ pub async fn follow(
             return Err(Error::invalid("ids", format!("must have 1 to {max} ids, and has {}", ids.len())));
         }
     };
-    // Listening begins before the first look, so that nothing falls between the two.
+    // Subscribes before the first read, so that no change is missed in between.
     let news = topics.into_iter().map(|topic| context.backend.bus.subscribe(topic)).collect();
     let reader = Arc::clone(&context.backend);
     let position = spawn_read(async move { Ok(store::user_changes::latest(reader.store.db()).await?) }).await?;
@@ -46,7 +46,7 @@ pub async fn follow(
 
 /// Publishes a committed change of a user to the followers.
 ///
-/// Retries while the database is unavailable, until followers read by themselves.
+/// Retries while the database is unavailable, until the followers' next poll.
 pub(super) async fn publish_change(backend: &Arc<Backend>, id: UserId) {
     backend.bus.publish(Topic::User(id));
     let Err(error) = notify_contacts(backend, id).await else { return };

@@ -1,4 +1,4 @@
-//! Users as others see them: read often, changed seldom, so remembered.
+//! Users as others see them. They are read often and changed seldom, so they are cached.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,24 @@ use crate::domain::{Email, PageArguments, PqcKey, PublicKeys, Role, User, UserId
 use crate::service::{Connection, Error, RequestContext, after_commit::AfterCommit, cache_keys};
 use crate::store;
 
-/// How a user may be looked up.
+/// Key for looking up a user.
 pub enum Lookup {
-    /// By id.
+    /// Id of the user.
     Id(UserId),
-    /// By name.
+    /// Username.
     Username(String),
-    /// By address: the caller's own, or anyone's for an operator.
+    /// Email address. Callers find only themselves by it, operators find anyone.
     Email(String),
 }
 
-/// One user, for anyone signed in.
+/// Finds one user, for any signed-in caller.
 pub async fn find(context: &RequestContext, lookup: Lookup) -> Result<Option<User>, Error> {
     let viewer = context.viewer()?;
     let db = context.backend.store.db();
     let is_by_id = matches!(lookup, Lookup::Id(_));
     let id = match lookup {
         Lookup::Id(id) => Some(id),
-        // What cannot be a name is nobody's.
+        // No user has an invalid name.
         Lookup::Username(text) => match text.parse::<Username>() {
             Ok(username) => Box::pin(store::users::find_by_username(db, &username)).await?,
             Err(_) => None,
@@ -39,11 +39,11 @@ pub async fn find(context: &RequestContext, lookup: Lookup) -> Result<Option<Use
     let Some(id) = id else { return Ok(None) };
     let remembered = context.backend.cache.get(&cache_keys::user(id)).await;
     let user = if remembered.is_some() { remembered } else { Box::pin(read_many(context, &[id])).await?.pop() };
-    // By id a deactivated account is still somebody's peer; whoever searches does not find it.
+    // A deactivated account is found by id, because it remains a peer of others. Searches do not find it.
     Ok(user.filter(|user| is_by_id || user.is_active))
 }
 
-/// Those of these users that exist: from the cache, the rest in one statement.
+/// Returns those of the given users that exist. Reads the cache first, then the rest in one statement.
 pub async fn find_many(context: &RequestContext, ids: &[UserId]) -> Result<HashMap<UserId, User>, Error> {
     let cache = &context.backend.cache;
     let keys: Vec<_> = ids.iter().map(|id| cache_keys::user(*id)).collect();
@@ -59,7 +59,7 @@ pub async fn find_many(context: &RequestContext, ids: &[UserId]) -> Result<HashM
     Ok(users)
 }
 
-/// A user whom this process remembers itself.
+/// Returns a user from this process's local cache.
 #[must_use]
 pub fn find_local(context: &RequestContext, id: UserId) -> Option<User> {
     let user = context.backend.cache.get_local(&cache_keys::user(id));
@@ -69,7 +69,7 @@ pub fn find_local(context: &RequestContext, id: UserId) -> Option<User> {
     user
 }
 
-/// The same from the database, remembered for the next time.
+/// Reads users from the database and caches them.
 async fn read_many(context: &RequestContext, ids: &[UserId]) -> Result<Vec<User>, Error> {
     let cache = &context.backend.cache;
     let reservation = cache.reserve(&ids.iter().copied().map(cache_keys::user).collect::<Vec<_>>()).await;
@@ -80,7 +80,7 @@ async fn read_many(context: &RequestContext, ids: &[UserId]) -> Result<Vec<User>
     Ok(users)
 }
 
-/// All public keys of those of these users that have published some.
+/// Returns all public keys of the given users that have published some.
 pub async fn find_keys(context: &RequestContext, ids: &[UserId]) -> Result<HashMap<UserId, PublicKeys>, Error> {
     let stored = store::users::find_keys(context.backend.store.db(), ids).await?;
     let keys = stored.into_iter().map(|(id, keys, bytes)| {
@@ -90,7 +90,7 @@ pub async fn find_keys(context: &RequestContext, ids: &[UserId]) -> Result<HashM
     Ok(keys.collect())
 }
 
-/// Active users by name, for anyone signed in; `search` is how the name begins.
+/// Returns a page of active users by name, for any signed-in caller. `search` is a prefix of the name.
 pub async fn list(
     context: &RequestContext,
     search: Option<&str>,
@@ -104,8 +104,8 @@ pub async fn list(
     Ok(Connection::of(&*list, slice, |user| user.username.clone()))
 }
 
-/// What follows each change to a user, beside something else: nobody is shown the user as it was, on any node, and its
-/// followers hear of it.
+/// Returns the steps after a change to a user, in addition to `also`. Every node drops its cached values of the user,
+/// and followers are notified.
 pub(super) fn after_change(id: UserId, also: AfterCommit) -> AfterCommit {
     also.invalidate([cache_keys::user(id).name(), cache_keys::account(id).name()]).notify_followers(id)
 }

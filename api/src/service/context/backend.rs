@@ -1,4 +1,4 @@
-//! The running server as use cases see it: its stores, keys and rules.
+//! The running server as use cases see it: its stores, keys and settings.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant as Moment};
@@ -24,19 +24,19 @@ use crate::service::sessions::VerifiedTokens;
 use crate::service::{Error, clocks};
 use crate::store::{self, Store};
 
-/// Minimum time between two loads of signing keys that tokens ask for.
+/// Minimum interval between key loads triggered by tokens with unknown keys.
 const KEY_LOAD_INTERVAL: Duration = Duration::from_millis(100);
 /// Bytes up to which a client may also use the last quarter of the memory budget.
 const SMALL_HOLDER_BYTES: usize = 1024 * 1024;
-/// Time after which unused memory of password hashes is released.
+/// Time after which unused memory of password hashing is released.
 const MEMORY_KEPT_FOR: Duration = Duration::from_secs(10);
 
-/// Why the server does not start: one sentence that names the setting and the remedy.
+/// Reason why the server does not start: one sentence that names the setting and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(pub String);
 
-/// Everything that outlives a request.
+/// State that outlives a request.
 pub struct Backend {
     /// The settings.
     pub config: Config,
@@ -53,16 +53,17 @@ pub struct Backend {
     pub(crate) passkeys: Passkeys,
     pub(crate) tokens: AccessTokens,
     pub(in crate::service) verified: VerifiedTokens,
-    /// When signing keys were last loaded because a token named an unknown one.
+    /// Time of the latest load of signing keys that an unknown key triggered.
     keys_loaded_at: Mutex<Option<Instant>>,
     pub(crate) seal: Seal,
-    /// Raised by a restore, after which a cursor may name what never happened, and Redis remember what has ended.
+    /// Epoch, which each restore increments. Cursors of an earlier epoch may name lost events. Redis entries of an
+    /// earlier epoch may name ended sessions.
     pub(crate) epoch: i32,
     pub(crate) outbox: Outbox,
     pub(crate) figures: Figures,
     /// Permits for retries after commits of unknown outcome.
     pub(crate) uncertain_commits: Arc<Semaphore>,
-    /// Held while metrics are written.
+    /// Lock held while metrics are written.
     pub(crate) metric_lock: Mutex<()>,
     pub(crate) source: Source,
     pub(crate) health: health::Latest,
@@ -71,7 +72,7 @@ pub struct Backend {
 }
 
 impl Backend {
-    /// Opens what the settings name. The caller loads the accepted signing keys.
+    /// Opens the components that the settings describe. The caller loads the accepted signing keys.
     pub async fn open(config: Config, source: Source, signing: SigningKey) -> Result<Arc<Self>, StartError> {
         let stop = |error: &dyn ToString| StartError(error.to_string());
         let store = Store::open(&config.database_url(), &config.database).await.map_err(|error| stop(&error))?;
@@ -136,41 +137,41 @@ impl Backend {
         Ok(Arc::new(backend))
     }
 
-    /// The statements run so far; tests hold them against what a request should need.
+    /// Returns the number of statements run so far. Tests compare it with the number that a request should need.
     #[must_use]
     pub fn statement_count(&self) -> u64 {
         self.store.statement_count()
     }
 
-    /// How often Redis has been asked so far; tests hold it against what a request should need.
+    /// Returns the number of Redis commands sent so far. Tests compare it with the number that a request should need.
     #[must_use]
     pub fn redis_command_count(&self) -> u64 {
         self.redis.as_ref().map_or(0, |redis| redis.command_count())
     }
 
-    /// The streams that listen for news; tests hold it against what clients have open.
+    /// Returns the number of streams that listen on the bus. Tests compare it with the streams that clients have open.
     #[must_use]
     pub fn listener_count(&self) -> usize {
         self.bus.listener_count()
     }
 
-    /// Moves the write-ahead log of the embedded database, and so notices a disk that fails.
+    /// Checkpoints the write-ahead log of the embedded database, and so detects a failing disk.
     pub async fn checkpoint(&self) -> Result<(), Error> {
         Ok(self.store.checkpoint().await?)
     }
 
-    /// Waits until the disk has failed to keep what was written, after which the process has to end.
+    /// Waits until the disk has failed to keep written data. The process must end then.
     pub async fn disk_failed(&self) {
         self.store.disk_failed().await;
     }
 
-    /// Waits for the mails under way, until the deadline.
+    /// Waits for pending mails, until the deadline.
     pub async fn finish_mails(&self, deadline: Instant) {
         self.outbox.close(deadline).await;
     }
 
-    /// Drops local cache entries and makes every stream read again. For changes to the database by another process
-    /// that shares neither the cache nor the bus.
+    /// Drops local cache entries and makes every stream read again. Needed after another process changed the database
+    /// without sharing the cache or the bus.
     pub fn reload_all(&self) {
         self.cache.clear_local();
         self.bus.notify_all_local();
@@ -181,7 +182,7 @@ impl Backend {
         self.passwords.release_unused(MEMORY_KEPT_FOR);
     }
 
-    /// Sends the last hints, and lets go of the database when the last request is done.
+    /// Flushes the last hints, then closes the database after the last request.
     pub async fn close(&self) {
         self.bus.flush().await;
         if let Err(error) = self.store.close().await {
@@ -191,7 +192,7 @@ impl Backend {
 
     /// Loads the signing keys by a read that begins after this call. Concurrent calls share one read.
     ///
-    /// There are ten reads a second at most, however many tokens name unknown keys.
+    /// Reads at most ten times a second, however many tokens name unknown keys.
     pub(crate) async fn reload_signing_keys(&self) -> Result<(), Error> {
         let called_at = Instant::now();
         let mut latest = self.keys_loaded_at.lock().await;
@@ -205,12 +206,12 @@ impl Backend {
         self.load_signing_keys().await
     }
 
-    /// Loads the keys that are accepted and those that were withdrawn.
+    /// Loads the accepted and the withdrawn signing keys.
     pub(crate) async fn load_signing_keys(&self) -> Result<(), Error> {
         let accepted = signing_keys::accepted(self).await?;
         let withdrawn = store::installation::withdrawn_signing_keys(self.store.db()).await?;
         if self.tokens.set_accepted_keys(accepted, withdrawn) {
-            // Streams that were opened with a token of a withdrawn key end when they read again.
+            // Wakes the streams. Those opened with a token of a withdrawn key end.
             self.bus.notify_all_local();
         }
         Ok(())
@@ -228,7 +229,7 @@ impl Backend {
         TimeDelta::seconds(self.config.accounts.refresh_token_ttl_seconds.into())
     }
 
-    /// Returns how long a stream waits for a hint before it reads by itself.
+    /// Returns how long a stream waits for a hint before it polls.
     pub(crate) fn poll_interval(&self) -> Duration {
         if self.bus.is_connected() {
             Duration::from_secs(self.config.feed.poll_seconds)
@@ -237,8 +238,8 @@ impl Backend {
         }
     }
 
-    /// Returns the interval without hints, with jitter of half of it: streams that lost the bus together do not all
-    /// read at once.
+    /// Returns the poll interval without a bus, with a random jitter of half of it. The jitter spreads the reads of
+    /// streams that lost the bus together.
     pub(crate) fn poll_interval_without_bus(&self) -> Duration {
         let poll = Duration::from_millis(self.config.feed.poll_without_bus_ms);
         poll / 2 + poll * u32::from(self.source.random.bytes::<1>()[0]) / 255

@@ -1,4 +1,4 @@
-//! Everything that a use case can refuse or fail with, and how it is told to the client.
+//! Errors of use cases, and the parts of them that clients see.
 
 use std::time::Duration;
 
@@ -9,76 +9,76 @@ use crate::crypto::PasswordError;
 use crate::domain::{AuthenticationReason, ErrorCode};
 use crate::store;
 
-/// How long a client should wait before it tries an unavailable part again.
+/// Time after which a client should retry while a component is unavailable.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why a use case did not do what was asked.
+/// Reason why a use case failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An argument is not acceptable.
+    /// An argument is invalid.
     #[error("`{field}` {reason}")]
     Invalid {
-        /// The argument's path, such as `input.username`.
+        /// Path of the argument, such as `input.username`.
         field: String,
-        /// What is wrong with it, as the rest of a sentence.
+        /// Description of the problem, which completes a sentence that begins with the field.
         reason: String,
     },
     /// There is no valid session.
     #[error("{}", authentication_message(*.0))]
     Unauthenticated(AuthenticationReason),
-    /// What was given does not sign anybody in.
+    /// The credentials are wrong.
     #[error("The login, the password or the passkey is wrong.")]
     InvalidCredentials,
-    /// The caller may not do that.
+    /// The caller lacks the role ADMIN.
     #[error("This needs the role ADMIN.")]
     Forbidden,
-    /// The caller has to prove once more who it is.
+    /// The caller must sign in again to prove their identity.
     #[error("This needs a recent sign-in: sign in again, and try it in the new session.")]
     SignInAgain,
-    /// There is no such thing, or the caller may not see it.
+    /// The object does not exist, or the caller may not see it.
     #[error("There is no such {0}.")]
     NotFound(&'static str),
-    /// It contradicts what is stored.
+    /// The request conflicts with stored data.
     #[error("`{field}` {reason}")]
     Conflict {
-        /// The argument's path.
+        /// Path of the argument.
         field: &'static str,
-        /// What it collides with, as the rest of a sentence.
+        /// Description of the conflict, which completes a sentence that begins with the field.
         reason: &'static str,
     },
-    /// The cursor is of before a restore of the database; go on without one.
+    /// The cursor predates a restore of the database. Clients must continue without one.
     #[error("The cursor is of before a restore of the database: go on without one.")]
     CursorExpired,
-    /// Too many of these for now.
+    /// The caller has exceeded a rate limit.
     #[error("Too many of these for now: wait before the next.")]
     RateLimited {
-        /// For how long.
+        /// Time to wait before a retry.
         retry_after: Duration,
     },
     /// The answer is larger than an answer may be.
     #[error("The answer has more than {0} bytes: select fewer fields or smaller pages.")]
     AnswerTooLarge(usize),
-    /// A part that is needed does not answer.
+    /// A required component does not respond.
     #[error("The service is busy or a part of it is away: try again shortly.")]
     Unavailable {
-        /// Why, for the log only.
+        /// Cause, for the log only.
         cause: String,
     },
-    /// A fault of ours.
+    /// A fault of the server.
     #[error("Something went wrong on the server.")]
     Internal {
-        /// Why, for the log only.
+        /// Cause, for the log only.
         cause: String,
     },
 }
 
 impl Error {
-    /// An argument that is not acceptable.
+    /// Creates an error for an invalid argument.
     pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Invalid { field: field.into(), reason: reason.into() }
     }
 
-    /// The code on the wire.
+    /// Returns the error code that clients see.
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
@@ -96,7 +96,7 @@ impl Error {
         }
     }
 
-    /// What stands in `extensions` beside the code.
+    /// Returns the fields of `extensions` other than the code.
     #[must_use]
     pub fn fields(&self) -> Vec<(&'static str, Value)> {
         match self {
@@ -109,7 +109,7 @@ impl Error {
         }
     }
 
-    /// What the log must say and the client must not hear.
+    /// Returns the cause for the log, which clients must not see.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         match self {
@@ -119,7 +119,7 @@ impl Error {
     }
 }
 
-/// Whole seconds, never sooner than it is worth to come back.
+/// Returns a duration in seconds, rounded up so that clients do not retry too early.
 fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
@@ -137,7 +137,7 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Unavailable(cause) => Self::Unavailable { cause },
-            // Whoever expects a collision maps it at the call.
+            // Callers that expect a unique violation handle it before this conversion.
             store::Error::Taken(_) | store::Error::Fault(_) => Self::Internal { cause: error.to_string() },
         }
     }

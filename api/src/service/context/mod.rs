@@ -1,4 +1,4 @@
-//! What use cases share: the backend, the request, errors, pages and rate limits.
+//! Shared parts of use cases: the backend, the request, errors, pages and rate limits.
 
 pub(super) mod backend;
 pub(super) mod error;

@@ -1,4 +1,4 @@
-//! Pages: arguments checked once for every list, cursors sealed for one user and one list.
+//! Pages of lists: checked arguments, and cursors sealed for one user and one list.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::{ConversationId, Direction, MetricKey, Page, PageArguments, Slice};
 use crate::service::{Error, RequestContext};
 
-/// Restores of the database whose older cursors are still told from forged ones.
+/// Number of earlier epochs whose cursors are still distinguished from forged ones.
 const REMEMBERED_EPOCHS: usize = 16;
 
 /// A page of a list with its cursors.
@@ -15,38 +15,38 @@ const REMEMBERED_EPOCHS: usize = 16;
 pub struct Connection<T> {
     /// The items, in the list's order.
     pub edges: Vec<Edge<T>>,
-    /// Whether the list goes on behind.
+    /// Whether the list has items after this page.
     pub has_next: bool,
-    /// Whether the list goes on before.
+    /// Whether the list has items before this page.
     pub has_previous: bool,
 }
 
-/// An item of a list and where it stands.
+/// An item of a list with its cursor.
 #[derive(Debug, Clone)]
 pub struct Edge<T> {
-    /// Its place.
+    /// Position of the item.
     pub cursor: Cursor,
     /// The item.
     pub node: T,
 }
 
-/// A place in a list, to be spelled and sealed where a client asks for it.
+/// A position in a list. Formatted and sealed only when a client requests it.
 #[derive(Debug, Clone)]
 pub struct Cursor {
     list: List,
     key: Key,
 }
 
-/// Which list it is.
+/// List that a cursor belongs to.
 #[derive(Debug, Clone)]
 pub(crate) enum List {
-    /// One of a name.
+    /// A list known by its name.
     Named(Arc<str>),
     /// A conversation's messages.
     Messages(ConversationId),
 }
 
-/// Where in it.
+/// Position within a list.
 #[derive(Debug, Clone)]
 pub(crate) enum Key {
     Number(i64),
@@ -55,7 +55,7 @@ pub(crate) enum Key {
 }
 
 impl<T> Connection<T> {
-    /// A page of a list, whose items stand where their keys say.
+    /// Creates a page of a list. `key` returns the position of an item.
     pub(crate) fn of<K: Into<Key>>(list: impl Into<List>, slice: Slice<T>, key: impl Fn(&T) -> K) -> Self {
         let list = list.into();
         let edge = |node| Edge { cursor: Cursor { list: list.clone(), key: key(&node).into() }, node };
@@ -63,7 +63,7 @@ impl<T> Connection<T> {
         Self { edges, has_next: slice.has_next, has_previous: slice.has_previous }
     }
 
-    /// The same page of what becomes of its items.
+    /// Converts the items of the page and keeps their cursors.
     #[must_use]
     pub fn map<U>(self, item: impl Fn(T) -> U) -> Connection<U> {
         let edges = self.edges.into_iter().map(|Edge { cursor, node }| Edge { cursor, node: item(node) }).collect();
@@ -111,13 +111,13 @@ impl fmt::Display for Key {
 }
 
 impl RequestContext {
-    /// The text of a cursor: opaque, and good for the caller only.
+    /// Returns the text of a cursor. It is opaque, and valid for the caller only.
     #[must_use]
     pub fn seal(&self, cursor: &Cursor) -> String {
         self.seal_cursor(&cursor.list.to_string(), &cursor.key)
     }
 
-    /// Checks a page's arguments against the list they are for.
+    /// Parses and checks the page arguments for a list.
     pub(crate) fn page<K: FromStr>(&self, list: impl Into<List>, arguments: &PageArguments) -> Result<Page<K>, Error> {
         let list = list.into();
         let (direction, limit) = match (arguments.first, arguments.last) {
@@ -157,7 +157,7 @@ impl RequestContext {
         })
     }
 
-    /// Checks how many items are asked for.
+    /// Checks the requested number of items.
     pub(crate) fn limit(&self, field: &str, asked: i32) -> Result<usize, Error> {
         let max = self.backend.config.graphql.max_page_size;
         match usize::try_from(asked) {
@@ -166,7 +166,7 @@ impl RequestContext {
         }
     }
 
-    /// A cursor means something to one user in one list only, until the database is restored.
+    /// Returns the scope of a cursor: valid for one user, in one list, until the database is restored.
     fn scope(&self, epoch: i32, list: &str) -> Vec<u8> {
         let user = self.caller().map(|viewer| viewer.user_id.0).unwrap_or_default();
         [&epoch.to_be_bytes()[..], user.as_bytes(), list.as_bytes()].concat()

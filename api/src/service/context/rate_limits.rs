@@ -11,7 +11,7 @@ use crate::service::{Backend, Error, RequestContext};
 
 /// A limit on how often an action may happen.
 pub(crate) struct RateLimit {
-    /// Names the action in keys and metrics.
+    /// Name of the action in keys and metrics.
     action: &'static str,
     rate: fn(&RateLimits) -> Rate,
     fallback: Fallback,
@@ -20,18 +20,18 @@ pub(crate) struct RateLimit {
 impl RateLimit {
     pub(crate) const REGISTER: Self = Self::new("register", |limits| limits.register_by_address);
     pub(crate) const LOGIN: Self = Self::new("login", |limits| limits.login_by_address);
-    /// Sign-ins to one account, whether by its name or by its address.
+    /// Sign-ins to one account, by its username or its email address.
     pub(crate) const ACCOUNT: Self = Self::new("account", |limits| limits.login_by_account);
-    /// Passkey ceremonies, counted when they begin. Apart from LOGIN: guessing passwords must not block passkeys.
+    /// Passkey ceremonies, counted when they begin. Not LOGIN, because password guessing must not block passkeys.
     pub(crate) const PASSKEY: Self = Self::new("passkey", |limits| limits.login_by_address);
-    /// Passwords that the owner of a session proves the account with.
+    /// Password checks of an owner who is already signed in.
     pub(crate) const PROOF: Self = Self::new("proof", |limits| limits.login_by_account);
     pub(crate) const REFRESH: Self = Self::new("refresh", |limits| limits.refresh_by_session);
-    /// Mails by the requesting address, then by the recipient.
+    /// Mails, limited by the requesting address and then by the recipient.
     pub(crate) const RESET_MAIL: [Self; 2] = Self::mail("reset");
     pub(crate) const VERIFICATION_MAIL: [Self; 2] = Self::mail("verify");
     pub(crate) const SEND: Self = Self { action: "send", rate: |limits| limits.send_by_user, fallback: Fallback::Open };
-    /// Publications of keys, whose cost falls on all who follow the user.
+    /// Publications of keys, which cause work for all followers of the user.
     pub(crate) const KEYS: Self = Self::new("keys", |limits| limits.keys_by_user);
     pub(crate) const METRICS: Self = Self::new("metrics", |limits| limits.metrics_by_user);
 
@@ -60,7 +60,7 @@ impl RateLimit {
     }
 }
 
-/// Counts a mail that a client asks for, whether or not one is sent.
+/// Counts a mail that a client requests, whether or not one is sent.
 pub(crate) async fn spend_mail(
     context: &RequestContext,
     [by_address, by_recipient]: [RateLimit; 2],
@@ -76,9 +76,9 @@ pub(crate) async fn spend_account(context: &RequestContext, found: Option<UserId
     RateLimit::ACCOUNT.spend(context, &subject).await
 }
 
-/// Counts what an operation may cost, before it runs.
+/// Counts the cost of an operation before it runs.
 ///
-/// Each node counts its own: a round trip for every request would cost more than what it protects.
+/// Each node counts for itself, because a Redis round trip per request would cost more than it protects.
 pub fn spend_cost(backend: &Backend, client: &Client, viewer: Option<&Viewer>, cost: usize) -> Result<(), Error> {
     let settings = &backend.config.rate_limits;
     if !settings.enabled {
@@ -101,7 +101,7 @@ fn limit(rate: Rate, fallback: Fallback) -> Limit {
     Limit { interval: Duration::from_millis(rate.interval_ms), burst: rate.burst, fallback }
 }
 
-/// Returns a digest of personal data, which must not reach Redis.
+/// Returns a digest in place of personal data, which must not reach Redis.
 fn anonymous(text: &str) -> String {
     let digest = token::digest(text);
     format!("{:032x}", u128::from_be_bytes(*digest.first_chunk().unwrap_or(&[0; 16])))

@@ -1,4 +1,4 @@
-//! One operation of a client: who asks, from where, and of which backend.
+//! Context of one operation: its caller, its client and its backend.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -7,24 +7,24 @@ use crate::domain::{AuthenticationReason, Client, Role, UserId, Viewer};
 use crate::service::{Backend, Error};
 use crate::store::audit_logs::NewEntry;
 
-/// What every use case gets first.
+/// Context that every use case receives first.
 #[derive(Clone)]
 pub struct RequestContext {
     /// The running server.
     pub backend: Arc<Backend>,
-    /// Where the request comes from.
+    /// Client that sent the request.
     pub client: Arc<Client>,
     /// Bytes that the operation loads and answers.
     pub memory: Arc<OperationMemory>,
     viewer: Option<Viewer>,
 }
 
-/// The proof that an operator asks: what only operators may do takes this instead of the operation.
+/// Proof that the caller is an operator. Use cases for operators take it instead of a [`RequestContext`].
 #[derive(Clone, Copy)]
 pub struct Admin<'a>(&'a RequestContext);
 
 impl RequestContext {
-    /// An operation of whoever the access token proved.
+    /// Creates the context of an operation, with the viewer that its access token authenticates.
     #[must_use]
     pub fn new(backend: Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>) -> Self {
         Self::with_memory(backend, client, viewer, Policy::Refuse)
@@ -43,29 +43,29 @@ impl RequestContext {
         Self { backend, client, memory, viewer }
     }
 
-    /// Who asks, if anyone is signed in.
+    /// Returns the caller, if anyone is signed in.
     #[must_use]
     pub fn caller(&self) -> Option<&Viewer> {
         self.viewer.as_ref()
     }
 
-    /// Who asks; whoever is not signed in is refused.
+    /// Returns the caller. Fails with UNAUTHENTICATED if nobody is signed in.
     pub fn viewer(&self) -> Result<&Viewer, Error> {
         self.caller().ok_or(Error::Unauthenticated(AuthenticationReason::Missing))
     }
 
-    /// Returns an entry for the audit trail about something done to an account.
+    /// Creates an audit entry about an account.
     pub(crate) fn entry(&self, user_id: UserId, action: &'static str, resource: &impl ToString) -> NewEntry<'_> {
         NewEntry { user_id: Some(user_id), ..self.system_entry(action, Some(resource.to_string())) }
     }
 
-    /// Returns an entry for the audit trail about something that concerns no account.
+    /// Creates an audit entry that concerns no account.
     pub(crate) fn system_entry(&self, action: &'static str, resource: Option<String>) -> NewEntry<'_> {
         let source = &self.backend.source;
         NewEntry { id: source.uuid(), user_id: None, action, resource, client: &self.client, created_at: source.now() }
     }
 
-    /// The proof that an operator asks; anyone else is refused.
+    /// Returns the proof that the caller is an operator. Fails with FORBIDDEN for other users.
     pub fn admin(&self) -> Result<Admin<'_>, Error> {
         match self.viewer()?.role {
             Role::Admin => Ok(Admin(self)),
@@ -73,7 +73,7 @@ impl RequestContext {
         }
     }
 
-    /// The same operation, gone on as somebody who has just signed in.
+    /// Returns this context with the viewer who has just signed in.
     #[must_use]
     pub fn signed_in(&self, viewer: Viewer) -> Self {
         Self { viewer: Some(viewer), ..self.clone() }

@@ -3,16 +3,16 @@
 use crate::service::{Backend, Error};
 use crate::telemetry;
 
-/// Spawns work that goes on when its request ends. Its log lines still name the request.
+/// Spawns work that outlives its request. Its log lines still name the request.
 pub fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(telemetry::carry(work));
 }
 
 /// Spawns a read that finishes whether or not its stream is polled.
 ///
-/// The stream of a slow client is not polled, and its read would occupy a connection of the pool meanwhile.
+/// A slow client's stream is not polled, and its read would meanwhile occupy a pooled connection.
 ///
-/// Not an `async fn`, whose future would reserve memory for the whole read.
+/// Not an `async fn`, whose future would reserve memory for the read. The benchmark `sockets` guards this.
 pub(crate) fn spawn_read<T: Send + 'static, R: Future<Output = Result<T, Error>> + Send + 'static>(
     reading: R,
 ) -> impl Future<Output = Result<T, Error>> + use<T, R> {

@@ -1,6 +1,6 @@
-//! Reads of the database that the feeds of one user on this node share.
+//! Single-flight reads of the database, shared by the feeds of one user on this node.
 //!
-//! Fifty feeds that the same news have woken look for the same events: the first of them reads, the others wait for it.
+//! One hint wakes all of these feeds. The first one reads, and the others wait for its result.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
@@ -11,23 +11,23 @@ use tokio::sync::watch;
 use crate::domain::UserId;
 use crate::service::{Error, context::streams::spawn_read, feed::delivery::Delivery};
 
-/// The latest read of each user, for as long as it runs or somebody has still to take what it found.
+/// Latest read of each user, kept while it runs or a feed has yet to take its result.
 #[derive(Default)]
 pub struct Reads(Mutex<HashMap<UserId, Weak<Read>>>);
 
-/// What there is behind a place.
+/// Events after a position.
 pub(super) struct Batch {
-    /// In order.
+    /// The events, in order.
     pub(super) events: Vec<Arc<Delivery>>,
-    /// Whether there was nothing behind them when the read began.
+    /// Whether there were no further events when the read began.
     pub(super) is_drained: bool,
 }
 
-/// What a feed takes of a read.
+/// Result of a read for one feed.
 pub(super) struct Found {
     pub(super) events: VecDeque<Arc<Delivery>>,
     pub(super) is_drained: bool,
-    /// The number of the latest news when the read began: it has seen all that they told of.
+    /// Number of the latest hint when the read began. The read covers everything that this hint announced.
     pub(super) began: u64,
 }
 
@@ -36,17 +36,18 @@ struct Read {
     user_id: UserId,
     position: i64,
     began: u64,
-    /// Empty while the read runs, and closed when it fails: whoever waits for it then sees for itself.
+    /// `None` while the read runs. Closed if the read fails, whereupon waiting feeds read themselves.
     batch: watch::Receiver<Option<Batch>>,
 }
 
 impl Reads {
-    /// Returns what another feed's read finds after a position, if it began after the news of this number.
+    /// Returns what another feed's read finds after a position. Returns `None` unless a read covers the position and
+    /// began after the hint of this number.
     ///
-    /// An earlier read could miss the events of that news, and nothing would wake this feed again.
+    /// An earlier read could miss the hint's events, and no other hint would wake this feed.
     pub(super) async fn join(&self, user_id: UserId, position: i64, news: u64) -> Option<Found> {
         loop {
-            // The lock is given back before the read, because the last who holds one takes the lock to forget it.
+            // Releases the lock before waiting, because dropping the last reference to a read takes the lock.
             let read = self.0.lock().get(&user_id).and_then(Weak::upgrade)?;
             if read.began < news || read.position > position {
                 return None;
@@ -54,14 +55,14 @@ impl Reads {
             if read.batch.clone().wait_for(Option::is_some).await.is_ok() {
                 return read.after(position);
             }
-            // It has failed; another may have begun meanwhile.
+            // This read failed, but another one may have begun meanwhile.
             if self.0.lock().get(&user_id).is_none_or(|latest| latest.as_ptr() == Arc::as_ptr(&read)) {
                 return None;
             }
         }
     }
 
-    /// Reads after a position on a task that other feeds can join. `latest` is the number of the latest news.
+    /// Starts a read after a position, on a task that other feeds can join. `latest` is the number of the latest hint.
     pub(super) fn begin<R: Future<Output = Result<Batch, Error>> + Send + 'static>(
         self: &Arc<Self>,
         user_id: UserId,
@@ -82,7 +83,8 @@ impl Reads {
 }
 
 impl Read {
-    /// Returns the events after a position at or after its own, or nothing if the read did not reach it.
+    /// Returns the events after `position`, or `None` if the read did not reach it. `position` is at least the read's
+    /// own.
     fn after(&self, position: i64) -> Option<Found> {
         let batch = self.batch.borrow();
         let Batch { events, is_drained } = batch.as_ref()?;
@@ -94,7 +96,7 @@ impl Read {
 impl Drop for Read {
     fn drop(&mut self) {
         let mut reads = self.reads.0.lock();
-        // Unless a later one has taken its place.
+        // A later read may have replaced this one.
         if reads.get(&self.user_id).is_some_and(|read| read.strong_count() == 0) {
             reads.remove(&self.user_id);
         }
@@ -122,7 +124,7 @@ mod tests {
         Batch { events: places.into_iter().map(delivery).collect(), is_drained }
     }
 
-    /// A read that goes on when it is told what it finds, and fails when the other end is dropped.
+    /// Returns a read that yields the batch sent to it, and that fails if the sender is dropped.
     fn reading() -> (oneshot::Sender<Batch>, impl Future<Output = Result<Batch, Error>> + Send + 'static) {
         let (sender, receiver) = oneshot::channel();
         (sender, async { receiver.await.map_err(|_| Error::Unavailable { cause: String::new() }) })
@@ -139,7 +141,7 @@ mod tests {
         let mut first = Box::pin(reads.begin(ALICE, 5, 1, first));
         let mut same = Box::pin(reads.join(ALICE, 5, 1));
         assert!(first.as_mut().now_or_never().is_none() && same.as_mut().now_or_never().is_none());
-        // What these news tell of may have been committed when the first had looked already.
+        // The first read may have run its query before the events of this hint were committed.
         assert!(reads.join(ALICE, 5, 2).now_or_never().expect("an answer at once").is_none());
         let mut second = Box::pin(reads.begin(ALICE, 5, 2, second));
         let mut later = Box::pin(reads.join(ALICE, 5, 2));

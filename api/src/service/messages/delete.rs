@@ -1,13 +1,13 @@
-//! Deleting messages on one side.
+//! Deletes messages for one participant.
 
 use crate::domain::{Conversation, FeedEventKind, MessageId, UserId, event::Topic};
 use crate::service::{Error, RequestContext, after_commit::AfterCommit, sessions};
 use crate::store::{self, Transaction, messages::MessageView};
 
-/// How many messages one call deletes at most.
+/// Maximum number of messages that one call deletes.
 const IDS_MAX: usize = 100;
 
-/// Deletes messages on the caller's side, all of them or none; the ciphertext goes when both sides have deleted.
+/// Deletes messages on the caller's side, all or none. The ciphertext is removed once both sides have deleted.
 pub async fn delete(context: &RequestContext, mut ids: Vec<MessageId>) -> Result<Vec<MessageId>, Error> {
     let user_id = context.viewer()?.user_id;
     if ids.is_empty() || ids.len() > IDS_MAX {
@@ -29,7 +29,7 @@ pub async fn delete(context: &RequestContext, mut ids: Vec<MessageId>) -> Result
     views.retain(|view| view.is_shown);
     if views.is_empty() {
         tx.rollback().await?;
-        // A repeat: the hint may have been lost with the first answer.
+        // A repeated request: the hint of the first one may have been lost.
         return after.finish(&context.backend, Ok(ids)).await;
     }
     let shown: Vec<_> = views.iter().map(|view| view.id).collect();
@@ -48,7 +48,7 @@ pub async fn delete(context: &RequestContext, mut ids: Vec<MessageId>) -> Result
     Ok(ids)
 }
 
-/// Corrects what a conversation shows its member once these messages are gone.
+/// Updates a member's unread count and latest message in a conversation after messages were deleted.
 async fn remove_from_inbox(
     tx: &Transaction,
     user_id: UserId,

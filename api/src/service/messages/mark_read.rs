@@ -1,17 +1,18 @@
-//! Marking messages read.
+//! Marks messages as read.
 
 use crate::domain::{Conversation, ConversationId, FeedEventKind, MessageId, event::Topic};
 use crate::service::{Error, RequestContext, after_commit::AfterCommit, sessions};
 use crate::store::{self, messages::SequenceRange};
 
-/// Marks the messages to the caller read, up to one of theirs, and counts them; what is read already stays as it is.
+/// Marks messages to the caller as read, up to and including `up_to_id`. Returns the conversation and the number of
+/// newly read messages.
 pub async fn mark_read(
     context: &RequestContext,
     id: ConversationId,
     up_to_id: MessageId,
 ) -> Result<(Conversation, i64), Error> {
     let (db, reader_id) = (context.backend.store.db(), context.viewer()?.user_id);
-    // The message first: what the conversation then counts as unread includes it.
+    // Reads the message first, so that the conversation's unread count includes it.
     let up_to = store::messages::find_many(db, reader_id, &[up_to_id]).await?.pop();
     let share = store::conversations::find_share(db, reader_id, id).await?.ok_or(Error::NotFound("conversation"))?;
     let up_to = up_to.ok_or(Error::NotFound("message"))?;
@@ -21,7 +22,7 @@ pub async fn mark_read(
     let mut conversation = share.conversation;
     let after = AfterCommit::default().publish([conversation.peer_id, reader_id].map(Topic::Mailbox));
     if up_to.sequence <= share.read_sequence || conversation.unread_count == 0 {
-        // A repeat: the hints may have been lost with the first answer.
+        // A repeated request: the hints of the first one may have been lost.
         return after.finish(&context.backend, Ok((conversation, 0))).await;
     }
 
@@ -32,16 +33,16 @@ pub async fn mark_read(
     let now = context.backend.source.now();
     let count = store::messages::mark_read(tx.db(), reader_id, &range, false, now).await?;
     if count > 0 {
-        // What the reader deleted unread is passed as well, so that one event tells the sender all.
+        // Also covers messages that the reader deleted unread, so that one event informs the sender of all.
         store::messages::mark_read(tx.db(), reader_id, &range, true, now).await?;
         conversation.unread_count = store::conversations::mark_read(tx.db(), reader_id, &range, count).await?;
-        // The sender is told of what they sent: what the reader has written since is not read by anybody.
+        // The receipt names the newest message to the reader: nobody has read what the reader wrote later.
         let newest_id = if up_to.sender_id == reader_id {
             store::messages::find_newest_to(tx.db(), reader_id, &range).await?.unwrap_or(up_to_id)
         } else {
             up_to_id
         };
-        // One event in both mailboxes: for the reader's other devices, and for the sender as a receipt.
+        // One event in both mailboxes: an update for the reader's other devices and a receipt for the sender.
         for mut mailbox in mailboxes {
             if mailbox.user_id == reader_id {
                 mailbox.unread_count -= count;
@@ -50,7 +51,7 @@ pub async fn mark_read(
         }
         after.commit(&context.backend, tx).await?;
     } else {
-        // All that is unread comes later, or another device of the reader was faster.
+        // All unread messages are later ones, or another device of the reader was faster.
         tx.rollback().await?;
     }
     Ok((conversation, count))

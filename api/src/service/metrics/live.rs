@@ -1,9 +1,10 @@
-//! Metrics as they are recorded, on whichever node.
+//! Stream of metrics from all nodes, as they are recorded.
 //!
-//! Nothing is missed, because a reader goes by places and not by ids or times: ids are made before their transactions
-//! commit and by several clocks, so one that becomes visible late may be less than one that was seen; places become
-//! visible in their order (`store::performance_metrics::insert_many`). A reader keeps the place it has passed. The bus
-//! merely says when to look again, and where it does not, the reader looks by itself after a while.
+//! A reader misses no metric, because it follows sequence numbers, which become visible in order
+//! (`store::performance_metrics::insert_many`). Ids and times would not do: several clocks assign them before their
+//! transactions commit. So a metric that becomes visible late may have a smaller id than one already read. A reader
+//! keeps the last sequence number that it has passed. The bus only sends hints to read again. Without a hint, the
+//! reader polls.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -15,16 +16,16 @@ use crate::service::context::streams::{retry_while_unavailable, spawn_read};
 use crate::service::{Admin, Backend, Error};
 use crate::store;
 
-/// Metrics read at a time.
+/// Metrics per read.
 const BATCH: u64 = 100;
 
-/// Each metric of these names, or of any, that is recorded from now on.
+/// Streams each metric that is recorded from now on, limited to the given names if there are any.
 pub async fn follow(
     admin: Admin<'_>,
     names: Option<Vec<MetricName>>,
 ) -> Result<impl Stream<Item = Result<PerformanceMetric, Error>> + use<>, Error> {
     let backend = Arc::clone(&admin.backend);
-    // Listening begins before the first look, so that nothing falls between the two.
+    // Subscribes before the first read, so that no metric is missed in between.
     let news = backend.bus.subscribe(Topic::Metrics);
     let reader = Arc::clone(&backend);
     let position = spawn_read(async move { Ok(store::performance_metrics::last_sequence(reader.store.db()).await?) });
@@ -58,9 +59,9 @@ impl Live {
         }
     }
 
-    /// Reads on, and says whether there was anything.
+    /// Reads the next metrics. Returns whether there were any.
     ///
-    /// The names are told apart here and not in the statement, so that each row is passed once, whatever its name.
+    /// Filters the names here and not in the statement, so that the reader passes each row once.
     async fn read(&mut self) -> Result<bool, Error> {
         let read = || {
             let (backend, position) = (Arc::clone(&self.backend), self.position);

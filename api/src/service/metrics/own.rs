@@ -1,8 +1,8 @@
-//! The server's own request figures, gathered in memory by each node and recorded as metrics from time to time.
+//! The server's own request metrics. Each node aggregates them in memory and records them periodically.
 //!
-//! A request adds to a few counters and waits for nothing. Durations are counted in buckets that are at most a 32nd
-//! wide, so a percentile is at most 3 % above the true one; the greatest is exact. What cannot be written is dropped
-//! and counted: the memory does not grow with the requests, however long the database is away.
+//! A request increments a few counters and never waits. A bucket's width is at most a 32nd of its bound. So a
+//! percentile is at most 3 % above the true one. The maximum is exact. A sample that cannot be recorded is dropped and
+//! counted. So memory does not grow with requests while the database is unavailable.
 
 use std::{sync::Arc, sync::atomic::AtomicU64, sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -14,9 +14,9 @@ use crate::domain::{MetricId, PerformanceMetric, metrics::OWN};
 use crate::service::{Backend, Error, metrics::recording::write};
 use crate::telemetry::counters::Histogram;
 
-/// Buckets for durations of up to 71 minutes.
+/// Number of buckets, for durations of up to 71 minutes.
 const BUCKETS: usize = 896;
-/// Bounds of the buckets in microseconds. The first 64 are exact; then each doubling has 32 buckets of equal width.
+/// Upper bounds of the buckets in microseconds. The first 64 are exact; each doubling then has 32 equal buckets.
 static BOUNDS: [u64; BUCKETS] = {
     let mut bounds = [0; BUCKETS];
     let mut bucket = 0;
@@ -29,19 +29,19 @@ static BOUNDS: [u64; BUCKETS] = {
     bounds
 };
 
-/// What a node has counted since it last recorded it.
+/// Counters of a node since its last recording.
 pub struct Figures {
     node: String,
     durations: Box<Histogram<BUCKETS>>,
     /// The longest duration in microseconds.
     longest: AtomicU64,
     errors: AtomicU64,
-    /// How often what was counted could not be recorded, and is lost.
+    /// Number of samples that could not be recorded and are lost.
     dropped: AtomicU64,
     since: Mutex<Instant>,
 }
 
-/// What was counted in a stretch of time.
+/// Counters of one recording interval.
 struct Sample {
     durations: Vec<u64>,
     count: u64,
@@ -55,7 +55,7 @@ pub fn observe(backend: &Backend, duration: Duration, has_errors: bool) {
     backend.figures.observe(duration, has_errors);
 }
 
-/// Records what was counted since the last time, unless that is nothing.
+/// Records the counters since the last recording. Does nothing if no operation ran.
 pub async fn write_own(backend: &Arc<Backend>) -> Result<(), Error> {
     let figures = &backend.figures;
     let Some(sample) = figures.take() else { return Ok(()) };
@@ -80,7 +80,7 @@ pub async fn write_own(backend: &Arc<Backend>) -> Result<(), Error> {
 }
 
 impl Figures {
-    /// Nothing yet, of the node of this name.
+    /// Creates empty counters for the node of this name.
     pub(in crate::service) fn new(node: String) -> Self {
         Self {
             node,
@@ -100,7 +100,7 @@ impl Figures {
         }
     }
 
-    /// What was counted, which is then forgotten. A request that ends meanwhile may count partly here and partly there.
+    /// Returns the counters and resets them. A request that ends meanwhile may be split between two samples.
     fn take(&self) -> Option<Sample> {
         let mut since = self.since.lock();
         let (began, now) = (*since, Instant::now());
@@ -113,7 +113,7 @@ impl Figures {
 }
 
 impl Sample {
-    /// The figures with their names and units.
+    /// Returns the metrics with their names, values and units.
     fn figures(&self) -> [(&'static str, f64, &'static str); 6] {
         [
             ("requests", number(self.count), "requests"),
@@ -125,7 +125,7 @@ impl Sample {
         ]
     }
 
-    /// Returns the bound of the bucket in which the nearest rank falls, in milliseconds.
+    /// Returns a percentile in milliseconds: the upper bound of the bucket that contains the nearest rank.
     fn percentile(&self, share: u64) -> f64 {
         let rank = (self.count * share).div_ceil(100);
         let mut passed = 0;

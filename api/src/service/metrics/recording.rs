@@ -1,4 +1,4 @@
-//! Writing metrics, one transaction of a node at a time.
+//! Writes metrics, one transaction at a time on each node.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,14 +8,14 @@ use crate::domain::{PerformanceMetric, event::Topic};
 use crate::service::{Backend, Error, RequestContext, after_commit::AfterCommit, sessions};
 use crate::store;
 
-/// Writes metrics and tells who listens; `context` is the caller's who recorded them, if not the server itself.
+/// Writes metrics and notifies listeners. `context` is the recording caller's, or `None` for the server's own metrics.
 pub(super) async fn write(
     backend: &Arc<Backend>,
     context: Option<&RequestContext>,
     metrics: Vec<PerformanceMetric>,
 ) -> Result<(), Error> {
-    // Those of one node take turns: whoever waits for the row that hands out places holds no connection. It holds a
-    // request's place, so it waits no longer than for a connection.
+    // Writers of one node wait here without a connection for the row that assigns sequence numbers. A waiting writer
+    // occupies a request slot, so it waits no longer than for a connection.
     let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);
     let turn = timeout(patience, backend.metric_lock.lock()).await;
     let turn = turn.map_err(|_| Error::Unavailable { cause: "other metrics take too long".to_owned() })?;

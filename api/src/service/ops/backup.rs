@@ -1,17 +1,17 @@
-//! Backups of the embedded shape, and the line that is drawn after a restore.
+//! Backups of the embedded database, and the fence after a restore.
 
 use std::path::Path;
 
 use crate::service::{Error, RequestContext};
 use crate::store;
 
-/// Writes the database as it is at this moment into a new file, while the server goes on.
+/// Writes a snapshot of the database into a new file while the server keeps running.
 pub async fn back_up(context: &RequestContext, file: &Path) -> Result<(), Error> {
     Ok(context.backend.store.back_up(file).await?)
 }
 
-/// Ends all that a restore has brought back to life: sessions, mailed tokens, and cursors that name a future which has
-/// not happened. Says how many sessions.
+/// Invalidates everything that a restore revived: sessions, mailed tokens, and cursors to events that no longer exist.
+/// Returns the number of ended sessions.
 pub async fn fence(context: &RequestContext) -> Result<u64, Error> {
     let tx = context.backend.store.begin().await?;
     let ended = store::recovery::fence(tx.db()).await?;

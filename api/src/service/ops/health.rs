@@ -1,4 +1,4 @@
-//! Whether the parts that the server stands on answer.
+//! Health checks of the server's components.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,59 +7,59 @@ use tokio::time::timeout;
 
 use crate::service::{Admin, Backend};
 
-/// How long a part may take to answer: with the time to write it down, a probe is answered within two seconds.
+/// Time limit for one component. It leaves time to write the response, so that a probe completes within two seconds.
 const PATIENCE: Duration = Duration::from_millis(1500);
-/// For how long an answer is good: any number of probes ask each part once in it.
+/// Lifetime of a health result. Each component is probed at most once in this time, however many requests arrive.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
-/// What the whole server or a part of it can do; a worse one is greater.
+/// Status of the server or of a component. A worse status is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
-    /// Everything.
+    /// Fully working.
     Ok,
-    /// Everything, slower and by itself: a part that it can do without is away.
+    /// Working, possibly slower: an optional component is unavailable.
     Degraded,
-    /// Nothing.
+    /// Not working.
     Down,
 }
 
-/// A part, as it was when it was asked.
+/// A component and its status at the latest probe.
 #[derive(Debug, Clone)]
 pub struct Component {
-    /// What it is called.
+    /// Name of the component.
     pub name: &'static str,
-    /// What it can do.
+    /// Status of the component.
     pub status: Status,
-    /// How long it took to answer, if it had to be asked and did.
+    /// Response time. `None` if the component was not queried or did not respond.
     pub latency: Option<Duration>,
-    /// What is wrong and who must hear of it, for operators only.
+    /// Description of the problem, for operators only.
     pub message: Option<String>,
 }
 
-/// The server and its parts.
+/// Health of the server and its components.
 #[derive(Debug, Clone)]
 pub struct Health {
-    /// That of the worst part.
+    /// Status of the worst component.
     pub status: Status,
-    /// All of them, always in the same order.
+    /// All components, in a fixed order.
     pub components: Vec<Component>,
 }
 
-/// The latest answer. Whoever finds it too old asks anew while the others wait for the same.
+/// Latest health result. If it is stale, one caller refreshes it while the others wait for that result.
 #[derive(Debug, Default)]
 pub struct Latest(tokio::sync::Mutex<Option<(Instant, Arc<Health>)>>);
 
-/// What an operator is told.
+/// Health report for operators.
 pub struct Report {
-    /// The server and its parts.
+    /// Health of the server and its components.
     pub health: Arc<Health>,
-    /// The release.
+    /// Version of the release.
     pub version: &'static str,
-    /// For how long it has been serving.
+    /// Time since the server started.
     pub uptime: Duration,
 }
 
-/// The server and its parts, at most a second ago.
+/// Returns the health of the server and its components, at most a second old.
 pub async fn check(backend: &Backend) -> Arc<Health> {
     let mut latest = backend.health.0.lock().await;
     if let Some((at, health)) = latest.as_ref()
@@ -75,13 +75,13 @@ pub async fn check(backend: &Backend) -> Arc<Health> {
     health
 }
 
-/// The same with what only operators need to know.
+/// Returns the health report for operators.
 pub async fn report(admin: Admin<'_>) -> Report {
     let backend = &admin.backend;
     Report { health: check(backend).await, version: env!("CARGO_PKG_VERSION"), uptime: backend.started.elapsed() }
 }
 
-/// Probes every part once.
+/// Probes every component once.
 async fn probe(backend: &Backend) -> Health {
     let ((database, migrations), cache) = tokio::join!(database(backend), cache(backend));
     let components = vec![database, migrations, cache, bus(backend), mail(backend)];
@@ -89,7 +89,7 @@ async fn probe(backend: &Backend) -> Health {
     Health { status, components }
 }
 
-/// A part that went silent is known by its silence, so both answers together have one time limit.
+/// Probes the database and its migrations. One time limit covers both: only a timeout reveals a silent database.
 async fn database(backend: &Backend) -> (Component, Component) {
     let (started, answered) = (Instant::now(), backend.store.statement_count());
     let asked = timeout(PATIENCE, async {
@@ -107,7 +107,7 @@ async fn database(backend: &Backend) -> (Component, Component) {
             (healthy("database", Some(latency)), migrations)
         }
         Ok(Err(error)) => (down("database", error.to_string()), unknown()),
-        // Those before us got their answers: there is much to do, and it is done.
+        // Other statements completed meanwhile, so the database is busy and not down.
         Err(_) if backend.store.statement_count() > answered => (
             degraded("database", "too busy to answer in time".to_owned()),
             degraded("migrations", "unknown while the database is busy".to_owned()),

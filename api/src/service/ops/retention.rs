@@ -1,4 +1,4 @@
-//! Removing what has ended: on one node at a time, a little at a time.
+//! Retention: deletes expired rows in small batches, on one node at a time.
 
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
@@ -6,35 +6,35 @@ use tokio_util::sync::CancellationToken;
 use crate::service::{Backend, Error, clocks, metrics, ops::signing_keys};
 use crate::store;
 
-/// Rows of a table that go in one transaction, so that nobody waits for long.
+/// Rows of a table deleted in one transaction. The limit keeps locks short.
 const BATCH: u64 = 1000;
-/// The same of the feed's events, whose mailboxes nobody writes to meanwhile.
+/// Feed events deleted in one transaction. Nobody can write to their mailboxes until it commits.
 const EVENT_BATCH: u64 = 200;
 
-/// What has been removed.
+/// Numbers of deleted rows.
 #[derive(Debug, Default)]
 pub struct Purged {
-    /// Sessions whose time was over.
+    /// Expired sessions.
     pub sessions: u64,
-    /// Mailed tokens that were used or whose time was over.
+    /// Mailed tokens that were used or expired.
     pub one_time_tokens: u64,
-    /// Entries of the audit trail past their retention.
+    /// Audit trail entries past their retention.
     pub audit_logs: u64,
     /// Metrics past their retention.
     pub metrics: u64,
-    /// Events of the feed past their retention.
+    /// Feed events past their retention.
     pub mailbox_events: u64,
-    /// Keys whose last tokens have ended.
+    /// Retired signing keys whose last tokens have expired.
     pub signing_keys: u64,
 }
 
-/// Removes all that has ended; nothing, if another node is just doing so. Fails if this node's clock is far from the
-/// database's, by which it goes.
+/// Deletes all expired rows. Returns `None` if another node is doing so. Fails if this node's clock is far from the
+/// database's, which decides what has expired.
 pub async fn run(backend: &Backend) -> Result<Option<Purged>, Error> {
     run_until(backend, &CancellationToken::new()).await
 }
 
-/// Does so until it is told to stop; the next purge goes on from there.
+/// Deletes expired rows until `stop` is cancelled. The next run continues with the rest.
 pub async fn run_until(backend: &Backend, stop: &CancellationToken) -> Result<Option<Purged>, Error> {
     let mut purged = Purged::default();
     loop {
@@ -51,7 +51,7 @@ pub async fn run_until(backend: &Backend, stop: &CancellationToken) -> Result<Op
         let metrics = store::purge::delete_metrics(tx.db(), metrics::kept_since(backend, now), BATCH).await?;
         purged.signing_keys +=
             store::purge::delete_signing_keys(tx.db(), signing_keys::retired_since(backend, now)).await?;
-        // The last, because mailboxes are held from here on.
+        // Last, because this step locks mailboxes until the commit.
         let feed_since = kept_since(backend.config.feed.retention_days);
         let events = store::purge::delete_mailbox_events(&tx, feed_since, EVENT_BATCH).await?;
         tx.commit().await?;

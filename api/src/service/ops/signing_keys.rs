@@ -1,4 +1,4 @@
-//! The keys that sign access tokens: each node has one, every node accepts all.
+//! Signing keys of access tokens: each node signs with its own key and accepts the keys of all nodes.
 
 use chrono::TimeDelta;
 
@@ -8,12 +8,12 @@ use crate::domain::{Timestamp, event::Topic};
 use crate::service::{Backend, Error, RequestContext, after_commit::AfterCommit};
 use crate::store;
 
-/// The public keys that access tokens may be signed with, by their ids.
+/// Returns the public keys whose access tokens are accepted, with their ids.
 pub async fn accepted(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error> {
     Ok(store::installation::signing_keys(backend.store.db(), retired_since(backend, backend.source.now())).await?)
 }
 
-/// Puts a key in the place of the one that this node has signed with so far, for all nodes to know.
+/// Replaces this node's signing key and publishes the new key to all nodes.
 pub async fn rotate(context: &RequestContext, key: SigningKey) -> Result<(), Error> {
     let (backend, now) = (&context.backend, context.backend.source.now());
     let old = backend.tokens.signing_key();
@@ -26,9 +26,9 @@ pub async fn rotate(context: &RequestContext, key: SigningKey) -> Result<(), Err
     adopt(backend, key).await
 }
 
-/// Withdraws a key: from now on no node accepts what it has signed, and the node that signs with it makes another.
+/// Withdraws a key. No node accepts its tokens any longer, and the node that signs with it creates a new key.
 ///
-/// Nobody is signed out: clients are told that their token has expired, and refresh.
+/// Nobody is signed out: clients receive an error that their token has expired, and refresh.
 pub async fn withdraw(context: &RequestContext, kid: &str) -> Result<(), Error> {
     let tx = context.backend.store.begin().await?;
     if !store::installation::withdraw_signing_key(tx.db(), kid).await? {
@@ -40,21 +40,21 @@ pub async fn withdraw(context: &RequestContext, kid: &str) -> Result<(), Error> 
     context.backend.load_signing_keys().await
 }
 
-/// Whether a key was withdrawn.
+/// Returns whether a key was withdrawn.
 pub async fn is_withdrawn(backend: &Backend, kid: &str) -> Result<bool, Error> {
     let withdrawn = store::installation::withdrawn_signing_keys(backend.store.db()).await?;
     Ok(withdrawn.iter().any(|withdrawn| withdrawn == kid))
 }
 
-/// Waits for changes of keys by commands, from now on.
+/// Subscribes to key changes that commands make from now on.
 pub fn changes(backend: &Backend) -> Subscription {
     backend.bus.subscribe(Topic::SigningKeys)
 }
 
-/// Signs with this key if it is another one than so far, and learns which keys other nodes sign with.
+/// Switches to a signing key if it is not the current one. Also loads the keys of other nodes.
 pub async fn adopt(backend: &Backend, key: SigningKey) -> Result<(), Error> {
     if key.kid != backend.tokens.signing_key().kid {
-        // Whoever put the file there may not have come to publish it.
+        // The process that wrote the key file may have ended before it published the key.
         let (db, now) = (backend.store.db(), backend.source.now());
         store::installation::publish_signing_key(db, &key.kid, &key.public_key, now).await?;
         backend.tokens.sign_with(key);
@@ -62,9 +62,9 @@ pub async fn adopt(backend: &Backend, key: SigningKey) -> Result<(), Error> {
     backend.load_signing_keys().await
 }
 
-/// A key that was retired later than this may have signed tokens that have not ended.
+/// Returns the earliest retirement time of keys that may still have unexpired tokens.
 pub(crate) fn retired_since(backend: &Backend, now: Timestamp) -> Timestamp {
-    // A node goes on with the old key until its next upkeep, and two clocks may differ a little.
+    // A node signs with the old key until its next maintenance run, and two clocks may differ slightly.
     let late = 2 * i64::from(backend.config.upkeep.interval_seconds) + 10;
     now - backend.access_token_lifetime() - TimeDelta::seconds(late)
 }

@@ -1,4 +1,4 @@
-//! What the parts have counted and what waits in them, for operators.
+//! Snapshot of the backend's counters and queue lengths, for operators.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,53 +10,53 @@ use crate::service::Backend;
 use crate::store::{Pool, Statements};
 use crate::telemetry::counters::{Counter, Counts, Durations};
 
-/// What a backend counts by itself.
+/// Counters that the backend itself keeps.
 #[derive(Debug, Default)]
 pub struct Counted {
     pub(crate) users: Lookups,
     pub(crate) sessions: Lookups,
-    /// What rate limits refused, by the action.
+    /// Requests that rate limits rejected, by action.
     pub(crate) refusals: Counts,
-    /// From a message's commit to its event, where the reader is live.
+    /// Time from a message's creation to its event, for readers that have caught up.
     pub(crate) feed_lag: Durations,
-    /// How far this node's clock was ahead of the database's when they were last compared.
+    /// Lead of this node's clock over the database's at the latest comparison.
     pub(crate) clock_ahead: Ahead,
-    /// Purges that were refused because the clocks differ.
+    /// Purges that failed because the clocks differ.
     pub(crate) purges_refused: Counter,
 }
 
-/// The difference of two clocks.
+/// Difference between two clocks.
 #[derive(Debug, Default)]
 pub struct Ahead(AtomicI64);
 
-/// How often something was looked for in a cache.
+/// Numbers of cache lookups.
 #[derive(Debug, Default)]
 pub struct Lookups {
-    /// And found.
+    /// Lookups that found a value.
     pub hits: Counter,
-    /// And not.
+    /// Lookups that found none.
     pub misses: Counter,
 }
 
-/// The parts of a backend as they are.
+/// Current state of a backend's components.
 pub struct Snapshot<'a> {
-    /// The database's connections.
+    /// Connections to the database.
     pub pool: Pool,
-    /// Its statements.
+    /// Statements sent to the database.
     pub statements: &'a Statements,
-    /// Lookups in the cache, by what was looked for.
+    /// Cache lookups, by kind of value.
     pub caches: [(&'static str, &'a Lookups); 2],
-    /// Letters under way.
+    /// Mails that wait or are being sent.
     pub mails: usize,
-    /// The work on passwords.
+    /// Load of password hashing.
     pub passwords: crypto::Load<'a>,
-    /// What rate limits refused, by the action.
+    /// Requests that rate limits rejected, by action.
     pub refusals: BTreeMap<String, u64>,
-    /// From a message's commit to its event, where the reader is live.
+    /// Time from a message's creation to its event, for readers that have caught up.
     pub feed_lag: &'a Durations,
-    /// How many seconds this node's clock was ahead of the database's when they were last compared.
+    /// Lead of this node's clock over the database's at the latest comparison, in seconds.
     pub clock_ahead: f64,
-    /// Purges that were refused because the clocks differ.
+    /// Purges that failed because the clocks differ.
     pub purges_refused: u64,
 }
 
@@ -76,7 +76,7 @@ impl Ahead {
     }
 }
 
-/// Reads them all; asks nobody.
+/// Reads the counters and queue lengths from memory, without any I/O.
 #[must_use]
 pub fn read(backend: &Backend) -> Snapshot<'_> {
     let counted = &backend.counted;

@@ -1,6 +1,6 @@
-//! What happens to a user's sessions, for the user's devices to follow.
+//! Stream of changes to a user's sessions, for the user's devices.
 //!
-//! The bus merely says when to look; what has happened is the difference between two looks at the database.
+//! The bus only sends hints to read the database. The changes are the difference between two reads.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,28 +12,28 @@ use crate::service::context::streams::{retry_while_unavailable, spawn_read};
 use crate::service::{Error, RequestContext};
 use crate::store;
 
-/// Something that happened to a session.
+/// A change to a session.
 pub struct Change {
-    /// What.
+    /// Kind of the change.
     pub kind: ChangeKind,
-    /// To which session.
+    /// Id of the changed session.
     pub session_id: SessionId,
-    /// That session as it is now; absent when it has ended.
+    /// The session after the change. `None` if it has ended.
     pub session: Option<Session>,
 }
 
-/// What can happen to a session.
+/// Kinds of changes to a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeKind {
     /// A device signed in.
     Created,
-    /// A device got new tokens.
+    /// A device refreshed its tokens.
     Refreshed,
     /// A session has ended.
     Revoked,
 }
 
-/// Each change to the caller's own sessions from now on.
+/// Streams each change to the caller's own sessions from now on.
 pub async fn follow(context: RequestContext) -> Result<impl Stream<Item = Result<Change, Error>> + use<>, Error> {
     let news = context.backend.bus.subscribe(Topic::Sessions(context.viewer()?.user_id));
     let known = spawn_read(read_sessions(context.clone())).await?;

@@ -1,4 +1,4 @@
-//! Opening sessions, by their owners and by operators.
+//! Opens sessions, for their owners and for operators.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -9,26 +9,26 @@ use crate::service::sessions::revoke::{after_end, end_many};
 use crate::service::{Backend, Error, RequestContext};
 use crate::store::{self, Transaction, sessions::TokenDigests};
 
-/// What a device may call itself, in characters.
+/// Maximum length of a device description, in characters.
 const DEVICE_INFO_MAX: usize = 200;
 
-/// A new session with the tokens that are shown once.
+/// Tokens issued for a session. Each is shown only once.
 pub struct IssuedTokens {
-    /// For requests.
+    /// Access token, which authenticates requests.
     pub access_token: SecretString,
-    /// When the access token ends.
+    /// Expiry time of the access token.
     pub access_token_expires_at: Timestamp,
-    /// For another access token.
+    /// Refresh token, used to obtain a new access token.
     pub refresh_token: SecretString,
-    /// When the refresh token ends.
+    /// Expiry time of the refresh token.
     pub refresh_token_expires_at: Timestamp,
-    /// Who is signed in now.
+    /// Viewer that the access token authenticates.
     pub viewer: Viewer,
-    /// What had to give way to it.
+    /// Sessions that ended to make room for a new one.
     pub(super) ended: Vec<SessionId>,
 }
 
-/// What a client calls its device, if it is acceptable.
+/// Returns a client's description of its device. Fails if the description is invalid.
 pub(in crate::service) fn check_device_info(device_info: Option<String>) -> Result<Option<String>, Error> {
     match device_info {
         Some(text) if text.chars().count() > DEVICE_INFO_MAX => {
@@ -39,10 +39,10 @@ pub(in crate::service) fn check_device_info(device_info: Option<String>) -> Resu
     }
 }
 
-/// Opens a session inside a transaction, with its entry in the audit trail.
+/// Opens a session inside a transaction and records it in the audit trail.
 ///
-/// The transaction has locked the account and found it as it was when its owner proved it. Whatever ends the account's
-/// sessions locks it too, so no session is opened behind it.
+/// The transaction must have locked the account and checked that the owner's proof still holds. Code that ends sessions
+/// takes this lock too, so it cannot miss the new session.
 pub(in crate::service) async fn open(
     context: &RequestContext,
     tx: &Transaction,
@@ -95,12 +95,12 @@ pub async fn issue(
     Ok(tokens)
 }
 
-/// Returns the steps that follow the commit of a session that was opened.
+/// Returns the steps that follow the commit of a new session.
 pub(in crate::service) fn after_opening(tokens: &IssuedTokens) -> AfterCommit {
     after_end(tokens.viewer.user_id, &tokens.ended)
 }
 
-/// Signs an access token for a session. Returns the token and when it expires.
+/// Signs an access token for a session. Returns the token and its expiry time.
 pub(super) fn sign(
     backend: &Backend,
     user_id: UserId,

@@ -1,12 +1,12 @@
-//! Refreshing: every refresh token is good for one refresh, and whoever uses one again ends the session.
+//! Refreshing sessions. Each refresh token works once, and reusing one ends the session.
 //!
-//! An answer can be lost on its way, and two tabs of one client can refresh at the same moment. Both look like a
-//! theft. Therefore a refresh may be repeated for a short while, as long as nothing of its answer has been used, and
-//! the repetition gets the same refresh token again: there is never more than one that continues a session, so nobody
-//! who repeats can hold a dead one. For that a session remembers no token but two small things, the digest of the
-//! token before and the salt by which the current one follows from it. Together with the old token, which only its
-//! holder has, the salt gives the new one; neither gives anything alone. Using the new access token, or the new
-//! refresh token, makes the session forget the digest, after which the old token is a stolen one.
+//! A response can be lost, and two tabs of one client can refresh at once. Both look like theft. So a refresh may be
+//! repeated for a short time, until its new tokens are used. A repetition returns the refresh token of the first
+//! response. So only one refresh token continues a session, and a repeating client never holds a dead one.
+//!
+//! The session stores no token for this, only the digest of the previous token and a salt. The salt and the previous
+//! token, which only the client has, derive the current token. Neither is enough alone. Using the new access token or
+//! refresh token discards the digest. From then on, the old token counts as stolen.
 
 use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
@@ -45,7 +45,7 @@ pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<I
         after_end(user_id, &[id]).commit(backend, tx).await?;
         return Err(refuse(AuthenticationReason::Revoked));
     };
-    // On all nodes, so that whichever sees the new access token first notes that it is in use.
+    // On all nodes, so that the first node to receive the new access token records its use.
     let after = AfterCommit::default()
         .invalidate([cache_keys::session(user_id, id).name()])
         .publish([Topic::Sessions(user_id)]);
@@ -56,7 +56,7 @@ pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<I
     Ok(IssuedTokens { access_token, access_token_expires_at, refresh_token, refresh_token_expires_at, viewer, ended })
 }
 
-/// Rotates the refresh token. Returns the next one and when it expires, or nothing if the token was spent before.
+/// Rotates the refresh token. Returns the next one and its expiry time, or `None` if the token counts as stolen.
 async fn rotate(
     context: &RequestContext,
     tx: &Transaction,
@@ -79,7 +79,7 @@ async fn rotate(
     Ok(repeated.map(|(salt, expires_at)| (successor(&salt), expires_at)))
 }
 
-/// A session ends when it was idle for long, and at the latest when it is old.
+/// Returns the expiry time of a refreshed session, limited by its idle time and by its age.
 fn expiry(backend: &Backend, session: &Session, now: Timestamp) -> Timestamp {
     let oldest = session.created_at + TimeDelta::seconds(backend.config.accounts.session_ttl_seconds.into());
     oldest.min(now + backend.refresh_token_lifetime())

@@ -1,10 +1,10 @@
-//! Ending sessions, by their owner and by whatever else ends them.
+//! Ends sessions, for their owners and for other use cases.
 
 use crate::domain::{SessionId, UserId, event::Topic};
 use crate::service::{Error, RequestContext, after_commit::AfterCommit, cache_keys, sessions::lock_account};
 use crate::store::{self, Transaction};
 
-/// Ends the session that the operation runs in. A repeat, whose first answer was lost, finds it ended and succeeds.
+/// Ends the caller's current session. A repetition after a lost response finds it ended and succeeds.
 pub async fn logout(context: &RequestContext) -> Result<SessionId, Error> {
     let viewer = context.viewer()?;
     end_one(context, viewer.user_id, viewer.session_id).await?;
@@ -17,14 +17,13 @@ pub async fn revoke(context: &RequestContext, id: SessionId) -> Result<SessionId
     if was_there { Ok(id) } else { Err(Error::NotFound("session")) }
 }
 
-/// Ends a session, and says whether there was one.
+/// Ends a session. Returns whether it existed.
 ///
-/// What follows does so as well where there was none: the end may be that of an earlier request, whose node had no time
-/// to tell of it.
+/// The steps after the commit run in both cases: an earlier request may have ended the session without running them.
 async fn end_one(context: &RequestContext, user_id: UserId, id: SessionId) -> Result<bool, Error> {
     let tx = context.backend.store.begin().await?;
     let work = async {
-        // A repeated logout finds its own session ended.
+        // A repeated logout finds its own session ended, which `lock_account` does not allow.
         if id == context.viewer()?.session_id {
             store::accounts::lock(tx.db(), user_id).await?;
         } else {
@@ -37,7 +36,7 @@ async fn end_one(context: &RequestContext, user_id: UserId, id: SessionId) -> Re
     after_end(user_id, &[id]).finish(&context.backend, work.await).await
 }
 
-/// Ends the caller's sessions but the one that the operation runs in.
+/// Ends all of the caller's sessions except the current one.
 pub async fn revoke_others(context: &RequestContext) -> Result<Vec<SessionId>, Error> {
     let viewer = context.viewer()?;
     let tx = context.backend.store.begin().await?;
@@ -47,7 +46,7 @@ pub async fn revoke_others(context: &RequestContext) -> Result<Vec<SessionId>, E
     Ok(ended)
 }
 
-/// Ends all sessions of a user but one, inside a transaction that has locked the account and is committed with
+/// Ends all sessions of a user except `kept`. The transaction must have locked the account and must commit with
 /// [`after_end`].
 pub(in crate::service) async fn end_others(
     context: &RequestContext,
@@ -60,7 +59,7 @@ pub(in crate::service) async fn end_others(
     Ok(ended)
 }
 
-/// Ends those of these sessions that are the user's, inside a transaction.
+/// Ends the given sessions of a user inside a transaction. Returns those that existed.
 pub(super) async fn end_many(
     context: &RequestContext,
     tx: &Transaction,
@@ -76,8 +75,8 @@ pub(super) async fn end_many(
     Ok(ended)
 }
 
-/// What makes the end of sessions hold on every node: requests are refused, sockets close, other devices hear of it.
-/// The account goes with it: a sign-in shows there.
+/// Returns the steps that enforce the end of sessions on every node. Requests fail, sockets close, other devices
+/// update. The account is invalidated too, because it shows the last sign-in.
 pub(in crate::service) fn after_end(user_id: UserId, ended: &[SessionId]) -> AfterCommit {
     let names =
         ended.iter().map(|id| cache_keys::session(user_id, *id).name()).chain([cache_keys::account(user_id).name()]);
