@@ -1,4 +1,4 @@
-//! Access tokens: JWTs signed with Ed25519 (RFC 8037, RFC 8725, RFC 9068), each node with a key of its own.
+//! Access tokens: JWTs signed with Ed25519 (RFC 8037, RFC 8725, RFC 9068). Each node has a key of its own.
 
 use std::collections::{HashMap, HashSet};
 use std::{mem, sync::Arc};
@@ -17,26 +17,26 @@ use zeroize::Zeroizing;
 
 use crate::domain::{KeyTag, Random, SessionId, Timestamp, UserId};
 
-/// How far two nodes' clocks may stand apart.
+/// Tolerated difference between the clocks of two nodes.
 const LEEWAY: TimeDelta = TimeDelta::seconds(10);
-/// The media type of RFC 9068, section 2.1, which keeps other JWTs from being taken for access tokens.
+/// Media type of RFC 9068, section 2.1. It keeps other JWTs from being accepted as access tokens.
 const TOKEN_TYPE: &str = "at+jwt";
 
-/// Why a token is not accepted.
+/// Reason why a token is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It is signed with a key that is not known here, named by this id.
+    /// The token is signed with an unknown key, which has this id.
     #[error("signed with an unknown key")]
     UnknownKey(String),
-    /// Its time is over, or its key was withdrawn: its holder needs another.
+    /// The token has expired or its key was withdrawn. The client needs a new one.
     #[error("expired")]
     Expired,
-    /// It is not one of ours.
+    /// The token is malformed or was not issued by this installation.
     #[error("invalid")]
     Invalid,
 }
 
-/// What an access token says; nothing but ids and times.
+/// Claims of an access token: only ids and times.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     iss: String,
@@ -50,44 +50,44 @@ pub struct Claims {
 }
 
 impl Claims {
-    /// Whose token it is.
+    /// Returns the user whom the token authenticates.
     #[must_use]
     pub fn user_id(&self) -> UserId {
         UserId(self.sub)
     }
 
-    /// The session it belongs to.
+    /// Returns the session that the token belongs to.
     #[must_use]
     pub fn session_id(&self) -> SessionId {
         SessionId(self.sid)
     }
 
-    /// When it ends.
+    /// Returns the expiry time of the token.
     #[must_use]
     pub fn expires_at(&self) -> Timestamp {
         Timestamp::from_timestamp(self.exp, 0).unwrap_or_default()
     }
 }
 
-/// A token whose signature has been checked.
+/// A token whose signature has been verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The claims that the token carries.
     pub claims: Claims,
-    /// The key that it was checked with.
+    /// Tag of the key that verified the signature.
     pub key: KeyTag,
 }
 
-/// A private key, and the name under which its public half is published.
+/// A private key, and the id under which its public key is published.
 pub struct SigningKey {
     /// The JWK thumbprint (RFC 7638) of the public key.
     pub kid: String,
-    /// 32 bytes.
+    /// Public key, 32 bytes.
     pub public_key: Vec<u8>,
     encoding: EncodingKey,
 }
 
-/// The public keys by their names.
+/// Public keys by their ids.
 #[derive(Default)]
 struct Known {
     accepted: HashMap<String, DecodingKey>,
@@ -96,7 +96,7 @@ struct Known {
 }
 
 impl SigningKey {
-    /// A new key as PKCS #8 (RFC 8410).
+    /// Generates a key in PKCS #8 form (RFC 8410).
     pub fn generate(random: &Random) -> Result<Zeroizing<Vec<u8>>, TokenError> {
         let seed = Zeroizing::new(random.bytes::<32>());
         let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_slice()).map_err(|_| TokenError::Invalid)?;
@@ -104,21 +104,21 @@ impl SigningKey {
         Ok(Zeroizing::new(der.as_ref().to_vec()))
     }
 
-    /// The key that a PKCS #8 document holds.
+    /// Reads the key from a PKCS #8 document.
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, TokenError> {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(|_| TokenError::Invalid)?;
         let public_key = pair.public_key().as_ref().to_vec();
         Ok(Self { kid: thumbprint(&public_key), public_key, encoding: EncodingKey::from_ed_der(der) })
     }
 
-    /// Short digest that tells this key from others.
+    /// Returns a short digest that identifies this key.
     #[must_use]
     pub fn tag(&self) -> KeyTag {
         tag(&self.kid)
     }
 }
 
-/// Signs with this node's key, and checks tokens of every node's.
+/// Signer with this node's key, and verifier for the keys of all nodes.
 pub struct AccessTokens {
     issuer: String,
     lifetime: TimeDelta,
@@ -128,14 +128,14 @@ pub struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// Tokens of this issuer, for this issuer's own API. None is accepted that was made for longer than this lifetime.
+    /// Creates a signer and verifier for this issuer's own API. Tokens with a longer lifetime are not accepted.
     #[must_use]
     pub fn new(issuer: &str, lifetime: TimeDelta, signing: SigningKey) -> Self {
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[issuer]);
         validation.set_audience(&[issuer]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        // Times are judged below by the clock that was passed in, not by the machine's.
+        // Times are checked below against the given clock, not the system clock.
         validation.validate_exp = false;
         let tokens = Self {
             issuer: issuer.to_owned(),
@@ -148,8 +148,8 @@ impl AccessTokens {
         tokens
     }
 
-    /// Sets the public keys whose tokens are accepted, besides this node's own. Withdrawn keys never are, not even this
-    /// node's. Returns whether a key that was accepted so far is withdrawn.
+    /// Sets the public keys that are accepted in addition to this node's own. Withdrawn keys are never accepted, not
+    /// even this node's. Returns whether a key that was accepted before is now withdrawn.
     pub fn set_accepted_keys(
         &self,
         keys: impl IntoIterator<Item = (String, Vec<u8>)>,
@@ -158,7 +158,7 @@ impl AccessTokens {
         let signing = self.signing_key();
         let own = (signing.kid.clone(), signing.public_key.clone());
         let mut known = self.known.write();
-        // A withdrawal is for good: an older look at the database may come later than a newer one.
+        // Withdrawals are permanent, because an older read of the database may arrive after a newer one.
         let withdrawn: HashSet<_> = withdrawn.into_iter().chain(mem::take(&mut known.withdrawn)).collect();
         let keys = keys.into_iter().chain([own]).filter(|(kid, _)| !withdrawn.contains(kid));
         let accepted: HashMap<_, _> = keys.map(|(kid, key)| (kid, DecodingKey::from_ed_der(&key))).collect();
@@ -168,24 +168,24 @@ impl AccessTokens {
         is_lost
     }
 
-    /// Whether tokens signed with this key are accepted now.
+    /// Returns whether tokens signed with this key are accepted now.
     #[must_use]
     pub fn accepts(&self, key: KeyTag) -> bool {
         self.known.read().tags.contains(&key)
     }
 
-    /// The key that signs.
+    /// Returns the key that signs.
     #[must_use]
     pub fn signing_key(&self) -> Arc<SigningKey> {
         Arc::clone(&self.signing.read())
     }
 
-    /// Signs with another key from now on.
+    /// Replaces the key that signs.
     pub fn sign_with(&self, key: SigningKey) {
         *self.signing.write() = Arc::new(key);
     }
 
-    /// A token for this session, and when it ends.
+    /// Signs a token for a session. Returns the token and its expiry time.
     pub fn sign(
         &self,
         (user_id, session_id): (UserId, SessionId),
@@ -214,7 +214,7 @@ impl AccessTokens {
         Ok((token.into(), claims.expires_at()))
     }
 
-    /// What a token says, if it is one of ours and its time is now.
+    /// Verifies a token. Returns its claims if this installation issued it and it is valid now.
     pub fn verify(&self, token: &SecretString, now: Timestamp) -> Result<Verified, TokenError> {
         let token = token.expose_secret();
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
@@ -232,8 +232,8 @@ impl AccessTokens {
         if claims.iat > (now + LEEWAY).timestamp() {
             return Err(TokenError::Invalid);
         }
-        // A thief of a key must not be able to make tokens that outlive it. After the lifetime was made shorter, a node
-        // may still be asked with a token of before, whose holder then gets another.
+        // Limits the tokens that a thief of a key can sign. Tokens from before the lifetime was shortened may exceed
+        // the limit as well. They count as expired, so that their holders obtain new ones.
         if claims.exp.saturating_sub(claims.iat) > (self.lifetime + LEEWAY).num_seconds() {
             return Err(TokenError::Expired);
         }
@@ -242,7 +242,7 @@ impl AccessTokens {
     }
 }
 
-/// Whether the token's time is now, give or take what clocks may differ.
+/// Checks that a token is valid now, within the tolerated clock difference.
 pub fn check_times(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
     if now >= claims.expires_at() + LEEWAY {
         return Err(TokenError::Expired);
@@ -251,7 +251,7 @@ pub fn check_times(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
     if not_before > now + LEEWAY { Err(TokenError::Invalid) } else { Ok(()) }
 }
 
-/// The first bytes of a digest of a key's name.
+/// Returns the first bytes of a digest of a key's id.
 fn tag(kid: &str) -> KeyTag {
     let digest: [u8; 32] = Sha256::digest(kid).into();
     KeyTag(digest[..8].iter().fold(0, |tag, byte| tag << 8 | u64::from(*byte)))

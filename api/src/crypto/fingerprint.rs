@@ -1,13 +1,13 @@
-//! The fingerprint of a user's public keys: what two people compare over another channel.
+//! The fingerprint of a user's public keys, which two people compare over another channel.
 
 use sha2::{Digest, Sha512};
 
-/// Keeps this digest apart from every other use of the hash.
+/// Prefix that separates this digest from every other use of the hash.
 const DOMAIN: &[u8] = b"quantumvault fingerprint 1";
 const GROUPS: usize = 12;
 const GROUP_BYTES: usize = 5;
 
-/// Twelve groups of five decimal digits over both keys: about 199 bits of their SHA-512 digest (FIPS 180-4).
+/// Returns twelve groups of five decimal digits over both keys: about 199 bits of their SHA-512 digest (FIPS 180-4).
 #[must_use]
 pub fn fingerprint(ecc: &[u8], pqc: &[u8]) -> String {
     // Both keys have fixed lengths, so their concatenation is unambiguous.

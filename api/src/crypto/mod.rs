@@ -1,4 +1,4 @@
-//! Passwords, tokens and seals; whatever takes long runs off the async threads.
+//! Passwords, tokens and seals. Slow computations run off the async threads.
 
 pub mod access_token;
 mod fingerprint;

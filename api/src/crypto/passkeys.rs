@@ -1,6 +1,6 @@
-//! `WebAuthn` (level 3): the options that browsers take, and the judgement of what they answer.
+//! `WebAuthn` (level 3): options for browsers, and verification of their responses.
 //!
-//! A judgement verifies one signature, so it runs where it is asked for.
+//! A verification checks one signature, so it runs on the calling thread.
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -11,54 +11,54 @@ use webauthn_rs::prelude::{
 
 use crate::config;
 
-/// One relying party: the domain that passkeys are bound to, and the pages that may use them.
+/// Relying party: the domain that passkeys are bound to, and the origins that may use them.
 pub struct Passkeys(Webauthn);
 
 /// A ceremony that has begun.
 pub struct Begun {
-    /// What `PublicKeyCredential.parse...OptionsFromJSON` takes.
+    /// Input of `PublicKeyCredential.parse...OptionsFromJSON`.
     pub options: Value,
-    /// What has to be remembered until the answer comes; for the server's eyes only.
+    /// State to keep until the response arrives. Clients must not see it.
     pub state: Value,
 }
 
-/// A new passkey as the authenticator made it.
+/// A new passkey as the authenticator created it.
 pub struct Registered {
-    /// The authenticator's name for it.
+    /// The authenticator's id of the passkey.
     pub credential_id: Vec<u8>,
-    /// The public key, and what was learnt of the authenticator.
+    /// Public key, with data about the authenticator.
     pub key: Value,
-    /// The signature counter.
+    /// Signature counter.
     pub counter: i64,
 }
 
-/// What a browser answers to a login, still to be judged.
+/// A browser's response to a login, not yet verified.
 pub struct Assertion(PublicKeyCredential);
 
-/// A login that holds.
+/// A verified login.
 pub struct Judged {
-    /// The key with what was learnt this time.
+    /// Key with updated data about the authenticator.
     pub key: Value,
-    /// The signature counter; 0 from authenticators that do not count.
+    /// Signature counter. 0 from authenticators that do not count.
     pub counter: i64,
 }
 
-/// Why an answer is not accepted.
+/// Reason why a response is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum PasskeyError {
-    /// The counter did not grow: there may be a copy of the authenticator.
+    /// The counter did not grow, so the authenticator may have been copied.
     #[error("the signature counter did not grow")]
     CounterRegressed,
-    /// It does not answer this ceremony, or is no answer at all.
+    /// The response is malformed or belongs to another ceremony.
     #[error("{0}")]
     Refused(String),
-    /// A fault of ours.
+    /// A fault of the server.
     #[error("{0}")]
     Failed(String),
 }
 
 impl Passkeys {
-    /// The relying party of these settings; what is wrong with them is told as the rest of a sentence.
+    /// Creates the relying party of these settings. Fails with the reason if they are invalid.
     pub fn new(settings: &config::Webauthn, served_origin: String) -> Result<Self, String> {
         let id = &settings.relying_party_id;
         let served = [served_origin];
@@ -66,7 +66,7 @@ impl Passkeys {
         let mut builder: Option<WebauthnBuilder<'_>> = None;
         let urls = origins.iter().map(|origin| parse_origin(origin, id)).collect::<Result<Vec<_>, _>>()?;
         for url in &urls {
-            // Also run for those that are appended, because it alone holds an origin against the domain.
+            // Also run for appended origins, because only this constructor compares an origin with the domain.
             let checked = WebauthnBuilder::new(id, url).map_err(|_| format!("{url} is not a page of {id}"))?;
             builder = Some(builder.map_or(checked, |builder| builder.append_allowed_origin(url)));
         }
@@ -74,7 +74,7 @@ impl Passkeys {
         Ok(Self(builder.build().map_err(|error| error.to_string())?))
     }
 
-    /// Begins to add a passkey beside those that the account has.
+    /// Begins the registration of another passkey. The account's existing passkeys are excluded.
     pub fn begin_registration(
         &self,
         handle: [u8; 16],
@@ -85,13 +85,13 @@ impl Passkeys {
         let begun = self.0.start_passkey_registration(handle, username, username, Some(existing));
         let (challenge, state) = begun.map_err(failed)?;
         let mut options = to_json(challenge.public_key)?;
-        // The library discourages it, but only a key that the authenticator can find by itself signs in by itself.
+        // The library discourages resident keys. Only with them can an authenticator find the key without a username.
         options["authenticatorSelection"]["residentKey"] = json!("required");
         options["authenticatorSelection"]["requireResidentKey"] = json!(true);
         Ok(Begun { options, state: to_json(state)? })
     }
 
-    /// Judges what the browser made of a registration's options.
+    /// Verifies a browser's response to a registration.
     pub fn finish_registration(&self, state: Value, credential: Value) -> Result<Registered, PasskeyError> {
         let state: PasskeyRegistration = from_json(state).map_err(PasskeyError::Failed)?;
         let answer: RegisterPublicKeyCredential = from_json(credential).map_err(PasskeyError::Refused)?;
@@ -103,13 +103,13 @@ impl Passkeys {
         })
     }
 
-    /// Begins to sign in whoever has a passkey.
+    /// Begins a sign-in for any user with a passkey.
     pub fn begin_login(&self) -> Result<Begun, PasskeyError> {
         let (challenge, state) = self.0.start_discoverable_authentication().map_err(failed)?;
         Ok(Begun { options: to_json(challenge.public_key)?, state: to_json(state)? })
     }
 
-    /// Judges what the browser made of a login's options, under the key that it says it has used.
+    /// Verifies a browser's response to a login. `key` is the passkey that the response names.
     pub fn finish_login(&self, state: Value, assertion: &Assertion, key: Value) -> Result<Judged, PasskeyError> {
         let state: DiscoverableAuthentication = from_json(state).map_err(PasskeyError::Failed)?;
         let mut key: Passkey = from_json(key).map_err(PasskeyError::Failed)?;
@@ -120,25 +120,25 @@ impl Passkeys {
 }
 
 impl Assertion {
-    /// Reads it.
+    /// Parses a browser's response.
     pub fn parse(credential: Value) -> Result<Self, PasskeyError> {
         from_json(credential).map(Self).map_err(PasskeyError::Refused)
     }
 
-    /// The passkey that it says it was made with.
+    /// Returns the id of the passkey that the response names.
     #[must_use]
     pub fn credential_id(&self) -> &[u8] {
         self.0.get_credential_id()
     }
 
-    /// The user that the authenticator keeps the passkey for.
+    /// Returns the user handle that the authenticator stores with the passkey.
     #[must_use]
     pub fn handle(&self) -> Option<&[u8]> {
         self.0.get_user_unique_id()
     }
 }
 
-/// An origin as browsers send it: browsers offer passkeys in secure contexts only, and compare origins byte by byte.
+/// Parses an origin. Browsers compare it byte by byte, and offer passkeys only in secure contexts.
 fn parse_origin(origin: &str, id: &str) -> Result<Url, String> {
     let url = Url::parse(origin).map_err(|error| format!("{origin} is not an origin ({error})"))?;
     if url.origin().ascii_serialization() != origin.trim_end_matches('/') {

@@ -15,62 +15,63 @@ use zxcvbn::Score;
 
 use crate::{config, crypto::password::memory::Memory, domain::Random, telemetry::counters::Durations};
 
-/// Longer passwords are refused before any work is done on them.
+/// Maximum length. Longer passwords fail before any work is done on them.
 pub const PASSWORD_MAX_CHARACTERS: usize = 256;
 const PASSWORD_MAX_BYTES: usize = 1024;
-/// The longest wait for one's turn: who is told to come back later must hear it while still waiting.
+/// Maximum wait for a permit. A client must receive the error while it still waits for its response.
 const TURN_WITHIN: Duration = Duration::from_secs(2);
-/// The strength estimator's time grows with the square of the length; its verdict does not change past this.
+/// Number of characters that the strength estimator reads. Its time grows quadratically, and further characters do not
+/// change its result.
 const ESTIMATED_CHARACTERS: usize = 64;
 
-/// Why a password was not hashed or compared.
+/// Reason why a password was not hashed or compared.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// Too many are waiting already.
+    /// The queue is full, or the wait for a permit was too long.
     #[error("too many passwords are being checked")]
     Busy,
-    /// Hashing itself failed.
+    /// The hash function failed.
     #[error("password hashing failed: {0}")]
     Failed(String),
 }
 
-/// How much there is to do.
+/// Load of password hashing.
 #[derive(Debug)]
 pub struct Load<'a> {
-    /// Hashes that are computed.
+    /// Hashes that are being computed.
     pub running: usize,
-    /// That may be computed at a time.
+    /// Maximum number of concurrent hashes.
     pub most: usize,
-    /// That wait for their turn.
+    /// Hashes that wait for a permit.
     pub waiting: usize,
-    /// For how long each has waited.
+    /// Times that hashes have waited for a permit.
     pub waits: &'a Durations,
 }
 
-/// Hashes and compares passwords, a few at a time.
+/// Hasher of passwords with bounded concurrency.
 #[derive(Clone)]
 pub struct Passwords {
     argon2: Argon2<'static>,
     random: Random,
     permits: Arc<Semaphore>,
-    /// As many as there are permits, at most.
+    /// Pool with at most one working memory per permit.
     memory: Arc<Memory>,
     waiting: Arc<AtomicUsize>,
     queue: usize,
     most: usize,
     waits: Arc<Durations>,
-    /// Compared with when there is no account, so that the answer takes as long.
+    /// Hash to compare with if there is no account, so that the response takes equally long.
     decoy: Arc<str>,
 }
 
 impl Passwords {
-    /// Hashing as the settings say.
+    /// Creates a hasher with these settings.
     pub fn new(settings: &config::Passwords, random: Random) -> Result<Self, PasswordError> {
         let params = Params::new(settings.memory_kib, settings.passes, settings.lanes, None).map_err(failed)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let permits = if settings.concurrency == 0 { (cores - 1).max(1) } else { settings.concurrency };
-        // No password is known to have this digest, and to compare one with it costs what any comparison does.
+        // No known password has this digest, and comparing with it costs as much as any comparison.
         let decoy = phc(&argon2, &random.bytes(), &random.bytes::<{ Params::DEFAULT_OUTPUT_LEN }>());
         Ok(Self {
             argon2,
@@ -85,18 +86,18 @@ impl Passwords {
         })
     }
 
-    /// The PHC string of a new password.
+    /// Hashes a new password. Returns the PHC string.
     pub async fn hash(&self, password: SecretString) -> Result<String, PasswordError> {
         let (argon2, memory, salt) = (self.argon2.clone(), Arc::clone(&self.memory), self.random.bytes());
         self.in_turn(move || hash(&argon2, &memory, password.expose_secret(), &salt)).await?.map_err(failed)
     }
 
-    /// Whether the password belongs to the hash; without a hash it takes as long and is false.
+    /// Returns whether the password matches the hash. Without a hash, takes equally long and returns false.
     pub async fn verify(&self, password: SecretString, stored: Option<String>) -> Result<bool, PasswordError> {
         let (memory, decoy) = (Arc::clone(&self.memory), Arc::clone(&self.decoy));
         self.in_turn(move || {
             let hash = PasswordHash::new(stored.as_deref().unwrap_or(&decoy)).map_err(failed)?;
-            // A password that no account can have costs no more than the comparison it would fail.
+            // An overlong password always fails, but costs no more than an ordinary comparison.
             let known = password.expose_secret().len() <= PASSWORD_MAX_BYTES;
             let candidate = if known { password.expose_secret().as_bytes() } else { &[] };
             let matches = verify(&memory, candidate, &hash).unwrap_or(false);
@@ -105,7 +106,7 @@ impl Passwords {
         .await?
     }
 
-    /// Whether a hash was made as the settings say now.
+    /// Returns whether a hash was created with the current settings.
     #[must_use]
     pub fn is_current(&self, stored: &str) -> bool {
         let params = PasswordHash::new(stored).ok().and_then(|hash| Params::try_from(&hash).ok());
@@ -118,7 +119,7 @@ impl Passwords {
         self.memory.release_unused(unused_for);
     }
 
-    /// How much there is to do.
+    /// Returns the current load.
     #[must_use]
     pub fn load(&self) -> Load<'_> {
         Load {
@@ -129,7 +130,7 @@ impl Passwords {
         }
     }
 
-    /// Runs `work` on a blocking thread when it is its turn.
+    /// Runs `work` on a blocking thread once a permit is free.
     async fn in_turn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, PasswordError> {
         let asked = Instant::now();
         let permit = if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
@@ -149,7 +150,7 @@ impl Passwords {
     }
 }
 
-/// A place in the queue, given back when dropped.
+/// A slot in the queue, released when dropped.
 struct Place<'a>(&'a AtomicUsize);
 
 impl<'a> Place<'a> {
@@ -165,7 +166,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Why a new password is refused, or nothing. `context` holds words an attacker would try first.
+/// Returns why a new password is too weak, or `None`. `context` holds words that an attacker would try first.
 #[must_use]
 pub fn weakness(password: &str, min_characters: usize, context: &[&str]) -> Option<String> {
     let characters = password.chars().count();
@@ -190,7 +191,7 @@ fn hash(argon2: &Argon2<'_>, memory: &Memory, password: &str, salt: &[u8; 16]) -
     phc(argon2, salt, &digest)
 }
 
-/// A hash as it is stored, in the PHC string format.
+/// Formats a hash as a PHC string, which is stored.
 fn phc(argon2: &Argon2<'_>, salt: &[u8; 16], digest: &[u8]) -> password_hash::Result<String> {
     let hash = PasswordHash {
         algorithm: ARGON2ID_IDENT,
@@ -202,7 +203,7 @@ fn phc(argon2: &Argon2<'_>, salt: &[u8; 16], digest: &[u8]) -> password_hash::Re
     Ok(hash.to_string())
 }
 
-/// Whether a password belongs to a hash, which says itself how it was made.
+/// Returns whether a password matches a hash, which contains its own parameters.
 fn verify(memory: &Memory, password: &[u8], hash: &PasswordHash) -> password_hash::Result<bool> {
     let (Some(salt), Some(known)) = (&hash.salt, &hash.hash) else { return Ok(false) };
     let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from)?;
@@ -218,7 +219,7 @@ fn failed(error: impl std::fmt::Display) -> PasswordError {
     PasswordError::Failed(error.to_string())
 }
 
-/// Whether a stored text is a hash at all, so that some password can match it.
+/// Returns whether a stored text is a hash, so that some password can match it.
 #[must_use]
 pub fn is_set(stored: &str) -> bool {
     PasswordHash::new(stored).is_ok()

@@ -1,30 +1,30 @@
-//! Checks of public keys: what would make an encryption to them weak or fail is refused before it is handed out.
+//! Checks public keys before they are published, and rejects those to which encryption would be weak or fail.
 
 use aws_lc_rs::agreement::{self, PrivateKey, UnparsedPublicKey, X25519};
 
-/// The length of an X25519 key (RFC 7748).
+/// Length of an X25519 key (RFC 7748).
 pub const ECC_BYTES: usize = 32;
-/// The length of an ML-KEM-768 encapsulation key (FIPS 203, table 3).
+/// Length of an ML-KEM-768 encapsulation key (FIPS 203, table 3).
 pub const PQC_BYTES: usize = 1184;
 
-/// 2^255 - 19, the lowest byte first.
+/// The prime 2^255 - 19, lowest byte first.
 const P: [u8; ECC_BYTES] = {
     let mut p = [0xff; ECC_BYTES];
     p[0] = 0xed;
     p[ECC_BYTES - 1] = 0x7f;
     p
 };
-/// Any secret does: as a multiple of eight it takes each point of small order, and no other, to zero.
+/// Arbitrary secret. X25519 turns it into a multiple of eight, which maps only points of small order to zero.
 const SECRET: [u8; ECC_BYTES] = [1; ECC_BYTES];
-/// ML-KEM's modulus.
+/// Modulus of ML-KEM.
 const Q: u16 = 3329;
-/// The seed at the end of an encapsulation key.
+/// Length of the seed at the end of an encapsulation key.
 const SEED_BYTES: usize = 32;
 
-/// What is wrong with an X25519 key, as the rest of a sentence.
+/// Checks an X25519 key. The error completes a sentence that begins with the field.
 ///
-/// The function itself takes any 32 bytes; of those some are another spelling of a point, and some are points to which
-/// every secret leads to zero (RFC 7748, section 6.1).
+/// X25519 itself accepts any 32 bytes. Some of them are alternative encodings of a point. Some are points that map
+/// every secret to zero (RFC 7748, section 6.1).
 pub fn check_ecc(key: &[u8]) -> Result<(), String> {
     check_length(key, ECC_BYTES)?;
     if !key.iter().rev().lt(P.iter().rev()) {
@@ -35,10 +35,10 @@ pub fn check_ecc(key: &[u8]) -> Result<(), String> {
     agreement::agree(&secret, UnparsedPublicKey::new(&X25519, key), small(), |_| Ok(()))
 }
 
-/// What is wrong with an ML-KEM-768 encapsulation key (FIPS 203, section 7.2), as the rest of a sentence.
+/// Checks an ML-KEM-768 encapsulation key (FIPS 203, section 7.2). The error completes a sentence as well.
 pub fn check_pqc(key: &[u8]) -> Result<(), String> {
     check_length(key, PQC_BYTES)?;
-    // Two coefficients of twelve bits stand in three bytes.
+    // Three bytes hold two coefficients of twelve bits.
     let is_reduced = key[..PQC_BYTES - SEED_BYTES].chunks_exact(3).all(|three| {
         let [a, b, c] = [three[0], three[1], three[2]].map(u16::from);
         (a | (b & 0xf) << 8) < Q && (b >> 4 | c << 4) < Q
@@ -87,7 +87,7 @@ mod tests {
             let small = PublicKey::from(<[u8; 32]>::try_from(small).unwrap());
             assert!(!StaticSecret::random().diffie_hellman(&small).was_contributory(), "the other crate agrees");
         }
-        // Other spellings: of 0, 1 and 18, of the largest, and with the bit that RFC 7748 ignores.
+        // Alternative encodings: of 0, 1 and 18, of the largest, and with the bit that RFC 7748 ignores.
         let spelled = |lowest| [vec![lowest], vec![0xff; 30], vec![0x7f]].concat();
         let with_high_bit = [&nine[..31], &[0x80]].concat();
         for other in [spelled(0xed), spelled(0xee), spelled(0xff), vec![0xff; 32], with_high_bit] {
@@ -103,7 +103,7 @@ mod tests {
         let (_, key) = MlKem768::generate_keypair();
         let key = key.to_bytes();
         check_pqc(&key).unwrap();
-        // Each coefficient in turn is the largest that is allowed, the first that is not, and the largest there is.
+        // Sets each coefficient to the largest valid, the smallest invalid, and the largest encodable value.
         for at in 0..768 {
             for (value, is_allowed) in [(Q - 1, true), (Q, false), (0xfff, false)] {
                 let mut changed = key;
@@ -119,7 +119,7 @@ mod tests {
                 assert_eq!(EncapsulationKey::new(&changed).is_ok(), is_allowed, "{value} at {at}");
             }
         }
-        // The seed may be anything.
+        // Any seed is valid.
         let mut seeded = key;
         seeded[PQC_BYTES - SEED_BYTES..].fill(0xff);
         check_pqc(&seeded).unwrap();

@@ -1,4 +1,4 @@
-//! Seals for cursors: readable by anyone, made by us only, bound to one user and one list.
+//! Seals for cursors: readable by anyone, created only by the server, bound to one user and one list.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
@@ -6,12 +6,12 @@ use sha2::Sha256;
 
 const TAG_BYTES: usize = 12;
 
-/// The key that seals cursors on every node of one installation.
+/// Key that seals cursors on every node of one installation.
 #[derive(Clone)]
 pub struct Seal(Hmac<Sha256>);
 
 impl Seal {
-    /// A seal under this key.
+    /// Creates a seal with this key.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
         // A key shorter than the hash's block is padded with zeros (RFC 2104).
@@ -20,14 +20,14 @@ impl Seal {
         Self(Hmac::new(&block.into()))
     }
 
-    /// The text form of `payload`, which opens only under the same `scope`.
+    /// Seals `payload` as text, which opens only under an equal `scope`.
     #[must_use]
     pub fn seal(&self, scope: &[u8], payload: &[u8]) -> String {
         let tag = self.tag(scope, payload).finalize().into_bytes();
         BASE64_URL_SAFE_NO_PAD.encode([&tag[..TAG_BYTES], payload].concat())
     }
 
-    /// The payload of a text that was sealed under the same `scope`.
+    /// Returns the payload of a text that was sealed under an equal `scope`.
     #[must_use]
     pub fn open(&self, scope: &[u8], text: &str) -> Option<Vec<u8>> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -36,7 +36,7 @@ impl Seal {
         Some(payload.to_vec())
     }
 
-    /// The name that `payload` goes by under `scope`: always the same, and telling nothing of it without the key.
+    /// Derives a constant pseudonym of `payload` under `scope`. Without the key, it reveals nothing about the payload.
     #[must_use]
     pub fn derive(&self, scope: &[u8], payload: &[u8]) -> [u8; 16] {
         let mut name = [0; 16];
@@ -45,7 +45,7 @@ impl Seal {
     }
 
     fn tag(&self, scope: &[u8], payload: &[u8]) -> Hmac<Sha256> {
-        // The length keeps scope and payload apart.
+        // The length prefix separates scope and payload.
         let length = u64::try_from(scope.len()).unwrap_or(u64::MAX).to_be_bytes();
         self.0.clone().chain_update(length).chain_update(scope).chain_update(payload)
     }

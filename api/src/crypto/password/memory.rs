@@ -1,4 +1,4 @@
-//! The memory that Argon2 works in: kept from one hash to the next, so that a flood of them takes no more than a few.
+//! Working memory of Argon2, reused so that a flood of hashes needs no more memory than a few.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use argon2::{Argon2, Block};
 use parking_lot::Mutex;
 use zeroize::Zeroize;
 
-/// Memory of hashes that are done, for those to come.
+/// Pool of working memory that finished hashes leave for later ones.
 ///
-/// The allocator of each thread keeps what is given back to it, and hashes run on whichever thread is free: after a
-/// while each of those threads would hold as much.
+/// An allocator keeps freed memory per thread, and each hash runs on any free thread. Without the pool, every such
+/// thread would retain a hash's memory. The benchmark `logins` guards this.
 #[derive(Default)]
 pub(super) struct Memory(Mutex<Vec<Free>>);
 
@@ -19,7 +19,7 @@ struct Free {
 }
 
 impl Memory {
-    /// Hashes a password, in as much memory as its parameters ask for.
+    /// Hashes a password, with as much memory as its parameters require.
     pub(super) fn digest(
         &self,
         argon2: &Argon2<'_>,
@@ -30,13 +30,13 @@ impl Memory {
         let mut blocks = self.lock(Vec::pop).map(|free| free.blocks).unwrap_or_default();
         blocks.resize(argon2.params().block_count(), Block::new());
         let done = argon2.hash_password_into_with_memory(password, salt, digest, &mut blocks);
-        // What is left of a password is not to be found in the memory of another's.
+        // No trace of a password may remain in the memory of another hash.
         blocks.iter_mut().zeroize();
         self.lock(|free| free.push(Free { blocks, since: Instant::now() }));
         done
     }
 
-    /// Releases what has not been used for this long.
+    /// Releases memory that has been unused for this long.
     pub(super) fn release_unused(&self, unused_for: Duration) {
         self.lock(|free| free.retain(|free| free.since.elapsed() < unused_for));
     }
