@@ -1,11 +1,11 @@
-//! What the server writes to people, as text and as HTML.
+//! Mails that the server sends to users, as text and as HTML.
 
 use lettre::Message;
 use lettre::message::{Mailbox, MultiPart};
 
 use crate::domain::Timestamp;
 
-/// A letter to one address.
+/// A mail to one address.
 pub struct EmailMessage {
     to: String,
     subject: &'static str,
@@ -15,7 +15,7 @@ pub struct EmailMessage {
 }
 
 impl EmailMessage {
-    /// The link that sets another password.
+    /// Creates the mail with a link that sets a new password.
     #[must_use]
     pub fn password_reset(to: &str, username: &str, link: String) -> Self {
         let body = "Somebody asked for another password for your account. If it was you, follow the link; it works \
@@ -23,7 +23,7 @@ impl EmailMessage {
         Self::new(to, "Set another password", username, body, Some(link))
     }
 
-    /// The notice that the password is another.
+    /// Creates the notice that the password was changed.
     #[must_use]
     pub fn password_changed(to: &str, username: &str) -> Self {
         let body = "Your password was changed by a link sent to this address, and all your sessions were ended. If \
@@ -31,7 +31,7 @@ impl EmailMessage {
         Self::new(to, "Your password was changed", username, body, None)
     }
 
-    /// The link that confirms an address.
+    /// Creates the mail with a link that confirms an address.
     #[must_use]
     pub fn verification(to: &str, username: &str, link: String) -> Self {
         let body = "Follow the link to confirm that this address is yours; it works once and for a short time. If \

@@ -1,9 +1,9 @@
-//! Letters into a folder, one file each, for a developer to open.
+//! Writes mails into a folder, one file each, for developers to open.
 
 use std::path::{Path, PathBuf};
 use std::{fs, fs::OpenOptions, io, io::Write, os::unix::fs::OpenOptionsExt};
 
-/// Writes letters into one folder, which is there.
+/// Writer of mails into one existing folder.
 pub struct FolderMailer(pub(super) PathBuf);
 
 impl FolderMailer {
@@ -11,13 +11,13 @@ impl FolderMailer {
         let path = self.0.join(format!("{id}.eml"));
         let shown = path.display().to_string();
         tokio::task::spawn_blocking(move || write(&path, &bytes)).await??;
-        // The file's name and nothing of its text, which holds a secret.
+        // Logs the file's name only, because its text contains a secret.
         tracing::info!(mail.file = shown, "a mail was written");
         Ok(())
     }
 }
 
-/// Under another name first, so that whoever watches the folder never sees half a letter.
+/// Writes under another name first, so that watchers of the folder never see a partial mail.
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("draft");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;

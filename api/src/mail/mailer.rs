@@ -8,22 +8,22 @@ use crate::domain::Timestamp;
 use crate::mail::smtp::{Failure, SmtpMailer};
 use crate::mail::{EmailMessage, folder::FolderMailer};
 
-/// One of the two ways a letter leaves.
+/// Transport of mails.
 enum Transport {
-    /// To a mail server.
+    /// A mail server.
     Smtp(Box<SmtpMailer>),
-    /// Into a folder, for development.
+    /// A folder, for development.
     Folder(FolderMailer),
 }
 
-/// Who sends, and by which way.
+/// Sender of mails: a transport and the address it sends from.
 pub struct Mailer {
     transport: Transport,
     from: Mailbox,
 }
 
 impl Mailer {
-    /// What the settings name; a folder is there already.
+    /// Opens the transport that the settings name. A folder must already exist.
     pub fn open(config: &Config) -> Result<Self, String> {
         let unusable = |name: &str, cause: &dyn ToString| {
             format!("QUANTUMVAULT__MAIL__{name} cannot be used ({}): correct it", cause.to_string())
@@ -38,11 +38,11 @@ impl Mailer {
         Ok(Self { transport, from })
     }
 
-    /// Whether letters would be taken, without one; the error says why not.
+    /// Checks whether mails would be accepted, without sending one. The error is the reason.
     pub async fn test(&self) -> Result<(), String> {
         match &self.transport {
             Transport::Smtp(transport) => transport.test().await,
-            // Made at the start, with the rights it must have.
+            // The folder was created at the start, with the required permissions.
             Transport::Folder(_) => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! Mail: letters with a text and an HTML part, given to a mail server or put into a folder, never during a request.
+//! Mail: messages as text and HTML, sent by SMTP or written to a folder, never during a request.
 
 mod email;
 mod folder;

@@ -1,4 +1,4 @@
-//! Letters on their way, written and sent beside the requests that caused them.
+//! Outbox of mails, which are written and sent in the background.
 
 use std::{future::Future, sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering::Relaxed, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::config;
 use crate::domain::Source;
 use crate::mail::{EmailMessage, Mailer, smtp::Failure};
 
-/// How many letters are handed over at a time.
+/// Number of mails sent concurrently.
 const CONNECTIONS: usize = 4;
 
-/// A bounded number of letters under way.
+/// Bounded number of pending mails, kept in memory.
 pub struct Outbox(Arc<Inner>);
 
 struct Inner {
@@ -25,12 +25,12 @@ struct Inner {
     connections: Semaphore,
     tasks: TaskTracker,
     closing: CancellationToken,
-    /// Whether the latest try failed for a reason that the next letter will meet as well.
+    /// Whether the latest attempt failed for a reason that affects the next mail as well.
     is_failing: AtomicBool,
 }
 
 impl Outbox {
-    /// An empty one.
+    /// Creates an empty outbox.
     #[must_use]
     pub fn new(mailer: Mailer, settings: &config::Mail, source: Source) -> Self {
         Self(Arc::new(Inner {
@@ -46,7 +46,7 @@ impl Outbox {
         }))
     }
 
-    /// Writes a letter and sends it, after the caller has gone on; past the bound it is dropped and logged.
+    /// Writes and sends a mail in the background. If the outbox is full, the mail is dropped and logged.
     pub fn send(&self, email: impl Future<Output = Option<EmailMessage>> + Send + 'static) {
         let Ok(place) = Arc::clone(&self.0.queue).try_acquire_owned() else {
             tracing::error!("too many mails are waiting: one was dropped");
@@ -62,19 +62,19 @@ impl Outbox {
         });
     }
 
-    /// How many letters are under way.
+    /// Returns the number of pending mails.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.tasks.len()
     }
 
-    /// Whether the latest letter could not be handed over, for a reason that is not its own.
+    /// Returns whether the latest mail failed for a reason that affects others as well.
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.0.is_failing.load(Relaxed)
     }
 
-    /// Waits for the letters under way until the deadline; each is tried once more at once, and then no more.
+    /// Waits for pending mails until the deadline. Scheduled retries run at once, and then no more.
     pub async fn close(&self, deadline: Instant) {
         self.0.closing.cancel();
         self.0.tasks.close();
@@ -86,7 +86,7 @@ impl Outbox {
 
 impl Inner {
     async fn deliver(&self, email: &EmailMessage) {
-        // One id for all attempts, so that a letter that arrives twice is known to be one.
+        // All attempts have one id, so that a duplicate is recognised.
         let id = self.source.uuid().to_string();
         let mut wait = self.retry;
         for attempt in 1..=self.attempts {

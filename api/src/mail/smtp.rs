@@ -1,4 +1,4 @@
-//! Letters to a mail server.
+//! Sends mails to an SMTP server.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a letter was not taken.
+/// Reason why a mail was not accepted.
 pub(super) struct Failure {
     pub(super) cause: String,
-    /// Whether it would be refused again.
+    /// Whether another attempt would fail as well.
     pub(super) is_final: bool,
 }
 
-/// Hands letters to one mail server.
+/// Sender of mails to one SMTP server.
 pub struct SmtpMailer(AsyncSmtpTransport<Tokio1Executor>);
 
 impl SmtpMailer {
-    /// The server that an `smtp://` or `smtps://` address names; nothing is connected yet.
+    /// Opens the server of an `smtp://` or `smtps://` URL, without connecting yet.
     pub(super) fn open(url: &str) -> Result<Self, String> {
         let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|error| error.to_string())?;
         Ok(Self(builder.timeout(Some(TIMEOUT)).build()))
