@@ -1,4 +1,4 @@
-//! An authenticator in software, and the browser between it and the page.
+//! A software authenticator, together with the browser between it and the page.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
@@ -8,21 +8,21 @@ use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 use crate::client::{Answer, Client};
 use crate::operation;
 
-/// Keeps one passkey, and shows pages of one origin to its user.
+/// Authenticator with one passkey, used on pages of one origin.
 pub struct Authenticator {
     soft: SoftPasskey,
     /// The origin of the page.
     pub origin: String,
-    /// Its name for the passkey, once it has one.
+    /// Id of the passkey; empty before it exists.
     pub credential_id: String,
-    /// Whom it keeps the passkey for.
+    /// User handle of the passkey.
     pub handle: String,
-    /// Whether it asks its user for a finger or a PIN when a page wants that.
+    /// Whether the user proves presence with a fingerprint or PIN when a page requires that.
     pub verifies_user: bool,
 }
 
 impl Authenticator {
-    /// One that looks at the pages this client's node serves.
+    /// Creates an authenticator for pages of this client's node.
     #[must_use]
     pub fn new(client: &Client) -> Self {
         Self {
@@ -34,14 +34,14 @@ impl Authenticator {
         }
     }
 
-    /// A new one, whose passkey this client's user has added.
+    /// Creates an authenticator and adds its passkey to this client's account.
     pub async fn of(client: &Client) -> Self {
         let mut authenticator = Self::new(client);
         authenticator.add_to(client).await.data();
         authenticator
     }
 
-    /// Makes a passkey and adds it to the client's account.
+    /// Creates a passkey and adds it to the client's account.
     pub async fn add_to(&mut self, client: &Client) -> Answer {
         let (ceremony_id, options) = begin(client, operation!("begin_passkey_registration")).await;
         let credential = self.create(&options);
@@ -55,11 +55,11 @@ impl Authenticator {
         finish_login(client, &ceremony_id, assertion).await
     }
 
-    /// What `navigator.credentials.create` would give.
+    /// Returns the result of `navigator.credentials.create`.
     pub fn create(&mut self, options: &Value) -> Value {
         let mut options = self.seen(options, "/authenticatorSelection/userVerification");
         self.handle = text(&options["user"]["id"]);
-        // It can do no better than to be told each time which passkey to take.
+        // `SoftPasskey` cannot discover its passkey. Each sign-in has to name it.
         options["authenticatorSelection"]["requireResidentKey"] = json!(false);
         let options = serde_json::from_value(json!({ "publicKey": options })).expect("creation options");
         let credential = self.soft.do_registration(self.origin(), options).expect("a credential");
@@ -68,7 +68,7 @@ impl Authenticator {
         credential
     }
 
-    /// What `navigator.credentials.get` would give.
+    /// Returns the result of `navigator.credentials.get`.
     pub fn assert(&mut self, options: &Value) -> Value {
         let mut options = self.seen(options, "/userVerification");
         options["allowCredentials"] = json!([{ "type": "public-key", "id": self.credential_id }]);
@@ -92,26 +92,26 @@ impl Authenticator {
     }
 }
 
-/// Begins a ceremony: its id and its options.
+/// Begins a ceremony and returns its id and options.
 pub async fn begin(client: &Client, operation: &str) -> (String, Value) {
     let answer = client.run(operation, Value::Null).await;
     let offer = answer.data().as_object().and_then(|data| data.values().next()).expect("a root field");
     (text(&offer["id"]), offer["options"].clone())
 }
 
-/// Ends a registration.
+/// Finishes a registration.
 pub async fn finish_registration(client: &Client, ceremony_id: &str, credential: Value) -> Answer {
     let input = json!({ "ceremonyId": ceremony_id, "credential": credential, "deviceName": "a key" });
     client.run(operation!("finish_passkey_registration"), json!({ "input": input })).await
 }
 
-/// Ends a login.
+/// Finishes a login.
 pub async fn finish_login(client: &Client, ceremony_id: &str, assertion: Value) -> Answer {
     let input = json!({ "ceremonyId": ceremony_id, "credential": assertion, "deviceInfo": "a test" });
     client.run(operation!("finish_passkey_login"), json!({ "input": input })).await
 }
 
-/// A credential that claims the passkey of another one as its own, without a proof, for the challenge of `options`.
+/// Returns a credential that claims another one's passkey without a proof, for the challenge of `options`.
 #[must_use]
 pub fn claim(credential: &Value, options: &Value, origin: &str) -> Value {
     let attestation = decode(&credential["response"]["attestationObject"]);

@@ -1,4 +1,4 @@
-//! A client as a frontend would be: GraphQL over HTTP and over the WebSocket.
+//! A client that uses GraphQL over HTTP and WebSocket, as a frontend does.
 
 use std::net::SocketAddr;
 
@@ -7,31 +7,31 @@ use serde_json::{Value, json};
 
 use crate::{operation, socket::Socket};
 
-/// A password that every rule accepts.
+/// Password that satisfies the password policy.
 pub const PASSWORD: &str = "plum-anvil-cobalt-drizzle-42";
 
-/// Talks to one node, with or without a session.
+/// Client of one node, with or without a session.
 #[derive(Clone)]
 pub struct Client {
-    /// The node.
+    /// Address of the node.
     pub address: SocketAddr,
-    /// The access token, once there is one.
+    /// Access token; none before sign-in.
     pub token: Option<String>,
-    /// What the next tokens are got with, once there is one.
+    /// Refresh token; empty before sign-in.
     pub refresh_token: String,
-    /// The user's global id, once there is one.
+    /// Global id of the user; empty before sign-in.
     pub id: String,
-    /// The user's name, once there is one.
+    /// Name of the user; empty before sign-in.
     pub username: String,
     http: reqwest::Client,
 }
 
-/// What the server answered.
+/// GraphQL response.
 #[derive(Debug)]
 pub struct Answer(pub Value);
 
 impl Client {
-    /// Nobody yet.
+    /// Creates a client without a session.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
         Self {
@@ -44,13 +44,13 @@ impl Client {
         }
     }
 
-    /// The same user at another node.
+    /// Returns this client, with its session, for another node.
     #[must_use]
     pub fn at(&self, address: SocketAddr) -> Self {
         Self { address, ..self.clone() }
     }
 
-    /// Where this node answers.
+    /// Returns the URL of a path on the node.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -61,7 +61,7 @@ impl Client {
         self.try_run(query, variables).await.expect("the node answers in JSON")
     }
 
-    /// Runs an operation at a node that may be away.
+    /// Runs an operation on a node that may be unavailable.
     pub async fn try_run(&self, query: &str, variables: Value) -> reqwest::Result<Answer> {
         let mut request = self.http.post(self.url("/graphql")).json(&json!({ "query": query, "variables": variables }));
         if let Some(token) = &self.token {
@@ -70,13 +70,13 @@ impl Client {
         Ok(Answer(request.send().await?.json().await?))
     }
 
-    /// Registers a user of this name and signs in as it.
+    /// Registers a user with this name and signs in.
     pub async fn register(&self, username: &str) -> Self {
         let answer = self.run(operation!("register"), json!({ "input": registration(username) })).await;
         self.signed_in(&answer, "register")
     }
 
-    /// Registers a user of each name and signs in as each, one after the other.
+    /// Registers a user for each name and signs in as each, one after the other.
     pub async fn register_all<const N: usize>(&self, usernames: [&str; N]) -> [Self; N] {
         let mut users = usernames.map(|_| self.clone());
         for (user, username) in users.iter_mut().zip(usernames) {
@@ -85,37 +85,37 @@ impl Client {
         users
     }
 
-    /// Signs in as the user of this name, on another device.
+    /// Signs in as the user with this name, on another device.
     pub async fn login(&self, username: &str) -> Self {
         let input = json!({ "login": username, "password": PASSWORD });
         self.signed_in(&self.run(operation!("login"), json!({ "input": input })).await, "login")
     }
 
-    /// Asks for the session's next tokens, as a client does whose access token may have expired.
+    /// Refreshes the session without sending the access token, which may have expired.
     pub async fn refresh(&self) -> Answer {
         let nobody = Self { token: None, ..self.clone() };
         let input = json!({ "refreshToken": self.refresh_token });
         nobody.run(operation!("refresh_session"), json!({ "input": input })).await
     }
 
-    /// The client with the session's next tokens.
+    /// Refreshes the session and returns a client with the new tokens.
     pub async fn refreshed(&self) -> Self {
         self.signed_in(&self.refresh().await, "refreshSession")
     }
 
-    /// The id of the session.
+    /// Returns the id of the session.
     pub async fn session(&self) -> String {
         let answer = self.run(operation!("viewer"), Value::Null).await;
         answer.data()["viewer"]["session"]["id"].as_str().expect("an id").to_owned()
     }
 
-    /// Why the server does not take the access token, if it does not.
+    /// Returns the reason why the server rejects the access token, or none if the token is valid.
     pub async fn refusal(&self) -> Option<String> {
         let answer = self.run(operation!("viewer"), Value::Null).await;
         answer.0.get("errors").map(|errors| errors[0]["extensions"]["reason"].as_str().expect("a reason").to_owned())
     }
 
-    /// The client that a sign-in's answer makes of this one.
+    /// Returns this client with the session that the response's `field` contains.
     #[must_use]
     pub fn signed_in(&self, answer: &Answer, field: &str) -> Self {
         let grant = &answer.data()[field];
@@ -130,30 +130,30 @@ impl Client {
         }
     }
 
-    /// Sends bytes under an id of the sender's own.
+    /// Sends `content` under a client message id.
     pub async fn send(&self, recipient: &Self, content: &str, client_message_id: &str) -> Answer {
         self.run(operation!("send_message"), draft(recipient, content, client_message_id)).await
     }
 
-    /// Marks messages read, up to one that was sent.
+    /// Marks messages as read, up to the message of a `sendMessage` response.
     pub async fn mark_read(&self, sent: &Answer) -> Answer {
         let sent = &sent.data()["sendMessage"];
         let input = json!({ "conversationId": sent["conversation"]["id"], "upToMessageId": sent["message"]["id"] });
         self.run(operation!("mark_read"), json!({ "input": input })).await
     }
 
-    /// Deletes messages of these ids on this user's side.
+    /// Deletes the messages with these ids on this user's side.
     pub async fn delete(&self, ids: &[Value]) -> Answer {
         self.run(operation!("delete_messages"), json!({ "input": { "ids": ids } })).await
     }
 
-    /// The newest messages of the conversation with a peer, the counts beside them.
+    /// Returns the newest messages of the conversation with a peer, and the unread counts.
     pub async fn messages(&self, peer: &Self) -> Value {
         let answer = self.run(operation!("messages"), json!({ "with": peer.id, "first": 100 })).await;
         answer.data()["viewer"].clone()
     }
 
-    /// A page of this user's feed.
+    /// Returns a page of this user's feed.
     pub async fn feed_page(&self, after: Option<&str>, first: Option<i32>) -> Answer {
         self.run(operation!("feed_page"), json!({ "after": after, "first": first })).await
     }
@@ -163,7 +163,7 @@ impl Client {
         Socket::open(self.address, self.token.as_deref()).await
     }
 
-    /// Follows this user's feed behind a cursor, on a socket of its own.
+    /// Follows this user's feed after a cursor, on a separate socket.
     pub async fn feed(&self, after: Option<&str>) -> Socket {
         let mut socket = self.socket().await;
         socket.subscribe("feed", operation!("message_feed"), json!({ "after": after })).await;
@@ -172,19 +172,19 @@ impl Client {
 }
 
 impl Answer {
-    /// The data of an answer without errors.
+    /// Returns the data of a response without errors.
     pub fn data(&self) -> &Value {
         assert!(self.0.get("errors").is_none(), "unexpected errors: {}", self.0);
         &self.0["data"]
     }
 
-    /// The id of the message that was sent.
+    /// Returns the id of the sent message.
     pub fn message_id(&self) -> Value {
         self.data()["sendMessage"]["message"]["id"].clone()
     }
 
-    /// Whether there are errors, which must all say that something is away for now: after a send that was stored, each
-    /// field of the answer can fail by itself.
+    /// Whether there are errors, all of which must report a temporary outage. After a send was stored, single fields of
+    /// the response can still fail.
     pub fn is_away(&self) -> bool {
         let errors = self.0.get("errors").and_then(Value::as_array);
         for error in errors.into_iter().flatten() {
@@ -195,7 +195,7 @@ impl Answer {
         errors.is_some()
     }
 
-    /// The only error's code and extensions.
+    /// Returns the code and extensions of the only error.
     #[must_use]
     pub fn error(&self) -> (&str, &Value) {
         let errors = self.0["errors"].as_array().unwrap_or_else(|| panic!("no errors: {}", self.0));
@@ -206,13 +206,13 @@ impl Answer {
     }
 }
 
-/// What registers a user of this name.
+/// Returns the input that registers a user with this name.
 #[must_use]
 pub fn registration(username: &str) -> Value {
     json!({ "username": username, "email": format!("{username}@example.org"), "password": PASSWORD })
 }
 
-/// The variables that send bytes.
+/// Returns the variables that send `content`.
 #[must_use]
 pub fn draft(recipient: &Client, content: &str, client_message_id: &str) -> Value {
     json!({ "input": {
@@ -223,12 +223,12 @@ pub fn draft(recipient: &Client, content: &str, client_message_id: &str) -> Valu
     } })
 }
 
-/// The bytes that the API has written.
+/// Decodes bytes from the API.
 pub fn bytes(value: &Value) -> Vec<u8> {
     BASE64_STANDARD.decode(value.as_str().expect("text")).expect("base 64")
 }
 
-/// Bytes as the API writes them.
+/// Encodes bytes as the API does.
 #[must_use]
 pub fn base64(bytes: impl AsRef<[u8]>) -> String {
     BASE64_STANDARD.encode(bytes)

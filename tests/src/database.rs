@@ -1,4 +1,4 @@
-//! A database of its own for every test, gone when the test is.
+//! A separate database for each test, dropped with the test.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::str::FromStr;
@@ -11,14 +11,15 @@ use sea_orm::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Error, PgConnection, postgres::PgConnectOptions};
 use tempfile::TempDir;
 
-/// Names the server to test on, such as `postgres://postgres@127.0.0.1:5432/postgres`, whose user
-/// may create databases. Without it the tests run on SQLite.
+/// Environment variable with the URL of the PostgreSQL server to test on. An example is
+/// `postgres://postgres@127.0.0.1:5432/postgres`. The user must be allowed to create databases. Without the variable,
+/// the tests run on SQLite.
 pub const SERVER: &str = "QV_TEST_DATABASE_URL";
 
 /// An empty database on the server of `QV_TEST_DATABASE_URL`, or in a temporary SQLite file.
 #[derive(Debug)]
 pub struct TestDatabase {
-    /// Where to connect to, as the settings take it.
+    /// Connection URL in the form that the settings accept.
     pub url: String,
     place: Place,
 }
@@ -33,21 +34,21 @@ impl TestDatabase {
     /// Creates the database.
     ///
     /// # Panics
-    /// When the server cannot be reached or refuses, since no test could go on.
+    /// If the server is unreachable or returns an error, because no test could continue.
     pub async fn create() -> Self {
         let Ok(server) = env::var(SERVER) else { return Self::embedded() };
         let name = format!("qv_test_{:016x}", RandomState::new().build_hasher().finish());
-        // template0 has no users, whose connections would make the server refuse to copy it.
+        // PostgreSQL copies a template only while nobody is connected to it, and template0 accepts no connections.
         execute(&server, format!("CREATE DATABASE {name} TEMPLATE template0")).await.expect("a new database");
         let options = PgConnectOptions::from_str(&server).expect("a postgres:// URL");
         let url = options.database(&name).to_url_lossy().to_string();
         Self { url, place: Place::Server { server, name } }
     }
 
-    /// Names an SQLite file that does not exist yet, whatever the environment says.
+    /// Chooses an SQLite file that does not exist yet, whatever the environment selects.
     ///
     /// # Panics
-    /// When there can be no temporary folder.
+    /// If no temporary folder can be created.
     #[must_use]
     pub fn embedded() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
@@ -57,15 +58,15 @@ impl TestDatabase {
 }
 
 impl TestDatabase {
-    /// A connection beside the nodes', to look at what they have stored.
+    /// Opens a connection outside the nodes, to inspect the rows that they have stored.
     ///
     /// # Panics
-    /// When there is none to be had.
+    /// If the database is unreachable.
     pub async fn connect(&self) -> DatabaseConnection {
         sea_orm::Database::connect(&self.url).await.expect("the database answers")
     }
 
-    /// Begins a transaction beside the nodes'. On SQLite it holds the write lock.
+    /// Begins a transaction outside the nodes. On SQLite it holds the write lock.
     pub async fn begin(&self) -> DatabaseTransaction {
         let immediate = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -74,7 +75,7 @@ impl TestDatabase {
         self.connect().await.begin_with_options(immediate).await.expect("a transaction")
     }
 
-    /// Lets nobody else send a message until the transaction ends.
+    /// Blocks all other sends until the transaction ends.
     pub async fn lock_messages(&self) -> DatabaseTransaction {
         let lock = self.begin().await;
         if lock.get_database_backend() == DbBackend::Postgres {
@@ -85,7 +86,7 @@ impl TestDatabase {
 }
 
 impl Drop for TestDatabase {
-    /// A thread with a runtime of its own, because a failing test drops this while it unwinds.
+    /// Uses a thread with its own runtime, because a failing test drops this value while it unwinds.
     fn drop(&mut self) {
         let Place::Server { server, name } = &self.place else { return };
         let (server, sql) = (server.clone(), format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));

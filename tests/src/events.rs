@@ -1,4 +1,4 @@
-//! A client of the graphql-sse protocol in its distinct connections mode.
+//! A client of the graphql-sse protocol in distinct connections mode.
 
 use std::time::Duration;
 
@@ -7,28 +7,28 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 
-/// Far longer than anything takes, so that only what never comes fails.
+/// Deadline far above any expected wait. Only an event that never comes exceeds it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An open stream of events.
+/// Open event stream.
 pub struct Events {
     response: Response,
     received: Vec<u8>,
 }
 
-/// One event.
+/// Event of a stream.
 #[derive(Debug)]
 pub struct Event {
     /// `next` or `complete`.
     pub name: String,
-    /// What the stream resumes behind, if it says.
+    /// Id to resume the stream after, if the event has one.
     pub id: Option<String>,
-    /// The answer; null if it is empty.
+    /// GraphQL response; null if the event is empty.
     pub data: Value,
 }
 
 impl Events {
-    /// Begins an operation as this client, behind the last event that was seen.
+    /// Starts an operation as this client, after the last received event.
     pub async fn open(client: &Client, query: &str, last_event_id: Option<&str>) -> Self {
         let response = Self::ask(client, query, last_event_id).await;
         assert_eq!(response.status(), 200);
@@ -37,7 +37,7 @@ impl Events {
         Self { response, received: Vec::new() }
     }
 
-    /// The same, where it may be refused.
+    /// Starts an operation; returns the response if the node rejects it.
     pub async fn try_open(client: &Client, query: &str) -> Result<Self, Response> {
         let response = Self::ask(client, query, None).await;
         if response.status() == 200 { Ok(Self { response, received: Vec::new() }) } else { Err(response) }
@@ -54,7 +54,7 @@ impl Events {
         request.json(&json!({ "query": query })).send().await.expect("the node answers")
     }
 
-    /// The next event, comments left out; none when the stream has ended.
+    /// Returns the next event, without comments; none when the stream has ended.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
             let block = self.block().await?;
@@ -67,19 +67,19 @@ impl Events {
         }
     }
 
-    /// The next event or comment as it came; none when the stream has ended.
+    /// Returns the next event or comment unparsed; none when the stream has ended.
     pub async fn block(&mut self) -> Option<String> {
         loop {
             if let Some(end) = self.received.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.received.drain(..end + 2).collect();
                 return Some(String::from_utf8(block).expect("text"));
             }
-            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("nothing came");
+            let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("no event arrived in time");
             self.received.extend(chunk.expect("the stream is in order")?);
         }
     }
 
-    /// The next event of a feed, which resumes behind its own cursor.
+    /// Returns the next event of a feed, whose event id must be its cursor.
     pub async fn feed_event(&mut self) -> Value {
         let event = self.next().await.expect("the stream goes on");
         let item = &event.data["data"]["messageFeed"];

@@ -1,9 +1,9 @@
-// Stands between a node and the disk of its database: `fsync` fails while a file exists, for
-// files whose names end as it says, and what each `fsync` has brought
-// to the disk is kept aside, because that is all that a power cut would leave.
+// Intercepts `fsync` and `fdatasync` on the files of a node's database. While a certain file exists, they fail for
+// files whose names end with its contents. Each sync that succeeds also copies the synced bytes aside: a power cut
+// would leave only those.
 //
-// QV_DISK_DATABASE is the path of the database, which those of its other files begin with. QV_DISK_FAILS is the path of the
-// file that makes `fsync` fail. QV_DISK_SYNCED is the folder of the copies.
+// QV_DISK_DATABASE is the path of the database; the paths of its other files begin with it. QV_DISK_FAILS is the path
+// of the file that makes syncs fail. QV_DISK_SYNCED is the folder of the copies.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -17,7 +17,7 @@
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 
-// Reads through the descriptor itself: to open and close the file once more would drop the process's locks of it.
+// Reads through the existing descriptor. Opening and closing the file again would release the process's locks on it.
 static int copy(int from, const char *path) {
     static char room[1 << 16];
     int to = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -41,7 +41,7 @@ static int sync_and_keep(int fd, const char *path, const char *folder, int (*syn
     snprintf(draft, sizeof draft, "%s/%s.draft", folder, name);
     snprintf(kept, sizeof kept, "%s/%s", folder, name);
     pthread_mutex_lock(&one_at_a_time);
-    // Before it, so that the copy holds nothing that is written meanwhile.
+    // Copies before the sync, so that the copy holds nothing that is written during it.
     int result = copy(fd, draft);
     if (result == 0) result = sync(fd);
     if (result == 0) result = rename(draft, kept);
@@ -49,7 +49,7 @@ static int sync_and_keep(int fd, const char *path, const char *folder, int (*syn
     return result;
 }
 
-// Whether the file is there and what it holds is how the path ends.
+// Whether the file `fails` exists and `path` ends with its contents.
 static int is_failing(const char *path, const char *fails) {
     char ending[16] = "";
     int file = open(fails, O_RDONLY);

@@ -1,4 +1,4 @@
-//! A disk that fails or loses its power under an embedded node, by a library that stands before the C library.
+//! A disk that fails or loses power under an embedded node, simulated by a preloaded library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,27 +6,27 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-/// The disk under one node's database.
+/// Disk under one node's database.
 pub struct FailingDisk {
     database: PathBuf,
     folder: TempDir,
 }
 
-/// Leftovers of a power cut among what was never synced.
+/// Unsynced data that a power cut leaves behind.
 #[derive(Debug, Clone, Copy)]
 pub enum Leftover {
     /// Nothing.
     Nothing,
-    /// Bytes without a meaning after the end of the write-ahead log.
+    /// Garbage bytes after the end of the write-ahead log.
     Garbage,
     /// Nothing, and the write-ahead log is lost.
     NoLog,
-    /// All that a checkpoint has written into the database so far.
+    /// Everything that a checkpoint has written into the database so far.
     Checkpoint,
 }
 
 impl FailingDisk {
-    /// Builds the library with the C compiler that building the product takes as well.
+    /// Builds the library with the C compiler that the product's own build needs as well.
     #[must_use]
     pub fn under(database: &Path) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
@@ -35,11 +35,11 @@ impl FailingDisk {
         let mut compiler = Command::new("cc");
         compiler.args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-pthread", "-o"]);
         let made = compiler.arg(folder.path().join("disk.so")).arg(source).arg("-ldl").status();
-        assert!(made.expect("a C compiler").success());
+        assert!(made.expect("the C compiler runs").success());
         Self { database: database.to_owned(), folder }
     }
 
-    /// What a node on this disk has in its environment.
+    /// Returns the environment of a node on this disk.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let variables = [
@@ -51,19 +51,19 @@ impl FailingDisk {
         variables.map(|(name, path)| (name.to_owned(), path.display().to_string())).into()
     }
 
-    /// Lets every `fsync` of files whose names end like this fail from now on.
+    /// Makes each `fsync` fail from now on for files whose names end with `ending`.
     pub fn fail(&self, ending: &str) {
-        // At once: a file that is there and empty would let all of them fail.
+        // Renamed into place, because an empty file would make every `fsync` fail.
         let draft = self.folder.path().join("draft");
         fs::write(&draft, ending).and_then(|()| fs::rename(&draft, self.fails())).expect("a file");
     }
 
-    /// Lets it succeed again.
+    /// Lets `fsync` succeed again.
     pub fn heal(&self) {
         fs::remove_file(self.fails()).expect("a file");
     }
 
-    /// The database as a power cut at this moment could leave it; nothing may write meanwhile.
+    /// Returns the database as a power cut now could leave it. Nothing may write during the call.
     #[must_use]
     pub fn after_power_cut(&self, leftover: Leftover) -> TempDir {
         let image = TempDir::new().expect("a temporary folder");
@@ -81,7 +81,7 @@ impl FailingDisk {
         image
     }
 
-    /// How much of the database itself is on the disk.
+    /// Returns the synced size of the database file.
     #[must_use]
     pub fn synced_bytes(&self) -> u64 {
         fs::metadata(self.synced_database()).expect("a database").len()

@@ -1,4 +1,4 @@
-//! A device that follows a feed while everything around it may break.
+//! A device that follows a feed while servers and networks fail.
 
 use std::net::SocketAddr;
 
@@ -12,20 +12,20 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::{client::Client, operation};
 
-/// An open feed. Letting go of it drops the connection without a word.
+/// Open feed. Dropping it drops the connection without a close message.
 pub struct Follower(WebSocketStream<TcpStream>);
 
-/// Why a feed has ended.
+/// Reason why a feed ended.
 #[derive(Debug)]
 pub enum Broken {
-    /// The connection is gone, or the node has closed it.
+    /// The connection broke, or the node closed it.
     Gone,
-    /// The node refused, with these errors.
+    /// The node returned these errors.
     Refused(Value),
 }
 
 impl Follower {
-    /// Follows the client's feed behind a cursor, at any address that leads to a node.
+    /// Follows the client's feed after a cursor, at the address of a node or of a proxy.
     pub async fn open(client: &Client, address: SocketAddr, after: Option<&str>) -> Result<Self, Broken> {
         let mut request = format!("ws://{address}/graphql").into_client_request()?;
         let protocol = HeaderValue::from_static("graphql-transport-ws");
@@ -39,7 +39,7 @@ impl Follower {
         Ok(Self(stream))
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub async fn next(&mut self) -> Result<Value, Broken> {
         loop {
             let text = match self.0.next().await.ok_or(Broken::Gone)?? {

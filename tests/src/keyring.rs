@@ -1,7 +1,8 @@
-//! A device's half of the cryptography, as a client does it; the server has no part in it.
+//! The cryptography of a client device, in which the server takes no part.
 //!
-//! Each message has a key of its own, from a hybrid of X25519 (RFC 7748) and ML-KEM-768 (FIPS 203) that holds while
-//! either of them does, by HKDF with SHA-256 (RFC 5869), for AES-256-GCM (NIST SP 800-38D).
+//! Each message has a key of its own, agreed on by a hybrid of X25519 (RFC 7748) and ML-KEM-768 (FIPS 203). The hybrid
+//! holds while either of them does. HKDF with SHA-256 (RFC 5869) derives the key, which AES-256-GCM (NIST SP 800-38D)
+//! uses.
 
 use aes_gcm::aead::{Aead, Generate};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
@@ -17,20 +18,20 @@ use x25519_dalek::{PublicKey, StaticSecret};
 use crate::client::{Answer, Client, base64, bytes};
 use crate::operation;
 
-/// Keeps the keys of messages apart from any other use of the same secrets.
+/// Domain separation between message keys and any other use of these secrets.
 const PURPOSE: &[u8] = b"a message between two people 1";
 const ECC: usize = 32;
 const KEM_CIPHERTEXT: usize = 1088;
 const SALT: usize = 16;
 const IV: usize = 12;
 
-/// One person's private keys.
+/// Private keys of one person.
 pub struct Keyring {
     ecc: StaticSecret,
     pqc: DecapsulationKey,
 }
 
-/// A person's public keys, as the server hands them out.
+/// Public keys of a person, as the server returns them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
     /// X25519.
@@ -39,36 +40,36 @@ pub struct Published {
     pub pqc: Vec<u8>,
 }
 
-/// A message that only its recipient can open.
+/// Message that only its recipient can decrypt.
 #[derive(Debug, Clone)]
 pub struct Sealed {
-    /// An X25519 key of its own, an ML-KEM ciphertext, and the message under AES-256-GCM.
+    /// Ephemeral X25519 key, ML-KEM ciphertext, and the message encrypted with AES-256-GCM.
     pub content: Vec<u8>,
-    /// The initialisation vector.
+    /// Initialisation vector.
     pub iv: Vec<u8>,
 }
 
 impl Keyring {
-    /// New keys.
+    /// Generates new keys.
     #[must_use]
     pub fn generate() -> Self {
         Self { ecc: StaticSecret::random(), pqc: MlKem768::generate_keypair().0 }
     }
 
-    /// What others may know.
+    /// Returns the public keys.
     #[must_use]
     pub fn public(&self) -> Published {
         let ecc = PublicKey::from(&self.ecc).as_bytes().to_vec();
         Published { ecc, pqc: self.pqc.encapsulation_key().to_bytes().to_vec() }
     }
 
-    /// What nobody may know.
+    /// Returns the private keys.
     #[must_use]
     pub fn secrets(&self) -> [Vec<u8>; 2] {
         [self.ecc.as_bytes().to_vec(), self.pqc.to_seed().expect("made from a seed").to_vec()]
     }
 
-    /// Publishes the public half with a vault that holds the private one.
+    /// Publishes the public keys with a vault that holds the private ones.
     pub async fn publish(&self, client: &Client, passphrase: &str) -> Answer {
         let Published { ecc, pqc } = self.public();
         let input = json!({
@@ -79,7 +80,7 @@ impl Keyring {
         client.run(operation!("update_public_keys"), json!({ "input": input })).await
     }
 
-    /// The private keys under a passphrase, for another device of the same person.
+    /// Encrypts the private keys under a passphrase, for another device of this person.
     #[must_use]
     pub fn vault(&self, passphrase: &str) -> Vec<u8> {
         let (salt, iv) = (<[u8; SALT]>::generate(), Nonce::generate());
@@ -87,7 +88,7 @@ impl Keyring {
         [&salt[..], &iv, &wrapped].concat()
     }
 
-    /// The keys in a vault, if this is its passphrase.
+    /// Decrypts the keys in a vault; none if the passphrase is wrong.
     #[must_use]
     pub fn from_vault(vault: &[u8], passphrase: &str) -> Option<Self> {
         let (salt, rest) = vault.split_at_checked(SALT)?;
@@ -98,7 +99,7 @@ impl Keyring {
         Some(Self { ecc: StaticSecret::from(*ecc), pqc })
     }
 
-    /// Encrypts for somebody, so that who opens it knows that it comes from here.
+    /// Encrypts a message and proves to its recipient who sent it.
     #[must_use]
     pub fn seal(&self, recipient: &Published, message: &str) -> Sealed {
         let theirs = recipient.x25519().expect("an X25519 key");
@@ -113,7 +114,7 @@ impl Keyring {
         Sealed { content: [head, body].concat(), iv: iv.to_vec() }
     }
 
-    /// Decrypts what this sender has encrypted for us, if it is just that.
+    /// Decrypts a message from this sender; none if it is not authentic.
     #[must_use]
     pub fn open(&self, sender: &Published, sealed: &Sealed) -> Option<String> {
         let (head, body) = sealed.content.split_at_checked(ECC + KEM_CIPHERTEXT)?;
@@ -127,13 +128,13 @@ impl Keyring {
 }
 
 impl Published {
-    /// What this client is told of a user's keys.
+    /// Fetches a user's keys as this client.
     pub async fn of(client: &Client, user_id: &str) -> Self {
         let answer = client.run(operation!("public_keys"), json!({ "id": user_id })).await;
         Self::from_json(&answer.data()["user"]["publicKeys"])
     }
 
-    /// Reads the keys that an answer holds; the fingerprint beside them must be theirs.
+    /// Reads the keys of a response, whose fingerprint must match them.
     #[must_use]
     pub fn from_json(keys: &Value) -> Self {
         let published = Self { ecc: bytes(&keys["ecc"]), pqc: bytes(&keys["pqc"]) };
@@ -141,7 +142,7 @@ impl Published {
         published
     }
 
-    /// What two people read out to each other, computed as the schema describes it.
+    /// Returns the fingerprint that two people compare, computed as the schema describes it.
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let text = [b"quantumvault fingerprint 1", &self.ecc[..], &self.pqc].concat();
@@ -159,13 +160,13 @@ impl Published {
 }
 
 impl Sealed {
-    /// Reads the message that an answer holds.
+    /// Reads the message of a response.
     #[must_use]
     pub fn from_json(message: &Value) -> Self {
         Self { content: bytes(&message["encryptedContent"]), iv: bytes(&message["iv"]) }
     }
 
-    /// Sends it.
+    /// Sends the message.
     pub async fn send(&self, sender: &Client, recipient: &Client, client_message_id: &str) -> Answer {
         let input = json!({
             "recipientId": recipient.id,
@@ -181,7 +182,7 @@ fn agree(ours: &StaticSecret, theirs: &PublicKey) -> [u8; 32] {
     ours.diffie_hellman(theirs).to_bytes()
 }
 
-/// A message's key: bound to how it was agreed on, and to both people's keys.
+/// Derives a message's key, bound to its key agreement and to the keys of both people.
 fn derive(secrets: &[u8], head: &[u8], sender: &Published, recipient: &Published) -> [u8; 32] {
     let info = [PURPOSE, head, &sender.ecc, &sender.pqc, &recipient.ecc, &recipient.pqc].concat();
     let mut key = [0; 32];

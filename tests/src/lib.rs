@@ -1,8 +1,8 @@
-//! The harness: a world of its own for each test, its nodes, and clients that talk to them over real sockets.
+//! The test harness: an isolated world for each test, its nodes, and clients that use real sockets.
 //!
-//! The shape comes from the environment. Without it a world is the embedded one: SQLite in a file, cache and bus in
-//! the process. With `QV_TEST_DATABASE_URL` and `QV_TEST_REDIS_URL` it is the clustered one: a PostgreSQL database of
-//! its own and a key prefix of its own. Tests in modules called `clustered` need it. `tests/run` runs both rounds.
+//! The environment selects the kind of world. By default it is embedded: SQLite in a file, with cache and bus inside
+//! the process. With `QV_TEST_DATABASE_URL` and `QV_TEST_REDIS_URL` it is clustered: a separate PostgreSQL database and
+//! a separate Redis key prefix. Tests in modules called `clustered` need a clustered one. `tests/run` runs both rounds.
 #![expect(clippy::missing_panics_doc, reason = "a harness panics wherever a test must fail")]
 #![expect(clippy::must_use_candidate, reason = "asking for an answer's data asserts that it has no errors")]
 
@@ -26,7 +26,7 @@ pub mod small_disk;
 pub mod socket;
 pub mod world;
 
-/// Bytes as hexadecimal digits.
+/// Encodes bytes as hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes
@@ -36,7 +36,7 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The documents of `tests/operations`, which a test holds against the schema.
+/// Includes a document of `tests/operations`, all of which a test validates against the schema.
 #[macro_export]
 macro_rules! operation {
     ($name:literal) => {

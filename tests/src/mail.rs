@@ -1,4 +1,4 @@
-//! A mail server that shows a test what it received.
+//! A mail server that shows a test the mails it received.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -7,37 +7,37 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-/// Far longer than anything takes, so that only what never comes fails.
+/// Deadline far above any expected wait. Only a mail that never comes exceeds it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What links in mails begin with in [`MailServer::settings`].
+/// Start of the links in mails, as [`MailServer::settings`] sets it.
 pub const LINK_BASE: &str = "https://chat.example.org/app";
 
-/// The server of `tests/mail`, which ends with the test.
+/// Process of the server in `tests/mail`, which ends with the test.
 pub struct MailServer {
-    /// Where it listens on the loopback.
+    /// Port on the loopback address.
     pub port: u16,
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl MailServer {
-    /// One that takes every letter.
+    /// Starts a server that accepts every mail.
     pub async fn start() -> Self {
         Self::run(&[]).await
     }
 
-    /// The same at a port that the test has chosen.
+    /// Starts a server that accepts every mail, on this port.
     pub async fn start_at(port: u16) -> Self {
         Self::run(&["--port", &port.to_string()]).await
     }
 
-    /// One that answers every letter with this code.
+    /// Starts a server that rejects every mail with this code.
     pub async fn refusing(code: u16) -> Self {
         Self::run(&["--refuse", &code.to_string()]).await
     }
 
-    /// One with these options of `tests/mail/sink.mjs`.
+    /// Starts a server with these options of `tests/mail/sink.mjs`.
     pub async fn run(arguments: &[&str]) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mail");
         assert!(folder.join("node_modules").exists(), "fetch the server first: npm --prefix tests/mail ci");
@@ -55,7 +55,7 @@ impl MailServer {
         Self { port, process, lines }
     }
 
-    /// The environment of a node whose letters go to this port.
+    /// Returns the settings of a node that sends its mails to this port.
     #[must_use]
     pub fn settings(port: u16) -> [(String, String); 3] {
         [
@@ -66,12 +66,12 @@ impl MailServer {
         .map(|(name, value)| (format!("QUANTUMVAULT__MAIL__{name}"), value))
     }
 
-    /// The next letter.
+    /// Returns the next mail.
     pub async fn letter(&mut self) -> Value {
         line(&mut self.lines).await.expect("the mail server runs")
     }
 
-    /// The letters that have come and were not looked at, once the server has ended.
+    /// Ends the server and returns the mails that the test has not read.
     pub async fn rest(mut self) -> Vec<Value> {
         drop(self.process.stdin.take());
         let mut letters = Vec::new();
@@ -83,6 +83,6 @@ impl MailServer {
 }
 
 async fn line(lines: &mut Lines<BufReader<ChildStdout>>) -> Option<Value> {
-    let line = timeout(PATIENCE, lines.next_line()).await.expect("no letter came").expect("an output");
+    let line = timeout(PATIENCE, lines.next_line()).await.expect("no mail arrived in time").expect("an output");
     line.map(|line| serde_json::from_str(&line).expect("JSON"))
 }

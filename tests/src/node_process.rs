@@ -1,4 +1,4 @@
-//! Nodes as processes of their own, which can be killed, paused and started again where they were.
+//! Nodes as separate processes, which tests kill, pause and restart.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -6,15 +6,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use crate::{client::Client, dice::Dice, patience::until, world::World};
 
-/// A node of the built binary, killed when the test lets go of it.
+/// Node that runs the built binary, killed on drop.
 pub struct NodeProcess {
-    /// Where it serves, also after a restart.
+    /// Address that the node serves, also after a restart.
     pub address: SocketAddr,
     command: Command,
     child: Child,
 }
 
-/// The binary, which `tests/run` builds beside the test.
+/// Returns a command for the binary, which `tests/run` builds next to the tests.
 pub fn binary() -> Command {
     let mut path: PathBuf = std::env::current_exe().expect("a path");
     path.pop();
@@ -26,15 +26,15 @@ pub fn binary() -> Command {
     command
 }
 
-/// Sends a signal by its name, such as `TERM`; says whether there was a process to get it.
+/// Sends a signal by its name, such as `TERM`; returns whether the process existed.
 pub fn signal(pid: u32, name: &str) -> bool {
     let mut kill = Command::new("sh");
     kill.args(["-c", "kill -s \"$0\" \"$1\"", name, &pid.to_string()]).stderr(Stdio::null());
     kill.status().expect("a shell").success()
 }
 
-/// An address of this machine that nobody listens on. Its port is below those that the kernel gives to outgoing
-/// connections, so that it is still free when a process that was killed starts again.
+/// Returns a local address that nothing listens on. Its port is below the kernel's ephemeral ports, so it stays free
+/// until a killed process restarts.
 pub fn free_address() -> SocketAddr {
     let mut dice = Dice::new(u64::from_le_bytes(quantumvault::domain::Random::System.bytes()));
     loop {
@@ -46,93 +46,93 @@ pub fn free_address() -> SocketAddr {
 }
 
 impl NodeProcess {
-    /// Starts a node of a world and waits until it is ready; `settings` are changes to its environment.
+    /// Starts a node of a world and waits until it is ready; `settings` change its environment.
     pub async fn start(world: &World, node: &str, settings: &[(&str, &str)]) -> Self {
         let mut process = Self::begin(world, node, settings);
         process.until_ready().await;
         process
     }
 
-    /// Starts a node with more in its environment than settings, and waits until it is ready.
+    /// Starts a node with extra environment variables and waits until it is ready.
     pub async fn start_under(world: &World, node: &str, environment: &[(String, String)]) -> Self {
         let mut process = Self::begin_under(world, node, &[], environment);
         process.until_ready().await;
         process
     }
 
-    /// Starts a node and does not wait.
+    /// Starts a node without waiting for it.
     pub fn begin(world: &World, node: &str, settings: &[(&str, &str)]) -> Self {
         Self::begin_under(world, node, settings, &[])
     }
 
     fn begin_under(world: &World, node: &str, settings: &[(&str, &str)], environment: &[(String, String)]) -> Self {
         let address = free_address();
-        // What exceeds a limit of the test's own is to be an error of the system call, as on a full disk.
+        // Ignores SIGXFSZ: a write above the test's file size limit then fails, as on a full disk.
         let mut command = Command::new("sh");
         command.args(["-c", "trap '' XFSZ; exec \"$0\""]).arg(binary().get_program());
         command.env_clear().envs(world.environment_with(node, settings));
         command.env("QUANTUMVAULT__HTTP__LISTEN", address.to_string());
         command.envs(environment.iter().cloned()).stdout(Stdio::null());
-        let child = command.spawn().expect("it runs");
+        let child = command.spawn().expect("the node starts");
         Self { address, command, child }
     }
 
-    /// Somebody who talks to this node without a session.
+    /// Returns a client of this node without a session.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::new(self.address)
     }
 
-    /// Sends a signal by its name, such as `STOP`.
+    /// Sends the node a signal by its name, such as `STOP`.
     pub fn signal(&self, name: &str) {
-        assert!(signal(self.child.id(), name), "it is gone");
+        assert!(signal(self.child.id(), name), "the node has ended");
     }
 
-    /// Stops all of its threads where they are, and waits until they stand.
+    /// Pauses all threads of the node and waits until they have stopped.
     pub async fn freeze(&self) {
         self.signal("STOP");
-        until("a process that stands", async || {
+        until("a paused process", async || {
             let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("a process");
             threads.flatten().all(|thread| {
                 let state = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-                // After the name, which is in parentheses; a thread that has just ended has no state.
+                // The state follows the name in parentheses. A thread that has just ended has none.
                 state.rsplit(')').next().is_none_or(|rest| rest.is_empty() || rest.starts_with(" T"))
             })
         })
         .await;
     }
 
-    /// The process's id.
+    /// Returns the id of the process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Kills it without a warning.
+    /// Kills the process with SIGKILL.
     pub fn kill(&mut self) {
-        self.child.kill().expect("it can be killed");
-        self.child.wait().expect("it ends");
+        self.child.kill().expect("the node can be killed");
+        self.child.wait().expect("the node ends");
     }
 
-    /// How it ends, by itself or by a signal that it got.
+    /// Waits until the node ends and returns its exit status.
     pub async fn ended(&mut self) -> ExitStatus {
         until("the end of a node", async || self.child.try_wait().expect("a child").is_some()).await;
-        self.child.wait().expect("it has ended")
+        self.child.wait().expect("the node has ended")
     }
 
-    /// Starts it again at the same address after its end, and waits until it is ready. As whoever looks after services
-    /// does, it starts it as often as it ends: its connections may be ended while it starts.
+    /// Restarts the ended node at its address and waits until it is ready. Like a service manager, starts it as often
+    /// as it ends: a test may cut its connections during the start.
     pub async fn restart(&mut self) {
         until("a node that is ready again", async || {
             if self.child.try_wait().expect("a child").is_some() {
-                self.child = self.command.spawn().expect("it runs");
+                self.child = self.command.spawn().expect("the node starts");
             }
             self.is_ready().await
         })
         .await;
     }
 
-    /// Whether it says that it is ready.
+    /// Whether the node reports that it is ready.
     pub async fn is_ready(&self) -> bool {
         let answer = reqwest::get(self.client().url("/health/ready")).await;
         answer.is_ok_and(|answer| answer.status().is_success())
@@ -140,7 +140,7 @@ impl NodeProcess {
 
     async fn until_ready(&mut self) {
         until("a node that is ready", async || {
-            assert!(self.child.try_wait().expect("a child").is_none(), "it ended instead of serving");
+            assert!(self.child.try_wait().expect("a child").is_none(), "the node ended instead of serving");
             self.is_ready().await
         })
         .await;
@@ -149,7 +149,7 @@ impl NodeProcess {
 
 impl Drop for NodeProcess {
     fn drop(&mut self) {
-        // Killing and waiting fail only where the process is gone already.
+        // Killing and waiting fail only if the process has already ended.
         drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }

@@ -1,4 +1,4 @@
-//! The real server as a process, with all that it says, and what the kernel knows of a process.
+//! The real server as a process with its output, and the kernel's statistics of a process.
 
 use std::{fs, net::SocketAddr, process::Stdio, time::Duration};
 
@@ -8,12 +8,12 @@ use tokio::task::JoinHandle;
 
 use crate::{client::Client, node_process::binary, world::World};
 
-/// The setting that makes the log complete.
+/// Setting that makes the log complete.
 pub const TRACE: (&str, &str) = ("LOG__FILTER", "trace");
 
-/// A running server, which ends with the test.
+/// Running server, which ends with the test.
 pub struct Process {
-    /// Where it serves.
+    /// Address that the server listens on.
     pub address: SocketAddr,
     child: Child,
     output: BufReader<ChildStdout>,
@@ -29,14 +29,14 @@ impl Process {
         Self::run(command).await
     }
 
-    /// Starts the server by a command of the test's own, and waits until it is ready.
+    /// Starts the server with the test's command, and waits until it is ready.
     pub async fn run(command: std::process::Command) -> Self {
         let mut child = Command::from(command)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .expect("it runs");
+            .expect("the server starts");
         let mut log = child.stderr.take().expect("a log");
         let log = tokio::spawn(async move {
             let mut text = String::new();
@@ -46,7 +46,7 @@ impl Process {
         let mut output = BufReader::new(child.stdout.take().expect("an output"));
         let mut said = String::new();
         let address = loop {
-            assert_ne!(output.read_line(&mut said).await.expect("text"), 0, "it ended: {said}");
+            assert_ne!(output.read_line(&mut said).await.expect("text"), 0, "the server ended: {said}");
             if let Some((_, rest)) = said.split_once("ws://") {
                 break rest.trim_end().trim_end_matches("/graphql").parse().expect("an address");
             }
@@ -54,17 +54,17 @@ impl Process {
         Self { address, child, output, said, log }
     }
 
-    /// Somebody who talks to this server without a session.
+    /// Returns a client of this server without a session.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::new(self.address)
     }
 
-    /// Stops it as an operator would; returns what it printed, and its log.
+    /// Stops the server as an operator would; returns its output and its log.
     pub async fn stop(mut self) -> (String, String) {
-        let pid = self.child.id().expect("it runs").to_string();
-        Command::new("kill").arg(pid).status().await.expect("it is told to stop");
-        assert!(self.child.wait().await.expect("it ends").success());
+        let pid = self.child.id().expect("the server runs").to_string();
+        Command::new("kill").arg(pid).status().await.expect("kill runs");
+        assert!(self.child.wait().await.expect("the server ends").success());
         self.output.read_to_string(&mut self.said).await.expect("text");
         let log = self.log.await.expect("a log");
         assert!(log.contains("stopping"), "the log is incomplete: {log}");
@@ -72,12 +72,12 @@ impl Process {
     }
 }
 
-/// Returns the processor time that the threads of a process have used, of those that still run.
+/// Returns the processor time that the running threads of a process have used.
 ///
-/// To the nanosecond, unlike the times in `stat`, which are counted by ticks that whatever is periodic can hide from.
+/// `schedstat` counts nanoseconds. The times in `stat` are counted by ticks, which periodic work can evade.
 #[must_use]
 pub fn cpu(id: u32) -> Duration {
-    // A process or a thread may end while this reads.
+    // A process or a thread may end while this function reads.
     let threads = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten();
     let spent = threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("schedstat")).ok());
     let nanos = spent.map(|stat| stat.split(' ').next().expect("a field").parse::<u64>().expect("a number"));

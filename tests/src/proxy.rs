@@ -1,4 +1,4 @@
-//! A path between a client and a server that can break in the ways networks do, without harm to anyone else.
+//! A TCP proxy that fails in the ways networks do, without affecting other tests.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,38 +12,38 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// How a message of a channel begins in RESP3, the protocol of Redis.
+/// Start of a published message in RESP3, the protocol of Redis.
 const HINT: &[u8] = b">3\r\n$7\r\nmessage\r\n";
 
-/// A path, which ends with the test.
+/// Proxy to one server, which ends with the test.
 pub struct Proxy {
-    /// Where it begins.
+    /// Address that clients connect to.
     pub address: SocketAddr,
     state: watch::Sender<State>,
     accepting: JoinHandle<()>,
 }
 
-/// Connections are numbered in the order in which they came.
+/// State of a proxy, which numbers connections in the order of their arrival.
 #[derive(Debug, Clone, Default)]
 struct State {
     next: u64,
     is_refusing: bool,
-    /// Those before this one are gone.
+    /// Connections below this number are cut.
     cut_before: u64,
-    /// Of those before this one, the ones that subscribe at Redis are gone.
+    /// Connections below this number are cut if they have subscribed to Redis channels.
     subscribers_cut_before: u64,
-    /// Those before this one carry nothing and are not told.
+    /// Connections below this number stay open but carry nothing.
     silent_before: u64,
     delay: Duration,
     is_losing_hints: bool,
-    /// What answers are lost to.
+    /// Requests that contain these bytes lose their response.
     unanswered: Option<Arc<[u8]>>,
-    /// What is held back.
+    /// Requests that contain these bytes are held back.
     late: Option<Arc<[u8]>>,
 }
 
 impl Proxy {
-    /// A path to a server, open.
+    /// Opens a proxy to a server.
     pub async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -52,7 +52,7 @@ impl Proxy {
         Self { address, state, accepting }
     }
 
-    /// A path to the server that a URL names, and the URL that names the path instead.
+    /// Opens a proxy to the server of a URL; returns the URL that leads through the proxy.
     pub async fn to_url(url: &str) -> (Self, String) {
         let mut url = Url::parse(url).expect("a URL");
         let server = (url.host_str().expect("a host"), url.port().expect("a port"));
@@ -63,58 +63,58 @@ impl Proxy {
         (proxy, url.into())
     }
 
-    /// Ends every connection.
+    /// Closes every connection.
     pub fn cut(&self) {
         self.state.send_modify(|state| state.cut_before = state.next);
     }
 
-    /// Ends the connections on which a client has subscribed to channels of Redis.
+    /// Closes the connections that have subscribed to Redis channels.
     pub fn cut_subscribers(&self) {
         self.state.send_modify(|state| state.subscribers_cut_before = state.next);
     }
 
-    /// Ends every connection, new ones too.
+    /// Closes every connection, including new ones.
     pub fn refuse(&self) {
         self.state.send_modify(|state| (state.is_refusing, state.cut_before) = (true, state.next));
     }
 
-    /// Carries nothing more, on new connections neither, as if packets were lost.
+    /// Forwards nothing more, on new connections either, as if packets were lost.
     pub fn silence(&self) {
         self.state.send_modify(|state| state.silent_before = u64::MAX);
     }
 
-    /// The same, while new connections work.
+    /// Forwards nothing more on existing connections. New connections work.
     pub fn silence_old(&self) {
         self.state.send_modify(|state| state.silent_before = state.next);
     }
 
-    /// Carries everything later.
+    /// Delays everything.
     pub fn delay(&self, delay: Duration) {
         self.state.send_modify(|state| state.delay = delay);
     }
 
-    /// Loses the messages of Redis channels, which come alone in their packets most of the time.
+    /// Drops the messages of Redis channels, most of which arrive alone in their packets.
     pub fn lose_hints(&self) {
         self.state.send_modify(|state| state.is_losing_hints = true);
     }
 
-    /// Carries what contains these bytes to the server, and ends the connection instead of carrying the answer back.
+    /// Forwards requests that contain these bytes, but closes the connection instead of returning the response.
     pub fn lose_answers_to(&self, question: &[u8]) {
         self.state.send_modify(|state| state.unanswered = Some(question.into()));
     }
 
-    /// Carries what contains these bytes to the server once the path is healed, even if the client has gone meanwhile.
+    /// Holds back requests that contain these bytes until [`Self::heal`], even if the client disconnects before.
     pub fn hold_back(&self, question: &[u8]) {
         self.state.send_modify(|state| state.late = Some(question.into()));
     }
 
-    /// How many connections there have been, those that were refused included.
+    /// Returns the number of connections so far, including refused ones.
     #[must_use]
     pub fn connections(&self) -> u64 {
         self.state.borrow().next
     }
 
-    /// Carries everything again, also what was held back.
+    /// Forwards everything again, including requests that were held back.
     pub fn heal(&self) {
         self.state.send_modify(|state| {
             *state = State {
@@ -149,15 +149,15 @@ async fn accept(listener: TcpListener, server: SocketAddr, state: watch::Sender<
     }
 }
 
-/// One connection.
+/// Connection through the proxy.
 struct Path {
     number: u64,
     is_subscriber: AtomicBool,
-    /// Whether what comes next from the server is an answer to lose.
+    /// Whether the next bytes from the server belong to a response to drop.
     is_unanswered: AtomicBool,
 }
 
-/// Where bytes go.
+/// Direction in which bytes flow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     ToServer,
@@ -172,14 +172,14 @@ impl Path {
                 || self.number < state.cut_before
                 || (is_subscriber && self.number < state.subscribers_cut_before)
         };
-        // An error says that the proxy is gone.
+        // An error means that the proxy has been dropped.
         drop(state.wait_for(is_cut).await);
     }
 
     async fn carry(&self, client: TcpStream, server: SocketAddr, state: &watch::Receiver<State>) {
         self.until_audible(&mut state.clone()).await;
         let Ok(server) = TcpStream::connect(server).await else { return };
-        // What is small must not wait for more.
+        // Small packets must not wait for more.
         if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
             return;
         }
@@ -210,7 +210,7 @@ impl Path {
             let has = |marker: &Option<Arc<[u8]>>| marker.as_ref().is_some_and(|marker| contains(&bytes, marker));
             match direction {
                 Direction::ToServer if has(&unanswered) => self.is_unanswered.store(true, Ordering::Relaxed),
-                // An error says that the proxy is gone.
+                // An error means that the proxy has been dropped.
                 Direction::ToServer if has(&late) => drop(state.wait_for(|state| state.late.is_none()).await),
                 Direction::ToClient if self.is_unanswered.load(Ordering::Relaxed) => return,
                 _ => {}

@@ -1,4 +1,4 @@
-//! HTTP/1.1 by hand, for what no well-behaved client would send.
+//! HTTP/1.1 written by hand, for requests that no well-behaved client sends.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,22 +7,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 
-/// Far longer than anything takes, so that only what never comes fails.
+/// Deadline far above any expected wait. Only a response that never comes exceeds it.
 const PATIENCE: Duration = Duration::from_secs(20);
 const DRIP_EVERY: Duration = Duration::from_millis(100);
 
-/// An answer as it came.
+/// HTTP response.
 #[derive(Debug)]
 pub struct Raw {
-    /// The status.
+    /// Status code.
     pub status: u16,
-    /// What follows the head.
+    /// Bytes after the head.
     pub body: Vec<u8>,
     head: String,
 }
 
 impl Raw {
-    /// All values of a header, as one.
+    /// Returns all values of a header, joined with commas.
     pub fn header(&self, name: &str) -> Option<String> {
         let lines = self.head.lines().filter_map(|line| line.split_once(':'));
         let values: Vec<_> =
@@ -30,12 +30,12 @@ impl Raw {
         (!values.is_empty()).then(|| values.join(", "))
     }
 
-    /// The body as JSON.
+    /// Parses the body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The code of the first error.
+    /// Returns the code of the first error.
     pub fn code(&self) -> String {
         self.json()["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned()
     }
@@ -52,7 +52,7 @@ impl Raw {
     }
 }
 
-/// Sends a request with headers of the test's own and a body, whose length is announced unless a header frames it.
+/// Sends a request with these headers and this body. Announces the body's length unless a header frames the body.
 pub async fn request(address: SocketAddr, line: &str, headers: &[(&str, &str)], body: &str) -> Raw {
     let mut text = format!("{line} HTTP/1.1\r\nHost: {address}\r\n");
     let has = |wanted: &str| headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
@@ -68,18 +68,18 @@ pub async fn request(address: SocketAddr, line: &str, headers: &[(&str, &str)], 
     exchange(address, &(text + "\r\n" + body)).await
 }
 
-/// Posts JSON to GraphQL.
+/// Posts JSON to the GraphQL endpoint.
 pub async fn post(address: SocketAddr, headers: &[(&str, &str)], body: &Value) -> Raw {
     let headers = [&[("content-type", "application/json")], headers].concat();
     request(address, "POST /graphql", &headers, &body.to_string()).await
 }
 
-/// Gets a page.
+/// Requests a page.
 pub async fn get(address: SocketAddr, target: &str, headers: &[(&str, &str)]) -> Raw {
     request(address, &format!("GET {target}"), headers, "").await
 }
 
-/// What the node says until it hangs up on a client that goes on dripping after its first bytes.
+/// Sends `first` and then one `drop` after another; returns the node's output up to its hang-up.
 pub async fn drip(address: SocketAddr, first: &str, drop: &str) -> String {
     let (mut reader, mut writer) = TcpStream::connect(address).await.expect("the node accepts").into_split();
     writer.write_all(first.as_bytes()).await.expect("the node listens");
@@ -92,7 +92,7 @@ pub async fn drip(address: SocketAddr, first: &str, drop: &str) -> String {
     };
     let mut bytes = Vec::new();
     let hung_up = async {
-        // A reset is an end as well.
+        // A connection reset ends the reading as well.
         while matches!(reader.read_buf(&mut bytes).await, Ok(1..)) {}
     };
     let race = async {
@@ -106,7 +106,7 @@ async fn exchange(address: SocketAddr, text: &str) -> Raw {
     let mut stream = TcpStream::connect(address).await.expect("the node accepts");
     let mut bytes = Vec::new();
     let work = async {
-        // A node that refuses early may hang up before it has read everything.
+        // A node that rejects a request early may hang up before it has read everything.
         drop(stream.write_all(text.as_bytes()).await);
         while matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
             if Raw::parse(&bytes).is_some_and(|raw| raw.is_whole()) {
@@ -114,6 +114,6 @@ async fn exchange(address: SocketAddr, text: &str) -> Raw {
             }
         }
     };
-    timeout(PATIENCE, work).await.expect("no answer came");
+    timeout(PATIENCE, work).await.expect("no response arrived in time");
     Raw::parse(&bytes).expect("an answer")
 }

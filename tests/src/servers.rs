@@ -1,4 +1,4 @@
-//! A PostgreSQL and a Redis of a test's own, for what would harm the other tests.
+//! PostgreSQL and Redis servers for a single test, for faults that would disturb other tests.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -17,11 +17,11 @@ use crate::node_process::{free_address, signal};
 use crate::patience::until;
 use crate::process;
 
-/// A server's process, which may be away for a while.
+/// Server process that a test can stop and start.
 pub struct Backing {
-    /// Where it serves.
+    /// Address that the server listens on.
     pub address: SocketAddr,
-    /// Where it keeps its data.
+    /// Folder with the server's data.
     pub folder: PathBuf,
     kind: Kind,
     command: Command,
@@ -36,18 +36,18 @@ enum Kind {
 }
 
 impl Backing {
-    /// Makes a PostgreSQL cluster and starts it.
+    /// Creates a PostgreSQL cluster and starts it.
     pub async fn postgres() -> Self {
         let place = open_folder();
         Self::postgres_in(place.path().join("data"), place).await
     }
 
-    /// The same with its data in a folder of the test's own, which ends no sooner than `place`.
+    /// Creates a PostgreSQL cluster in this folder and starts it. The folder must last at least as long as `place`.
     pub async fn postgres_in(folder: PathBuf, place: TempDir) -> Self {
         Self::postgres_with(&["max_connections=60", "fsync=off"], folder, place).await
     }
 
-    /// Makes and starts a PostgreSQL cluster whose commits survive a power cut, with settings of the caller's own.
+    /// Creates and starts a PostgreSQL cluster with these settings, whose commits survive a power cut.
     pub async fn durable_postgres(settings: &[&str]) -> Self {
         let place = open_folder();
         Self::postgres_with(settings, place.path().join("data"), place).await
@@ -76,7 +76,7 @@ impl Backing {
             .await
     }
 
-    /// Starts a Redis that keeps nothing.
+    /// Starts a Redis that persists nothing.
     pub async fn redis() -> Self {
         let (place, address) = (open_folder(), free_address());
         let mut command = Command::new("redis-server");
@@ -101,7 +101,7 @@ impl Backing {
         self
     }
 
-    /// Where it is, as the settings take it, by way of an address that leads to it.
+    /// Returns the server's URL for the settings, with its own address or a proxy's.
     #[must_use]
     pub fn url(&self, address: SocketAddr) -> String {
         match self.kind {
@@ -110,13 +110,13 @@ impl Backing {
         }
     }
 
-    /// Starts it, as often as it takes: what a killed one has left behind may be in the way for a moment.
+    /// Starts the server and retries, because leftovers of a killed server may block it for a moment.
     pub async fn start(&mut self) {
         let (address, kind) = (self.address, self.kind);
         let (command, child) = (&mut self.command, &mut self.child);
-        until("a server that answers", async || {
+        until("a server that responds", async || {
             if child.as_mut().is_none_or(|child| child.try_wait().expect("a child").is_some()) {
-                *child = Some(command.spawn().expect("it runs"));
+                *child = Some(command.spawn().expect("the server starts"));
             }
             match kind {
                 Kind::Postgres => takes_statements(address).await,
@@ -126,29 +126,29 @@ impl Backing {
         .await;
     }
 
-    /// Ends it by a signal: `KILL`, or for PostgreSQL `INT` (fast) and `QUIT` (immediate).
+    /// Ends the server with a signal: `KILL`, or for PostgreSQL `INT` (fast) and `QUIT` (immediate).
     pub async fn stop(&mut self, name: &str) {
-        let mut child = self.child.take().expect("it runs");
+        let mut child = self.child.take().expect("the server runs");
         signal(child.id(), name);
         until("the end of a server", async || child.try_wait().expect("a child").is_some()).await;
     }
 
-    /// Stops the process and its children where they are.
+    /// Pauses the process and its children.
     pub fn pause(&self) {
         self.signal_all("STOP");
     }
 
-    /// Lets them go on.
+    /// Resumes the process and its children.
     pub fn resume(&self) {
         self.signal_all("CONT");
     }
 
-    /// Runs one command of Redis.
+    /// Runs one Redis command and returns the first line of the reply.
     pub async fn run(&self, command: &str) -> String {
-        command_redis(self.address, command).await.expect("Redis answers")
+        command_redis(self.address, command).await.expect("Redis responds")
     }
 
-    /// Returns the processor time of the process and those of its children that still run.
+    /// Returns the processor time of the process and its running children.
     #[must_use]
     pub fn cpu(&self) -> Duration {
         self.processes().into_iter().map(process::cpu).sum()
@@ -161,9 +161,9 @@ impl Backing {
         }
     }
 
-    /// Returns the ids of the process and its children. The parent comes first: it would start new children.
+    /// Returns the ids of the process and its children. The parent comes first, because it would start new children.
     fn processes(&self) -> Vec<u32> {
-        let pid = self.child.as_ref().expect("it runs").id();
+        let pid = self.child.as_ref().expect("the server runs").id();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).expect("a process");
         let children = children.split_whitespace().map(|child| child.parse().expect("a number"));
         [pid].into_iter().chain(children).collect()
@@ -177,21 +177,21 @@ impl Drop for Backing {
             self.child = Some(child);
             self.resume();
             let Some(mut child) = self.child.take() else { return };
-            // A PostgreSQL that is killed leaves shared memory behind.
+            // A killed PostgreSQL leaves shared memory behind.
             signal(child.id(), if self.kind == Kind::Postgres { "QUIT" } else { "KILL" });
             drop(child.wait());
         }
     }
 }
 
-/// A folder that PostgreSQL's user can pass through.
+/// Creates a temporary folder that PostgreSQL's user can enter.
 #[must_use]
 pub fn open_folder() -> TempDir {
     let passable = fs::Permissions::from_mode(0o755);
     tempfile::Builder::new().permissions(passable).tempdir().expect("a temporary folder can be made")
 }
 
-/// The folder with initdb; Debian keeps it out of PATH, one folder a version.
+/// Returns the folder with `initdb`. Debian keeps it out of PATH, in one folder per version.
 fn postgres_programs() -> PathBuf {
     let on_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -207,7 +207,7 @@ pub fn is_root() -> bool {
     fs::metadata("/proc/self").expect("a process").uid() == 0
 }
 
-/// Whom PostgreSQL runs as where the tests run as root, which it refuses.
+/// Returns the user and group for PostgreSQL where the tests run as root. PostgreSQL refuses to run as root.
 fn postgres_user() -> Option<(u32, u32)> {
     if !is_root() {
         return None;
@@ -238,7 +238,7 @@ async fn takes_statements(address: SocketAddr) -> bool {
     timeout(Duration::from_secs(1), asking).await.is_ok_and(|asked: Result<(), sqlx::Error>| asked.is_ok())
 }
 
-/// The first line of what Redis answers.
+/// Runs one Redis command and returns the first line of the reply.
 async fn command_redis(address: SocketAddr, command: &str) -> Option<String> {
     let asking = async {
         let mut stream = BufReader::new(TcpStream::connect(address).await.ok()?);

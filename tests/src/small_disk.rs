@@ -1,4 +1,4 @@
-//! A disk that a test can fill, wherever the test may mount one.
+//! A small disk that a test can fill, where the test may mount one.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 use crate::servers::{is_root, open_folder};
 
-/// A file system in memory, gone with this.
+/// File system in memory, unmounted on drop.
 ///
-/// Root mounts it for everybody. Others do so by `sudo` where it asks for no password, or in a mount namespace of their
-/// own, which is reached through the process that keeps it.
+/// Root mounts it for all processes. Other users mount it with `sudo` if that needs no password. Otherwise they mount
+/// it in a separate mount namespace, which is reached through a process inside it.
 pub struct SmallDisk {
     path: PathBuf,
     mount: Mount,
@@ -20,20 +20,20 @@ pub struct SmallDisk {
 }
 
 enum Mount {
-    /// Seen by everybody, made and undone by a command that begins like this.
+    /// Visible to all processes, mounted and unmounted by commands with this prefix.
     Open(&'static [&'static str]),
-    /// Seen only in the namespace of a process.
+    /// Visible only in the namespace of this process.
     Namespace(Child),
 }
 
 impl SmallDisk {
-    /// How much fits on it.
+    /// Capacity in bytes.
     pub const BYTES: usize = 128 << 20;
 
-    /// Mounts an empty one.
+    /// Mounts an empty disk.
     ///
     /// # Panics
-    /// When no way to mount one is allowed, with the right that is missing.
+    /// If mounting is not permitted; the message names the missing right.
     #[expect(clippy::new_without_default, reason = "mounting is no default")]
     pub fn new() -> Self {
         let folder = open_folder();
@@ -50,13 +50,13 @@ impl SmallDisk {
         let Some((path, keeper)) = in_namespace(folder.path()) else {
             panic!(
                 "this test mounts a small disk, which takes one of: root with CAP_SYS_ADMIN, `sudo -n mount`, or \
-                user namespaces (`unshare --user --map-root-user --mount`); mount says: {refused}"
+                user namespaces (`unshare --user --map-root-user --mount`); mount failed with: {refused}"
             )
         };
         Self { path, mount: Mount::Namespace(keeper), folder }
     }
 
-    /// Where it is mounted.
+    /// Returns the path of the mounted disk.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -65,7 +65,7 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         match &mut self.mount {
-            // Lazily: PostgreSQL may need a moment to let go of it.
+            // Lazily, because PostgreSQL may need a moment to close its files.
             Mount::Open(by) => drop(command(by, "umount").arg("--lazy").arg(self.folder.path()).status()),
             // The namespace ends with its last process.
             Mount::Namespace(keeper) => drop(keeper.kill().and_then(|()| keeper.wait())),
@@ -73,7 +73,7 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Mounts it where only a process that lives as long as its input sees it.
+/// Mounts the disk in the namespace of a process that ends with its input.
 fn in_namespace(folder: &Path) -> Option<(PathBuf, Child)> {
     let script = "mount -t tmpfs -o \"$0\" tmpfs \"$1\" && echo mounted && exec cat";
     let mut unshare = Command::new("unshare");

@@ -12,26 +12,26 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-/// Far longer than anything takes, so that only what never comes fails.
+/// Deadline far above any expected wait. Only a message that never comes exceeds it.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PROTOCOL: (&str, &str) = ("sec-websocket-protocol", "graphql-transport-ws");
 
-/// An open socket.
+/// Open socket.
 #[derive(Debug)]
 pub struct Socket {
-    /// What the node said when it upgraded.
+    /// Headers of the node's upgrade response.
     pub headers: HeaderMap,
     stream: WebSocketStream<TcpStream>,
 }
 
-/// How a node closed a socket.
+/// Close of a socket by the node.
 #[derive(Debug)]
 pub struct Closing {
-    /// The messages of the protocol that came before.
+    /// Protocol messages received before the close.
     pub messages: Vec<Value>,
-    /// The code.
+    /// Close code.
     pub code: u16,
-    /// The reason.
+    /// Close reason.
     pub reason: String,
 }
 
@@ -51,12 +51,12 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Connects and says nothing yet.
+    /// Connects without sending a message.
     pub async fn connect(address: SocketAddr) -> Self {
         Self::upgrade(address, &[PROTOCOL]).await.expect("the node upgrades")
     }
 
-    /// Connects with headers of the test's own; the error is the status of a refusal.
+    /// Connects with these headers; returns the status if the node rejects the upgrade.
     pub async fn upgrade(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
         let mut request = format!("ws://{address}/graphql").into_client_request().expect("an address");
         for (name, value) in headers {
@@ -67,21 +67,21 @@ impl Socket {
         match client_async(request, stream).await {
             Ok((stream, response)) => Ok(Self { headers: response.headers().clone(), stream }),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
-            Err(error) => panic!("neither upgraded nor refused: {error}"),
+            Err(error) => panic!("neither upgraded nor rejected: {error}"),
         }
     }
 
-    /// Sends one message of the protocol.
+    /// Sends a protocol message.
     pub async fn send(&mut self, message: Value) {
         self.frame(Message::text(message.to_string())).await;
     }
 
-    /// Sends a frame as it is.
+    /// Sends a frame unchanged.
     pub async fn frame(&mut self, message: Message) {
         self.stream.send(message).await.expect("the socket is open");
     }
 
-    /// Sends a text in frames of its parts.
+    /// Sends a text message as one frame for each part.
     pub async fn fragments(&mut self, parts: &[&str]) {
         for (index, part) in parts.iter().enumerate() {
             let data = if index == 0 { Data::Text } else { Data::Continue };
@@ -90,36 +90,36 @@ impl Socket {
         }
     }
 
-    /// Presents a token on the open socket.
+    /// Sends a new token over the open socket.
     pub async fn renew(&mut self, token: &str) {
         let payload = json!({ "Authorization": format!("Bearer {token}") });
         self.send(json!({ "type": "ping", "payload": payload })).await;
     }
 
-    /// Sends a ping and reads until it is answered, which a socket that is closed does not.
+    /// Sends a ping and waits for its pong, which fails on a closed socket.
     pub async fn answers_pings(&mut self) {
         let payload = json!({ "from": "a test" });
         self.send(json!({ "type": "ping", "payload": payload })).await;
         while self.receive().await != json!({ "type": "pong", "payload": payload }) {}
     }
 
-    /// Begins an operation.
+    /// Starts an operation.
     pub async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
         let payload = json!({ "query": query, "variables": variables });
         self.send(json!({ "id": id, "type": "subscribe", "payload": payload })).await;
     }
 
-    /// The next message of the protocol.
+    /// Returns the next protocol message.
     pub async fn receive(&mut self) -> Value {
         self.try_receive().await.expect("the socket stays open")
     }
 
-    /// The code that the node closes the socket with, whatever comes before.
+    /// Returns the code that the node closes the socket with. Skips messages before it.
     pub async fn closed(&mut self) -> u16 {
         self.closing().await.code
     }
 
-    /// How the node closes the socket, and what comes before.
+    /// Waits until the node closes the socket; returns the close and the messages before it.
     pub async fn closing(&mut self) -> Closing {
         let mut messages = Vec::new();
         loop {
@@ -130,7 +130,7 @@ impl Socket {
         }
     }
 
-    /// The next event of the feed that this socket follows.
+    /// Returns the next event of the feed that this socket follows.
     pub async fn event(&mut self) -> Value {
         let message = self.receive().await;
         assert_eq!(message["type"], "next", "{message}");
@@ -138,7 +138,7 @@ impl Socket {
         message["payload"]["data"]["messageFeed"].clone()
     }
 
-    /// The feed's events up to CAUGHT_UP, and the cursor that this carries.
+    /// Returns the feed's events up to CAUGHT_UP, and the cursor of CAUGHT_UP.
     pub async fn backlog(&mut self) -> (Vec<Value>, String) {
         let mut events = Vec::new();
         loop {
@@ -150,7 +150,7 @@ impl Socket {
         }
     }
 
-    /// The next message of the protocol as it is, for whoever counts more than it reads.
+    /// Returns the next protocol message unparsed, for tests that count more than they read.
     pub async fn text(&mut self) -> Utf8Bytes {
         self.try_text().await.expect("the socket stays open")
     }
@@ -161,7 +161,7 @@ impl Socket {
 
     async fn try_text(&mut self) -> Result<Utf8Bytes, Closing> {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("nothing came");
+            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("no message arrived in time");
             match message {
                 Some(Ok(Message::Text(text))) => return Ok(text),
                 Some(Ok(Message::Close(Some(frame)))) => {
@@ -169,7 +169,7 @@ impl Socket {
                     return Err(Closing { messages: Vec::new(), code, reason });
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("neither a message nor a code: {other:?}"),
+                other => panic!("neither a message nor a close code: {other:?}"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A database, a Redis prefix and a folder that one test has for itself, and the nodes that serve them.
+//! A database, a Redis prefix and a folder for a single test, and the nodes that use them.
 
 use std::env;
 use std::os::unix::fs::PermissionsExt;
@@ -17,38 +17,39 @@ use crate::command_line::{create, said};
 use crate::database::{SERVER, TestDatabase};
 use crate::mail::MailServer;
 
-/// Names the Redis to test on, such as `redis://127.0.0.1:6379`; set exactly where `QV_TEST_DATABASE_URL` is.
+/// Environment variable with the URL of the Redis to test on, such as `redis://127.0.0.1:6379`. Required if and only if
+/// `QV_TEST_DATABASE_URL` is set.
 const REDIS: &str = "QV_TEST_REDIS_URL";
 
-/// What the nodes of one test share.
+/// Resources that the nodes of one test share.
 pub struct World {
-    /// Where messages are.
+    /// Database of the nodes.
     pub database: TestDatabase,
-    /// Time, ids and randomness of every node.
+    /// Source of time, ids and randomness for every node.
     pub source: Source,
-    /// Where the nodes meet, if there can be several.
+    /// URL of the nodes' Redis, if there can be several nodes.
     pub redis_url: Option<String>,
-    /// What their keys and channels begin with.
+    /// Prefix of the nodes' keys and channels in Redis.
     pub redis_prefix: String,
     folder: TempDir,
 }
 
-/// A node that serves until the test ends.
+/// Node that serves until the test ends.
 #[derive(Clone)]
 pub struct Node {
-    /// The server itself.
+    /// Server of the node.
     pub server: Arc<Server>,
-    /// What it serves must outlive it.
+    /// Keeps the server's database and folder alive.
     _world: Arc<World>,
 }
 
 impl World {
-    /// An empty one of the shape that the environment names.
+    /// Creates an empty world of the kind that the environment selects.
     pub async fn new() -> Arc<Self> {
         Self::with_clock(Clock::System).await
     }
 
-    /// An empty one whose nodes go by this clock.
+    /// Creates an empty world whose nodes use this clock.
     pub async fn with_clock(clock: Clock) -> Arc<Self> {
         let redis_url = env::var(REDIS).ok();
         let has_server = env::var_os(SERVER).is_some();
@@ -56,15 +57,15 @@ impl World {
         Self::over(TestDatabase::create().await, redis_url, clock)
     }
 
-    /// An empty one over SQLite, whatever the environment says.
+    /// Creates an empty world on SQLite, whatever the environment selects.
     pub fn embedded() -> Arc<Self> {
         Self::over(TestDatabase::embedded(), None, Clock::System)
     }
 
-    /// An empty one over PostgreSQL and Redis.
+    /// Creates an empty world on PostgreSQL and Redis.
     ///
     /// # Panics
-    /// When the environment does not name both.
+    /// If the environment does not name both.
     pub async fn clustered() -> Arc<Self> {
         for name in [SERVER, REDIS] {
             let is_set = env::var_os(name).is_some();
@@ -83,13 +84,13 @@ impl World {
         })
     }
 
-    /// Whether several nodes can serve it.
+    /// Whether several nodes can share this world.
     #[must_use]
     pub fn is_clustered(&self) -> bool {
         self.redis_url.is_some()
     }
 
-    /// The environment that a node of this world is started with; `node` names its data folder.
+    /// Returns the environment of a node; `node` names its data folder.
     #[must_use]
     pub fn environment(&self, node: &str) -> Vec<(String, String)> {
         let data_dir = self.folder.path().join(node);
@@ -101,48 +102,48 @@ impl World {
             ("HTTP__LISTEN", "127.0.0.1:0".to_owned()),
             // A test does in a second what a person does in an hour.
             ("RATE_LIMITS__ENABLED", "false".to_owned()),
-            // Hashing as the product does it would take most of a test's time.
+            // Hashing with the product's parameters would take most of a test's time.
             ("PASSWORDS__MEMORY_KIB", "64".to_owned()),
             ("PASSWORDS__PASSES", "1".to_owned()),
-            // What a node records of itself would be counted among what a test does.
+            // A node's samples of itself would count as work of the test.
             ("METRICS__SAMPLE_SECONDS", "0".to_owned()),
         ];
         settings.map(|(name, value)| (format!("QUANTUMVAULT__{name}"), value)).into()
     }
 
-    /// The environment of a node, as above, with changed settings.
+    /// Returns the environment of a node with changed settings.
     #[must_use]
     pub fn environment_with(&self, node: &str, settings: &[(&str, &str)]) -> Vec<(String, String)> {
         let changes = settings.iter().map(|(name, value)| (format!("QUANTUMVAULT__{name}"), (*value).to_owned()));
         self.environment(node).into_iter().chain(changes).collect()
     }
 
-    /// The settings of a node.
+    /// Returns the settings of a node.
     #[must_use]
     pub fn config(&self, node: &str) -> Config {
         config::load(self.environment(node)).expect("the settings of a test are valid")
     }
 
-    /// The settings of a node that sends its mails to this port.
+    /// Returns the settings of a node that sends its mails to this port.
     #[must_use]
     pub fn mail_config(&self, node: &str, port: u16) -> Config {
         let environment = self.environment(node).into_iter().chain(MailServer::settings(port));
         config::load(environment).expect("the settings of a test are valid")
     }
 
-    /// Starts a node with the defaults.
+    /// Starts a node with the default settings.
     pub async fn node(self: &Arc<Self>) -> Node {
         self.try_node(self.config("one")).await.expect("a node starts")
     }
 
-    /// Starts a node with the defaults but for what the test changes.
+    /// Starts a node with changed settings.
     pub async fn node_with(self: &Arc<Self>, change: impl FnOnce(&mut Config)) -> Node {
         let mut config = self.config("one");
         change(&mut config);
         self.try_node(config).await.expect("a node starts")
     }
 
-    /// Starts a node with settings of the test's own.
+    /// Starts a node with the settings of the test.
     pub async fn try_node(self: &Arc<Self>, config: Config) -> Result<Node, StartError> {
         let server = Server::start(config, self.source.clone()).await?;
         Ok(Node { server: Arc::new(server), _world: Arc::clone(self) })
@@ -167,7 +168,8 @@ impl World {
 
     /// Starts a node with changed settings and signs in as an operator there.
     pub async fn operated_with(self: &Arc<Self>, change: impl FnOnce(&mut Config)) -> (Node, Client) {
-        // Before the node starts, which would forget what statements are counted without.
+        // Before the node starts: a running node would invalidate cached values, which changes the counts of
+        // statements.
         create(self, "root-operator", "root-operator@example.org");
         said(self, &["user", "promote", "root-operator"]);
         let node = self.node_with(change).await;
@@ -175,12 +177,12 @@ impl World {
         (node, operator)
     }
 
-    /// Two nodes of a cluster, each with a data folder of its own; twice the same where there can be only one.
+    /// Starts two nodes of a cluster, each with its own data folder. On SQLite, both values are one node.
     pub async fn two_nodes(self: &Arc<Self>) -> (Node, Node) {
         self.two_nodes_with(|_| ()).await
     }
 
-    /// Two nodes, as above, each with changed settings.
+    /// Starts two nodes with changed settings.
     pub async fn two_nodes_with(self: &Arc<Self>, change: impl Fn(&mut Config)) -> (Node, Node) {
         let one = self.node_with(&change).await;
         if !self.is_clustered() {
@@ -194,25 +196,25 @@ impl World {
 }
 
 impl Node {
-    /// Somebody who talks to this node without a session.
+    /// Returns a client of this node without a session.
     #[must_use]
     pub fn client(&self) -> Client {
         Client::new(self.server.address)
     }
 
-    /// Stops the node, which waits for its requests and its mails.
+    /// Stops the node, which first finishes its requests and mails.
     pub async fn stop(self) {
-        Arc::into_inner(self.server).expect("the only one").stop().await;
+        Arc::into_inner(self.server).expect("no other owner of the server").stop().await;
     }
 
-    /// The statements that a future runs on this node.
+    /// Runs a future and returns the number of statements that this node executed meanwhile.
     pub async fn statements<T>(&self, work: impl Future<Output = T>) -> (T, u64) {
         let before = self.server.backend.statement_count();
         let done = work.await;
         (done, self.server.backend.statement_count() - before)
     }
 
-    /// The same of questions to Redis.
+    /// Runs a future and returns the number of commands that this node sent to Redis meanwhile.
     pub async fn commands<T>(&self, work: impl Future<Output = T>) -> (T, u64) {
         let before = self.server.backend.redis_command_count();
         let done = work.await;
@@ -220,16 +222,16 @@ impl Node {
     }
 }
 
-/// A temporary folder that nobody else can look into.
+/// Creates a temporary folder that no other user can enter.
 #[must_use]
 pub fn private_folder() -> TempDir {
     tempfile::Builder::new()
         .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir()
-        .expect("a temporary folder can be made")
+        .expect("a temporary folder can be created")
 }
 
-/// A clock that stands at the present until the test moves it.
+/// Returns a clock that starts at the present and moves only when the test moves it.
 #[must_use]
 pub fn manual_clock() -> Clock {
     Clock::Manual(Arc::new(AtomicI64::new(Clock::System.now().timestamp_micros())))
