@@ -1,4 +1,4 @@
-//! What a document costs before it runs: the guard, known documents, and attacks until they are refused.
+//! The cost of a document before execution: the text guard, known documents, and attacks until they are rejected.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ pub fn measure() {
         call("query V($with: ID!) { viewer { conversation(with: $with) { messages(first: 50) { nodes { id } } } } }");
     println!("prepare, known document: {:.1?}", fastest(|| engine.prepare(known.clone()).is_ok()));
     for (what, text) in attacks() {
-        assert!(engine.prepare(call(&text)).is_err(), "{what} is refused");
+        assert!(engine.prepare(call(&text)).is_err(), "{what} is rejected");
         println!("attack, {what}: {:.1?}", fastest(|| engine.prepare(call(&text)).is_err()));
     }
 }
@@ -49,7 +49,7 @@ fn call(text: &str) -> GraphqlRequest {
     GraphqlRequest::from_json(json!({ "query": text, "variables": variables })).expect("a request")
 }
 
-/// The fastest of many runs: what the code takes when the machine does nothing else.
+/// Returns the fastest of many runs, the time of the code when the machine does nothing else.
 fn fastest<T>(mut work: impl FnMut() -> T) -> Duration {
     let run = |_| {
         let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! How much of poem's own speed is left with all guards on: a query of the cached viewer beside a constant body.
+//! The share of poem's own speed that remains with all guards on: the cached viewer against a constant body.
 
 use std::{net::SocketAddr, path::Path, process::Command};
 
@@ -36,15 +36,15 @@ pub async fn measure(folder: &Path) {
     serving.abort();
 }
 
-/// Requests a second, as wrk counts them; every answer must be 200.
+/// Returns the requests per second that wrk counts. Every response must be 200.
 async fn load(address: SocketAddr, token: &str) -> f64 {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/post.lua");
     let mut wrk = Command::new("wrk");
     wrk.args(["-t1", "-c32", "-d5s", "-s", script, &format!("http://{address}/graphql")]);
     wrk.env("BENCH_TOKEN", token).env("BENCH_QUERY", QUERY);
-    let output = tokio::task::spawn_blocking(move || wrk.output()).await.expect("it runs").expect("install wrk");
+    let output = tokio::task::spawn_blocking(move || wrk.output()).await.expect("wrk runs").expect("install wrk");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!text.contains("Non-2xx"), "{text}");
     let line = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
-    line.and_then(|rate| rate.trim().parse().ok()).unwrap_or_else(|| panic!("wrk says: {text}"))
+    line.and_then(|rate| rate.trim().parse().ok()).unwrap_or_else(|| panic!("wrk printed no rate: {text}"))
 }

@@ -1,4 +1,4 @@
-//! What a flood of sign-ins costs everyone else, and how soon a revocation closes a socket.
+//! The cost of a flood of sign-ins for other requests, and the delay until a revocation closes a socket.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -43,7 +43,7 @@ async fn flood(server: &Server, user: &Client) {
         refused += usize::from(login.await.expect("an answer") == "UNAVAILABLE");
     }
     println!(
-        "{LOGINS} sign-ins at once: {took:.1?}, {refused} refused as UNAVAILABLE; meanwhile {} other requests, p99 {:.1?}; \
+        "{LOGINS} sign-ins at once: {took:.1?}, {refused} rejected with UNAVAILABLE; meanwhile {} other requests, p99 {:.1?}; \
          {} MiB more resident at the peak",
         others.len(),
         percentile(&mut others, 99),
@@ -51,7 +51,7 @@ async fn flood(server: &Server, user: &Client) {
     );
 }
 
-/// On two nodes where the environment names a cluster, otherwise on one.
+/// Measures revocations on two nodes if the environment names a cluster, otherwise on one.
 async fn revoke(folder: &Path, one: &Server) {
     let is_clustered = std::env::var_os("QUANTUMVAULT__REDIS__URL").is_some();
     let two = if is_clustered { Some(Server::start(&folder.join("two")).await) } else { None };

@@ -1,18 +1,18 @@
-//! Figures of the `dist` binary, each kind taken in one run on one machine. Nothing here fails a build.
+//! Figures of the `dist` binary. Each kind is measured in one run on one machine. Nothing here fails a build.
 //!
-//! Build the server first: `cargo build --profile dist`. Then `cargo bench --profile dist -p qv_tests`, with one of
-//! these after `--`:
+//! Build the server first: `cargo build --profile dist`. Then run `cargo bench --profile dist -p qv_tests`, with one of
+//! these arguments after `--`:
 //!
-//! - nothing: documents, start, sockets, sign-ins, the front;
-//! - `front`: the share of poem's own speed that is left with all guards on;
-//! - `tricks`: what is written by hand for speed, beside what the libraries would do;
-//! - `sockets 10000`: the memory of so many open sockets; raise `ulimit -n` first;
-//! - `workloads`: what frontends ask all day, beside a floor without GraphQL. `workloads W2 W5` measures these alone;
-//! - `compare OLD NEW`: the same works by two binaries in one run. Names after them measure these works alone;
-//! - `growth`: the same works on more and more messages.
+//! - none: documents, start, sockets, sign-ins and `front`;
+//! - `front`: the share of poem's own speed that remains with all guards on;
+//! - `tricks`: code written by hand for speed, compared with the libraries' code;
+//! - `sockets 10000`: the memory of this many open sockets; raise `ulimit -n` first;
+//! - `workloads`: typical requests of frontends, compared with a floor without GraphQL. `W2 W5` selects these two;
+//! - `compare OLD NEW`: the works of two binaries in one run. Names of works after the binaries select these;
+//! - `growth`: some works on databases of increasing size.
 //!
-//! The last three start a PostgreSQL and a Redis of their own. With `--embedded` they measure the embedded shape. The
-//! first two fill a million messages, or as many as `--messages=N` says.
+//! The last three start their own PostgreSQL and Redis. With `--embedded` they measure SQLite in a single process. The
+//! first two of them fill a million messages, or the number in `--messages=N`.
 
 mod documents;
 mod front;
@@ -38,7 +38,7 @@ fn main() {
     let mut trial = Trial { folder, is_embedded: false, messages: 1_000_000 };
     for flag in &flags {
         match flag.split_once('=') {
-            // Cargo's own.
+            // Passed by Cargo.
             None if flag == "--bench" => {}
             None if flag == "--embedded" => trial.is_embedded = true,
             Some(("--messages", count)) => trial.messages = count.parse().expect("a number"),

@@ -1,4 +1,4 @@
-//! A server's binary as a process that is measured from outside.
+//! A server binary as a process that is measured from outside.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -9,19 +9,19 @@ use std::{env, fs};
 
 use qv_tests::{client::Client, node_process::free_address, process};
 
-/// Longest time of a start. A migration of a large database takes its time.
+/// Longest time of a start. Migrating a large database takes long.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// A running server with the data folder of this run.
+/// Running server with the data folder of this run.
 pub struct Server {
     child: Child,
-    /// Where it serves.
+    /// Address that the server listens on.
     pub address: SocketAddr,
-    /// From its start to its first answer that it is ready.
+    /// Time from the start until the server reports that it is ready.
     pub ready_in: Duration,
 }
 
-/// Returns the binary that was built beside this one.
+/// Returns the path of the binary that was built next to this one.
 pub fn binary() -> PathBuf {
     let mut path = env::current_exe().expect("a path");
     path.pop();
@@ -30,12 +30,12 @@ pub fn binary() -> PathBuf {
 }
 
 impl Server {
-    /// Starts the binary beside this one and waits until it is ready.
+    /// Starts the binary next to this one and waits until it is ready.
     pub async fn start(folder: &Path) -> Self {
         Self::start_with(&binary(), folder, &[]).await
     }
 
-    /// Starts a binary with additional settings. It writes its log to a file, as a service does.
+    /// Starts a binary with additional settings. The server writes its log to a file, as a service does.
     pub async fn start_with(binary: &Path, folder: &Path, environment: &[(&str, &str)]) -> Self {
         let address = free_address();
         let begin = Instant::now();
@@ -55,7 +55,7 @@ impl Server {
         let url = Client::new(address).url("/health/ready");
         while !reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()) {
             let ended = server.child.try_wait().expect("a child");
-            assert!(ended.is_none() && begin.elapsed() < PATIENCE, "it does not start: see {}/log", folder.display());
+            assert!(ended.is_none() && begin.elapsed() < PATIENCE, "the start failed: see {}/log", folder.display());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         server.ready_in = begin.elapsed();
@@ -76,7 +76,7 @@ impl Server {
 
     /// Kills the process and waits for its end.
     pub fn stop(&mut self) {
-        // Fails only where the process has ended already.
+        // Fails only if the process has already ended.
         drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }

@@ -1,4 +1,4 @@
-//! What an open socket with a feed costs in memory.
+//! The memory cost of an open socket with a feed.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! How soon the server is ready on an existing database, and how much it holds while nobody asks.
+//! The time until the server is ready on an existing database, and its memory without requests.
 
 use std::{path::Path, time::Duration};
 
@@ -6,7 +6,7 @@ use qv_tests::client::Client;
 
 use super::server::{Server, binary};
 
-/// For so long whoever watches the server asks how it is, before its memory is looked at.
+/// Number of health probes before the memory of a watched server is read.
 const PROBES: u32 = 10;
 
 pub async fn measure(folder: &Path) {
@@ -23,18 +23,18 @@ pub async fn measure(folder: &Path) {
     let size = std::fs::metadata(binary()).expect("the binary").len();
     println!("start, existing database: {:.0?} fastest, {:.0?} median of 10", times[0], times[5]);
     println!(
-        "idle: {:.1} MiB resident once it is watched, {:.1} MiB as soon as it is ready; binary: {:.1} MiB",
+        "idle: {:.1} MiB resident once it is probed, {:.1} MiB when it becomes ready; binary: {:.1} MiB",
         mib(watched * 1024),
         mib(resident * 1024),
         mib(size)
     );
 }
 
-/// The memory of a server that is asked for its health and nothing else.
+/// Returns the memory of a server that receives only health probes.
 async fn watched(folder: &Path) -> u64 {
     let server = Server::start(folder).await;
     for _ in 0..PROBES {
-        reqwest::get(Client::new(server.address).url("/health/ready")).await.expect("it answers");
+        reqwest::get(Client::new(server.address).url("/health/ready")).await.expect("the server responds");
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     server.resident_kib()

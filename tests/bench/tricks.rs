@@ -1,5 +1,5 @@
-//! What is written by hand for speed, beside what the libraries would do. A trick that saves less than 5 % of a request
-//! goes.
+//! Code written by hand for speed, compared with the libraries' code. A trick that saves less than 5 % of a request is
+//! removed.
 
 use std::{fs, io};
 
@@ -7,7 +7,7 @@ use quantumvault::{config::LogFormat, telemetry};
 use tracing_appender::non_blocking::NonBlockingBuilder;
 use tracing_subscriber::{fmt, layer::SubscriberExt};
 
-/// The processor time of the smallest request, which `front` measures, in nanoseconds.
+/// Processor time of the smallest request in nanoseconds, as `front` measures it.
 const REQUEST: f64 = 15_000.0;
 const ROUNDS: u32 = 1_000_000;
 
@@ -24,7 +24,7 @@ pub fn measure() {
     report("a log line, with the thread that writes it", ours, library);
 }
 
-/// The line of a request.
+/// Writes the access log line of a request.
 fn log() {
     tracing::info!(
         target: "requests",
@@ -43,7 +43,7 @@ fn log() {
     );
 }
 
-/// The processor time of a piece of work, in nanoseconds, with what other threads do until `finish` returns.
+/// Returns the processor time of a piece of work in nanoseconds, including other threads until `finish` returns.
 fn each(work: impl Fn(), finish: impl FnOnce()) -> f64 {
     let before = cpu();
     for _ in 0..ROUNDS {
@@ -53,7 +53,7 @@ fn each(work: impl Fn(), finish: impl FnOnce()) -> f64 {
     (cpu() - before) / f64::from(ROUNDS)
 }
 
-/// The processor time of this process in nanoseconds, with that of threads which have ended. It is counted in
+/// Returns the processor time of this process in nanoseconds, including threads that have ended. Linux counts it in
 /// hundredths of a second.
 fn cpu() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").expect("Linux");

@@ -1,8 +1,7 @@
 //! The cryptography of a client device, in which the server takes no part.
 //!
-//! Each message has a key of its own, agreed on by a hybrid of X25519 (RFC 7748) and ML-KEM-768 (FIPS 203). The hybrid
-//! holds while either of them does. HKDF with SHA-256 (RFC 5869) derives the key, which AES-256-GCM (NIST SP 800-38D)
-//! uses.
+//! Each message has its own key, agreed on by a hybrid of X25519 (RFC 7748) and ML-KEM-768 (FIPS 203). The hybrid holds
+//! while either of them does. HKDF with SHA-256 (RFC 5869) derives the key, which AES-256-GCM (NIST SP 800-38D) uses.
 
 use aes_gcm::aead::{Aead, Generate};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};

@@ -1,4 +1,4 @@
-//! Two binaries in one run, so that "within 5 %" can be shown.
+//! Two binaries in one run, so that differences of less than 5 % can be shown.
 
 use std::path::Path;
 
@@ -8,14 +8,14 @@ use super::works::{NAMES, Work};
 use super::world::{Shape, World};
 use super::{Trial, refuse_unknown};
 
-/// Rounds of each work. Odd, so that the median is a round that took place.
+/// Rounds of each work. The number is odd, so that the median is a measured round.
 const ROUNDS: usize = 11;
 /// Rounds of the works that open a thousand sockets each time.
 const FAN_OUT_ROUNDS: usize = 3;
 
-/// Measures every work, or those that are named, with both binaries over equal rows.
+/// Measures every work, or the named ones, with both binaries over equal rows.
 ///
-/// The old binary's rows are filled, and copied for the new one, which brings them to its own schema.
+/// Fills the old binary's database and copies it. The new binary migrates the copy to its own schema.
 pub async fn compare(trial: &Trial<'_>, old: &Path, new: &Path, only: &[&str]) {
     refuse_unknown(only, &[&NAMES[..], &["W5", "W5x"]].concat());
     let is_asked = |name: &str| only.is_empty() || only.contains(&name);
@@ -30,7 +30,7 @@ pub async fn compare(trial: &Trial<'_>, old: &Path, new: &Path, only: &[&str]) {
         let works = (Work::new(&mut one, name).await, Work::new(&mut other, name).await);
         let (mut old, mut new) = (Rounds::default(), Rounds::default());
         for round in 0..ROUNDS {
-            // Each goes first as often as the other: who goes second finds the machine warmer.
+            // Each binary goes first equally often, because the second finds a warmer machine.
             if round % 2 == 0 {
                 old.push(one.round(&shape, &works.0).await);
                 new.push(other.round(&shape, &works.1).await);
@@ -60,7 +60,7 @@ pub async fn compare(trial: &Trial<'_>, old: &Path, new: &Path, only: &[&str]) {
 fn row(title: &str, old: &Rounds, new: &Rounds) {
     let ratio = |figure: fn(&Round) -> f64| {
         let ratios = new.ratios(old, figure);
-        // The embedded shape has no database beside the server.
+        // An embedded server has no separate database process.
         if ratios.1.is_nan() { String::new() } else { ratio(ratios) }
     };
     println!(

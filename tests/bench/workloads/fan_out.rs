@@ -1,6 +1,6 @@
-//! W5 and W5x: how soon a message arrives, and how many deliveries a second the server makes.
+//! W5 and W5x: the delay until a message arrives, and the server's deliveries per second.
 //!
-//! A delivery is an event of an arriving message on a socket of its recipient. Senders have no sockets.
+//! A delivery is the event of a received message on a socket of its recipient. Senders have no sockets.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,27 +26,27 @@ const PACED_SENDS: usize = 1_000;
 const CROWD: usize = 20;
 const CROWD_SENDS: Duration = Duration::from_secs(5);
 const ROUNDS: usize = 3;
-/// Sockets that are opened at a time.
+/// Sockets that are opened at the same time.
 const OPENING: usize = 16;
 const MISSED: usize = 10_000;
 const END: &str = "subscription { messageFeed { cursor kind } }";
 const FEED: &str = "subscription F($after: String) { messageFeed(after: $after) { cursor kind
     message { id encryptedContent sender { id } } } }";
 
-/// Users with histories who follow their feeds, and for each another user who writes to it.
+/// Users with histories who follow their feeds, each with another user who sends to them.
 pub struct Audience {
     listeners: Vec<Listener>,
 }
 
 struct Listener {
     client: Client,
-    /// Where its feed ended when it was first read.
+    /// Cursor at the end of the feed when the audience was gathered.
     cursor: String,
     sender: Client,
 }
 
 impl Audience {
-    /// Signs the users in, and reads each listener's feed to its end.
+    /// Signs the users in and reads each listener's feed to its end.
     pub async fn gather(world: &mut World) -> Self {
         let seed = Arc::clone(&world.seed);
         let step = usize::try_from(seed.size.users).expect("few") / SOCKETS;
@@ -69,7 +69,7 @@ impl Audience {
         Self { listeners: stream::iter(reading).buffered(OPENING).collect().await }
     }
 
-    /// Opens a thousand sockets with feeds that have caught up, of the first so many listeners.
+    /// Opens a thousand sockets, shared by the first `listeners` users, with feeds that have caught up.
     async fn open(&self, world: &World, listeners: usize) -> Vec<(usize, Socket)> {
         let listeners = listeners.min(self.listeners.len());
         let opening = (0..SOCKETS).map(|n| async move {
@@ -82,7 +82,7 @@ impl Audience {
         stream::iter(opening).buffer_unordered(OPENING).collect().await
     }
 
-    /// Opens the sockets and drops what arrives, until the returned tasks are dropped.
+    /// Opens the sockets and discards all events until the returned tasks are dropped.
     pub async fn listen(&self, world: &World) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         for (_, mut socket) in self.open(world, SOCKETS).await {
@@ -95,7 +95,7 @@ impl Audience {
         tasks
     }
 
-    /// A message to each listener.
+    /// Returns a message to each listener.
     pub fn messages(&self) -> Vec<Request> {
         self.messages_to(SOCKETS)
     }
@@ -134,7 +134,8 @@ pub async fn crowded_rounds(shape: &Shape, world: &World, audience: &Audience) {
     );
 }
 
-/// A thousand sockets of as many users, and 200 sends a second of others. Times are from send to delivery.
+/// Measures W5: a thousand sockets of a thousand users, and 200 sends per second by others. Times are from send to
+/// delivery.
 pub async fn paced(shape: &Shape, world: &World, audience: &Audience) -> Round {
     let sent: Arc<Mutex<HashMap<usize, Instant>>> = Arc::default();
     let times: Arc<Mutex<Vec<Duration>>> = Arc::default();
@@ -179,13 +180,13 @@ pub async fn paced(shape: &Shape, world: &World, audience: &Audience) -> Round {
     world.measure(shape, sending).await
 }
 
-/// Which message of a round this is.
+/// Returns the number of a message in its round.
 fn number(content: &Value) -> usize {
     let bytes = BASE64_STANDARD.decode(content.as_str().expect("text")).expect("base 64");
     String::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).expect("a number")
 }
 
-/// A thousand sockets of twenty users, to whom others write as fast as the server takes it.
+/// Measures W5x: a thousand sockets of twenty users, to whom others send as fast as the server accepts.
 pub async fn crowded(shape: &Shape, world: &World, audience: &Audience) -> Round {
     let delivered = Arc::new(AtomicUsize::new(0));
     let mut readers = JoinSet::new();
@@ -208,7 +209,7 @@ pub async fn crowded(shape: &Shape, world: &World, audience: &Audience) -> Round
     world.measure(shape, sending).await
 }
 
-/// Prints how long a device takes to read what it has missed.
+/// Prints the time that a device needs to read the events that it has missed.
 pub async fn catch_up(world: &World) {
     let nobody = Client::new(world.server.address);
     let (from, to) = (nobody.register("busy").await, nobody.register("away").await);

@@ -1,4 +1,4 @@
-//! Figures of the rounds of a work, and the rows of tables that show them.
+//! Figures of the rounds of a work, and the table cells that show them.
 
 use std::time::Duration;
 
@@ -17,22 +17,22 @@ pub struct Round {
 pub struct Rounds(Vec<Round>);
 
 impl Round {
-    /// Answers a second.
+    /// Returns the answers per second.
     pub fn rate(&self) -> f64 {
         count(self.answers.count) / self.answers.elapsed.as_secs_f64()
     }
 
-    /// Processor time of the server for each answer, in milliseconds.
+    /// Returns the server's processor time per answer, in milliseconds.
     pub fn server_ms(&self) -> f64 {
         ms(self.server) / count(self.answers.count)
     }
 
-    /// Processor time of the database for each answer, in milliseconds.
+    /// Returns the database's processor time per answer, in milliseconds.
     pub fn database_ms(&self) -> f64 {
         ms(self.database) / count(self.answers.count)
     }
 
-    /// The time within which so many of a hundred answers came, in milliseconds.
+    /// Returns a percentile of the answers' times, in milliseconds.
     pub fn percentile(&self, percent: usize) -> f64 {
         percentile(self.answers.times.clone(), percent)
     }
@@ -43,17 +43,17 @@ impl Rounds {
         self.0.push(round);
     }
 
-    /// The median over the rounds of a figure of each.
+    /// Returns the median of a figure over all rounds.
     pub fn median(&self, figure: impl Fn(&Round) -> f64) -> f64 {
         spread(self.0.iter().map(figure).collect()).1
     }
 
-    /// The rate of the fastest round.
+    /// Returns the rate of the fastest round.
     pub fn fastest(&self) -> f64 {
         self.0.iter().map(Round::rate).fold(0.0, f64::max)
     }
 
-    /// The mean length of an answer, its head included.
+    /// Returns the mean length of an answer, including its head.
     pub fn bytes(&self) -> usize {
         let (bytes, answers) = self
             .0
@@ -62,12 +62,12 @@ impl Rounds {
         bytes / answers.max(1)
     }
 
-    /// A figure of each round beside the same round of others: the least, the median and the most of the ratios.
+    /// Divides a figure of each round by the others' figure; returns minimum, median and maximum of the ratios.
     pub fn ratios(&self, others: &Self, figure: impl Fn(&Round) -> f64) -> (f64, f64, f64) {
         spread(self.0.iter().zip(&others.0).map(|(one, other)| figure(one) / figure(other)).collect())
     }
 
-    /// The cells of a table's row: rates, latencies, processor times.
+    /// Returns the cells of a table row: rates, latencies, processor times.
     pub fn cells(&self) -> String {
         format!(
             "{:.0} | {:.0} | {:.2} | {:.2} | {:.3} | {:.3}",
@@ -81,17 +81,17 @@ impl Rounds {
     }
 }
 
-/// The header of [`Rounds::cells`].
+/// Header of [`Rounds::cells`].
 pub const HEAD: &str =
     "requests/s, median round | fastest round | p50 ms | p99 ms | server CPU ms each | database CPU ms each";
 
-/// The time within which so many of a hundred came, in milliseconds.
+/// Returns a percentile of times, in milliseconds.
 pub fn percentile(mut times: Vec<Duration>, percent: usize) -> f64 {
     times.sort_unstable();
     times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).map_or(f64::NAN, |time| ms(*time))
 }
 
-/// Spells a ratio with its spread over the rounds.
+/// Formats a ratio with its spread over the rounds.
 pub fn ratio((least, median, most): (f64, f64, f64)) -> String {
     format!("{median:.2} ({least:.2} to {most:.2})")
 }
@@ -105,7 +105,7 @@ pub fn count(count: usize) -> f64 {
     count as f64
 }
 
-/// The least, the median and the most.
+/// Returns minimum, median and maximum.
 fn spread(mut figures: Vec<f64>) -> (f64, f64, f64) {
     figures.sort_by(f64::total_cmp);
     (figures[0], figures[figures.len() / 2], figures[figures.len() - 1])

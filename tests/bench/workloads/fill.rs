@@ -7,18 +7,18 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Executor, PgConnection, QueryBuilder, SqliteConnection, query_scalar};
 use uuid::Uuid;
 
-/// Rows that one statement of SQLite inserts.
+/// Rows per INSERT statement on SQLite.
 const SQLITE_ROWS: usize = 200;
-/// Bytes that are sent to PostgreSQL at a time.
+/// Bytes sent to PostgreSQL at a time.
 const COPY_BYTES: usize = 1 << 20;
 
-/// A connection to the database that a server serves.
+/// Connection to the database of a server.
 pub enum Database {
     Postgres(PgConnection),
     Sqlite(SqliteConnection),
 }
 
-/// A value of a row.
+/// Value of a column.
 #[derive(Clone)]
 pub enum Cell {
     Id(Uuid),
@@ -30,7 +30,7 @@ pub enum Cell {
 }
 
 impl Database {
-    /// Connects, with checks of foreign keys off: they would take longer than the rows.
+    /// Connects without foreign key checks, which would take longer than the inserts.
     pub async fn connect(url: &str) -> Self {
         if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).expect("a URL").foreign_keys(false);
@@ -53,7 +53,7 @@ impl Database {
         hash.expect("one user")
     }
 
-    /// Inserts rows in their order. Columns that are not named get their defaults.
+    /// Inserts rows in their order. Unnamed columns get their defaults.
     pub async fn insert(&mut self, table: &str, columns: &str, rows: impl Iterator<Item = Vec<Cell>>) {
         match self {
             Self::Postgres(db) => copy(db, table, columns, rows).await,
@@ -61,7 +61,7 @@ impl Database {
         }
     }
 
-    /// Does now what the database would otherwise do while something is measured.
+    /// Runs the maintenance that the database would otherwise run during a measurement.
     pub async fn settle(&mut self) {
         let steps: &[&str] = match self {
             Self::Postgres(_) => &["VACUUM (FREEZE, ANALYZE)", "CHECKPOINT"],
@@ -78,7 +78,7 @@ impl Database {
 }
 
 async fn copy(db: &mut PgConnection, table: &str, columns: &str, rows: impl Iterator<Item = Vec<Cell>>) {
-    let mut copy = db.copy_in_raw(&format!("COPY {table} ({columns}) FROM STDIN")).await.expect("it takes rows");
+    let mut copy = db.copy_in_raw(&format!("COPY {table} ({columns}) FROM STDIN")).await.expect("COPY accepts rows");
     let mut text = String::with_capacity(2 * COPY_BYTES);
     for row in rows {
         for (n, cell) in row.iter().enumerate() {
@@ -95,11 +95,11 @@ async fn copy(db: &mut PgConnection, table: &str, columns: &str, rows: impl Iter
         }
         text.push('\n');
         if text.len() > COPY_BYTES {
-            copy.send(text.as_bytes()).await.expect("it takes rows");
+            copy.send(text.as_bytes()).await.expect("COPY accepts rows");
             text.clear();
         }
     }
-    copy.send(text.as_bytes()).await.expect("it takes rows");
+    copy.send(text.as_bytes()).await.expect("COPY accepts rows");
     copy.finish().await.unwrap_or_else(|error| panic!("{table}: {error}"));
 }
 

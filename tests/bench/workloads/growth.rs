@@ -1,4 +1,4 @@
-//! Works on databases of several sizes, to see which costs grow.
+//! Works on databases of several sizes, to find costs that grow.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use super::works::{Mode, Work, query};
 use super::world::{Shape, World};
 
 const ROUNDS: usize = 3;
-/// Users whose unread counts are asked for and whose feeds resume.
+/// Users who query their unread counts and resume their feeds.
 const READERS: usize = 64;
-/// Messages that a device has missed when it resumes its feed.
+/// Messages that a device has missed before it resumes its feed.
 const MISSED: u32 = 20;
 const UNREAD: &str = "{ viewer { unreadCount } }";
 const FEED_END: &str = "subscription { messageFeed { cursor kind } }";
 const RESUME: &str = "query R($after: String!, $first: Int!) { viewer { messageFeed(after: $after, first: $first) {
     events { cursor kind message { id encryptedContent createdAt sender { username } } } endCursor hasMore } } }";
 
-/// Measures at several sizes. All databases are there from the beginning and are asked in turn.
+/// Measures at several sizes. All databases exist from the start and are measured in turn.
 pub async fn grow(trial: &Trial<'_>, sizes: &[u32]) {
     let shape = Shape::start(trial.is_embedded).await;
     let (mut worlds, mut works) = (Vec::new(), Vec::new());
@@ -35,12 +35,12 @@ pub async fn grow(trial: &Trial<'_>, sizes: &[u32]) {
             of_this.push(Work::new(world, name).await);
         }
         of_this.extend(small_works(world).await);
-        // Sends come last: they make a small database a larger one.
+        // Sends come last, because they enlarge a small database.
         of_this.push(Work::new(world, "W4").await);
         works.push(of_this);
     }
     for n in 0..works[0].len() {
-        // The number of users who ask at once decides what can be shared and who waits.
+        // Equal numbers of users, because the number decides how much they share and how long they wait.
         let count = works.iter().map(|works| works[n].ours.len()).min().unwrap_or_default();
         println!("{}: {count} users or conversations at each size", works[0][n].title);
         for works in &mut works {
@@ -57,7 +57,7 @@ pub async fn grow(trial: &Trial<'_>, sizes: &[u32]) {
             }
         }
         let rates: Vec<_> = seen.iter().map(|rounds| rounds.median(Round::rate)).collect();
-        // A shorter answer takes less time, whatever the size of the database.
+        // A shorter response takes less time, whatever the size of the database.
         let cells: Vec<_> =
             rates.iter().zip(&seen).map(|(rate, seen)| format!("{rate:.0} ({} bytes)", seen.bytes())).collect();
         let (least, most) =
@@ -66,7 +66,7 @@ pub async fn grow(trial: &Trial<'_>, sizes: &[u32]) {
     }
 }
 
-/// Works with answers so small that a floor says nothing: counts, and a feed that resumes.
+/// Creates works with responses too small to compare with a floor: counts, and a feed that resumes.
 async fn small_works(world: &mut World) -> [Work; 2] {
     let (mut counts, mut resumes) = (Vec::new(), Vec::new());
     let users: Vec<_> = world.seed.users_with(20).into_iter().take(READERS).collect();

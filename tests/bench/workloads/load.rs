@@ -1,4 +1,4 @@
-//! A load generator that does little itself: requests are made beforehand, answers are checked and dropped.
+//! A load generator with little overhead: requests are prepared beforehand, responses are checked and dropped.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,36 +10,36 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Connections that a closed loop asks on, each with one request under way.
+/// Connections of a closed loop, each with one request in flight.
 const CONNECTIONS: usize = 32;
-/// Connections at most of an open loop. Requests that find none wait, and the wait counts.
+/// Most connections of an open loop. Further requests wait, and their times include the wait.
 const OPEN_CONNECTIONS: usize = 128;
 /// Longest time that an open loop keeps an idle connection. The server closes it after ten seconds.
 const IDLE: Duration = Duration::from_secs(5);
-/// Stands in a request for a number that no other request has.
+/// Placeholder in a request for a unique number.
 pub const NUMBER: &str = "#number#########";
 
 static NUMBERS: AtomicUsize = AtomicUsize::new(0);
 
-/// A request as it goes over the wire, and what its answer must contain.
+/// Request as its bytes on the wire, and the bytes that its response must contain.
 pub struct Request {
     bytes: Vec<u8>,
     number_at: Option<usize>,
     expected: Vec<u8>,
 }
 
-/// Answers to some requests, and their times.
+/// Responses to some requests, with their times.
 #[derive(Default)]
 pub struct Answers {
-    /// From the first request to the last answer.
+    /// Time from the first request to the last response.
     pub elapsed: Duration,
-    /// Answers, or deliveries, as far as they were as expected.
+    /// Number of correct responses, or of deliveries.
     pub count: usize,
-    /// Time of each.
+    /// Time of each response.
     pub times: Vec<Duration>,
-    /// Requests that were not answered as expected.
+    /// Number of requests with a wrong response.
     pub failed: usize,
-    /// Bytes of all answers, heads included.
+    /// Bytes of all responses, including heads.
     pub bytes: usize,
 }
 
@@ -54,13 +54,13 @@ impl Request {
         Self { number_at: text.find(NUMBER), bytes: text.into_bytes(), expected: expected.as_bytes().to_vec() }
     }
 
-    /// Whether an answer is 200, holds what is expected, and names no errors.
+    /// Whether a response is 200, contains the expected bytes, and reports no errors.
     fn is_answered_by(&self, answer: &[u8]) -> bool {
         answer.starts_with(b"HTTP/1.1 200") && contains(answer, &self.expected) && !contains(answer, b"\"errors\"")
     }
 }
 
-/// Sends the requests in turn until the time is over. Panics at the first answer that is not as expected.
+/// Sends the requests in turn until the time is over. Panics at the first wrong response.
 pub async fn ask_for(time: Duration, address: SocketAddr, requests: &Arc<Vec<Request>>) -> Answers {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let end = Instant::now() + time;
@@ -68,7 +68,7 @@ pub async fn ask_for(time: Duration, address: SocketAddr, requests: &Arc<Vec<Req
     closed_loop(address, requests, next).await
 }
 
-/// Sends each request once. Panics at the first answer that is not as expected.
+/// Sends each request once. Panics at the first wrong response.
 pub async fn ask_each(address: SocketAddr, requests: &Arc<Vec<Request>>) -> Answers {
     let (taken, count) = (Arc::new(AtomicUsize::new(0)), requests.len());
     let next = move || Some(taken.fetch_add(1, Ordering::Relaxed)).filter(|n| *n < count);
@@ -104,8 +104,8 @@ async fn closed_loop(
     Answers { elapsed: begin.elapsed(), count: all.times.len(), ..all }
 }
 
-/// Requests that come by the clock, whether earlier ones are answered or not. A time counts from when a request was
-/// due.
+/// Open loop: requests start by the clock, whether earlier ones are finished or not. Times count from the moment when a
+/// request was due.
 pub struct OpenLoop {
     address: SocketAddr,
     requests: Arc<Vec<Request>>,
@@ -120,7 +120,7 @@ impl OpenLoop {
         Arc::new(Self { address, requests, idle, turns, answers: Mutex::default() })
     }
 
-    /// Sends the nth request, and notes how its answer came.
+    /// Sends the nth request and records its response.
     pub async fn ask(self: Arc<Self>, n: usize, due: Instant) {
         let turn = self.turns.acquire().await.expect("never closed");
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -138,13 +138,13 @@ impl OpenLoop {
         answers.failed += usize::from(!is_right);
     }
 
-    /// Returns what was noted so far, and begins anew.
+    /// Returns the records so far and starts new ones.
     pub fn take(&self) -> Answers {
         std::mem::take(&mut self.answers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A connection, and the buffers that it uses for every request.
+/// Connection with buffers that all its requests use.
 struct Connection {
     stream: TcpStream,
     out: Vec<u8>,
@@ -153,24 +153,24 @@ struct Connection {
 
 impl Connection {
     async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("it accepts");
+        let stream = TcpStream::connect(address).await.expect("the server accepts");
         stream.set_nodelay(true).expect("an option");
         Self { stream, out: Vec::new(), answer: Vec::new() }
     }
 
-    /// Sends a request and reads its answer whole.
+    /// Sends a request and reads its complete response.
     async fn ask(&mut self, request: &Request) -> &[u8] {
         self.out.clone_from(&request.bytes);
         if let Some(at) = request.number_at {
             let number = format!("{:016x}", NUMBERS.fetch_add(1, Ordering::Relaxed));
             self.out[at..at + NUMBER.len()].copy_from_slice(number.as_bytes());
         }
-        self.stream.write_all(&self.out).await.expect("it reads");
+        self.stream.write_all(&self.out).await.expect("the server reads");
         self.answer.clear();
         let mut whole = None;
         while whole.is_none_or(|whole| self.answer.len() < whole) {
             self.answer.reserve(16 << 10);
-            let read = self.stream.read_buf(&mut self.answer).await.expect("it answers");
+            let read = self.stream.read_buf(&mut self.answer).await.expect("the server responds");
             assert!(read > 0, "the connection was closed");
             whole = whole.or_else(|| length(&self.answer));
         }
@@ -178,7 +178,7 @@ impl Connection {
     }
 }
 
-/// Returns the length of head and body, once the head is there.
+/// Returns the length of head and body, once the head is complete.
 fn length(answer: &[u8]) -> Option<usize> {
     let head = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
     let text = std::str::from_utf8(&answer[..head]).expect("a head").to_ascii_lowercase();

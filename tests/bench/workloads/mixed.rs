@@ -1,4 +1,4 @@
-//! The mixed load: reads and sends that come by the clock, beside a thousand open feeds.
+//! The mixed load: reads and sends at fixed rates, next to a thousand open feeds.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,13 +11,13 @@ use super::load::{Answers, OpenLoop};
 use super::works::Work;
 use super::world::{Shape, World};
 
-/// Requests a second that are offered.
+/// Offered requests per second.
 const RATES: [u32; 3] = [750, 2_000, 3_750];
 const OFFERED: Duration = Duration::from_secs(10);
-/// One request of so many is a send; the others are W1, W2 and W3 alike.
+/// One of this many requests is a send; the others are W1, W2 and W3 in equal parts.
 const SEND_OF: usize = 5;
 
-/// Offers the mix at each rate and prints what it took. A time counts from when a request was due.
+/// Offers the mix at each rate and prints the results. Times count from the moment when a request was due.
 pub async fn measure(shape: &Shape, world: &mut World, audience: &Audience) {
     let mut reads = Vec::new();
     for name in ["W1", "W2", "W3"] {
@@ -58,13 +58,13 @@ pub async fn measure(shape: &Shape, world: &mut World, audience: &Audience) {
     drop(listening);
 }
 
-/// Asks each request when it is due, and waits for all answers.
+/// Sends each request when it is due, and waits for all responses.
 async fn offer(rate: u32, begin: Instant, reads: &[Arc<OpenLoop>], sends: &Arc<OpenLoop>) {
     let mut tasks = JoinSet::new();
     let mut n = 0_u32;
     while begin.elapsed() < OFFERED {
         let due = begin + Duration::from_secs(1) * n / rate;
-        // The clock of the runtime has milliseconds, so some requests come together.
+        // The runtime's clock counts milliseconds, so some requests start together.
         tokio::time::sleep_until(due.into()).await;
         let place = n as usize;
         let open_loop =

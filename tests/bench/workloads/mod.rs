@@ -1,4 +1,4 @@
-//! Workloads of frontends: the server beside a floor, beside another binary, and at several sizes.
+//! Workloads of frontends: the server compared with a floor, with another binary, and at several sizes.
 
 mod compare;
 mod fan_out;
@@ -24,10 +24,10 @@ use self::world::{Shape, World};
 pub use self::{compare::compare, growth::grow};
 use super::server::binary;
 
-/// Rounds of a work and its floor, in turn. A machine is now faster, now slower.
+/// Rounds of a work, alternating with rounds of its floor, because a machine's speed varies.
 const ROUNDS: usize = 5;
 
-/// Where and on what is measured.
+/// Settings of a benchmark.
 #[derive(Clone, Copy)]
 pub struct Trial<'a> {
     pub folder: &'a Path,
@@ -35,13 +35,13 @@ pub struct Trial<'a> {
     pub messages: u32,
 }
 
-/// Fails at a name that none of the works has.
+/// Fails if one of the names belongs to no work.
 fn refuse_unknown(only: &[&str], known: &[&str]) {
     let unknown: Vec<_> = only.iter().filter(|name| !known.contains(name)).collect();
-    assert!(unknown.is_empty(), "{unknown:?} are none of {known:?}");
+    assert!(unknown.is_empty(), "{unknown:?} are not among {known:?}");
 }
 
-/// Measures every work, or those that are named, beside the floor.
+/// Measures every work, or the named ones, next to the floor.
 pub async fn measure(trial: &Trial<'_>, only: &[&str]) {
     refuse_unknown(only, &[&NAMES[..], &["W5", "W5x", "mixed", "backlog"]].concat());
     let is_asked = |name: &str| only.is_empty() || only.contains(&name);

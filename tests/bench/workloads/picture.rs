@@ -1,4 +1,4 @@
-//! One picture of a run: what each work reached, beside its floor.
+//! A chart of a run: the rate of each work next to its floor.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -6,14 +6,14 @@ const WIDTH: f64 = 420.0;
 const LEFT: f64 = 310.0;
 const ROW: usize = 52;
 
-/// A work, and the answers a second of the server and of the floor.
+/// Work with the responses per second of the server and of the floor.
 pub struct Pair {
     pub name: &'static str,
     pub ours: f64,
     pub floor: f64,
 }
 
-/// Draws the pairs as an SVG, each to its own scale.
+/// Draws the pairs as an SVG, each on its own scale.
 pub fn draw(pairs: &[Pair], path: &Path) {
     let height = pairs.len() * ROW + 64;
     let mut out = format!(

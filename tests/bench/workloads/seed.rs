@@ -1,4 +1,4 @@
-//! The users, conversations and messages that the works run on: skewed, in the order of time, equal in every run.
+//! The users, conversations and messages that the works use: skewed, in chronological order, equal in every run.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::fill::{Cell, Database};
 
-/// Seed of all chance in the data.
+/// Seed of all random data.
 const SEED: u64 = 42;
-/// Conversations that an average user has.
+/// Conversations drawn per user.
 const CONVERSATIONS_PER_USER: u32 = 5;
-/// The fewest pairs that are drawn, so that a small database has somebody with a page of conversations.
+/// Fewest pairs to draw, so that some user of a small database has a page of conversations.
 const FEWEST_PAIRS: u32 = 1_500;
 
-/// The size of a database.
+/// Size of a database.
 #[derive(Clone, Copy)]
 pub struct Size {
     pub users: u32,
@@ -36,11 +36,11 @@ pub struct Seed {
     pub size: Size,
     /// Pairs with more than a page of messages, in random order.
     pub pairs: Vec<Pair>,
-    /// The users that each user has a conversation with.
+    /// Users that each user has a conversation with.
     pub peers: HashMap<u32, Vec<u32>>,
 }
 
-/// A message in its places: in its conversation, and in both mailboxes.
+/// Message with its sequence numbers in the conversation and in both mailboxes.
 struct Note {
     conversation: u32,
     sender: u32,
@@ -74,7 +74,7 @@ pub fn user_id(n: u32) -> Uuid {
     id(0x0197, n)
 }
 
-/// Returns the id of the nth user as the API writes it.
+/// Returns the global id of the nth user.
 pub fn global_id(n: u32) -> String {
     UserId(user_id(n)).to_string()
 }
@@ -93,7 +93,7 @@ fn id(kind: u128, n: u32) -> Uuid {
 }
 
 impl Seed {
-    /// Returns the users with at least so many conversations, in random order.
+    /// Returns the users with at least this many conversations, in random order.
     pub fn users_with(&self, conversations: usize) -> Vec<u32> {
         let found = self.peers.iter().filter(|(_, peers)| peers.len() >= conversations);
         let mut users: Vec<_> = found.map(|(user, _)| *user).collect();
@@ -103,7 +103,7 @@ impl Seed {
     }
 }
 
-/// Fills a database whose schema exists. All users get the password of the one user that is there.
+/// Fills a database whose schema exists. All users get the password of the only existing user.
 pub async fn fill(database: &mut Database, size: Size) -> Seed {
     let mut dice = Dice::new(SEED);
     let pairs = draw_pairs(&mut dice, size.users);
@@ -140,7 +140,7 @@ pub async fn fill(database: &mut Database, size: Size) -> Seed {
     Seed { size, pairs, peers }
 }
 
-/// Draws who talks with whom, in random order.
+/// Draws the pairs of users with a conversation, in random order.
 fn draw_pairs(dice: &mut Dice, users: u32) -> Vec<(u32, u32)> {
     let mut user = || 1 + u32::try_from(skewed(dice, users as usize, 2)).expect("a user");
     let drawn = (0..(CONVERSATIONS_PER_USER * users).max(FEWEST_PAIRS)).map(|_| (user(), user()));
@@ -150,14 +150,14 @@ fn draw_pairs(dice: &mut Dice, users: u32) -> Vec<(u32, u32)> {
     pairs
 }
 
-/// Puts items into random order (Fisher and Yates).
+/// Shuffles items (Fisher and Yates).
 fn shuffle<T>(dice: &mut Dice, items: &mut [T]) {
     for last in (1..items.len()).rev() {
         items.swap(last, dice.below(last + 1));
     }
 }
 
-/// A number below `bound`; the higher the power, the more often a low one.
+/// Returns a number below `bound`. The higher the power, the more frequent are low numbers.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -220,7 +220,7 @@ async fn write(
     });
     database.insert("mailbox_events", "user_id, sequence, kind, message_id, created_at", rows).await;
 
-    // In the order of their last messages, as rows that were rewritten since stand.
+    // Ordered by their last messages, as repeated updates would leave the rows.
     let mut lines: Vec<_> = lines.iter().collect();
     lines.sort_by_key(|((_, user), line)| (line.last_note, *user));
     let rows = lines.into_iter().map(|(&(conversation, user), line)| {
@@ -240,12 +240,12 @@ async fn write(
     database.settle().await;
 }
 
-/// The nth message's time: the last one is a second old, and each is a millisecond younger than the one before.
+/// Returns the time of the nth message. Messages are a millisecond apart, and the last one is a second old.
 fn sent_at(now: DateTime<Utc>, size: Size, n: u32) -> DateTime<Utc> {
     now - TimeDelta::milliseconds(i64::from(size.messages - n) + 1_000)
 }
 
-/// Bytes that no compression makes shorter.
+/// Returns bytes that cannot be compressed.
 fn noise(n: u32, length: usize) -> Vec<u8> {
     let mut dice = Dice::new(u64::from(n));
     let mut bytes = Vec::with_capacity(length + 8);

@@ -1,4 +1,4 @@
-//! The works: what each asks of the server and of the floor, and who asks it.
+//! The works: their requests to the server and to the floor, and the users who send them.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ const SEND: &str = "mutation S($input: SendMessageInput!) { sendMessage(input: $
 const NEWEST_OF_EACH: &str = "{ viewer { conversations(first: 50) {
     nodes { peer { id username } messages(first: 3) { nodes { id encryptedContent createdAt } } } } } }";
 
-/// Text of a full page that has another after it.
+/// Part of the response for a page that has a next page.
 const HAS_MORE: &str = "\"hasNextPage\":true";
-/// Users whose requests the server has answered before.
+/// Users of the works that repeat each user's request.
 const WARM: usize = 500;
-/// Conversations that pages are read of, and that messages are sent in.
+/// Conversations whose pages are read and in which messages are sent.
 const PAIRS: usize = 256;
 
 /// Order and number of the requests of a round.
@@ -34,7 +34,7 @@ const PAIRS: usize = 256;
 pub enum Mode {
     /// All requests in turn, for some time.
     Loop,
-    /// Each request once, of a server that was just started.
+    /// Each request once, to a server that has just started.
     Once,
 }
 
@@ -46,11 +46,11 @@ pub struct Work {
     pub floor: Arc<Vec<Request>>,
 }
 
-/// The names of the works, in the order of the table.
+/// Names of the works, in the order of the table.
 pub const NAMES: [&str; 7] = ["W1c", "W1t", "W1", "W2", "W3", "W4", "W6c"];
 
 impl Work {
-    /// Makes the requests of a work; whoever asks is signed in.
+    /// Creates the requests of a work and signs in the users who send them.
     pub async fn new(world: &mut World, name: &str) -> Self {
         let seed = Arc::clone(&world.seed);
         let everybody = || 1..=seed.size.users;
@@ -75,9 +75,9 @@ impl Work {
         }
     }
 
-    /// Keeps the first so many requests to the server.
+    /// Keeps the first `count` requests to the server.
     pub fn truncate(&mut self, count: usize) {
-        Arc::get_mut(&mut self.ours).expect("nobody asks yet").truncate(count);
+        Arc::get_mut(&mut self.ours).expect("no request runs yet").truncate(count);
     }
 }
 
@@ -129,14 +129,14 @@ async fn send(world: &mut World, pairs: &[Pair]) -> Work {
     Work { title: "W4 a durable send", mode: Mode::Loop, ours, floor }
 }
 
-/// A message of a user to another, under an id of its own.
+/// Creates a request that sends a message with a unique client message id.
 pub fn message(from: &Client, recipient_id: &str) -> Request {
     let input = json!({ "recipientId": recipient_id, "encryptedContent": "A".repeat(400), "iv": "AAAAAAAAAAAAAAAA",
         "clientMessageId": NUMBER });
     query(from, SEND, &json!({ "input": input }), "createdAt")
 }
 
-/// An operation of a user.
+/// Creates a request that runs an operation as a user.
 pub fn query(user: &Client, text: &str, variables: &Value, expected: &str) -> Request {
     let body = json!({ "query": text, "variables": variables }).to_string();
     Request::post("/graphql", user.token.as_deref(), &body, expected)

@@ -1,4 +1,4 @@
-//! A filled database with a server in front of it, and the servers behind both.
+//! A filled database with a server in front of it, and the services behind both.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,24 +19,24 @@ use super::works::{Mode, Work};
 
 /// Duration of one round of a closed loop.
 const ROUND: Duration = Duration::from_secs(2);
-/// Sign-ins that are under way at a time.
+/// Sign-ins in flight at a time.
 const SIGN_INS: usize = 16;
-/// Settings of the PostgreSQL that is measured. Commits are durable, as by default.
+/// Settings of the measured PostgreSQL. Commits are durable, as by default.
 const POSTGRES: [&str; 3] = ["shared_buffers=4GB", "max_connections=120", "max_wal_size=8GB"];
 
-/// PostgreSQL and Redis of the benchmark's own, or SQLite.
+/// PostgreSQL and Redis for the benchmark alone, or SQLite.
 pub enum Shape {
     Clustered(Box<Services>),
     Embedded,
 }
 
-/// The servers of the clustered shape.
+/// PostgreSQL and Redis of a cluster.
 pub struct Services {
     postgres: Backing,
     redis: Backing,
 }
 
-/// A server of one binary over a filled database.
+/// Server of one binary over a filled database.
 pub struct World {
     pub server: Server,
     pub seed: Arc<Seed>,
@@ -45,7 +45,7 @@ pub struct World {
     clients: HashMap<u32, Client>,
 }
 
-/// Settings that a server is started with.
+/// Settings for the start of a server.
 struct Place {
     binary: PathBuf,
     folder: PathBuf,
@@ -70,7 +70,7 @@ impl Shape {
         }
     }
 
-    /// Returns the URL of Redis, or an empty text.
+    /// Returns the URL of Redis, or an empty string.
     pub fn redis(&self) -> String {
         match self {
             Self::Clustered(services) => services.redis.url(services.redis.address),
@@ -78,13 +78,13 @@ impl Shape {
         }
     }
 
-    /// Makes an empty database, or a copy of one that nobody is connected to. Returns its URL.
+    /// Creates an empty database, or a copy of one without connections; returns its URL.
     async fn make_database(&self, folder: &Path, original: Option<&str>) -> String {
         let Self::Clustered(services) = self else {
             fs::create_dir_all(folder).expect("a folder");
             let file = folder.join("messages.db");
             if let Some(original) = original {
-                // The bytes of a stopped server's log belong to the database.
+                // A stopped server's write-ahead log belongs to the database.
                 for end in ["", "-wal"] {
                     let from = format!("{}{end}", original.trim_start_matches("sqlite://"));
                     if Path::new(&from).exists() {
@@ -105,7 +105,7 @@ impl Shape {
 }
 
 impl World {
-    /// Fills a database for a binary, which makes the schema and then serves the rows.
+    /// Fills a database for a binary, which creates the schema and then serves the rows.
     pub async fn fill(shape: &Shape, binary: &Path, folder: &Path, messages: u32) -> Self {
         let begin = Instant::now();
         let database = shape.make_database(folder, None).await;
@@ -121,7 +121,7 @@ impl World {
         Self { server: place.start(1).await, seed, place, starts: 2, clients: HashMap::new() }
     }
 
-    /// Copies the database for another binary, which brings the copy to its own schema.
+    /// Copies the database for another binary, which migrates the copy to its own schema.
     pub async fn copy(self, shape: &Shape, binary: &Path, folder: &Path) -> (Self, Self) {
         let Self { server, seed, place, .. } = self;
         drop(server);
@@ -134,12 +134,12 @@ impl World {
         (serve(place).await, serve(copy).await)
     }
 
-    /// The URL of the database.
+    /// Returns the URL of the database.
     pub fn database(&self) -> &str {
         &self.place.database
     }
 
-    /// Signs in the users who are not signed in yet, and returns all of them in the order asked for.
+    /// Signs in the users without a session; returns clients of all users in the given order.
     pub async fn sign_in(&mut self, users: impl IntoIterator<Item = u32>) -> Vec<Client> {
         let users: Vec<_> = users.into_iter().collect();
         let nobody = Client::new(self.server.address);
@@ -160,12 +160,12 @@ impl World {
         self.measure(shape, ask(self.server.address, work.mode, &work.ours)).await
     }
 
-    /// Takes the processor time that the server and the database use while something is done.
+    /// Measures the processor time of the server and the database during `work`.
     pub async fn measure(&self, shape: &Shape, work: impl Future<Output = Answers>) -> Round {
         measure(shape, || self.server.cpu(), work).await
     }
 
-    /// Starts the server anew. It remembers nothing, and finds nothing of its own in Redis.
+    /// Restarts the server with empty caches, in memory and in Redis.
     async fn restart(&mut self) {
         self.server.stop();
         self.server = self.place.start(self.starts).await;
@@ -180,7 +180,7 @@ impl Place {
             ("QUANTUMVAULT__REDIS__URL", &self.redis),
             ("QUANTUMVAULT__REDIS__PREFIX", &format!("{}-{starts}:", name_of(&self.folder))),
             ("QUANTUMVAULT__ACCOUNTS__ACCESS_TOKEN_TTL_SECONDS", "43200"),
-            // Signing in is not what is measured.
+            // Sign-ins are not measured.
             ("QUANTUMVAULT__PASSWORDS__MEMORY_KIB", "64"),
             ("QUANTUMVAULT__PASSWORDS__PASSES", "1"),
         ];
@@ -188,7 +188,7 @@ impl Place {
     }
 }
 
-/// Takes the processor time that a server, which `cpu` tells of, and the database use while something is done.
+/// Measures the processor time of a server, read by `cpu`, and of the database during `work`.
 pub async fn measure(shape: &Shape, cpu: impl Fn() -> Duration, work: impl Future<Output = Answers>) -> Round {
     let (server, database) = (cpu(), shape.cpu());
     let answers = work.await;

@@ -1,4 +1,4 @@
-//! The floor's answers, put together by hand.
+//! The floor's responses, formatted by hand.
 
 use std::fmt::Write;
 

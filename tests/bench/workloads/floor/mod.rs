@@ -1,7 +1,7 @@
-//! The floor: the same answers by hyper and the plainest driver, without GraphQL, sessions, limits, feeds or an access
-//! log.
+//! The floor: a baseline server that returns equivalent responses with hyper and a minimal database driver. It has no
+//! GraphQL, sessions, limits, feeds or access log.
 //!
-//! Every statement is prepared once, pages are read by bounds over an index, and each user of a page is fetched once.
+//! Every statement is prepared once. Pages are read by bounds over an index. Each user of a page is fetched once.
 
 mod json;
 mod postgres;
@@ -43,7 +43,7 @@ const INSERT: &str = "INSERT INTO messages (id, conversation_id, sequence, sende
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, false, false)";
 const NAME: &str = "SELECT username FROM users WHERE id = $1";
 
-/// A user as a page names it.
+/// User as a page shows it.
 struct Person {
     id: Uuid,
     username: String,
@@ -70,18 +70,18 @@ struct Line {
     at: DateTime<Utc>,
 }
 
-/// The newest messages of a conversation.
+/// Newest messages of a conversation.
 struct Conversation {
     peer_id: Uuid,
     peer: String,
     messages: Vec<(Uuid, Vec<u8>, DateTime<Utc>)>,
 }
 
-/// A message to be stored under a number of its own.
+/// Message to store, with a unique sequence number.
 struct Draft {
     id: Uuid,
     conversation_id: Uuid,
-    /// Negative, so that it takes no place of a message that the server stores.
+    /// Negative, so that the number cannot collide with one that the server assigns.
     sequence: i64,
     sender_id: Uuid,
     recipient_id: Uuid,
@@ -95,7 +95,7 @@ enum Store {
     Sqlite(Sqlite),
 }
 
-/// Serves until the process is ended.
+/// Serves until the process ends.
 pub async fn serve(address: SocketAddr, database: &str, redis: &str) {
     let store = if let Some(path) = database.strip_prefix("sqlite://") {
         Store::Sqlite(Sqlite::open(path))
@@ -188,7 +188,7 @@ impl Store {
     }
 }
 
-/// The floor as a process of its own.
+/// Floor as a separate process.
 pub struct Floor {
     child: Child,
     address: SocketAddr,
@@ -200,7 +200,7 @@ impl Floor {
         let address = free_address();
         let mut command = Command::new(std::env::current_exe().expect("a path"));
         command.args(["floor", &address.to_string(), world.database(), &shape.redis()]);
-        let floor = Self { child: command.spawn().expect("it starts"), address };
+        let floor = Self { child: command.spawn().expect("the floor starts"), address };
         let begin = Instant::now();
         while TcpStream::connect(address).await.is_err() {
             assert!(begin.elapsed() < Duration::from_secs(20), "the floor does not start");
@@ -217,7 +217,7 @@ impl Floor {
 
 impl Drop for Floor {
     fn drop(&mut self) {
-        // Fails only where the process has ended already.
+        // Fails only if the process has already ended.
         drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }

@@ -20,14 +20,14 @@ const NEWEST_OF_EACH: &str = "SELECT p.id, p.username, m.id, m.encrypted_content
           ORDER BY sequence DESC LIMIT 3) m ON true
     ORDER BY c.last_event DESC";
 
-/// Connections that requests take in turn, and Redis for what follows a send.
+/// Connections that requests use in turn, and Redis for the hint after a send.
 pub struct Postgres {
     connections: Vec<Prepared>,
     next: AtomicUsize,
     redis: ConnectionManager,
 }
 
-/// A connection with its statements.
+/// Connection with its prepared statements.
 struct Prepared {
     client: Client,
     own_record: Statement,
@@ -128,7 +128,7 @@ impl Postgres {
         ];
         let (stored, names) =
             tokio::join!(db.client.execute(&db.insert, &values), db.rows(&db.name, [&draft.sender_id]));
-        stored.expect("it is stored");
+        stored.expect("the message is stored");
         let channel = draft.recipient_id.to_string();
         self.redis.clone().publish::<_, _, ()>(channel, "").await.expect("Redis answers");
         names[0].get(0)

@@ -1,4 +1,4 @@
-//! The floor over SQLite: a thread for each reading connection, and one that writes.
+//! The floor over SQLite: a thread for each reading connection, and one for the writer.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -22,7 +22,7 @@ const NEWEST_THREE: &str = "SELECT id, encrypted_content, created_at FROM messag
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;
 
-/// Threads that take jobs, each with a connection of its own.
+/// Threads that run jobs, each with its own connection.
 pub struct Sqlite {
     readers: Vec<Sender<Job>>,
     writer: Sender<Job>,
@@ -93,14 +93,14 @@ impl Sqlite {
                 iv,
                 draft.at
             ];
-            db.prepare_cached(INSERT).expect("a statement").execute(values).expect("it is stored");
+            db.prepare_cached(INSERT).expect("a statement").execute(values).expect("the message is stored");
             rows(db, NAME, [draft.sender_id], |row| row.get(0)).pop().expect("a user")
         };
         run(&self.writer, job).await
     }
 }
 
-/// Starts a thread that does jobs with a connection of its own, as durable as the server's.
+/// Starts a thread that runs jobs on its own connection, which is as durable as the server's.
 fn worker(path: &str) -> Sender<Job> {
     let (sender, jobs) = channel::<Job>();
     let db = Connection::open(path).expect("the file opens");
@@ -113,12 +113,12 @@ fn worker(path: &str) -> Sender<Job> {
 async fn run<T: Send + 'static>(worker: &Sender<Job>, job: impl FnOnce(&Connection) -> T + Send + 'static) -> T {
     let (sender, done) = oneshot::channel();
     let job = move |db: &Connection| drop(sender.send(job(db)));
-    worker.send(Box::new(job)).expect("it works");
-    done.await.expect("it is done")
+    worker.send(Box::new(job)).expect("the worker runs");
+    done.await.expect("the job is done")
 }
 
 fn rows<T>(db: &Connection, sql: &str, values: impl Params, read: impl Fn(&Row) -> rusqlite::Result<T>) -> Vec<T> {
     let mut statement = db.prepare_cached(sql).expect("a statement");
     let found = statement.query_map(values, |row| read(row)).expect("rows");
-    found.collect::<rusqlite::Result<_>>().expect("as the schema says")
+    found.collect::<rusqlite::Result<_>>().expect("rows of the expected types")
 }
