@@ -1,4 +1,4 @@
-//! Accounts and who may use them: signing in, sessions, tokens, keys, and what belongs to others.
+//! Accounts and access to them: sign-in, sessions, tokens, keys, and the protection of other users' data.
 
 mod access;
 mod access_tokens;

@@ -1,4 +1,4 @@
-//! Tests that need PostgreSQL and Redis, which the quick round leaves out by the name of this module.
+//! Tests that need PostgreSQL and Redis. The quick round excludes this module by its name.
 
 mod cancelled_begin;
 mod health;

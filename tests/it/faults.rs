@@ -1,4 +1,4 @@
-//! Concurrency and failures: races, wrong clocks, and whatever breaks.
+//! Concurrency and failures: races, wrong clocks, and outages.
 
 mod clock_skew;
 mod consistency;

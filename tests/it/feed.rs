@@ -1,4 +1,4 @@
-//! Feeds and subscriptions: what happened, in order, and resuming after a cursor.
+//! Feeds and subscriptions: their events, the order of events, and resuming after a cursor.
 
 mod message_feed;
 mod pages;

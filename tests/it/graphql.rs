@@ -1,4 +1,4 @@
-//! The schema and its answers: the contract, paging, global ids, JSON, and statements per request.
+//! The schema and its responses: the contract, paging, global ids, JSON, and statements per request.
 
 mod contract;
 mod global_ids;

@@ -1,4 +1,4 @@
-//! Every test that runs against the whole system, as one binary.
+//! All tests that run against the complete system, as one binary.
 
 mod auth;
 mod clustered;

@@ -1,4 +1,4 @@
-//! What operators run and see: commands, configuration, health, logs, metrics, mail and shutdown.
+//! Tools of operators: commands, configuration, health, logs, metrics, mail and shutdown.
 
 mod admin;
 mod backup;

@@ -1,4 +1,4 @@
-//! The rules of the house that no compiler knows; each is a test that names the file that broke it.
+//! Project rules that no compiler checks. Each is a test that names the files that break it.
 
 mod imports;
 mod source;
@@ -10,7 +10,7 @@ use self::source::{
     tests_that_return, tokens, untested,
 };
 
-/// The layers of `api/src`, lowest first. The last row ties the others together, and its files may name each other.
+/// Layers of `api/src`, lowest first. The last row connects the others, and its files may import each other.
 const ROWS: [&[&str]; 8] = [
     &["domain", "config"],
     &["redis_client", "telemetry"],
@@ -22,11 +22,11 @@ const ROWS: [&[&str]; 8] = [
     &["main", "cli", "app", "lib"],
 ];
 
-/// Modules that import less than what is below them.
+/// Modules that may import only some of the rows below them.
 const IMPORTS: [(&str, &[&str]); 2] =
     [("engine", &["domain", "config", "telemetry"]), ("graphql", &["domain", "config", "service", "engine"])];
 
-/// Crates, and the only modules of `api/src` that name them.
+/// Crates, and the only modules of `api/src` that may name them.
 const KEEPERS: [(&[&str], &[&str]); 7] = [
     (&["lettre"], &["mail"]),
     (&["sea_orm", "sea_orm_migration", "sea_query_sqlx", "qv_entity", "qv_migration", "sqlx"], &["store"]),
@@ -37,7 +37,7 @@ const KEEPERS: [(&[&str], &[&str]); 7] = [
     (&["opentelemetry", "opentelemetry_http", "opentelemetry_otlp", "opentelemetry_sdk"], &["telemetry"]),
 ];
 
-/// Where a file is split, its tests aside.
+/// Longest allowed file in lines, without its tests.
 const LONGEST: usize = 400;
 
 #[test]
@@ -161,10 +161,10 @@ fn a_test_never_returns_early() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    // Put together here, so that this file does not break its own rule.
+    // Assembled here, so that this file does not break its own rule.
     let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX")];
     check("nothing is left for later in a remark", |broken| {
-        // Lock files hold digests, which spell anything.
+        // Lock files contain digests, which can spell anything.
         for (file, text) in files().into_iter().filter(|(file, _)| !file.contains("lock")) {
             for (number, line) in (1..).zip(text.lines()) {
                 let mut words = line.split(|letter: char| !letter.is_alphanumeric());
@@ -191,7 +191,7 @@ fn a_document_names_only_paths_that_exist() {
             let folder = Path::new(&file).parent().unwrap();
             for path in named_paths(&text) {
                 let exists = [Path::new(""), folder].iter().any(|from| root().join(from).join(path).exists());
-                // What git ignores is made by a build or a run.
+                // Paths that git ignores are created by a build or a run.
                 if !exists && !is_ignored(&ignored(), path) {
                     broken.push(format!("{file}: `{path}`"));
                 }
@@ -228,7 +228,7 @@ fn no_file_names_a_place_on_one_machine() {
     check("no file names a place on one machine", |broken| {
         for (file, text) in files() {
             for (at, place) in places.iter().flat_map(|place| text.match_indices(place)) {
-                // After a name it is a folder in the middle of another path.
+                // After a name, the match is a folder inside another path.
                 let is_within =
                     text[..at].ends_with(|letter: char| letter.is_alphanumeric() || "._-/})".contains(letter));
                 if !is_within {
@@ -279,7 +279,7 @@ fn paths_are_read_from_code_alone() {
     assert_eq!(found.join(" "), expected);
 }
 
-/// Fails with the rule and all that broke it.
+/// Fails with the rule and all its violations.
 fn check(rule: &str, find: impl FnOnce(&mut Vec<String>)) {
     let mut broken = Vec::new();
     find(&mut broken);

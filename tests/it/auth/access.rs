@@ -1,4 +1,4 @@
-//! What belongs to others: whoever names it is told that it is not there, in every place that takes an id.
+//! Objects of other users: every field that takes an id reports them as absent.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +9,16 @@ use qv_tests::operation;
 use qv_tests::world::World;
 use serde_json::{Value, json};
 
-/// The fields that take somebody's ids; each stands in a test below, or is there for everyone.
+/// Fields that take the ids of users' objects. Each is tested below or open to everyone.
 const TAKE_IDS: [&str; 13] = [
-    // For everyone: the directory, whom one writes to, and a ceremony that nobody is signed in for.
+    // For everyone: the directory, the recipient of a message, and a passkey sign-in, which needs no session.
     "Query.user",
     "Mutation.sendMessage",
     "Mutation.finishPasskeyLogin",
     "Subscription.userChanged",
     // For operators.
     "Admin.auditLogs",
-    // Below.
+    // Tested below.
     "Query.node",
     "Query.nodes",
     "Viewer.conversation",
@@ -29,7 +29,7 @@ const TAKE_IDS: [&str; 13] = [
     "Mutation.deleteMessages",
 ];
 
-/// What two people have between them, and each for itself.
+/// Objects that two users share, and objects of one of them.
 struct Belongings {
     session: Value,
     passkey: Value,
@@ -80,7 +80,7 @@ async fn what_belongs_to_others_is_not_there_whatever_ones_role() {
         let feed = &stranger.feed(theirs.feed_cursor.as_str()).await.receive().await;
         assert_eq!(feed["payload"]["errors"][0]["extensions"]["code"], "BAD_USER_INPUT", "{feed}");
     }
-    // None of it has harmed what was named.
+    // The attempts have changed none of the named objects.
     assert_eq!(alice.session().await, theirs.session);
     let kept = bob.run(operation!("node"), json!({ "id": theirs.message })).await;
     assert_eq!(kept.data()["node"]["id"], theirs.message);
@@ -118,7 +118,7 @@ async fn belongings(alice: &Client, bob: &Client) -> Belongings {
     }
 }
 
-/// The fields that have an argument in which an id can stand, as `Type.field`.
+/// Returns the fields with an argument that can contain an id, as `Type.field`.
 async fn fields_that_take_ids(client: &Client) -> BTreeSet<String> {
     let answer = client.run(operation!("introspection"), Value::Null).await;
     let types = answer.data()["__schema"]["types"].as_array().expect("types");
@@ -133,7 +133,7 @@ async fn fields_that_take_ids(client: &Client) -> BTreeSet<String> {
     found
 }
 
-/// Whether one of these arguments or input fields is an id, or an input that has one.
+/// Whether one of these arguments or input fields is an id, or an input object that contains an id.
 fn can_hold_id(inputs: &Value, types: &[Value]) -> bool {
     inputs.as_array().expect("inputs").iter().any(|input| {
         let mut named = &input["type"];

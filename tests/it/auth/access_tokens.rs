@@ -1,4 +1,4 @@
-//! Access tokens that others have made, and what is never taken for one (RFC 8725).
+//! Access tokens that are forged, foreign or outdated, and must be rejected (RFC 8725).
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
@@ -104,14 +104,14 @@ async fn a_token_that_was_made_for_longer_than_ours_are_is_refused() {
         let tokens = AccessTokens::new("quantumvault", TimeDelta::zero(), SigningKey::from_pkcs8(&own).expect("a key"));
         let made = tokens.sign(ids, world.source.uuid(), world.source.now(), TimeDelta::seconds(seconds));
         alice.token = Some(made.expect("a token").0.expose_secret().to_owned());
-        // A second time it is remembered, if it was accepted.
+        // The second request finds an accepted token in the cache.
         for _ in 0..2 {
             assert_eq!(alice.refusal().await.as_deref(), expected, "{seconds}");
         }
     }
 }
 
-/// Whose token it is, and of which session.
+/// Returns the user and the session of a token.
 fn ids(token: &str) -> (UserId, SessionId) {
     let claims = decode(token.split('.').nth(1).expect("claims"));
     let id = |name: &str| claims[name].as_str().expect("text").parse::<uuid::Uuid>().expect("a UUID");

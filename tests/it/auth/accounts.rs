@@ -1,4 +1,4 @@
-//! Registering, signing in, and who a token speaks for.
+//! Registration, sign-in, and the user that a token authenticates.
 
 use qv_tests::client::{PASSWORD, registration};
 use qv_tests::operation;
@@ -114,7 +114,7 @@ async fn what_cannot_be_registered_is_named() {
         assert_eq!((found, &extensions["field"]), (code, &json!(format!("input.{field}"))), "{value}");
         assert_eq!(answer.0["data"], json!({ "register": null }));
     }
-    // Nothing was kept of what was refused.
+    // The rejected registrations have stored nothing.
     node.client().register("bob").await;
 }
 

@@ -1,4 +1,4 @@
-//! What is done by mail: resetting a forgotten password, and confirming an address.
+//! Password resets and address verification by mail.
 
 use std::sync::Arc;
 
@@ -16,24 +16,24 @@ use serde_json::{Value, json};
 
 const NEXT: &str = "quartz-lantern-otter-mosaic-7";
 
-/// A node whose letters go to a server of its own.
+/// Starts a node and a mail server that receives its mails.
 async fn mailing(world: &Arc<World>) -> (Node, MailServer) {
     let mails = MailServer::start().await;
     (node_at(world, "one", mails.port).await, mails)
 }
 
-/// A node whose letters go to this port.
+/// Starts a node that sends its mails to this port.
 pub async fn node_at(world: &Arc<World>, name: &str, port: u16) -> Node {
     world.try_node(world.mail_config(name, port)).await.expect("a node starts")
 }
 
-/// Registers a user and takes the letter that this sends; returns the token in it.
+/// Registers a user; returns the client and the token in the verification mail.
 async fn register(node: &Node, mails: &mut MailServer, username: &str) -> (Client, String) {
     let client = node.client().register(username).await;
     (client, linked(&mails.letter().await, "verify-email"))
 }
 
-/// The token of a letter's link to a page, which has to be in the text and in the HTML.
+/// Returns the token of a mail's link to a page, which both the text and the HTML must contain.
 pub fn linked(letter: &Value, page: &str) -> String {
     let link = format!("{LINK_BASE}/{page}?token=");
     let text = letter["text"].as_str().unwrap_or_else(|| panic!("{letter}"));
@@ -59,7 +59,7 @@ async fn login(client: &Client, password: &str) -> Answer {
     client.run(operation!("login"), json!({ "input": { "login": "alice", "password": password } })).await
 }
 
-/// Asks for a reset and returns the mailed token.
+/// Requests a reset and returns the mailed token.
 async fn reset_token(node: &Node, mails: &mut MailServer) -> String {
     forget(&node.client(), "Alice@example.org").await.data();
     linked(&mails.letter().await, "reset-password")

@@ -1,4 +1,4 @@
-//! What a node remembers itself of shared values: it saves every question, and nobody is shown it once it has changed.
+//! The local cache of a node: it saves queries, and no request sees a value after its change.
 
 use qv_tests::client::{Client, PASSWORD, base64};
 use qv_tests::keyring::Keyring;
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 const OWN: &str = "{ viewer { email lastLoginAt user { id username createdAt } } }";
 
-/// Asks twice, so that what is asked for is near at hand where it can be.
+/// Sends a request twice, so that the node caches its data where it can.
 pub async fn heats(client: &Client) {
     for _ in 0..2 {
         client.run(OWN, Value::Null).await.data();
     }
 }
 
-/// Why the other node refuses the session in the very next request.
+/// Returns the reason why the node rejects the client's session in its next request.
 pub async fn refusal(client: &Client) -> Option<String> {
     let answer = client.run(OWN, Value::Null).await;
     answer.0.get("errors").map(|errors| errors[0]["extensions"]["reason"].as_str().expect("a reason").to_owned())
@@ -81,7 +81,7 @@ async fn an_account_that_has_changed_at_one_node_is_shown_changed_at_the_other_a
     let elsewhere = alice.at(two.server.address);
     let keys = Keyring::generate().public();
     let mut latest = Value::Null;
-    // Fewer than an account may have sessions.
+    // Fewer rounds than an account's session limit, because each round signs in.
     for round in 0..15 {
         heats(&elsewhere).await;
         let vault = base64(format!("vault {round}"));
@@ -107,7 +107,7 @@ async fn a_refresh_counts_as_used_at_whichever_node_sees_its_access_token() {
         heats(&device.at(two.server.address)).await;
         let next = device.refreshed().await;
         heats(&next.at(two.server.address)).await;
-        // So whoever has the refresh token from before has stolen it.
+        // The next tokens are in use, so a repeated use of the old refresh token counts as theft.
         assert_eq!(device.refresh().await.error().1["reason"], "REVOKED", "round {round}");
         assert_eq!(refusal(&next.at(two.server.address)).await.as_deref(), Some("REVOKED"), "round {round}");
     }

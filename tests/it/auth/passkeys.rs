@@ -1,4 +1,4 @@
-//! Passkeys: adding them, signing in with them, and every way in which neither must work.
+//! Passkeys: adding them, signing in with them, and all the ways in which both must fail.
 
 mod management;
 
@@ -28,7 +28,7 @@ async fn a_passkey_signs_its_user_in() {
     assert_eq!((listed.len(), &listed[0]["deviceName"]), (1, &json!("a key")));
     assert!(listed[0]["lastUsedAt"].is_string(), "{listed:?}");
     assert_eq!(trail(&world).await, ["user.registered", "session.created", "passkey.added", "session.created"]);
-    // A second time its counter has moved on.
+    // The second sign-in has a higher counter.
     key.log_in(&node.client()).await.data();
 }
 
@@ -105,7 +105,7 @@ async fn the_options_ask_for_what_signs_in_by_itself() {
     }
     "#);
     assert_eq!(registration["excludeCredentials"][0]["id"], json!(key.credential_id));
-    // Always the same for one user, or an authenticator would keep several passkeys for one account.
+    // The handle never changes: with a new one, an authenticator would keep several passkeys for one account.
     assert_eq!(registration["user"]["id"], json!(key.handle));
 }
 
@@ -121,7 +121,7 @@ async fn an_assertion_counts_once() {
     assert_refused(&finish_login(&nobody, &ceremony, assertion.clone()).await);
     let (another, _) = begin(&nobody, operation!("begin_passkey_login")).await;
     assert_refused(&finish_login(&nobody, &another, assertion).await);
-    // The failed try has used that ceremony up.
+    // The failed attempt has used up that ceremony.
     let (_, options) = begin(&nobody, operation!("begin_passkey_login")).await;
     assert_refused(&finish_login(&nobody, &another, key.assert(&options)).await);
 }
@@ -177,7 +177,7 @@ async fn a_passkey_speaks_for_its_own_user_only() {
     finish_registration(&alice, &ceremony, credential.clone()).await.data();
     let mut of_bob = Authenticator::of(&bob).await;
 
-    // Bob's passkey under alice's name, and one that nobody has added.
+    // Bob's passkey with alice's handle, and a passkey that no account has added.
     of_bob.handle.clone_from(&of_alice.handle);
     assert_refused(&of_bob.log_in(&node.client()).await);
     let mut stray = Authenticator::new(&alice);
@@ -263,7 +263,7 @@ async fn nodes_share_ceremonies_and_finish_each_once() {
     let (one, two) = world.two_nodes().await;
     let alice = one.client().register("alice").await;
     let mut key = Authenticator::of(&alice).await;
-    // The page of the first node talks to the second: both have to know its origin.
+    // The page of the first node calls the second, so both have to know its origin.
     let mut config = world.config("three");
     config.webauthn.origins = vec![key.origin.clone()];
     let three = if world.is_clustered() { world.try_node(config).await.expect("a third node") } else { two };
@@ -292,14 +292,14 @@ async fn passkeys(client: &Client) -> Vec<Value> {
     answer.data()["viewer"]["passkeys"].as_array().expect("a list").clone()
 }
 
-/// What the audit trail says, oldest first.
+/// Returns the actions in the audit log, oldest first.
 async fn trail(world: &World) -> Vec<String> {
     let db = world.database.connect().await;
     let select = audit_logs::Entity::find().order_by_asc(audit_logs::Column::CreatedAt);
     select.all(&db).await.expect("the trail can be read").into_iter().map(|entry| entry.action).collect()
 }
 
-/// Changes every account behind the server's back.
+/// Changes every account directly in the database.
 async fn set(world: &World, column: users::Column, value: impl Into<sea_orm::Value>) {
     let db = world.database.connect().await;
     let value = Expr::value(value);

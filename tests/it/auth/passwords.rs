@@ -1,4 +1,4 @@
-//! Passwords: changing them, proving an account's ownership by them, and what they must never cost.
+//! Passwords: changing them, proving the ownership of an account with them, and bounds on their cost.
 
 use qv_tests::client::{Client, PASSWORD, registration};
 use qv_tests::operation;
@@ -117,7 +117,7 @@ async fn after_too_many_failures_the_password_is_locked_and_open_sessions_go_on(
     let world = World::new().await;
     let node = world.node_with(|config| config.accounts.max_password_failures = 3).await;
     let alice = node.client().register("alice").await;
-    // A success in between counts from the start again.
+    // A success in between resets the count of failures.
     for password in ["wrong", "wrong", PASSWORD, "wrong", "wrong", "wrong"] {
         let answer = login(&node.client(), password).await;
         let code = answer.0["errors"][0]["extensions"]["code"].as_str();

@@ -1,4 +1,4 @@
-//! Publishing keys: what is refused, what is kept, and who is told.
+//! Publishing keys: validation, storage, the audit log, and visibility on every node.
 
 use qv_entity::{audit_logs, users};
 use qv_tests::client::{Answer, Client, base64, bytes};
@@ -24,7 +24,7 @@ async fn published(client: &Client, id: &str) -> Value {
     client.run(operation!("public_keys"), json!({ "id": id })).await.data()["user"]["publicKeys"].clone()
 }
 
-/// What the audit trail tells of keys, in order.
+/// Returns the actions about keys in the audit log, in order.
 async fn trail(world: &World) -> Vec<String> {
     let entries = audit_logs::Entity::find()
         .filter(audit_logs::Column::Action.starts_with("key"))
@@ -39,7 +39,7 @@ async fn keys_are_published_both_at_once_and_every_node_shows_them() {
     let world = World::new().await;
     let (one, two) = world.two_nodes().await;
     let (alice, bob) = (one.client().register("alice").await, two.client().register("bob").await);
-    // From now on the other node remembers a user without keys.
+    // From here on, the other node caches a user without keys.
     assert_eq!(published(&bob, &alice.id).await, Value::Null);
     let keyring = Keyring::generate();
     let answer = keyring.publish(&alice, PASSPHRASE).await;
@@ -66,7 +66,7 @@ async fn the_same_keys_again_change_nothing() {
         assert_eq!(update(&alice, &keys, others).await.data(), first.data());
     }
     assert_eq!(trail(&world).await, ["keys.updated", "key_vault.updated"]);
-    // Another vault for the same keys is nobody else's business.
+    // A new vault for unchanged keys does not count as a change of the public keys.
     let answer = update(&alice, &keys, json!({ "keyVault": base64("wrapped anew") })).await;
     assert_eq!(answer.data(), first.data());
     assert_eq!(trail(&world).await, ["keys.updated", "key_vault.updated", "key_vault.updated"]);
@@ -142,7 +142,7 @@ async fn two_devices_that_publish_at_once_leave_one_pair_and_times_that_grow() {
         answer.data();
     }
 
-    // The clock stands still, and yet no two pairs have the same time.
+    // The clock stands still, but no two pairs have equal times.
     let last = published(&device, &device.id).await;
     assert!(keyrings.contains(&Published::from_json(&last)));
     let time = |keys: &Value| -> chrono::DateTime<chrono::Utc> {

@@ -1,4 +1,4 @@
-//! Sessions: refreshing them, listing them, ending them, and hearing of it on other devices.
+//! Sessions: refreshing, listing and ending them, and events about them on other devices.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use qv_tests::world::{World, manual_clock};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter};
 use serde_json::{Value, json};
 
-/// The close code of a socket whose session has ended.
+/// Close code of a socket whose session has ended.
 const FORBIDDEN: u16 = 4403;
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn what_is_no_refresh_token_of_a_living_session_is_refused_and_harms_nobod
         assert_eq!(alice.refresh().await.error().1["reason"], "INVALID", "{bad:.20}");
     }
     alice.refresh_token = own;
-    // A refresh token is no access token.
+    // A refresh token does not work as an access token.
     let mut confused = alice.clone();
     confused.token = Some(alice.refresh_token.clone());
     assert_eq!(confused.refusal().await.as_deref(), Some("INVALID"));
@@ -158,7 +158,7 @@ async fn every_sign_in_makes_a_session_of_its_own_and_only_that_is_recent() {
     let world = World::with_clock(manual_clock()).await;
     let node = world.node().await;
     let first = node.client().register("alice").await;
-    // Whoever signs in with somebody's session at hand gets another one, so that none can be slipped in.
+    // A sign-in with an existing session creates another one, which prevents session fixation.
     let second = first.login("alice").await;
     assert_ne!(first.session().await, second.session().await);
     assert!(first.token != second.token && first.refresh_token != second.refresh_token);
@@ -296,7 +296,7 @@ async fn a_user_has_at_most_so_many_sessions_and_the_idlest_goes() {
     assert_eq!((first.refusal().await, devices[1].refusal().await), (None, None));
 }
 
-/// Follows the sessions of `alice` on a socket, and signs in until that is heard of; returns the session heard of.
+/// Follows the sessions of `alice` on a socket, and signs in until an event reports it; returns the reported client.
 async fn following(socket: &mut Socket, login: &Client) -> Client {
     socket.subscribe("sessions", operation!("session_changed"), Value::Null).await;
     loop {

@@ -1,4 +1,4 @@
-//! What an answer's time tells of whether somebody exists: nothing.
+//! Response times must not reveal whether an account exists.
 
 use std::process;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use quantumvault::config::Config;
 use qv_tests::{client::Client, mail::MailServer, operation, process::cpu, world::World};
 use serde_json::json;
 
-/// As many as the threat model asks for.
+/// Number of pairs that the threat model requires.
 const PAIRS: usize = 31;
 
 #[tokio::test]
 async fn a_wrong_password_costs_the_same_whether_or_not_there_is_an_account() {
-    // Hashing as the product does it, which is what makes the difference if one is left out.
+    // Hashes with the product's parameters, because a skipped hash is the difference to detect.
     let change = |config: &mut Config| (config.passwords.memory_kib, config.passwords.passes) = (19_456, 2);
     let node = World::new().await.node_with(change).await;
     node.client().register("alice").await;
@@ -26,7 +26,7 @@ async fn a_wrong_password_costs_the_same_whether_or_not_there_is_an_account() {
     };
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for round in 0..PAIRS {
-        // Each comes first in turn: of two hashes, the second may find memory that the first has left ready.
+        // The order alternates, because the second hash may find memory that the first has left ready.
         if round % 2 == 0 {
             known.push(attempt("alice").await);
             unknown.push(attempt("nobody").await);
@@ -35,7 +35,7 @@ async fn a_wrong_password_costs_the_same_whether_or_not_there_is_an_account() {
             known.push(attempt("alice").await);
         }
     }
-    // Work, which other processes hardly change: without a hash one side has next to none.
+    // Processor time, which other processes hardly affect. Without a hash, one side has next to none.
     let [mine, theirs] = [&known, &unknown].map(|side| side.iter().map(|(_, work)| *work).sum::<Duration>());
     assert!(mine.abs_diff(theirs) < mine.max(theirs) / 4, "{mine:?} of work and {theirs:?}");
     let [known, unknown] = [known, unknown].map(|side| median(side.into_iter().map(|(time, _)| time).collect()));
@@ -51,7 +51,7 @@ async fn a_reset_is_answered_as_soon_whether_or_not_there_is_an_account() {
     mails.letter().await;
     let nobody = node.client();
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    // Each is asked right after one that left nothing to do, because a letter is still being sent behind its answer.
+    // An idle request precedes each measurement, because a node may still send a mail after its response.
     let idle = "nobody@example.org";
     for _ in 0..PAIRS {
         forget(&nobody, idle).await;
@@ -75,7 +75,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// The threat model says 15 % or 3 ms on a machine at rest; this one has other things to do.
+/// The threat model requires 15 % or 3 ms on an idle machine. A machine that runs tests is busy.
 fn are_alike(one: Duration, other: Duration) -> bool {
     one.abs_diff(other) < (one.max(other) / 2).max(Duration::from_millis(3))
 }

@@ -1,4 +1,4 @@
-//! A `BEGIN` that PostgreSQL carried out and whose answer came too late: nobody gets the connection that is inside it.
+//! A `BEGIN` that PostgreSQL executed but acknowledged too late: its connection must never be reused.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use qv_tests::{patience::until_in, proxy::Proxy, world::World};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Statement};
 use secrecy::ExposeSecret;
 
-/// To connect takes four ways and a `BEGIN` two. The answer is to come after 2.5 seconds, and the question before.
+/// Delay in one direction. Connecting takes four of them, and a `BEGIN` two. The statement must arrive before 2.5
+/// seconds, and its acknowledgement after.
 const ONE_WAY: Duration = Duration::from_millis(450);
 const ATTEMPTS: usize = 10;
-/// PostgreSQL ends what does nothing in a transaction after ten seconds.
+/// Time before the ten seconds after which PostgreSQL ends an idle transaction.
 const SOON: Duration = Duration::from_secs(6);
 
 #[tokio::test]
@@ -24,7 +25,7 @@ async fn a_connection_inside_a_begin_that_was_given_up_is_closed() {
         config.database.statement_timeout_seconds = 2;
         config.database.acquire_timeout_seconds = 5;
         let store = Store::open(&url.into(), &config.database).await.expect("the database opens");
-        // With the only connection in use the next has to be made.
+        // The only connection is in use, so the next `begin` opens another.
         let tx = store.begin().await.expect("it begins");
         let before = inside(&beside).await;
         proxy.delay(ONE_WAY);

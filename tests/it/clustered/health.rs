@@ -1,4 +1,4 @@
-//! What is told of a node whose Redis is away or whose database has gone silent.
+//! The reported health of a node without Redis, or with a database that has gone silent.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn a_database_gone_silent_is_known_within_two_seconds() {
     ready_at_last(&node, "OK").await;
     path.silence();
     ready_at_last(&node, "DOWN").await;
-    // However many ask, and whether or not the latest answer is still good.
+    // Holds for many concurrent requests, whether or not the latest result is still valid.
     let waits = join_all((0..20).map(|_| async {
         let started = Instant::now();
         assert_eq!(ready(&node).await.status, 503);

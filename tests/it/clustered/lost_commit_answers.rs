@@ -1,4 +1,4 @@
-//! What follows a commit happens also when the commit's answer is lost, and again when a client repeats itself.
+//! The effects of a commit happen although its acknowledgement is lost, and again when a client retries.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,18 +16,18 @@ use tokio::time::timeout;
 
 use crate::auth::local_cache::{heats, refusal};
 
-/// Far sooner than anything looks by itself, and later than what follows an error is done again.
+/// Time before any scheduled poll, and after the repetition of the effects that follow an error.
 const SOON: Duration = Duration::from_secs(8);
 const COMMIT: &[u8] = b"COMMIT";
 const FORBIDDEN: u16 = 4403;
 
-/// Two nodes, each with ways of its own to the database and to Redis. Nothing looks by itself.
+/// Two nodes, each with its own proxy to the database. Scheduled polls do not happen during a test.
 struct Trial {
     world: Arc<World>,
     one: Node,
     two: Node,
     databases: [Proxy; 2],
-    /// Of the second node.
+    /// Proxy of the second node.
     redis: Proxy,
 }
 
@@ -50,7 +50,7 @@ impl Trial {
         Self { one, two, databases: [one_database, two_database], redis, world }
     }
 
-    /// Has the first node do something whose commit is carried out, while the answer to it is lost.
+    /// Runs `work` while the first node loses the database's answers to `question`.
     async fn without_answer<T>(&self, question: &[u8], work: impl Future<Output = T>) -> T {
         self.databases[0].lose_answers_to(question);
         let done = work.await;
@@ -58,7 +58,7 @@ impl Trial {
         done
     }
 
-    /// Alice at the first node and Bob at the second.
+    /// Registers alice at the first node and bob at the second.
     async fn pair(&self) -> (Client, Client) {
         (self.one.client().register("alice").await, self.two.client().register("bob").await)
     }
@@ -152,7 +152,7 @@ async fn a_revocation_that_finds_nothing_ends_what_is_remembered_of_the_session(
     let (elsewhere, session) = (device.at(trial.two.server.address), device.session().await);
     let mut socket = elsewhere.socket().await;
     heats(&elsewhere).await;
-    // A node that has ended right after the commit leaves this.
+    // A node that crashes right after the commit leaves this state.
     let sql = "DELETE FROM sessions WHERE created_at = (SELECT max(created_at) FROM sessions)";
     let database = trial.world.database.connect().await;
     database.execute_raw(Statement::from_string(DbBackend::Postgres, sql)).await.expect("it is deleted");
@@ -216,7 +216,7 @@ async fn a_letter_goes_out_for_what_was_committed_without_an_answer() {
     assert!(is_signed_in);
 }
 
-/// What the next event of a feed is.
+/// Returns the kind of a feed's next event.
 async fn kind(feed: &mut Socket) -> Value {
     timeout(SOON, feed.event()).await.expect("the feed hears of it")["kind"].take()
 }

@@ -1,4 +1,4 @@
-//! Two nodes over one database, and what becomes of their callers when one of them freezes.
+//! Two nodes over one database, and their clients when one node freezes.
 
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,7 @@ async fn a_node_that_is_frozen_holds_a_revocation_up_for_a_second_and_accepts_no
         let began = Instant::now();
         device.run(operation!("logout"), Value::Null).await.data();
         let elapsed = began.elapsed();
-        // One waits at the frozen node's door already when it goes on.
+        // A request already waits at the frozen node when the node resumes.
         let (refused, ()) = tokio::join!(refusal(&elsewhere), async { two.signal("CONT") });
         assert_eq!(refused.as_deref(), Some("REVOKED"));
         assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");

@@ -1,5 +1,5 @@
-//! Connections of single statements on PostgreSQL: bounded, never reused behind a statement that did not end, replaced
-//! when they are gone.
+//! Pinned connections, which run single statements on PostgreSQL. They are bounded, replaced when broken, and never
+//! reused after an unfinished statement.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,10 +9,10 @@ use qv_tests::{patience::until, world::World};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, FromQueryResult, Statement};
 use tokio::time::timeout;
 
-/// More rows than come in one piece.
+/// Query with more rows than arrive at once.
 const MANY: &str = "SELECT n FROM generate_series(1::bigint, 20000) AS n";
 
-/// A store with six connections, of which four can be pinned, and a connection beside it.
+/// Store with six connections, of which four can be pinned, and a separate connection.
 struct Trial {
     store: Store,
     beside: DatabaseConnection,
@@ -43,12 +43,12 @@ impl Trial {
         installation::publish_signing_key(self.store.db(), id, &[7; 32], self.world.source.now()).await
     }
 
-    /// The process behind the pinned connection that was used last.
+    /// Returns the process id of the server behind the pinned connection that was used last.
     async fn backend(&self) -> i64 {
         self.read("SELECT pg_backend_pid()::bigint AS n").await.expect("an answer")[0]
     }
 
-    /// Opens as many pinned connections as there can be, all of them idle.
+    /// Opens as many pinned connections as possible and leaves all of them idle.
     async fn opens_all(&self) {
         for answer in join_all((0..4).map(|_| self.read("SELECT 1::bigint AS n FROM pg_sleep(0.1)"))).await {
             assert_eq!(answer.expect("an answer"), [1]);
@@ -62,14 +62,14 @@ impl Trial {
         self.beside.execute_unprepared(sql).await.expect("they are ended");
     }
 
-    /// How many connections the store has, as the database sees it.
+    /// Returns the number of the store's connections, as the database counts them.
     async fn connections(&self) -> i64 {
         let sql = "SELECT count(*) AS n FROM pg_stat_activity
             WHERE datname = current_database() AND application_name = 'quantumvault'";
         self.count(sql).await
     }
 
-    /// What a connection beside the store counts.
+    /// Returns a count that the separate connection reads.
     async fn count(&self, sql: &str) -> i64 {
         let statement = Statement::from_string(DbBackend::Postgres, sql);
         Number::find_by_statement(statement).one(&self.beside).await.expect("an answer").expect("a row").n
@@ -187,6 +187,6 @@ async fn what_is_closed_answers_no_more() {
     trial.opens_all().await;
     trial.store.close().await.expect("it closes");
     trial.read("SELECT 1::bigint AS n").await.expect_err("a closed store");
-    // The database notices a connection's end a moment later.
+    // The database notices the end of a connection a moment later.
     until("no connection", async || trial.connections().await == 0).await;
 }

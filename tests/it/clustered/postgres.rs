@@ -1,4 +1,4 @@
-//! What only PostgreSQL does: locks of rows, locks between nodes, time-outs of its own, and backups by its own tools.
+//! Behaviour of PostgreSQL alone: row locks, locks between nodes, its own time-outs, and backups with its own tools.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use qv_tests::command_line::{run, said};
 use qv_tests::world::{World, private_folder};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 
-/// More than a node has connections.
+/// More sends than a node has connections.
 const SENDS: usize = 24;
 
-/// SQLite has one writer at a time, whatever it writes.
+/// Runs on PostgreSQL only, because SQLite has one writer at a time.
 #[tokio::test]
 async fn a_mailbox_that_somebody_holds_holds_up_nobody_elses_sends() {
     let world = World::clustered().await;
@@ -27,7 +27,7 @@ async fn a_mailbox_that_somebody_holds_holds_up_nobody_elses_sends() {
             async move { from.send(&to, "hello", &format!("{round}-{n}")).await }.boxed()
         }))
     };
-    // At once, so that they wait for turns together; then while the held ones are tried alone.
+    // The first sends wait for a group commit together. The second ones run while blocked sends are retried alone.
     let mut waiting = sends(0, 1, 0);
     for round in 0..2 {
         let Either::Left((free, still)) = select(sends(2, 3, round), waiting).await else {

@@ -1,4 +1,4 @@
-//! What stays true while PostgreSQL or Redis is away: each test starts and harms servers of its own.
+//! Guarantees while PostgreSQL or Redis is unavailable. Each test starts and breaks its own servers.
 
 mod disk;
 mod postgres;
@@ -6,20 +6,20 @@ mod redis;
 
 use qv_tests::{proxy::Proxy, servers::Backing};
 
-/// A server of the test's own behind a path that can break.
+/// Server of a single test behind a proxy.
 struct Dependency {
     server: Backing,
     path: Proxy,
 }
 
-/// A way for a server to be away.
+/// Kind of outage.
 #[derive(Clone, Copy)]
 enum Outage {
-    /// It has ended by this signal.
+    /// The server was ended by this signal.
     Ended(&'static str),
-    /// Its processes are paused.
+    /// The server's processes are paused.
     Paused,
-    /// The path to it carries nothing.
+    /// The proxy forwards nothing.
     Silent,
 }
 
@@ -29,7 +29,7 @@ impl Dependency {
         Self { server, path }
     }
 
-    /// Returns the address of the path, as the settings take it.
+    /// Returns the server's URL through the proxy, for the settings.
     fn url(&self) -> String {
         self.server.url(self.path.address)
     }

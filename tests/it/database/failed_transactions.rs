@@ -1,4 +1,4 @@
-//! A transaction that has failed: nothing of it is kept, and nobody is told that it was.
+//! A failed transaction: none of its writes are kept, and its commit returns an error.
 
 use quantumvault::store::{Error, Store, Transaction, installation};
 use qv_tests::world::World;
@@ -13,7 +13,7 @@ async fn a_transaction_that_has_failed_takes_no_statement_and_is_not_committed()
     write(&world, &tx, "before").await.expect("it writes");
     assert!(tx.db().execute_unprepared("INSERT INTO nowhere VALUES (1)").await.is_err());
     assert!(write(&world, &tx, "after").await.is_err());
-    // PostgreSQL answers the COMMIT of such a transaction with success, and rolls back.
+    // PostgreSQL reports success for the COMMIT of such a transaction, and rolls back.
     assert!(tx.commit().await.is_err());
     let tx = store.begin().await.expect("the next begins");
     write(&world, &tx, "next").await.expect("it writes");

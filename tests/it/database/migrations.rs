@@ -1,4 +1,4 @@
-//! The migrations: reversible, safe to run at once, and in step with the entities.
+//! The migrations: reversible, safe to run concurrently, and consistent with the entities.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use sea_orm::{
 };
 use sea_orm_migration::MigratorTrait;
 
-/// The names that operators and documents rely on.
+/// Index names that operators and documents rely on.
 const NAMED_INDEXES: [&str; 13] = [
     "idx_users_username",
     "idx_users_email",
@@ -258,7 +258,7 @@ fn moment(seconds: i64) -> DateTimeUtc {
     DateTimeUtc::from_timestamp(seconds, 0).expect("a time in range")
 }
 
-/// Everything a migration can make, a line each, beginning with its kind and name.
+/// Returns everything that a migration can create, one line each, beginning with kind and name.
 async fn shape(db: &DatabaseConnection) -> BTreeSet<String> {
     let sqlite = "SELECT type || ' ' || name || ' ' || coalesce(sql, tbl_name) AS line FROM sqlite_schema";
     let postgres = "
@@ -279,7 +279,7 @@ async fn shape(db: &DatabaseConnection) -> BTreeSet<String> {
     lines(db, sqlite, postgres).await
 }
 
-/// Every column but the runner's: its table, name, type, nullability and place in the primary key.
+/// Returns all columns outside the table of migrations: table, name, type, nullability and position in the primary key.
 /// The entities leave the lengths of texts to the migrations.
 async fn columns(db: &DatabaseConnection) -> BTreeSet<String> {
     let sqlite = "

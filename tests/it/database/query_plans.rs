@@ -1,4 +1,4 @@
-//! Nothing grows: whatever reads messages goes by an index and to its end, never through a table.
+//! Query plans: statements about messages use an index and never scan a table, so costs do not grow.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbB
 use serde_json::{Value, json};
 use tracing_subscriber::filter::LevelFilter;
 
-/// The tables that grow with use.
+/// Tables that grow with use.
 const TABLES: [&str; 4] = ["messages", "conversation_members", "mailboxes", "mailbox_events"];
 
 #[tokio::test]
@@ -45,7 +45,7 @@ async fn every_statement_about_messages_goes_by_an_index() {
     alice.feed_page(None, None).await.data();
     purge::run(&node.server.backend).await.expect("purges");
 
-    // One connection, because what is prepared is known to that alone.
+    // One connection, because prepared statements belong to their connection.
     let options = ConnectOptions::new(&world.database.url).max_connections(1).to_owned();
     let db = Database::connect(options).await.expect("the database answers");
     let statements = log.statements();
@@ -53,14 +53,14 @@ async fn every_statement_about_messages_goes_by_an_index() {
     for sql in statements {
         let plan = plan(&db, &sql).await;
         for bad in ["Seq Scan", "SCAN", "USE TEMP B-TREE FOR ORDER BY", "Sort Key", "idx_messages_recipient"] {
-            // A handful of rows is put in order when they are held.
+            // Locking statements may sort the few rows that they lock.
             let is_held = bad == "Sort Key" && sql.contains("FOR UPDATE");
             assert!(!plan.contains(bad) || is_held, "{sql}\n{plan}");
         }
     }
 }
 
-/// How the database would run a statement whatever its values, had the tables grown.
+/// Returns the plan of a statement for any values and for large tables.
 async fn plan(db: &DatabaseConnection, sql: &str) -> String {
     let backend = db.get_database_backend();
     let (column, statement) = if backend == DbBackend::Postgres {
@@ -81,7 +81,7 @@ async fn plan(db: &DatabaseConnection, sql: &str) -> String {
     rows.iter().map(|row| row.try_get::<String>("", column).expect("a line")).collect::<Vec<_>>().join("\n")
 }
 
-/// What the driver says of the statements it runs.
+/// Log of the statements that the driver runs.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -90,20 +90,20 @@ impl Log {
         self.0.lock().expect("whole").clear();
     }
 
-    /// The statements that read or change one of the tables.
+    /// Returns the statements that read or change one of the tables.
     fn statements(&self) -> BTreeSet<String> {
         let text = String::from_utf8(self.0.lock().expect("whole").clone()).expect("text");
         let events = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let statements = events
             .filter(|event| event["target"] == "sqlx::query")
             .filter_map(|event| Some(event["fields"]["db.statement"].as_str()?.trim().to_owned()));
-        // Hand-written ones quote no names.
+        // Hand-written statements quote no names.
         let is_about = |sql: &str| {
             let words = sql.replace('"', "");
             let words: Vec<_> = words.split_whitespace().collect();
             words.windows(2).any(|two| ["FROM", "JOIN", "UPDATE"].contains(&two[0]) && TABLES.contains(&two[1]))
         };
-        // A delivery takes types that the driver alone tells, and finds every row by its key.
+        // Excludes deliveries: only the driver knows their parameter types, and they find every row by its key.
         statements.filter(|sql| is_about(sql) && !sql.starts_with("WITH")).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! Transactions: what is begun and let go of leaves nothing behind, on the connection or in the database.
+//! Transactions: a dropped one leaves nothing behind, on the connection or in the database.
 
 use std::task::Poll;
 

@@ -1,4 +1,4 @@
-//! Limits of an account's passkeys: who adds and removes them, how many there are, and the last way in.
+//! Management of passkeys: who adds and removes them, their number, and the last way to sign in.
 
 use qv_entity::{users, webauthn_credentials};
 use qv_tests::authenticator::{Authenticator, begin, finish_login, finish_registration};

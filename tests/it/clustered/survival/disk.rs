@@ -1,4 +1,4 @@
-//! The disk of PostgreSQL is full: what finds no room is refused, and room is all that it takes to heal.
+//! A full disk of PostgreSQL: writes without room fail, and free space is enough to recover.
 
 use std::fs;
 
@@ -20,10 +20,10 @@ async fn the_disk_of_postgres_may_be_full() {
     let node = NodeProcess::start(&world, "one", &[("DATABASE__URL", &postgres.url(postgres.address))]).await;
     let mut pair = Pair::at(&node, &node).await;
     let filling = disk.path().join("filling");
-    // As much as there is room for.
+    // Writes until the disk is full.
     let full = fs::write(&filling, vec![0; SmallDisk::BYTES]).expect_err("the disk is small");
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
-    // What PostgreSQL has reserved runs out before long.
+    // The space that PostgreSQL has reserved runs out soon.
     let (alice, bob) = (pair.alice.clone(), pair.bob.clone());
     let (large, mut number) = ("x".repeat(60_000), 0);
     let mut taken = Vec::new();

@@ -1,4 +1,4 @@
-//! PostgreSQL away in every way: requests are refused in time, sockets stay open, and all goes on when it is back.
+//! Outages of PostgreSQL: requests fail in time, sockets stay open, and service resumes afterwards.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Dependency, Outage};
 use crate::faults::survival::Pair;
 
-/// A node over a PostgreSQL of its own.
+/// Node over a PostgreSQL of its own.
 struct Trial {
     postgres: Dependency,
     node: NodeProcess,
@@ -34,7 +34,7 @@ impl Trial {
         self.heals().await;
     }
 
-    /// Nothing can be written or read, and the node says so.
+    /// Asserts that reads and writes fail, and that the node reports this.
     async fn is_away(&mut self) {
         self.pair.is_told_to_wait().await;
         self.pair.crowd_is_told_to_wait().await;
@@ -47,7 +47,7 @@ impl Trial {
         until("a node that is ready", async || self.node.is_ready().await).await;
     }
 
-    /// A connection of the test's own, past the path.
+    /// Opens a connection that bypasses the proxy.
     async fn connect(&self) -> DatabaseConnection {
         let server = &self.postgres.server;
         Database::connect(server.url(server.address)).await.expect("the database answers")
@@ -85,7 +85,7 @@ async fn postgres_may_take_no_writes() {
     let db = trial.connect().await;
     db.execute_unprepared("ALTER SYSTEM SET default_transaction_read_only = on").await.expect("it is set");
     db.execute_unprepared("SELECT pg_reload_conf()").await.expect("it is read");
-    // Connections of the pool read it when they next have nothing to do.
+    // Pooled connections apply the setting when they are next idle.
     while !trial.pair.try_send().await.is_away() {}
     trial.pair.is_told_to_wait().await;
     let page = json!({ "with": trial.pair.bob.id, "first": 1 });

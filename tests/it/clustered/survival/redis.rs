@@ -1,4 +1,4 @@
-//! Redis away in every way: nobody is refused, messages arrive, and nodes find it again by themselves.
+//! Outages of Redis: no request fails, messages arrive, and nodes reconnect automatically.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl Trial {
             ("RATE_LIMITS__ENABLED", "true"),
             ("RATE_LIMITS__LOGIN_BY_ADDRESS__BURST", "100"),
             ("RATE_LIMITS__LOGIN_BY_ACCOUNT__BURST", "100"),
-            // Only hints, and what makes up for their absence, may tell a feed that there is news.
+            // Feeds may learn of events only from hints, and from polls while hints are unavailable.
             ("FEED__POLL_SECONDS", "3600"),
         ];
         let nodes =
@@ -44,7 +44,7 @@ impl Trial {
         self.heals().await;
     }
 
-    /// A session that was just used at one node ends at the other, and is refused at the first in the next request.
+    /// Ends a session at one node after its use at the other, which must reject the next request.
     async fn revokes(&mut self, harm: impl AsyncFnOnce(&mut Self)) {
         let device = self.nodes[0].client().login("bob").await;
         let elsewhere = device.at(self.nodes[1].address);
@@ -88,7 +88,7 @@ async fn redis_may_stand_still() {
 async fn the_path_to_redis_may_go_silent() {
     let mut trial = Trial::begin().await;
     trial.survives(Outage::Silent).await;
-    // New connections work at once, and those from before are never heard of again.
+    // New connections work at once, while the old ones stay silent.
     trial.redis.path.silence_old();
     trial.goes_on().await;
     trial.heals().await;
