@@ -1,4 +1,4 @@
-// What every suite in Chromium does: start it, listen for what must not happen, count, and say `N passed, N failed`.
+// Shared code of the Chromium suites: starts it, collects errors, counts claims, and prints `N passed, N failed`.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ const FLAGS = [
 let passed = 0;
 let failed = 0;
 
-// Runs a suite in a browser of its own and ends the process: 0 when all of its claims hold.
+// Runs a suite in a new browser and ends the process, with 0 if all of its claims hold.
 export async function suite({ url, chromium: executablePath, ...look }, run) {
   const complaints = [];
   const profile = mkdtempSync(path.join(tmpdir(), "quantumvault-browser-"));

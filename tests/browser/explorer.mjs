@@ -1,4 +1,4 @@
-// How a person uses the small explorer.
+// Drives the small explorer as a person does.
 
 export class Explorer {
   static changingStepsStopsTheFeed = false;
@@ -11,7 +11,7 @@ export class Explorer {
     await this.page.getByRole("button", { name: "RegisterAlice" }).waitFor();
   }
 
-  // Takes a step with some of its variables changed, and returns the answer's text.
+  // Runs a step with some of its variables changed, and returns the response's text.
   async run(step, changes) {
     await this.#take(step, changes);
     const answered = this.page.waitForResponse((response) => response.request().method() === "POST");

@@ -1,4 +1,4 @@
-// How a person uses GraphiQL. Its editors are Monaco's: they take keys, and their models hold the text.
+// Drives GraphiQL as a person does. Its editors are Monaco's: they receive keys, and their models hold the text.
 
 import { merged } from "./explorer.mjs";
 
@@ -9,14 +9,14 @@ export class Graphiql {
     this.page = page;
   }
 
-  // A schema in the documentation pane shows that introspection and the server's limits agree.
+  // The documentation pane shows a schema only if introspection is within the server's limits.
   async ready() {
     await this.page.getByRole("button", { name: "Show Documentation Explorer" }).click();
     await this.page.getByRole("link", { name: "Subscription", exact: true }).waitFor();
     await this.page.getByRole("button", { name: "Hide Documentation Explorer" }).click();
   }
 
-  // Takes a step with some of its variables changed, and returns the answer's text.
+  // Runs a step with some of its variables changed, and returns the response's text.
   async run(step, changes) {
     await this.#take(step);
     await this.#change(changes);
@@ -36,7 +36,7 @@ export class Graphiql {
   }
 
   async #take(step) {
-    // A window in the background hardly runs.
+    // Browsers throttle windows in the background.
     await this.page.bringToFront();
     await this.page.getByRole("tab", { name: step }).click();
     await this.#settled("query", step);
@@ -50,13 +50,13 @@ export class Graphiql {
     const variables = JSON.stringify(merged(JSON.parse(prepared), changes));
     await this.page.getByRole("region", { name: "Variables" }).locator(".view-lines").first().click();
     await this.page.keyboard.press("Control+A");
-    // Pasted, because Monaco closes brackets and quotes that are typed.
+    // Pasted, because Monaco completes typed brackets and quotes.
     await this.page.evaluate((text) => navigator.clipboard.writeText(text), variables);
     await this.page.keyboard.press("Control+V");
     await this.#settled("variables", variables);
   }
 
-  // GraphiQL takes in an edit a moment after it, and then stores it.
+  // Waits until GraphiQL has stored an edit, which happens a moment later.
   #settled(name, text) {
     return this.page.waitForFunction(([name, text]) => sessionStorage.getItem(`graphiql:${name}`)?.includes(text), [
       name,

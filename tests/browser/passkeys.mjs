@@ -1,4 +1,4 @@
-// Passkeys in Chromium, by its own virtual authenticator and its own JSON functions, against a running server.
+// Passkeys in Chromium, with its virtual authenticator and its JSON functions, against a running server.
 //
 // node passkeys.mjs --url http://localhost:8000/graphql [--chromium /usr/bin/chromium]
 //   The host must be the relying party's: an IP address has no passkeys.
@@ -83,7 +83,7 @@ await suite(options, async (context) => {
     return finished.finishPasskeyLogin;
   }
 
-  // Asks from within the page, as a frontend does.
+  // Sends an operation from within the page, as a frontend does.
   async function ask(query, variables = {}, token = undefined) {
     const { data, errors } = await page.evaluate(
       async ([query, variables, token]) => {
@@ -99,7 +99,7 @@ await suite(options, async (context) => {
   }
 });
 
-// A platform authenticator whose user is always there and verified.
+// Adds a platform authenticator whose user is always present and verified.
 async function addAuthenticator(context, page) {
   const devtools = await context.newCDPSession(page);
   await devtools.send("WebAuthn.enable");

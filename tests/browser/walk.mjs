@@ -1,4 +1,4 @@
-// The newcomer's walk in Chromium, by keyboard and mouse, against a running server.
+// The tutorial (walk.js) in Chromium, with keyboard and mouse, against a running server.
 //
 // node walk.mjs --url http://127.0.0.1:8000/graphql --kind graphiql|explorer
 //   [--chromium /usr/bin/chromium] [--screenshot file.png] [--viewport 1280x800] [--scheme light|dark]

@@ -56,7 +56,7 @@ export async function apollo(bench) {
 async function persists(bench, requests, http, who) {
   const sha256 = (text) => createHash("sha256").update(text).digest("hex");
   const persisting = open(bench, ApolloLink.from([new PersistedQueryLink({ sha256 }), http()]));
-  // A document that no run before this one has left with the server.
+  // A random name makes the document new to the server.
   const query = WHO.replace("Who", `Who_${randomBytes(6).toString("hex")}`);
   const hasText = () => requests.splice(0).map(({ body }) => "query" in JSON.parse(body));
   requests.length = 0;
@@ -68,7 +68,7 @@ async function persists(bench, requests, http, who) {
   bench.equal("sends the digest alone", hasText(), [false]);
 }
 
-/** Keeps `after` at the last event, where graphql-ws reads it when it subscribes again. */
+/** Keeps `after` at the last event's cursor, which graphql-ws reads when it subscribes again. */
 const resuming = new ApolloLink((operation, forward) =>
   forward(operation).pipe(
     map((result) => {

@@ -1,4 +1,4 @@
-// npm graphql-sse in its distinct connections mode.
+// The npm package graphql-sse in distinct connections mode.
 
 import { createClient } from "graphql-sse";
 
@@ -21,7 +21,7 @@ export async function graphqlSse(bench) {
   const settings = { url: wire.http, retry: wire.mended };
   await bench.resumes("a subscription that is cut, by `after`", wire, send, (feed) => {
     const variables = {
-      // Read anew at each retry.
+      // Read again at each retry.
       get after() {
         return feed.cursor;
       },
@@ -29,7 +29,7 @@ export async function graphqlSse(bench) {
     return follow(open(settings), { query: FEED, variables }, feed);
   });
   await bench.resumes("a subscription that is cut, by Last-Event-ID", wire, send, (feed) => {
-    // The client does not read `id:`; the claim below holds that it is the cursor.
+    // The client does not read `id:`. The claim below asserts that it is the cursor.
     const headers = () => ({
       authorization: user.authorization,
       ...(feed.cursor && { "last-event-id": feed.cursor }),
@@ -52,13 +52,13 @@ function follow(client, request, feed) {
   return client.subscribe(request, sink);
 }
 
-/** The code of a result, or of the answer that a NetworkError carries. */
+/** Returns the error code of a result, or of the response in a NetworkError. */
 async function code(found) {
   const { errors } = found.response ? await found.response.json() : found;
   return errors?.[0].extensions?.code ?? found;
 }
 
-/** The id of a feed's first event and the cursor in its data, as they are on the wire. */
+/** Returns the id of a feed's first event and the cursor in its data, read from the wire. */
 async function firstEvent(url, user) {
   const control = new AbortController();
   const response = await fetch(url, {
@@ -83,7 +83,7 @@ async function firstEvent(url, user) {
   return { id: field("id"), cursor: JSON.parse(field("data") ?? "{}").data?.messageFeed.cursor };
 }
 
-/** The last result of an operation that ends. */
+/** Returns the last result of an operation that ends. */
 function once(client, query, variables) {
   return within(
     "an operation",

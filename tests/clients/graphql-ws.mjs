@@ -1,4 +1,4 @@
-// npm graphql-ws: everything over one socket.
+// The npm package graphql-ws: all operations over one socket.
 
 import { BAD_TOKEN, FEED, SEND, WHO, note, socketClient, through, within } from "./support.mjs";
 
@@ -25,7 +25,7 @@ export async function graphqlWs(bench) {
 
 function follow(client, feed) {
   const variables = {
-    // Read anew at each retry.
+    // Read again at each retry.
     get after() {
       return feed.cursor;
     },
@@ -64,7 +64,7 @@ async function renews(bench, open, user, send) {
   bench.equal("a ping with a bad token closes with 4403", await within("the close", closed), 4403);
 }
 
-/** The first result of an operation. */
+/** Returns the last result of an operation that ends. */
 function once(client, query, variables) {
   return within(
     "an operation",

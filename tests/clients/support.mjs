@@ -1,4 +1,4 @@
-// What every client's test needs: claims, a user, operations, a connection to cut, and a feed to watch.
+// Shared code of the client tests: claims, a user, operations, a connection to cut, and a feed to watch.
 
 import { randomBytes } from "node:crypto";
 import { EventEmitter, once } from "node:events";
@@ -19,7 +19,7 @@ export const FEED = `subscription Feed($after: String) {
 }`;
 export const BAD_TOKEN = "Bearer not.a.token";
 
-/** Counts what one client's test claims, and closes what it opened. */
+/** Counter of one client's claims, which also closes the resources of the test. */
 export class Bench {
   passed = 0;
   failed = 0;
@@ -49,7 +49,7 @@ export class Bench {
     for (const closer of this.#closers.reverse()) await closer();
   }
 
-  /** A new user, who writes notes to oneself: each is one event in one feed. */
+  /** Registers a user who sends notes to themselves. Each note is one event in one feed. */
   async register() {
     const username = `${this.name}-${randomBytes(6).toString("hex")}`;
     const input = { username, email: `${username}@example.com`, password: "plum-anvil-cobalt-drizzle-42" };
@@ -67,7 +67,7 @@ export class Bench {
     return { username, id: viewer.user.id, authorization: `Bearer ${accessToken}` };
   }
 
-  /** A connection to the server that the test can cut. */
+  /** Opens a connection to the server that the test can cut. */
   async wire() {
     const wire = new Wire(this.url);
     await wire.open();
@@ -76,8 +76,8 @@ export class Bench {
   }
 
   /**
-   * Cuts a feed's connection, sends meanwhile, and holds what arrived against what was sent.
-   * `follow(feed)` starts the subscription and returns what ends it; `send(clientMessageId)` sends a note.
+   * Cuts a feed's connection, sends meanwhile, and compares the received notes with the sent ones.
+   * `follow(feed)` starts the subscription and returns a function that ends it. `send(clientMessageId)` sends a note.
    */
   async resumes(how, wire, send, follow) {
     const sent = ["backlog", "live", "missed", "again-live"].map((step) => `${step}-${randomBytes(4).toString("hex")}`);
@@ -107,7 +107,7 @@ export class Bench {
   }
 }
 
-/** The events of a subscription as they arrive. */
+/** Events of a subscription as they arrive. */
 export class Feed {
   events = [];
   #news = new EventEmitter();
@@ -143,7 +143,7 @@ export class Feed {
   }
 }
 
-/** A TCP proxy in front of the server. While it is cut it lets nobody through. */
+/** TCP proxy in front of the server. While it is cut, it rejects all connections. */
 class Wire {
   connections = 0;
   #target;
@@ -176,7 +176,7 @@ class Wire {
     this.#mend();
   }
 
-  /** What a client waits for before it tries again. */
+  /** Returns a promise that a client waits for before it retries. */
   mended = () => this.#mended;
 
   close() {
@@ -211,7 +211,7 @@ export const note = (user, clientMessageId) => ({
 
 const wsUrl = (url) => url.replace(/^http/, "ws");
 
-/** Opens a graphql-ws client of a user; the bench disposes of it. */
+/** Opens a graphql-ws client of a user, which the bench disposes of. */
 export function socketClient(bench, user, settings) {
   const client = createClient({
     url: wsUrl(bench.url),
@@ -223,10 +223,10 @@ export function socketClient(bench, user, settings) {
   return client;
 }
 
-/** The settings of a client that comes back through a wire that was cut. */
+/** Returns the settings of a client that reconnects through a wire that was cut. */
 export const through = (wire) => ({ url: wire.ws, retryWait: wire.mended, shouldRetry: () => true });
 
-/** `value`, unless it takes too long. */
+/** Returns `value`, or fails if it takes too long. */
 export async function within(what, value) {
   let timer;
   const late = new Promise((_, reject) => {

@@ -47,7 +47,7 @@ export async function urql(bench) {
   bench.equal("was one by GET", methods, ["GET"]);
 }
 
-/** Keeps `after` at the last event, where graphql-ws reads it when it subscribes again. */
+/** Keeps `after` at the last event's cursor, which graphql-ws reads when it subscribes again. */
 function resuming(socket, { query, variables }) {
   const request = { query, variables: { ...variables } };
   const subscribe = (sink) => {

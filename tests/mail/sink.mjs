@@ -1,10 +1,10 @@
-// A mail server for tests: takes every mail and prints it as one line of JSON.
+// A mail server for tests: accepts every mail and prints it as one line of JSON.
 //
 // node sink.mjs [--port 0] [--refuse 550] [--tls starttls|implicit --certificate FILE --key FILE] [--login USER:PASSWORD]
 //
-// The first line tells the port. With --refuse each mail is answered with that code and printed as { "refused": code }.
-// With --tls it wants to be spoken to under TLS, with --login by this user only; both are said of each mail.
-// It ends when its input does, so that no test leaves it behind.
+// The first line contains the port. With --refuse, each mail is rejected with that code and printed as { "refused":
+// code }. With --tls the server requires TLS, and with --login this user; each printed mail reports both. It ends with
+// its input, so that no test leaves it running.
 
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -48,7 +48,7 @@ const server = new SMTPServer({
 });
 server.on("error", (error) => {
   console.error(error);
-  // A client that breaks off its handshake is none of the server's own.
+  // A client's broken handshake is not an error of the server.
   if (!server.server.listening) process.exit(1);
 });
 const listening = server.listen(Number(options.port), "127.0.0.1", () => print({ port: listening.address().port }));

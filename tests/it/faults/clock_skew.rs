@@ -1,4 +1,4 @@
-//! Nodes with wrong clocks: they remove nothing that is to be kept.
+//! Nodes with wrong clocks: they remove nothing that must be kept.
 
 use chrono::TimeDelta;
 use quantumvault::service::ops::{retention, snapshot};
@@ -39,7 +39,7 @@ async fn a_node_whose_clock_is_wrong_purges_nothing() {
 async fn retention_goes_by_the_databases_clock() {
     let world = World::with_clock(manual_clock()).await;
     let node = world.node().await;
-    // Between the two clocks' notion of ninety days.
+    // Older than ninety days by the node's clock, but not by the database's.
     let entry = audit_logs::ActiveModel {
         id: Set(world.source.uuid()),
         action: Set("test.happened".to_owned()),
@@ -66,7 +66,7 @@ async fn events_with_a_wrong_time_hold_up_no_other_mailbox() {
     let world = World::new().await;
     let node = world.node().await;
     let (db, now) = (world.database.connect().await, world.source.now());
-    // More of them than go in one batch, behind one that is to be kept.
+    // More of them than one batch, after an event that must be kept.
     let wrong = (2..=301).map(|sequence| (sequence, 300));
     for (name, events) in [
         ("alice", [(1, 1)].into_iter().chain(wrong).collect::<Vec<_>>()),
@@ -88,7 +88,7 @@ async fn events_with_a_wrong_time_hold_up_no_other_mailbox() {
     assert_eq!(mailbox_events::Entity::find().count(&db).await.expect("readable"), 301);
 }
 
-/// How many there are of what a purge by a wrong clock would remove.
+/// Returns the numbers of rows that a purge with a wrong clock would remove.
 async fn kept(db: &DatabaseConnection) -> [u64; 3] {
     [
         audit_logs::Entity::find().count(db).await.expect("readable"),

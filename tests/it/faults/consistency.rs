@@ -1,7 +1,7 @@
-//! The consistency checker: people write to each other while everything breaks, and nothing may be lost, doubled or out
-//! of order.
+//! The consistency checker: people send messages while components fail. No message may be lost, duplicated or out of
+//! order.
 //!
-//! `QV_CONSISTENCY_SEED` repeats a run as far as chance in the machine allows, `QV_CONSISTENCY_SECONDS` makes it
+//! `QV_CONSISTENCY_SEED` repeats a run as far as the machine's scheduling allows. `QV_CONSISTENCY_SECONDS` makes it
 //! longer.
 
 mod devices;
@@ -23,13 +23,13 @@ use self::faults::Stage;
 use self::history::{Delivery, History, Sent};
 use self::senders::Sender;
 
-/// Everybody, and how many devices they follow their feeds on.
+/// People, and the number of devices on which they follow their feeds.
 const PEOPLE: [(&str, usize); 4] = [("ann", 3), ("ben", 3), ("cem", 2), ("dot", 1)];
-/// How many messages one of them has under way at a time.
+/// Messages that each person has in flight at a time.
 const HANDS: usize = 2;
 const SECONDS: u64 = 10;
 
-/// One of the people.
+/// Person with the logs of their devices.
 struct Person {
     client: Client,
     logs: Vec<Log>,
@@ -82,7 +82,7 @@ async fn nothing_is_lost_doubled_or_out_of_order_whatever_breaks() {
     stage.end().await;
 }
 
-/// Everybody signs in, and their devices begin to follow.
+/// Registers everybody and starts the devices that follow their feeds.
 async fn gather(addresses: &[SocketAddr], dice: &mut Dice) -> Vec<Person> {
     let mut people = Vec::new();
     for (name, devices) in PEOPLE {

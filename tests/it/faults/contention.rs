@@ -1,4 +1,4 @@
-//! Everything that two people do with one conversation, at once and at two nodes: nothing fails, and all counts agree.
+//! Concurrent operations of two people on one conversation at two nodes: nothing fails, and all counts agree.
 
 use futures_util::future::{BoxFuture, FutureExt, join_all};
 use qv_entity::messages;
@@ -26,7 +26,7 @@ async fn sending_reading_and_deleting_at_once_fails_nowhere_and_loses_no_count()
         work.push(send(who, who, "to-self").boxed());
         work.push(read(who, peer).boxed());
         work.push(delete_latest(who, peer).boxed());
-        // Both sides delete the same messages, each beginning at another end.
+        // Both sides delete these messages, starting at opposite ends.
         let mut ids = earlier.clone();
         if who.id == bob.id {
             ids.reverse();
@@ -59,7 +59,7 @@ async fn send(from: &Client, to: &Client, what: &str) {
     }
 }
 
-/// Marks the newest message read again and again, which may have been deleted meanwhile.
+/// Marks the newest message as read in each round, although it may have been deleted meanwhile.
 async fn read(reader: &Client, peer: &Client) {
     let mut read = 0;
     for _ in 0..ROUNDS {
@@ -94,7 +94,7 @@ async fn delete(who: &Client, ids: &[Value]) {
     }
 }
 
-/// What is counted is what is there.
+/// Asserts that the counts agree with the messages.
 async fn agree(who: &Client, peer: &Client) {
     let viewer = who.messages(peer).await;
     let conversation = &viewer["conversation"];

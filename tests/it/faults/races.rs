@@ -1,4 +1,4 @@
-//! What is proven first and used later: it counts only if it still holds in the transaction that uses it.
+//! Checks before a transaction: they count only if they still hold in the transaction that relies on them.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ const WITHOUT_SESSION: [&str; 8] = [
 #[tokio::test]
 async fn a_session_that_has_ended_meanwhile_changes_nothing() {
     let world = World::new().await;
-    // This node goes on believing in the session, as one does between a request's first look and its transaction.
+    // The node keeps the session cached, as between a request's first check and its transaction.
     let (node, alice, bob) = world.pair_with(|config| config.cache.session_ttl_seconds = 60).await;
     let other = node.client().login("alice").await.session().await;
     let mut key = Authenticator::new(&alice);
@@ -81,7 +81,7 @@ async fn a_session_that_has_ended_meanwhile_changes_nothing() {
     let believed = alice.run("{ viewer { user { username } } }", Value::Null).await;
     assert_eq!(believed.data()["viewer"]["user"]["username"], "alice", "this node has believed in the session");
 
-    // A repeated logout succeeds: the answer to the first may have been lost.
+    // A repeated logout succeeds, because the response to the first may have been lost.
     alice.run(operation!("logout"), Value::Null).await.data();
     assert_eq!(stored(&db).await, before, "logout");
     assert_eq!(alice.refusal().await.as_deref(), Some("REVOKED"));
@@ -94,7 +94,7 @@ async fn a_sign_in_whose_proof_holds_no_more_opens_no_session() {
     for (name, change, expected) in [
         ("alice", "password_hash = (SELECT password_hash FROM users WHERE username = 'other')", None),
         ("bob", "is_active = FALSE", None),
-        // Another sign-in has stored the password under today's parameters.
+        // Another sign-in has stored the hash of the password with current parameters.
         ("carol", "password_hash = (SELECT password_hash FROM users WHERE username = 'same')", Some("carol")),
     ] {
         node.client().register(name).await;
@@ -151,7 +151,7 @@ async fn what_opens_and_ends_sessions_at_once_waits_in_no_circle() {
     let bob = two.client().register("bob").await;
     one.client().register("alice").await;
     let nodes = [&one, &two];
-    // Without the session, which may have ended by the time of the answer.
+    // Selects no session, which may have ended before the response.
     let brief = "mutation($input: LoginInput!) { login(input: $input) { accessToken } }";
     let mut work: Vec<BoxFuture<'_, ()>> = Vec::new();
     for device in 0..DEVICES {
@@ -199,7 +199,7 @@ mod clustered {
         let (ceremony, options) = begin(&nobody, operation!("begin_passkey_login")).await;
         let assertion = key.assert(&options);
         let login = qv_tests::authenticator::finish_login(&nobody, &ceremony, assertion);
-        // The ceremony is taken and the passkey read.
+        // By then, the ceremony is used up and the passkey has been read.
         let answer = while_reading(&world, &node, "UPDATE users SET is_active = FALSE", 2, login).await;
         assert_eq!(answer.error().0, "INVALID_CREDENTIALS");
         let db = world.database.connect().await;
@@ -241,8 +241,7 @@ mod clustered {
     }
 }
 
-/// Does something that reads first, and commits a change when so many of its statements have been answered. What it
-/// then writes waits for the change.
+/// Runs `doing`, and commits a change after that many of its statements. Later writes of `doing` wait for the change.
 async fn while_reading(
     world: &World,
     node: &Node,
@@ -265,13 +264,13 @@ async fn sign_in(client: &Client, name: &str) -> Answer {
     client.run(operation!("login"), json!({ "input": { "login": name, "password": PASSWORD } })).await
 }
 
-/// The id of the caller's newest session, or any text when the caller's own has ended meanwhile.
+/// Returns the id of the caller's newest session, or null if the caller's own has ended meanwhile.
 async fn newest_session(client: &Client) -> Value {
     let answer = client.run(operation!("sessions"), json!({ "first": 1 })).await;
     answer.0["data"]["viewer"]["sessions"]["nodes"][0]["id"].clone()
 }
 
-/// All that the mutations of a session change.
+/// Returns all rows that the mutations of a session can change.
 async fn stored(db: &DatabaseConnection) -> Vec<String> {
     async fn all<E: EntityTrait>(db: &DatabaseConnection) -> String {
         format!("{:?}", E::find().all(db).await.expect("readable"))

@@ -1,4 +1,4 @@
-//! What stays true while a part of the service is away, and that all of it heals by itself.
+//! Guarantees while a part of the service is unavailable, and its automatic recovery.
 
 mod disk;
 mod disk_sqlite;
@@ -13,23 +13,23 @@ use qv_tests::patience::{PATIENCE, until};
 use qv_tests::socket::Socket;
 use tokio::time::{Instant, timeout};
 
-/// No request may take longer, with something to spare for a busy machine.
+/// Longest allowed time of a request, with a margin for a busy machine.
 const ANSWER: Duration = Duration::from_millis(6_500);
-/// Nor a message, while the bus is away.
+/// Longest allowed time of a delivery while the bus is unavailable.
 const DELIVERY: Duration = Duration::from_secs(5);
 
-/// Alice, who writes to Bob, and Bob, whose socket stays open through it all.
+/// Alice, who sends messages to Bob, and Bob, whose socket stays open during all outages.
 pub struct Pair {
     pub alice: Client,
     pub bob: Client,
     feed: Socket,
-    /// What was acknowledged, in order.
+    /// Contents of the acknowledged messages, in order.
     acknowledged: Vec<String>,
     attempts: usize,
 }
 
 impl Pair {
-    /// Alice at one node and Bob at another, or at the same.
+    /// Registers Alice at one node and Bob at another, which may be one node.
     pub async fn at(one: &NodeProcess, two: &NodeProcess) -> Self {
         let (alice, bob) = (one.client().register("alice").await, two.client().register("bob").await);
         let mut feed = bob.feed(None).await;
@@ -39,7 +39,7 @@ impl Pair {
         pair
     }
 
-    /// Sends the next message once, and does not wait for its delivery.
+    /// Sends the next message once, without waiting for its delivery.
     pub async fn try_send(&mut self) -> Answer {
         self.attempts += 1;
         let (content, id) = (format!("message {}", self.attempts), self.attempts.to_string());
@@ -51,7 +51,7 @@ impl Pair {
         answer
     }
 
-    /// A message is sent and arrives on the open socket.
+    /// Asserts that a message is accepted and arrives on the open socket.
     pub async fn passes(&mut self) {
         self.try_send().await.data();
         let latest = self.acknowledged.last().expect("the latest").clone();
@@ -59,7 +59,7 @@ impl Pair {
         timeout(DELIVERY, arriving).await.expect("the message does not arrive");
     }
 
-    /// As many requests at once as it takes to open every connection of the pool.
+    /// Sends as many concurrent requests as it takes to open every connection of the pool.
     pub async fn crowds(&mut self) {
         let crowd = (0..40).map(|n| {
             let alice = &self.alice;
@@ -72,7 +72,7 @@ impl Pair {
         self.passes().await;
     }
 
-    /// A message is refused, in time and in words that a client understands.
+    /// Asserts that a send fails in time, with an error that clients understand.
     pub async fn is_told_to_wait(&mut self) {
         let answer = self.try_send().await;
         let (code, extensions) = answer.error();
@@ -80,7 +80,7 @@ impl Pair {
         assert!(extensions["retryAfterSeconds"].as_u64().is_some_and(|seconds| seconds > 0), "{answer:?}");
     }
 
-    /// The same of more requests at once than there are connections in the pool.
+    /// Asserts that more concurrent sends than the pool has connections fail in time.
     pub async fn crowd_is_told_to_wait(&self) {
         let crowd = (0..40).map(|n| {
             let variables = draft(&self.bob, "of a crowd", &format!("refused-{}-{n}", self.attempts));
@@ -96,7 +96,7 @@ impl Pair {
         }
     }
 
-    /// The same request is taken before long, the open socket hears of it, and all that was acknowledged is there once.
+    /// Asserts that a retry soon succeeds, that the open socket receives it, and that no acknowledged message is lost.
     pub async fn heals(&mut self) {
         let began = Instant::now();
         self.attempts += 1;
@@ -108,7 +108,7 @@ impl Pair {
         self.lost_nothing().await;
     }
 
-    /// A new device is told of everything that was acknowledged, once.
+    /// Asserts that a new device receives each acknowledged message once.
     pub async fn lost_nothing(&self) {
         let (events, _) =
             timeout(PATIENCE, async { self.bob.feed(None).await.backlog().await }).await.expect("a backlog");

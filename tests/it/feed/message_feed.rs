@@ -17,7 +17,7 @@ async fn the_feed_tells_what_was_and_then_what_comes() {
     assert_eq!(feed.event().await["message"]["clientMessageId"], "3");
 }
 
-/// Between events a feed is put aside, but for one whose document is long.
+/// Covers both kinds of waiting feeds: suspended ones, and those whose document is too long for that.
 #[tokio::test]
 async fn a_feed_goes_on_after_each_pause_however_long_its_document() {
     let (_node, alice, bob) = World::new().await.pair().await;
@@ -58,7 +58,7 @@ async fn messages_too_large_to_be_kept_together_arrive_in_order() {
     let (_node, alice, bob) = World::new().await.pair().await;
     let mut expected = Vec::new();
     for n in 0..24 {
-        // Some batches end within the largest messages, and some hold small ones only.
+        // Some batches end within the largest messages, and some contain only small ones.
         let content = format!("{n:02}").repeat(if n < 18 { 32 * 1024 } else { 1 });
         let sent = alice.send(&bob, &content, &n.to_string()).await;
         expected.push((json!("SENT"), json!(base64(&content))));
@@ -66,7 +66,7 @@ async fn messages_too_large_to_be_kept_together_arrive_in_order() {
             bob.mark_read(&sent).await.data();
         }
     }
-    // The largest of all once more.
+    // The READ event carries the latest large message again.
     expected.insert(18, (json!("READ"), expected[17].1.clone()));
     let mut feed = bob.feed(None).await;
     let (events, _) = feed.backlog().await;
@@ -167,7 +167,7 @@ async fn sockets_of_a_user_that_ask_for_different_things_are_each_told_what_they
     }
 }
 
-/// The event of a message that alice has sent, as its recipient hears of it.
+/// Returns the event that the recipient of alice's message receives.
 fn sent(event: &Value, id: &Value, content: &str) -> Value {
     let message = json!({
         "id": id,

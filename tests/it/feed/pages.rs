@@ -1,4 +1,4 @@
-//! The feed by the page, what retention leaves of it, and cursors that name what is no more.
+//! The feed by pages, its rest after retention, and cursors to events that no longer exist.
 
 use chrono::TimeDelta;
 use quantumvault::{domain::UserId, service::ops::retention as purge};
@@ -30,11 +30,11 @@ async fn pages_and_the_subscription_tell_the_same_events() {
 
     assert_eq!(events, all);
     assert_eq!(after.as_deref(), Some(&*end));
-    // A page goes on behind an event of the subscription, and the subscription behind a page.
+    // A page resumes after an event of the subscription, and the subscription after a page.
     let rest = page(&bob, all[19]["cursor"].as_str(), None).await;
     assert_eq!(rest["events"].as_array().expect("events"), &all[20..]);
     assert!(bob.feed(after.as_deref()).await.backlog().await.0.is_empty());
-    // Nothing new: the same place again.
+    // Without new events, the cursor stays.
     let nothing = page(&bob, Some(&end), None).await;
     assert_eq!(nothing, json!({ "events": [], "endCursor": end, "hasMore": false }));
 }
@@ -84,7 +84,7 @@ async fn retention_takes_the_oldest_events_and_the_feed_tells_of_the_gap() {
         alice.send(&bob, &n.to_string(), &n.to_string()).await.data();
     }
     let (all, _) = bob.feed(None).await.backlog().await;
-    // A clock that went wrong: the fifth event looks older than the fourth.
+    // A wrong clock: the fifth event looks older than the fourth.
     age(&world, &db, &bob, &[1, 2, 3, 5]).await;
 
     assert_eq!(purged(&node).await, 3);
@@ -99,7 +99,7 @@ async fn retention_takes_the_oldest_events_and_the_feed_tells_of_the_gap() {
         let behind = page(&bob, pages["events"][0]["cursor"].as_str(), None).await;
         assert_eq!(behind["events"].as_array().expect("events"), &all[3..]);
     }
-    // Whoever had come that far misses nothing, and whoever writes to bob has lost nothing.
+    // A reader who had come that far misses nothing, and the sender has lost nothing.
     assert_eq!(bob.feed(all[2]["cursor"].as_str()).await.backlog().await.0, all[3..]);
     assert_eq!(alice.feed(None).await.backlog().await.0.len(), 6);
     assert_eq!(messages::Entity::find().count(&db).await.expect("readable"), 6);
@@ -123,7 +123,7 @@ async fn a_gap_with_nothing_behind_it_is_told_too() {
         assert_eq!(kinds(page(&bob, after, None).await["events"].as_array().expect("events")), ["GAP"]);
     }
     assert!(bob.feed(Some(&end)).await.backlog().await.0.is_empty());
-    // Places go on where they were.
+    // Sequence numbers continue.
     alice.send(&bob, "2", "2").await.data();
     assert_eq!(live.event().await["kind"], "SENT");
     assert_eq!(kinds(&bob.feed(Some(&end)).await.backlog().await.0), ["SENT"]);
@@ -188,7 +188,7 @@ async fn purged(node: &Node) -> u64 {
     purged.expect("nobody else purges").mailbox_events
 }
 
-/// Makes events of a mailbox older than they may become.
+/// Makes events of a mailbox older than the retention period.
 async fn age(world: &World, db: &DatabaseConnection, client: &Client, sequences: &[i64]) {
     let old = world.source.now() - TimeDelta::days(91);
     mailbox_events::Entity::update_many()

@@ -1,4 +1,4 @@
-//! Following users: who is told of which change, once, whatever becomes of the hints.
+//! Following users: each change reaches its followers once, whether hints arrive or not.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use sea_orm::{ActiveModelTrait, EntityTrait, Set};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Publishes new keys, and returns them as others see them.
+/// Publishes new keys and returns them as others see them.
 async fn publish(client: &Client) -> Value {
     let answer = Keyring::generate().publish(client, "a passphrase").await;
     answer.data()["updatePublicKeys"]["user"]["publicKeys"].clone()
@@ -27,7 +27,7 @@ async fn subscribe(client: &Client, ids: &Value) -> Socket {
     socket
 }
 
-/// Follows these users on a socket, and has one of them change until that is heard of.
+/// Follows these users on a socket, and changes one of them until an event reports it.
 async fn following(client: &Client, ids: &Value, changing: &Client) -> Socket {
     let mut socket = subscribe(client, ids).await;
     loop {
@@ -58,18 +58,18 @@ async fn other_keys_of_a_contact_are_told_once_at_every_node() {
     let bob = bob.at(two.server.address);
     let mut everyone = following(&bob, &Value::Null, &alice).await;
     let mut named = following(&bob, &json!([alice.id]), &alice).await;
-    // Setting the second one up has told the first one of more.
+    // The set-up of the second subscription has caused more events on the first.
     let latest = publish(&alice).await;
     while next(&mut everyone).await["publicKeys"] != latest {}
     assert_eq!(next(&mut named).await["publicKeys"], latest);
 
     for _ in 0..3 {
-        // Neither a stranger nor the same keys are news.
+        // Neither a user without a conversation nor unchanged keys cause an event.
         publish(&carol).await;
         let keys = publish(&alice).await;
         let expected = json!({ "id": alice.id, "isActive": true, "isVerified": false, "publicKeys": keys });
         let mut told = next(&mut everyone).await;
-        // What was told of the set-up may have come late, and with the latest keys.
+        // An event of the set-up may arrive late, and with the latest keys.
         while told["publicKeys"] == latest {
             told = next(&mut everyone).await;
         }
@@ -96,7 +96,7 @@ async fn an_address_confirmed_and_an_account_out_of_use_are_told() {
     let world = World::new().await;
     let mut mails = MailServer::start().await;
     let mut config = world.mail_config("one", mails.port);
-    // A command line of the embedded shape reaches nobody by the bus.
+    // A command next to an embedded node cannot use the bus.
     config.feed.poll_seconds = 1;
     let node = world.try_node(config).await.expect("a node starts");
     let [alice, bob, carol] = node.client().register_all(["alice", "bob", "carol"]).await;
@@ -130,7 +130,7 @@ async fn an_address_confirmed_and_an_account_out_of_use_are_told() {
 async fn a_change_whose_hint_is_lost_is_found_once() {
     let world = World::new().await;
     let node = world.node_with(|config| config.feed.poll_seconds = 1).await;
-    // Another prefix is another bus and another cache, so that nothing but the database is shared.
+    // With another prefix, the nodes share neither bus nor cache, only the database.
     let mut config = world.config("two");
     config.redis.prefix += "apart:";
     let deaf = world.try_node(config).await.expect("a second node starts");
@@ -155,7 +155,7 @@ async fn changes_at_once_reach_the_follower_without_loss() {
         peer.send(&bob, "hello", "1").await.data();
         peers.push(peer);
     }
-    // So that each node has learnt the other's signing key before all come at once.
+    // Lets each node fetch the other's signing key before all changes start.
     peers[0].at(one.server.address).session().await;
     let mut socket = following(&bob, &Value::Null, &peers[0]).await;
     let rounds = async |peer: Client, address| {
@@ -174,7 +174,7 @@ async fn changes_at_once_reach_the_follower_without_loss() {
     while !open.is_empty() {
         let heard = next(&mut socket).await;
         let (id, time) = (heard["id"].to_string(), heard["publicKeys"]["changedAt"].to_string());
-        // The keys are read when they are sent, so a change may show the keys of the next one already.
+        // Keys are read when an event is sent, so an event may already show the keys of the next change.
         let before = latest.insert(id, time.clone());
         assert!(before.is_none_or(|before| before <= time), "the keys never go back");
         open.retain(|id, keys| heard["id"] != *id || heard["publicKeys"] != *keys);
@@ -223,27 +223,27 @@ async fn what_cannot_be_followed_is_named_and_nobodys_id_is_never_heard_of() {
 #[tokio::test]
 async fn what_a_change_costs_does_not_grow_with_the_followers() {
     let world = World::new().await;
-    // However slow the machine, no session is looked up anew while statements are counted.
+    // However slow the machine, no session is read again while statements are counted.
     let (node, alice, bob) = world.pair_with(|config| config.cache.session_ttl_seconds = 600).await;
     alice.send(&bob, "hello", "1").await.data();
     let cost = async || node.statements(publish(&alice)).await.1;
     publish(&alice).await;
     let alone = cost().await;
-    // The account's row, the session, the keys, the audit trail, the number and where it stands, the contacts; user and
-    // keys anew.
+    // The account's row, the session, the keys, the audit log, the change number, its storage, the contacts. Then the
+    // user and the keys again.
     assert_eq!(alone, 9);
     befriend(&world, &alice, 2500).await;
     assert_eq!(cost().await, alone + 2, "contacts are read a thousand at a time");
 
-    // Who has many contacts looks as cheaply as who has few: at the number, at what is new, and at the number again;
-    // a hint that comes late costs one look more at the number.
+    // A poll costs users with many contacts no more than those with few. It reads the number, the changes, and the
+    // number again. A late hint adds one read of the number.
     let mut socket = following(&alice, &Value::Null, &bob).await;
     let (keys, both) = node.statements(async { (publish(&bob).await, next(&mut socket).await) }).await;
     assert_eq!(keys.0, keys.1["publicKeys"]);
     assert!(both <= alone + 6, "{both}");
 }
 
-/// Gives a user conversations with many others.
+/// Creates conversations of a user with many others.
 async fn befriend(world: &World, client: &Client, count: u32) {
     let db = world.database.connect().await;
     let known = users::Entity::find().all(&db).await.expect("readable");

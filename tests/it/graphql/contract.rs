@@ -1,4 +1,4 @@
-//! The printed schema: as committed, described throughout, and what the tests' own operations are valid against.
+//! The printed schema: as committed, fully described, and valid for the operations of the tests.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const COMMITTED: &str = include_str!("../../../schema.graphql");
 
-/// The members of a type that are described one by one.
+/// Members of a type that need a description each.
 const MEMBERS: [&str; 4] = ["fields", "inputFields", "enumValues", "args"];
 
 #[test]
@@ -49,7 +49,7 @@ async fn a_node_has_no_type_beside_its_schema() {
         };
         assert!(COMMITTED.lines().any(is_declared), "{name}");
     }
-    // The library would answer it, were it let through to where it executes.
+    // The library would answer this query if it reached the execution.
     let answer = node.client().run("{ _service { sdl } }", Value::Null).await;
     assert_eq!(answer.error().0, "GRAPHQL_VALIDATION_FAILED");
 }
@@ -64,7 +64,7 @@ fn every_operation_of_the_tests_is_valid_and_within_the_limits() {
         let path = entry.expect("an entry").path();
         let query = Some(fs::read_to_string(&path).expect("a text"));
         let refusals = engine.prepare(GraphqlRequest { query, ..GraphqlRequest::default() }).err().unwrap_or_default();
-        // What needs variables is refused for want of them, and only after the document was validated.
+        // An operation with variables fails because they are missing, and only after its document was validated.
         let others: Vec<_> = refusals.iter().filter(|refusal| refusal.code != ErrorCode::BadUserInput).collect();
         assert!(others.is_empty(), "{}: {others:?}", path.display());
         count += 1;
@@ -72,7 +72,7 @@ fn every_operation_of_the_tests_is_valid_and_within_the_limits() {
     assert!(count > 20, "{count}");
 }
 
-/// Finds whatever has no description, or one that begins with a long sentence, in a type or one of its members.
+/// Finds a type or members without a description, or with a long first sentence.
 fn look(described: &Value, within: &str, gaps: &mut Vec<String>) {
     let name = format!("{within}{}", described["name"].as_str().expect("a name"));
     let text = described["description"].as_str().unwrap_or_default();
@@ -85,13 +85,13 @@ fn look(described: &Value, within: &str, gaps: &mut Vec<String>) {
     }
 }
 
-/// Whether a type comes with GraphQL itself, and its description with the library.
+/// Whether GraphQL itself defines a type, and the library describes it.
 fn is_built_in(described: &Value) -> bool {
     let name = described["name"].as_str().expect("a name");
     name.starts_with("__") || ["Boolean", "Float", "ID", "Int", "String"].contains(&name)
 }
 
-/// The items of a list that is null where it does not apply.
+/// Returns the items of a list that is null where it does not apply.
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }

@@ -38,7 +38,7 @@ async fn what_is_no_id_is_refused() {
     assert_eq!(answer.error().1["field"], "id");
     let answer = alice.run(operation!("nodes"), json!({ "ids": vec![&alice.id; 101] })).await;
     assert_eq!(answer.error().1["field"], "ids");
-    // The id of another type of object is refused, not missed.
+    // The id of another type is invalid, not absent.
     let answer = alice.run(operation!("conversation"), json!({ "with": alice.id.replace("user", "session") })).await;
     assert_eq!(answer.error().1["field"], "with");
 }

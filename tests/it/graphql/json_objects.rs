@@ -1,4 +1,4 @@
-//! Objects that are written as a whole, held to the specification byte by byte: merged fields, order, types and nulls.
+//! Objects written as JSON text, checked against the specification byte by byte: merged fields, order, types and nulls.
 
 use qv_tests::client::{Answer, Client, base64};
 use qv_tests::keyring::Keyring;
@@ -7,7 +7,7 @@ use qv_tests::world::{Node, World};
 use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 
-/// Alice, and Bob who has had three messages from her.
+/// Registers alice and bob, and sends bob three messages from alice.
 async fn people(node: &Node) -> (Client, Client) {
     let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     for n in 0..3 {
@@ -16,14 +16,14 @@ async fn people(node: &Node) -> (Client, Client) {
     (alice, bob)
 }
 
-/// The data of an answer; and of each error the path, the code and the field that it names.
+/// Returns the data of a response, and for each error its path, its code and the field that it names.
 fn outcome(answer: &Answer) -> Value {
     let errors = answer.0["errors"].as_array().expect("errors").iter();
     let errors = errors.map(|error| json!([error["path"], error["extensions"]["code"], error["extensions"]["field"]]));
     json!([answer.0["data"], errors.collect::<Vec<_>>()])
 }
 
-/// The answer as text, so that the order of its fields shows.
+/// Returns the response as text, which shows the order of its fields.
 async fn text(client: &Client, query: &str, variables: &Value) -> String {
     let token = format!("Bearer {}", client.token.as_deref().unwrap_or_default());
     let body = json!({ "query": query, "variables": variables });
@@ -35,7 +35,7 @@ async fn text(client: &Client, query: &str, variables: &Value) -> String {
 async fn what_is_asked_for_in_several_places_is_one_answer_in_the_documents_order() {
     let node = World::new().await.node().await;
     let (alice, bob) = people(&node).await;
-    // Under a parent of the library's own, and under one that is written as a whole.
+    // Under a parent that the library resolves, and under one that is written as JSON text.
     let query = "query Q($with: ID!) {
         viewer { user { username } ...One conversation(with: $with) { ...Two messages(first: 1) { nodes { iv } } } }
     }
@@ -73,7 +73,7 @@ async fn fragments_apply_to_the_types_they_name_and_fields_may_be_left_out() {
 async fn what_fails_inside_an_object_nulls_the_nearest_place_that_may_be_null() {
     let node = World::new().await.node().await;
     let (alice, bob) = people(&node).await;
-    // A conversation may be null: what stands beside it stays.
+    // A conversation may be null, so its siblings stay.
     let one = "query Q($with: ID!) { viewer { role conversation(with: $with) { id all: messages(first: 0) { nodes { id } } } } }";
     let answer = bob.run(one, json!({ "with": alice.id })).await;
     let expected = json!([
@@ -81,12 +81,12 @@ async fn what_fails_inside_an_object_nulls_the_nearest_place_that_may_be_null() 
         [[["viewer", "conversation", "all"], "BAD_USER_INPUT", "first"]],
     ]);
     assert_eq!(outcome(&answer), expected);
-    // Neither an item of the inbox may be, nor the inbox: the viewer is.
+    // Neither an item of the inbox may be null nor the inbox, so the viewer is.
     let many = "{ viewer { conversations { nodes { unreadCount messages(first: 1, last: 1) { nodes { id } } } } } }";
     let answer = bob.run(many, Value::Null).await;
     let path = json!(["viewer", "conversations", "nodes", 0, "messages"]);
     assert_eq!(outcome(&answer), json!([{ "viewer": null }, [[path, "BAD_USER_INPUT", "last"]]]));
-    // A number that is no `Int` is found before anything runs.
+    // A number outside `Int` is found before anything runs.
     let wide = "query Q($with: ID!) { viewer { conversation(with: $with) { messages(first: 99999999999) { nodes { id } } } } }";
     let answer = bob.run(wide, json!({ "with": alice.id })).await;
     assert_eq!(outcome(&answer), json!([null, [[null, "BAD_USER_INPUT", "first"]]]));
@@ -100,7 +100,7 @@ async fn what_fails_in_a_field_that_may_be_null_nulls_that_field_alone() {
     let query = "query Q($with: ID!) { viewer { conversation(with: $with) { id lastMessage { id } } } }";
     let with = json!({ "with": alice.id });
     let before = bob.run(query, with.clone()).await;
-    // Which conversation it is, is remembered; the caller's share in it has to be read.
+    // The conversation's id is cached, but the caller's membership has to be read.
     let db = world.database.connect().await;
     db.execute_unprepared("ALTER TABLE conversation_members RENAME TO away").await.expect("renamed");
     let answer = bob.run(query, with).await;
@@ -125,7 +125,7 @@ async fn fields_of_one_key_that_differ_are_refused_whatever_fragment_they_stand_
         let answer = bob.run(&query, json!({ "with": alice.id })).await;
         assert_eq!(answer.error().0, "GRAPHQL_VALIDATION_FAILED", "{below}");
     }
-    // One object cannot be both.
+    // An object cannot be of both types.
     let query = "query Q($id: ID!) { node(id: $id) { ... on User { a: username } ... on AuditLog { a: action } } }";
     assert_eq!(bob.run(query, json!({ "id": alice.id })).await.data()["node"]["a"], "alice");
 }

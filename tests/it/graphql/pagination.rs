@@ -1,4 +1,4 @@
-//! What a page may ask for, and what a cursor is good for.
+//! Valid arguments of a page, and the lists that a cursor is valid for.
 
 use qv_tests::client::{Answer, Client};
 use qv_tests::operation;

@@ -1,4 +1,4 @@
-//! How many statements requests need: one for each edge, however many objects hang on it.
+//! Statements per request: one for each edge, however many objects it leads to.
 
 use quantumvault::service::ops::snapshot;
 use qv_tests::client::{Answer, Client};
@@ -6,7 +6,7 @@ use qv_tests::operation;
 use qv_tests::world::{Node, World};
 use serde_json::{Value, json};
 
-/// A conversation of 30 messages between two users, and a session that has been seen before.
+/// Creates a conversation of 30 messages between two users, and a cached session.
 async fn conversation(node: &Node) -> (Client, Client) {
     let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     for n in 0..30 {
@@ -47,7 +47,7 @@ async fn objects_that_are_not_cached_are_read_in_one_statement_however_many_thre
     let world = World::new().await;
     let node = world.node_with(|config| config.cache.user_ttl_seconds = 0).await;
     let (alice, bob) = conversation(&node).await;
-    // The conversation, the page, and all its senders and recipients together.
+    // The conversation, the page, and all of its senders and recipients together.
     let query = "query Q($with: ID!) {
         viewer { conversation(with: $with) { messages(first: 30) { nodes { sender { username } recipient { id } } } } }
     }";
@@ -70,13 +70,13 @@ async fn marking_and_deleting_many_runs_as_many_statements_as_one() {
         }
         let (answer, statements) = node.statements(bob.mark_read(sent.last().expect("a message"))).await;
         assert_eq!(answer.data()["markRead"]["readCount"], count);
-        // The message and the share in the conversation; the session, both mailboxes at once, what was shown and what
-        // was not, the share, and in each mailbox an event and the count.
+        // The message and the membership. The session, both mailboxes, the shown messages, the deleted ones, the
+        // membership. Then an event and the count in each mailbox.
         assert_eq!(statements, 11);
         let ids: Vec<_> = sent.iter().map(Answer::message_id).collect();
         let (answer, statements) = node.statements(bob.delete(&ids)).await;
         answer.data();
-        // The session, the mailbox, the messages held and deleted, the conversation, its newest message, the events,
+        // The session, the mailbox, the messages locked and deleted, the conversation, its newest message, the events,
         // and the count.
         assert_eq!(statements, 9);
     }
@@ -87,9 +87,9 @@ async fn a_send_runs_a_fixed_number_of_statements() {
     let world = World::new().await;
     let node = world.node().await;
     let (alice, bob) = conversation(&node).await;
-    // PostgreSQL delivers in one. On SQLite: the recipient with the session, the retry check, two mailboxes, the
-    // conversation, its two members, the sender's line, the message, the two events in one. Then the last message for
-    // the answer.
+    // PostgreSQL needs one statement. SQLite needs ten: the recipient with the session, the retry check, two mailboxes,
+    // the conversation and its two members. The others are the sender's membership, the message, and the two events
+    // together. Then the response reads the last message.
     let expected = if world.is_clustered() { 1 } else { 10 } + 1;
     for n in 0..3 {
         let (answer, statements) =
@@ -126,10 +126,10 @@ async fn fifty_sockets_of_a_user_read_an_event_together() {
     let users = || snapshot::read(&node.server.backend).caches[0].1.hits.read();
     let before = users();
     let ((), statements) = node.statements(burst).await;
-    // Its JSON, in which the sender stands, is written by whoever comes first.
+    // The first feed writes the event's JSON, which includes the sender, for all.
     assert!(users() - before <= SENDS * 2 * 4, "{}", users() - before);
     let sending = SENDS * if world.is_clustered() { 2 } else { 11 };
-    // The events and their messages, of each send; some more for whoever comes late, and not fifty times as many.
+    // The events and messages of each send. Late feeds add some reads, but not fifty times as many.
     let reading = statements - sending;
     assert!((1..=SENDS * 2 * 4).contains(&reading), "{reading}");
 }

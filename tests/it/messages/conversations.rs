@@ -65,7 +65,7 @@ async fn sending_the_same_again_sends_nothing_new() {
         let answer = alice.run(operation!("send_message"), other).await;
         assert_eq!((answer.error().0, &answer.error().1["field"]), ("CONFLICT", &json!("input.clientMessageId")));
     }
-    // The id is the sender's own: it says nothing of anyone else's.
+    // The id belongs to the sender and reveals nothing about other senders' ids.
     bob.send(&alice, "other", "same").await.data();
     let read = bob.run(operation!("conversation"), json!({ "with": alice.id })).await;
     assert_eq!(read.data()["viewer"]["conversation"]["messages"]["edges"].as_array().map(Vec::len), Some(2));
@@ -161,7 +161,7 @@ async fn a_conversation_is_paged_from_the_newest_in_both_directions() {
     assert_eq!(outline(&oldest), (["1", "0"].map(base64).to_vec(), false, true));
 }
 
-/// The contents of a page, and whether there are pages after and before it.
+/// Returns the contents of a page, and whether there are pages after and before it.
 fn outline(page: &Value) -> (Vec<String>, bool, bool) {
     let edges = page["edges"].as_array().expect("edges").iter();
     let contents = edges.map(|edge| edge["node"]["encryptedContent"].as_str().expect("bytes").to_owned());

@@ -1,4 +1,4 @@
-//! Deleting messages: on one side, and for good once both sides have.
+//! Deleting messages: on one side, and permanently after both sides have done so.
 
 use qv_entity::messages;
 use qv_tests::client::{Answer, Client, base64};
@@ -43,7 +43,7 @@ async fn deleting_again_changes_nothing_and_says_the_same() {
     let (_, cursor) = bob.feed(None).await.backlog().await;
     assert_eq!(first.data(), bob.delete(&ids).await.data());
     assert!(bob.feed(Some(&cursor)).await.backlog().await.0.is_empty());
-    // Only what was still there is told.
+    // Only messages that were still there cause events.
     bob.delete(&[sent[0].message_id(), sent[2].message_id()]).await.data();
     let (events, _) = bob.feed(Some(&cursor)).await.backlog().await;
     assert_eq!(events.iter().map(|event| &event["messageId"]).collect::<Vec<_>>(), [&sent[2].message_id()]);
@@ -56,12 +56,12 @@ async fn unread_messages_that_are_deleted_await_no_longer() {
     let sent = send_all(&alice, &bob, 4).await;
     let own = bob.send(&alice, "own", "own").await;
     bob.mark_read(&sent[1]).await.data();
-    // One that was read, one that was not, and one of the caller's own.
+    // A read message, an unread one, and one of the caller's own.
     bob.delete(&[sent[0].message_id(), sent[2].message_id(), own.message_id()]).await.data();
     assert_eq!(seen(&bob, &alice).await, (["3", "1"].map(base64).to_vec(), 1, 1, sent[3].message_id()));
     assert_eq!(bob.mark_read(&sent[3]).await.data()["markRead"]["readCount"], 1);
     assert_eq!(seen(&bob, &alice).await.1, 0);
-    // The receipt of a later one covers what was deleted unread.
+    // The receipt of a later message covers those that were deleted unread.
     let viewer = alice.messages(&bob).await;
     let messages = viewer["conversation"]["messages"]["nodes"].as_array().expect("messages");
     assert!(messages.iter().skip(1).all(|message| message["readAt"].is_string()), "{viewer}");
@@ -138,7 +138,8 @@ async fn send_all(from: &Client, to: &Client, count: usize) -> Vec<Answer> {
     sent
 }
 
-/// The contents of a conversation, the newest first; what awaits there and in all; and the id of its last message.
+/// Returns the contents of a conversation, newest first. Adds its unread count, that of all conversations, and its last
+/// message's id.
 async fn seen(client: &Client, peer: &Client) -> (Vec<String>, i64, i64, Value) {
     let viewer = client.messages(peer).await;
     let conversation = &viewer["conversation"];

@@ -1,4 +1,4 @@
-//! End to end: what two people write to each other, and what becomes of it on the server.
+//! End-to-end encryption: messages between two people, and the data that the server keeps of them.
 
 use std::{fs, path::Path};
 
@@ -23,7 +23,7 @@ async fn a_message_crosses_and_the_server_keeps_neither_it_nor_a_secret() {
     of_alice.publish(&alice, PASSPHRASE).await.data();
     of_bob.publish(&bob, PASSPHRASE).await.data();
 
-    // What each is told of the other is what the other has: they read it out to each other.
+    // Each side receives the other's real keys: the fingerprints, which people compare, match.
     let (to_bob, from_alice) = (Published::of(&alice, &bob.id).await, Published::of(&bob, &alice.id).await);
     assert_eq!(to_bob.fingerprint(), of_bob.public().fingerprint());
     assert_eq!(from_alice.fingerprint(), of_alice.public().fingerprint());
@@ -44,7 +44,7 @@ async fn a_message_crosses_and_the_server_keeps_neither_it_nor_a_secret() {
         assert!(!holds(&log, secret), "in the log: {}", String::from_utf8_lossy(secret));
         assert!(!holds(&database, secret), "in the database: {}", String::from_utf8_lossy(secret));
     }
-    // A search that finds nothing has to be one that would find something.
+    // Known values are found, which proves that the searches above could have found something.
     for known in [sealed.content, sealed.iv, of_bob.public().pqc, b"alice@example.org".to_vec()] {
         assert!(holds(&database, &known), "{}", String::from_utf8_lossy(&known));
     }
@@ -56,7 +56,7 @@ async fn what_was_changed_on_the_way_does_not_open() {
     let (alice, bob, eve) = (Keyring::generate(), Keyring::generate(), Keyring::generate());
     let sealed = alice.seal(&bob.public(), MESSAGE);
     assert_eq!(bob.open(&alice.public(), &sealed).as_deref(), Some(MESSAGE));
-    // The first and the last of each part: the key that was made for this message, the two ciphertexts.
+    // The first and the last byte of each part: the ephemeral key and the two ciphertexts.
     for at in [0, 31, 32, 1119, 1120, sealed.content.len() - 1] {
         let mut changed = sealed.clone();
         changed.content[at] ^= 0x80;
@@ -68,7 +68,7 @@ async fn what_was_changed_on_the_way_does_not_open() {
     }
     let changed = Sealed { iv: vec![0; 12], ..sealed.clone() };
     assert_eq!(bob.open(&alice.public(), &changed), None);
-    // For another person, or as if another had sent it.
+    // For another recipient, or as if from another sender.
     assert_eq!(eve.open(&alice.public(), &sealed), None);
     assert_eq!(bob.open(&eve.public(), &sealed), None);
 }
@@ -82,7 +82,7 @@ async fn other_keys_are_noticed_and_open_what_comes_after_them_only() {
     let before = Published::of(&alice, &bob.id).await;
     of_alice.seal(&before, MESSAGE).send(&alice, &bob, "1").await.data();
 
-    // Bob has lost his device and begins anew; his passphrase would have brought the old keys back.
+    // Bob has lost his device and starts with new keys. His passphrase would have restored the old ones.
     let anew = Keyring::generate();
     anew.publish(&bob, PASSPHRASE).await.data();
     let after = Published::of(&alice, &bob.id).await;
@@ -114,13 +114,13 @@ async fn another_device_takes_the_keys_from_the_vault_and_reads_on() {
     assert_eq!(keyring.open(&sender, &Sealed::from_json(&events[0]["message"])).as_deref(), Some(MESSAGE));
 }
 
-/// Whether bytes stand somewhere, as they are or in one of the forms that texts give them.
+/// Whether a text contains bytes, raw, in hexadecimal or in base64.
 fn holds(haystack: &[u8], needle: &[u8]) -> bool {
     let forms = [needle.to_vec(), hex(needle).into_bytes(), base64(needle).into_bytes()];
     forms.iter().any(|form| memmem::find(haystack, form).is_some())
 }
 
-/// All that the database holds: the bytes of its files, or each row of each table as JSON, in which bytes are hex.
+/// Returns the contents of the database: the bytes of its files, or each row as JSON with hexadecimal bytes.
 async fn contents(world: &World) -> Vec<u8> {
     if let Some(file) = world.database.url.strip_prefix("sqlite://") {
         let folder = Path::new(file).parent().expect("a folder");

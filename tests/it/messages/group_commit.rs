@@ -1,4 +1,4 @@
-//! Sends that arrive together, are written together, and are answered each for itself.
+//! Sends that arrive together, share a commit, and get a response each.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
 const ROUNDS: usize = 30;
 
-/// Everybody writes to everybody, themselves included.
+/// Lists the sends of everybody to everybody, including themselves.
 fn drafts(people: &[Client]) -> impl Iterator<Item = (&Client, &Client, String)> + Clone {
     let rounds = (0..ROUNDS).flat_map(|round| (0..people.len()).map(move |n| (round, n)));
     rounds.map(|(round, n)| (&people[n], &people[(n + round) % people.len()], format!("m{round}")))
@@ -20,7 +20,7 @@ async fn send_all(people: &[Client]) -> Vec<Answer> {
     join_all(drafts(people).map(async |(from, to, id)| from.send(to, "hello", &id).await)).await
 }
 
-/// Each message is in both mailboxes once, in one order for each pair, and counted once.
+/// Asserts that each message is in both mailboxes once, in one order for each pair, and counted once.
 async fn agree(people: &[Client], answers: &[Answer]) {
     let mut order: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for who in people {
@@ -88,7 +88,7 @@ async fn what_cannot_be_sent_spoils_nothing_that_is_sent_with_it() {
         assert_eq!(answer.error().0, "NOT_FOUND");
     }
     for (n, answer) in doubled.iter().enumerate() {
-        // The first two rounds of the first person's sends, again and again.
+        // Repeats of the first person's sends in the first two rounds.
         assert_eq!(answer.message_id(), answers[n % 2 * people.len()].message_id());
     }
     agree(&people, &answers).await;

@@ -1,4 +1,4 @@
-//! The inbox: conversations in the order of their latest messages, and what awaits reading.
+//! The inbox: conversations in the order of their latest messages, and unread counts.
 
 use qv_tests::client::{Client, base64};
 use qv_tests::operation;
@@ -87,7 +87,7 @@ async fn whoever_has_no_messages_has_an_empty_inbox() {
 #[tokio::test]
 async fn an_inbox_of_twenty_needs_a_statement_for_each_edge() {
     for (user_ttl_seconds, expected) in [
-        // The count, and the lines with their messages; then all peers and senders together.
+        // The count, and the conversations with their messages; then all peers and senders together.
         (0, 3),
         (300, 2),
     ] {
@@ -106,7 +106,7 @@ async fn an_inbox_of_twenty_needs_a_statement_for_each_edge() {
     }
 }
 
-/// Somebody and so many peers.
+/// Registers a user and this many peers.
 async fn people(node: &Node, count: usize) -> (Client, Vec<Client>) {
     let alice = node.client().register("alice").await;
     let mut peers = Vec::with_capacity(count);

@@ -1,4 +1,4 @@
-//! Marking messages read: counted once, told once, on both sides.
+//! Marking messages as read: counted once, and reported once to both sides.
 
 use qv_tests::client::{Answer, Client};
 use qv_tests::operation;
@@ -65,12 +65,12 @@ async fn marking_one_that_is_ones_own_marks_those_before_it() {
         feed.backlog().await;
     }
     assert_eq!(bob.mark_read(&own).await.data()["markRead"]["readCount"], 1);
-    // Nobody has read the answer: what both are told of is the question.
+    // Nobody has read the answer, so both events name the question.
     for feed in &mut feeds {
         let event = feed.event().await;
         assert_eq!((&event["kind"], &event["messageId"]), (&json!("READ"), &question.message_id()));
     }
-    // What one has sent is for the other to mark.
+    // Only the recipient of a message marks it as read.
     assert_eq!(is_read(&bob, &alice).await, [false, true]);
     assert_eq!(unread(&alice, &bob).await, (1, 1));
 }
@@ -111,7 +111,7 @@ async fn what_cannot_be_marked_is_named() {
     let (conversation, message) = (conversation_id(&sent), sent.message_id());
     let elsewhere = carol.send(&bob, "hello", "4").await;
     for (who, conversation_id, up_to, code, field) in [
-        // A foreign conversation and a foreign message are not there.
+        // Foreign conversations and messages are reported as absent.
         (&carol, conversation.clone(), message.clone(), "NOT_FOUND", None),
         (&bob, conversation_id(&other), other.message_id(), "NOT_FOUND", None),
         (&bob, conversation.clone(), other.message_id(), "NOT_FOUND", None),
@@ -129,14 +129,14 @@ async fn what_cannot_be_marked_is_named() {
     assert_eq!(unread(&bob, &alice).await, (1, 2));
 }
 
-/// What awaits in the conversation with a peer, and in all.
+/// Returns the unread counts of the conversation with a peer, and of all conversations.
 async fn unread(client: &Client, peer: &Client) -> (i64, i64) {
     let viewer = client.messages(peer).await;
     let count = |value: &Value| value.as_i64().expect("a count");
     (count(&viewer["conversation"]["unreadCount"]), count(&viewer["unreadCount"]))
 }
 
-/// Whether each message, the newest first, is marked read.
+/// Returns for each message, newest first, whether it is marked as read.
 async fn is_read(client: &Client, peer: &Client) -> Vec<bool> {
     let viewer = client.messages(peer).await;
     let messages = viewer["conversation"]["messages"]["nodes"].as_array().expect("messages");

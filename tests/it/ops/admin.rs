@@ -1,4 +1,4 @@
-//! What operators see, and what owners see of the audit trail.
+//! The views of operators, and the audit log as owners see it.
 
 use qv_tests::{client::Answer, command_line::said, operation, world::World};
 use serde_json::{Value, json};

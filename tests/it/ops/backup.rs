@@ -1,4 +1,4 @@
-//! Backups while serving, and the line that is drawn after a restore.
+//! Backups while serving, and the fence after a restore.
 
 use quantumvault::config::Config;
 use qv_tests::client::{Client, base64};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::auth::local_cache::heats;
 
-/// The code that a feed from this cursor is refused with.
+/// Returns the error code of a feed after this cursor.
 async fn refusal_of_cursor(client: &Client, cursor: &str) -> serde_json::Value {
     let mut socket = client.socket().await;
     socket.subscribe("feed", operation!("message_feed"), json!({ "after": cursor })).await;
@@ -18,7 +18,7 @@ async fn refusal_of_cursor(client: &Client, cursor: &str) -> serde_json::Value {
     errors[0]["extensions"]["code"].clone()
 }
 
-/// Has Redis remember a session for longer than the test takes.
+/// Caches sessions in Redis for longer than the test takes.
 fn remember_sessions(config: &mut Config) {
     config.cache.session_ttl_seconds = 600;
 }

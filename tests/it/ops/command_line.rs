@@ -1,4 +1,4 @@
-//! What operators do at the command line, seen from the server that runs beside it.
+//! Commands of operators, and their effects on the server that runs next to them.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use qv_tests::world::World;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
 use serde_json::{Value, json};
 
-/// Far longer than anything takes, so that only what never comes fails.
+/// Deadline far above any expected wait. Only an event that never comes exceeds it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn actions(world: &World, action: &str) -> Vec<audit_logs::Model> {
@@ -28,7 +28,7 @@ async fn an_account_is_made_promoted_and_deactivated() {
     let node = world.node_with(|config| config.cache.session_ttl_seconds = 0).await;
     let alice = node.client().login("alice").await;
     assert_eq!(alice.id, id);
-    // Nothing was mailed to an address that its owner has not asked to confirm.
+    // No mail goes to an address whose owner has not asked to confirm it.
     assert_eq!(one_time_tokens::Entity::find().count(&world.database.connect().await).await.expect("readable"), 0);
     let role = async || alice.run(operation!("viewer"), Value::Null).await.data()["viewer"]["role"].clone();
     assert_eq!(role().await, "USER");
@@ -140,7 +140,7 @@ async fn what_a_retired_key_has_signed_is_forgotten_while_the_node_runs() {
 #[tokio::test]
 async fn a_withdrawn_key_is_accepted_nowhere_and_nobody_is_signed_out() {
     let world = World::new().await;
-    // Nothing is looked up by itself meanwhile.
+    // No scheduled work runs during the test.
     let change = |config: &mut Config| (config.upkeep.interval_seconds, config.feed.poll_seconds) = (600, 600);
     let (one, two) = world.two_nodes_with(change).await;
     let alice = one.client().register("alice").await;
@@ -167,7 +167,7 @@ async fn a_withdrawn_key_is_accepted_nowhere_and_nobody_is_signed_out() {
     }
     assert_eq!(actions(&world, "signing_key.withdrawn").await[0].resource.as_deref(), Some(&*old));
 
-    // Nor does it come back by a purge and a start.
+    // Neither a purge nor a restart makes the key valid again.
     said(&world, &["purge"]);
     drop((one, two, sockets));
     let again = world.node_with(change).await;
@@ -221,7 +221,7 @@ async fn a_purge_removes_what_has_ended_and_nothing_else() {
         };
         token.insert(&db).await.expect("written");
     }
-    // More than go in two batches.
+    // More rows than two batches.
     let ages = std::iter::once(29).chain(std::iter::repeat_n(31, 2001));
     let metrics = ages.map(|days| performance_metrics::ActiveModel {
         id: Set(world.source.uuid()),
@@ -249,7 +249,7 @@ async fn a_purge_removes_what_has_ended_and_nothing_else() {
         "removed 1 sessions, 2 mailed tokens, 1 audit entries, 2001 metrics, 0 events of the feed, 0 signing keys\n"
     );
     assert_eq!(performance_metrics::Entity::find().count(&db).await.expect("readable"), 1);
-    // One of these, and the one that registering mailed.
+    // One of the tokens above, and the token that the registration mailed.
     assert_eq!(one_time_tokens::Entity::find().count(&db).await.expect("readable"), 2);
     assert_eq!((alice.refusal().await, ended.refresh().await.error().0), (None, "UNAUTHENTICATED"));
 }
@@ -277,7 +277,7 @@ async fn nodes_purge_in_the_background_what_is_more_than_one_batch() {
     }
 }
 
-/// Makes a key one that was retired an hour ago.
+/// Marks a key as retired an hour ago.
 async fn retire(world: &World, kid: &str) {
     let mut key = signing_key(world, kid).await;
     key.retired_at = Set(Some(world.source.now() - TimeDelta::hours(1)));
@@ -290,7 +290,7 @@ async fn signing_key(world: &World, kid: &str) -> signing_keys::ActiveModel {
     key.expect("a key").into()
 }
 
-/// The name of the key that signed a client's access token.
+/// Returns the name of the key that signed a client's access token.
 fn kid(client: &Client) -> String {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 

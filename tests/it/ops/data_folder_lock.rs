@@ -1,4 +1,4 @@
-//! A data folder serves one server at a time, and operators' commands beside it.
+//! A data folder serves one server at a time, and commands of operators next to it.
 
 use qv_tests::command_line::{run, said};
 use qv_tests::node_process::NodeProcess;
@@ -18,7 +18,7 @@ async fn a_second_server_on_a_data_folder_is_refused_and_commands_are_not() {
 
     said(&world, &["user", "promote", "alice"]);
     said(&world, &["purge"]);
-    // A server that was killed holds nothing.
+    // A killed server holds no lock.
     node.kill();
     node.restart().await;
 }

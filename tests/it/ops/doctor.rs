@@ -1,10 +1,10 @@
-//! `doctor`: what it finds on a machine that is well, and what it says where something is wrong.
+//! `doctor`: its findings on a healthy machine, and its advice on a faulty one.
 
 use qv_tests::{command_line::run, world::World};
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
 
-/// The exit code and the findings by their names.
+/// Returns the exit code, and the findings with their names.
 fn examined(world: &World, settings: &[(&str, &str)]) -> (Option<i32>, Vec<(String, String, Value)>) {
     let output = run(&world.environment_with("one", settings), &["doctor", "--json"]);
     let findings: Vec<Value> = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -1,4 +1,4 @@
-//! A node that stops while clients write on kept connections: none of them is reset.
+//! A node that stops while clients write on keep-alive connections: none of them is reset.
 
 use std::io;
 use std::net::SocketAddr;
@@ -50,17 +50,18 @@ async fn a_request_that_crosses_the_end_of_its_connection_meets_no_reset() {
     assert!(answer(&mut stream).await.expect("no reset").is_none(), "it ends");
     stream.write_all(REQUEST).await.expect("it is written");
 
-    // Over the loopback a reset would have come by now.
+    // Over the loopback, a reset would have arrived by now.
     assert!(stream.take_error().expect("the state of the connection").is_none(), "a reset");
     assert_eq!(stream.read(&mut [0]).await.expect("no reset"), 0);
     drop(stream);
     assert!(node.ended().await.success());
 }
 
-/// Writes one request after the other until the node says that it closes the connection, or does so; tells which.
+/// Sends requests until a response announces the end of the connection, or the node closes it; returns whether
+/// announced.
 async fn write_until_told(address: SocketAddr, n: usize, answers: Arc<AtomicUsize>) -> io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
-    // Some find the node busy with them when it stops, others keep an idle connection.
+    // Some connections are busy when the node stops, others are idle.
     let mut pace = interval(Duration::from_millis(1 + n as u64 % 20));
     loop {
         pace.tick().await;
@@ -73,7 +74,7 @@ async fn write_until_told(address: SocketAddr, n: usize, answers: Arc<AtomicUsiz
     }
 }
 
-/// The head of the next answer, once the answer is whole; nothing at the end.
+/// Reads the next response completely and returns its head; none at the end of the connection.
 async fn answer(stream: &mut TcpStream) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     while stream.read_buf(&mut bytes).await? > 0 {

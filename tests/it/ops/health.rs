@@ -1,4 +1,4 @@
-//! What load balancers and operators are told of the parts that a node stands on.
+//! The health of a node's parts, as load balancers and operators see it.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use tokio::time::Instant;
 
 const PARTS: [&str; 5] = ["database", "migrations", "cache", "bus", "mail"];
 
-/// What a load balancer is told.
+/// Requests the readiness of a node.
 pub async fn ready(node: &Node) -> Raw {
     get(node.server.address, "/health/ready", &[]).await
 }
 
-/// The answer once it says so; an answer may be a second old, and the bus needs a moment after the start.
+/// Polls until the node has this status. A result may be a second old, and the bus needs a moment after the start.
 pub async fn ready_at_last(node: &Node, status: &str) -> Raw {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -29,7 +29,7 @@ pub async fn ready_at_last(node: &Node, status: &str) -> Raw {
     }
 }
 
-/// The status of a part in an answer.
+/// Returns the status of a part in a response.
 pub fn of(answer: &Raw, part: &str) -> Value {
     let parts = answer.json()["components"].as_array().expect("parts").clone();
     parts.into_iter().find(|found| found["name"] == part).expect("the part")["status"].clone()

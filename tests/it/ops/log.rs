@@ -1,4 +1,4 @@
-//! What the real binary logs: one line a request for machines to read, and never a secret.
+//! The log of the real binary: one machine-readable line for each request, and never a secret.
 
 use qv_tests::client::{PASSWORD, base64};
 use qv_tests::operation;

@@ -1,4 +1,4 @@
-//! How letters leave: to a server that is slow, away or unwilling, or into a folder.
+//! The delivery of mails: to a server that is slow, unavailable or unwilling, or into a folder.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
@@ -66,7 +66,7 @@ async fn without_a_mail_server_letters_are_files_for_their_owner_only() {
     assert!(mail.contains("To: alice@example.org") && mail.contains("text/html"), "{mail}");
 }
 
-/// A port below those that the kernel hands to outgoing connections, so that it stays unused until it is needed.
+/// Returns a port below the kernel's ephemeral ports, so that it stays unused until it is needed.
 fn unused_port() -> u16 {
     let start = 20_000 + u16::try_from(std::process::id() % 12_000).expect("below 12000");
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();

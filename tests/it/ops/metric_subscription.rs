@@ -1,4 +1,4 @@
-//! Metrics as they are recorded, on whichever node, and what the server records of itself.
+//! Events of recorded metrics on every node, and the metrics that the server records itself.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use crate::ops::performance_metrics::{metric, record};
 
-/// Follows metrics under an id of the socket, and records until that is heard of; `names` must hold `begin` or be null.
+/// Follows metrics under an id of the socket, and records until an event arrives. `names` must be null or contain
+/// `begin`.
 async fn follow(socket: &mut Socket, id: &str, names: impl Into<Value>, recorder: &Client) {
     socket.subscribe(id, operation!("metric_recorded"), json!({ "names": names.into() })).await;
     for n in 0.. {
@@ -37,7 +38,7 @@ async fn next(socket: &mut Socket) -> Value {
     recorded(&socket.receive().await).clone()
 }
 
-/// What the server has recorded of itself, in the order in which it did.
+/// Returns the metrics that the server has recorded itself, in the order of recording.
 async fn own(world: &World) -> Vec<performance_metrics::Model> {
     let own =
         performance_metrics::Entity::find().filter(performance_metrics::Column::MetricName.starts_with("server."));
@@ -98,7 +99,7 @@ async fn a_metric_that_becomes_visible_late_is_not_missed() {
     let config = world.config("one");
     let store = Store::open(&config.database_url(), &config.database).await.expect("the database opens");
     let late = PerformanceMetric {
-        // The id and the time are less than any that were seen.
+        // The id and the time are lower than those of all metrics before.
         id: MetricId(Uuid::from_u128(1)),
         name: "late".to_owned(),
         value: 1.0,
@@ -108,7 +109,7 @@ async fn a_metric_that_becomes_visible_late_is_not_missed() {
     };
     let tx = store.begin().await.expect("a transaction");
     insert_many(&tx, None, vec![late]).await.expect("written");
-    // What is recorded meanwhile waits for it, and comes behind it.
+    // A metric that is recorded meanwhile waits for the first, and follows it.
     let meanwhile = record(&operator, json!([metric("meanwhile", 2)]));
     let commit = async {
         tokio::task::yield_now().await;
@@ -138,7 +139,7 @@ async fn who_waits_too_long_for_a_turn_to_record_is_told_to_come_back() {
         created_at: world.source.now(),
     };
     insert_many(&tx, None, vec![first]).await.expect("written");
-    // One of them has the turn and waits for that row; the other waits for the turn.
+    // One request has the turn and waits for the row above. The other waits for the turn.
     let (one, other) = (record(&alice, json!([metric("one", 1)])), record(&alice, json!([metric("other", 1)])));
     let (refused, patient) = select(Box::pin(one), Box::pin(other)).await.factor_first();
     assert_eq!(refused.error().0, "UNAVAILABLE");
@@ -153,7 +154,7 @@ async fn a_follower_hears_of_its_names_from_now_on() {
     record(&operator, json!([metric("wanted", 0)])).await.data();
     let mut socket = operator.socket().await;
     follow(&mut socket, "metrics", json!(["wanted", "begin", "\0"]), &operator).await;
-    // More than are read at a time.
+    // More metrics than a single read returns.
     record(&operator, vec![metric("other", 1); 100]).await.data();
     record(&operator, vec![metric("other", 1); 100]).await.data();
     record(&operator, json!([metric("other", 2), metric("wanted", 3)])).await.data();
@@ -168,7 +169,7 @@ async fn a_follower_hears_of_its_names_from_now_on() {
 async fn slow_followers_keep_nothing_from_anyone_and_miss_nothing() {
     let world = World::new().await;
     let (_node, operator) = world.operated_with(|config| config.database.pool_size = 2).await;
-    // More streams than the pool has connections, on a socket that nobody reads for a while.
+    // More streams than the pool has connections, on a socket that is not read for a while.
     let mut socket = operator.socket().await;
     for id in ["1", "2", "3"] {
         follow(&mut socket, id, Value::Null, &operator).await;
@@ -205,7 +206,7 @@ async fn a_follower_that_loses_the_role_loses_its_socket_and_cannot_renew_it() {
     idle.renew(alice.token.as_deref().expect("a token")).await;
     assert_eq!(idle.closed().await, 4403);
 
-    // What was proven is relied upon for a second at most.
+    // A node relies on a checked role for a second at most.
     let mut closed = Box::pin(socket.closed());
     let code = loop {
         tokio::select! {
@@ -221,7 +222,7 @@ async fn a_node_records_what_it_has_answered_and_nothing_when_it_has_not() {
     let world = World::new().await;
     let (node, operator) = world.operated().await;
     let backend = &node.server.backend;
-    // What led here is not what is counted below.
+    // Keeps the requests before out of the counts below.
     write_own(backend).await.expect("written");
     let before = own(&world).await.len();
     write_own(backend).await.expect("nothing to write");

@@ -1,4 +1,4 @@
-//! Performance metrics: what may be recorded, and what operators see of it.
+//! Performance metrics: valid input, and the views of operators.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub async fn record(client: &Client, metrics: impl Into<Value>) -> Answer {
     client.run(operation!("record_metrics"), json!({ "input": { "metrics": metrics.into() } })).await
 }
 
-/// A metric of this name.
+/// Returns a metric with this name.
 pub fn metric(name: &str, value: impl Into<Value>) -> Value {
     json!({ "name": name, "value": value.into(), "unit": "ms" })
 }
@@ -42,7 +42,7 @@ async fn whoever_is_signed_in_records_metrics_and_operators_see_them() {
     ]);
     let (answer, statements) = node.statements(record(&alice, metrics)).await;
     assert_eq!(answer.data()["recordMetrics"]["recordedCount"], 2);
-    // The session, the places and the rows, however many.
+    // The session, the sequence numbers and the rows, however many.
     assert_eq!(statements, 3);
 
     operator.run(operation!("viewer"), Value::Null).await.data();
@@ -183,7 +183,7 @@ async fn pages_of_metrics_go_by_time_from_either_end() {
     let world = World::with_clock(manual_clock()).await;
     let (_, operator) = world.operated().await;
     let now = world.source.now();
-    // Recorded out of order, and three of them of the same moment.
+    // Recorded out of order, and three of them with equal times.
     let ages = [5, 0, 3, 3, 3, 1, 4];
     let metrics = ages.iter().enumerate().map(|(value, age)| {
         let name = if value % 2 == 0 { "even" } else { "odd" };
@@ -244,7 +244,7 @@ async fn a_series_is_what_the_values_give() {
     for _ in 0..8 {
         let metrics = (0..100).map(|n| {
             let [odd, coarse, fine, moment @ ..] = world.source.random.bytes::<7>();
-            // Few distinct values in some, so that there are ties; every tenth at the very edge of a bucket.
+            // Some have few distinct values, so that there are ties. Every tenth is at the edge of a bucket.
             let value = f64::from(i16::from_be_bytes([coarse, if n % 3 == 0 { 0 } else { fine }])) / 8.0;
             let micros = i64::from(u32::from_be_bytes(moment)) % 3_000_000_000;
             let at = (now - TimeDelta::hours(1)).timestamp_micros() + micros;
@@ -311,7 +311,7 @@ async fn a_series_has_its_range_and_a_bounded_number_of_buckets() {
     assert_eq!(series("a", 0, 1).await.error().1["field"], "until");
 }
 
-/// A time at which metrics may still be recorded, whole microseconds and not whole milliseconds.
+/// Returns a time at which metrics may still be recorded, in whole microseconds but not in whole milliseconds.
 fn earlier(world: &World) -> DateTime<Utc> {
     let day = world.source.now().timestamp() - 86_400;
     DateTime::from_timestamp(day, 123_456_000).expect("a time")

@@ -1,4 +1,4 @@
-//! `/metrics`: what it holds, in the words of Prometheus, and who may see it.
+//! `/metrics`: its contents, its format, and the clients that may read it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use qv_tests::raw::{get, post, request};
 use qv_tests::world::World;
 use serde_json::{Value, json};
 
-/// The figures by name and labels. What Prometheus would not read fails.
+/// Returns the figures by name and labels. Fails on text that Prometheus would not read.
 async fn figures(address: SocketAddr) -> BTreeMap<String, f64> {
     let answer = get(address, "/metrics", &[]).await;
     assert_eq!(answer.status, 200);
@@ -86,7 +86,7 @@ async fn requests_operations_and_errors_are_counted() {
 async fn sockets_subscriptions_and_the_feeds_lag_are_counted() {
     let (node, alice, bob) = World::new().await.pair().await;
     let address = node.server.address;
-    // Under another name, which must not become a label.
+    // The alias must not become a label.
     let mut socket = bob.socket().await;
     let feed = "subscription Named { hidden: messageFeed { kind } }";
     socket.subscribe("one", feed, json!({})).await;

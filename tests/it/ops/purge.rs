@@ -1,11 +1,11 @@
-//! A node that purges ends when it is told to, and not when there is nothing left to purge.
+//! A node that stops during a purge ends soon, not after the last row.
 
 use quantumvault::store::Store;
 use qv_entity::performance_metrics;
 use qv_tests::{node_process::NodeProcess, patience::until, world::World};
 use sea_orm::{ConnectionTrait, DatabaseConnection, EntityTrait, PaginatorTrait};
 
-/// Sixty rounds of a purge.
+/// Rows for sixty rounds of a purge.
 const ROWS: u64 = 60_000;
 
 #[tokio::test]

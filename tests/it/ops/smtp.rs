@@ -1,4 +1,4 @@
-//! Mail servers as they are outside: under TLS, with a certificate that must be trusted, and with a password.
+//! Mail servers as in production: with TLS, a certificate that must be trusted, and a password.
 
 use std::{fs, path::PathBuf};
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const LOGIN: &str = "quantumvault:a-word-for-mail";
 
-/// A certificate of a server called localhost, and its key.
+/// Certificate of a server called localhost, and its key.
 struct Identity {
     certificate: PathBuf,
     key: PathBuf,
@@ -29,14 +29,14 @@ impl Identity {
         Self { certificate, key, _folder: folder }
     }
 
-    /// A mail server that shows it, and lets one user in.
+    /// Starts a mail server that presents the certificate and accepts one user.
     async fn server(&self, tls: &str) -> MailServer {
         let [certificate, key] = [&self.certificate, &self.key].map(|path| path.to_str().expect("text"));
         MailServer::run(&["--tls", tls, "--certificate", certificate, "--key", key, "--login", LOGIN]).await
     }
 }
 
-/// A node that sends its letters to this address and trusts this certificate.
+/// Starts a node that sends its mails to this URL and trusts this certificate.
 async fn node(world: &World, url: &str, trusted: &Identity) -> Process {
     let mut command = binary();
     command.envs(world.environment_with("one", &[("MAIL__URL", url), ("MAIL__ATTEMPTS", "1"), TRACE]));
@@ -68,7 +68,7 @@ async fn no_letter_and_no_password_goes_to_a_server_that_is_not_the_one_meant() 
     let open = MailServer::start().await;
     for (url, cause) in [
         (format!("smtps://{LOGIN}@localhost:{}", stranger.port), "certificate"),
-        // By a name that the certificate does not have.
+        // Under a name that the certificate does not contain.
         (format!("smtp://{LOGIN}@127.0.0.1:{}?tls=required", trusted.port), "certificate"),
         (format!("smtp://{LOGIN}@localhost:{}?tls=required", open.port), "STARTTLS"),
         (format!("smtp://quantumvault:guessed@localhost:{}?tls=required", trusted.port), "535"),

@@ -1,4 +1,4 @@
-//! Starting the real binary: what it prints, and how it refuses what it cannot use.
+//! The start of the real binary: its output, and its errors about unusable settings.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -65,7 +65,7 @@ async fn the_schema_and_the_migrations_are_at_the_command_line() {
     };
     assert_eq!(lines(&["schema"]), include_str!("../../../schema.graphql"));
     assert!(lines(&["config"]).contains("[database]"));
-    // How many migrations there are, and how many of them are applied.
+    // Returns the number of migrations, and the number of applied ones.
     let applied = |arguments: &[&str]| {
         let lines = lines(arguments);
         let count = |kind| lines.lines().filter(|line| line.starts_with(kind)).count();

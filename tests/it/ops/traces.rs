@@ -1,4 +1,4 @@
-//! Spans at a collector of the test's own: one a request, a field and a statement, in the client's trace.
+//! Spans at a collector: one for each request, field and statement, in the client's trace.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Takes what is posted to it.
+/// Collector that keeps the bodies posted to it.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Vec<u8>>>>);
 

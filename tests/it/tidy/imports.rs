@@ -4,23 +4,23 @@ use std::collections::{HashMap, HashSet};
 
 use super::source::{children, paths, untested};
 
-/// Files that hold a part of each feature, whose use cases take them as a parameter: their imports close no circle.
+/// Files that hold a part of each feature and are passed to use cases. Their imports close no circle.
 const HOLDERS: [&str; 1] = ["service/context/backend"];
 
-/// A module of the server by its path from the crate's root.
+/// Path of a server module from the crate's root.
 type Path<'a> = Vec<&'a str>;
 
 /// Finds circles of files that import each other, each within one module of the crate.
 ///
-/// A parent declares its children and hands their names on, so imports between the two close no circle. Files of a folder
-/// are one as well, seen from outside of it. Imports from the face of a module, such as `crate::service::Backend`, are not
-/// followed to the file that defines the name.
+/// A parent declares its children and re-exports their names, so imports between the two close no circle. Seen from
+/// outside, the files of a folder count as one. Imports from a module's root, such as `crate::service::Backend`, are
+/// not followed to the file that defines the name.
 pub fn circles(files: &[(String, String)]) -> Vec<Vec<String>> {
     let graph = Graph::read(files);
     let mut imports: HashMap<_, _> =
         graph.modules.keys().map(|module| (module.clone(), graph.imports(module))).collect();
     let mut found = circles_of(&imports);
-    // The second level alone: a folder imports what any of its files imports.
+    // The second level alone: a folder imports everything that one of its files imports.
     let folders =
         imports.drain().map(|(from, to)| (second_level(&from), to)).fold(HashMap::new(), |mut all, (from, to)| {
             let named: &mut Vec<Path<'_>> = all.entry(from.clone()).or_default();
@@ -45,7 +45,7 @@ fn circles_of<'a>(imports: &HashMap<Path<'a>, Vec<Path<'a>>>) -> Vec<Vec<Path<'a
     found
 }
 
-/// Walks along imports; meeting a module of the way again closes a circle.
+/// Follows imports. Reaching a module of the current path again closes a circle.
 fn visit<'a>(
     module: &Path<'a>,
     imports: &HashMap<Path<'a>, Vec<Path<'a>>>,
@@ -88,7 +88,7 @@ impl<'a> Graph<'a> {
         Self { modules: files.iter().map(module).collect() }
     }
 
-    /// The files of its own module that a file imports something from, without its parents and children.
+    /// Returns the files in its own module that a file imports from, except its parents and children.
     fn imports(&self, from: &Path<'a>) -> Vec<Path<'a>> {
         if HOLDERS.contains(&from.join("/").as_str()) {
             return Vec::new();
@@ -101,7 +101,7 @@ impl<'a> Graph<'a> {
         found
     }
 
-    /// The path from the crate's root that is meant in a module.
+    /// Returns the path from the crate's root that a path in a module means.
     fn absolute(&self, from: &Path<'a>, path: &[&'a str]) -> Option<Path<'a>> {
         let ups = path.iter().take_while(|segment| **segment == "super").count();
         match path[0] {
@@ -113,7 +113,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The innermost module that a path leads through.
+    /// Returns the innermost module that a path leads through.
     fn named(&self, path: &Path<'a>) -> Option<Path<'a>> {
         let length = (1..=path.len()).rev().find(|length| self.modules.contains_key(&path[..*length]))?;
         Some(path[..length].to_vec())

@@ -1,15 +1,15 @@
-//! What the rules read: the files of the repository, the paths in code, the paths in documents.
+//! Input of the rules: the files of the repository, the paths in code, the paths in documents.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How a name without a slash says that it is a file.
+/// Extensions that mark a name without a slash as a file.
 const EXTENSIONS: [&str; 7] = [".rs", ".toml", ".md", ".graphql", ".json", ".mjs", ".yaml"];
 
-/// How words of documents begin that look like paths and are media types.
+/// Prefixes of media types, which look like paths in documents.
 const MEDIA_TYPES: [&str; 4] = ["application/", "image/", "multipart/", "text/"];
 
-/// A module of the server: `["service", "page"]` for `api/src/service/page.rs`.
+/// Module of the server: `["service", "page"]` for `api/src/service/page.rs`.
 pub struct Module(Vec<String>);
 
 impl Module {
@@ -22,7 +22,7 @@ impl Module {
         &self.0[0]
     }
 
-    /// The module below the crate's root that `path` leads to from here, unless it leads into another crate.
+    /// Returns the module below the crate's root that `path` leads to, unless it leads into another crate.
     pub fn resolve<'a>(&'a self, path: &[&'a str]) -> Option<&'a str> {
         let ups = path.iter().take_while(|segment| **segment == "super").count();
         match path[0] {
@@ -38,7 +38,7 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_path_buf()
 }
 
-/// Every text file that git does not ignore, by its path from the root.
+/// Returns every text file that git does not ignore, with its path from the root.
 pub fn files() -> Vec<(String, String)> {
     let (root, ignored) = (root(), ignored());
     let (mut found, mut folders) = (Vec::new(), vec![root.clone()]);
@@ -72,7 +72,7 @@ pub fn has_extension(file: &str, extension: &str) -> bool {
     Path::new(file).extension().is_some_and(|found| found == extension)
 }
 
-/// The rules of `.gitignore`.
+/// Returns the rules of `.gitignore`.
 pub fn ignored() -> Vec<String> {
     let rules = fs::read_to_string(root().join(".gitignore")).expect("the rules");
     rules.lines().map(|rule| rule.trim_end_matches('/').to_owned()).collect()
@@ -88,7 +88,7 @@ pub fn is_ignored(rules: &[String], path: &str) -> bool {
     })
 }
 
-/// The code of a file before its tests; none where all of it is tests.
+/// Returns the code of a file before its tests; empty if all of it is tests.
 pub fn untested<'a>(file: &str, text: &'a str) -> &'a str {
     if file.starts_with("tests/it/") || file.contains("/tests/") || file.ends_with("/tests.rs") {
         return "";
@@ -96,7 +96,7 @@ pub fn untested<'a>(file: &str, text: &'a str) -> &'a str {
     text.find("#[cfg(test)]\nmod ").map_or(text, |at| &text[..at])
 }
 
-/// The paths of the code, trees of `use` spelled out. A name alone is one only after `use`.
+/// Returns the paths in code, with `use` trees expanded. A single name counts only after `use`.
 pub fn paths(code: &str) -> Vec<Vec<&str>> {
     let tokens = tokens(code);
     let (mut found, mut at) = (Vec::new(), 0);
@@ -115,13 +115,13 @@ pub fn paths(code: &str) -> Vec<Vec<&str>> {
     found
 }
 
-/// The child modules that code declares.
+/// Returns the child modules that code declares.
 pub fn children(code: &str) -> Vec<&str> {
     let tokens = tokens(code);
     tokens.windows(3).filter(|three| three[0] == "mod" && three[2] == ";").map(|three| three[1]).collect()
 }
 
-/// Reads one path or tree that begins at `at`, and returns where it ended.
+/// Reads the path or tree that begins at `at`, and returns the position after it.
 fn read_tree<'a>(tokens: &[&'a str], at: usize, before: &[&'a str], found: &mut Vec<Vec<&'a str>>) -> usize {
     if tokens[at] == "{" {
         let mut at = at + 1;
@@ -144,7 +144,7 @@ fn read_tree<'a>(tokens: &[&'a str], at: usize, before: &[&'a str], found: &mut 
     at + 1
 }
 
-/// The tests whose body has a `return`, in a closure or a nested function as well.
+/// Returns the tests whose body has a `return`, also in a closure or a nested function.
 pub fn tests_that_return(code: &str) -> Vec<&str> {
     let tokens = tokens(code);
     let is_test = |at: &usize| {
@@ -167,7 +167,7 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|letter: char| letter.is_alphabetic() || letter == '_')
 }
 
-/// The words and signs of Rust code, without comments, strings and characters.
+/// Returns the words and signs of Rust code, without comments, strings and characters.
 pub fn tokens(code: &str) -> Vec<&str> {
     let (mut tokens, mut rest) = (Vec::new(), code);
     while let Some(first) = rest.chars().next() {
@@ -181,7 +181,7 @@ pub fn tokens(code: &str) -> Vec<&str> {
         } else if first == '"' {
             quoted(rest)
         } else if first == '\'' {
-            // What is not a character is a lifetime.
+            // A quote that does not start a character starts a lifetime.
             let letters: Vec<_> = rest.chars().take(3).collect();
             if letters.get(1) == Some(&'\\') || letters.get(2) == Some(&'\'') { quoted(rest) } else { 1 }
         } else if first.is_whitespace() {
@@ -202,7 +202,7 @@ pub fn tokens(code: &str) -> Vec<&str> {
     tokens
 }
 
-/// The length of the string or character that begins here.
+/// Returns the length of the string or character that begins here.
 fn quoted(rest: &str) -> usize {
     let quote = rest.chars().next();
     let mut is_escaped = false;
@@ -214,7 +214,7 @@ fn quoted(rest: &str) -> usize {
     end.map_or(rest.len(), |(at, _)| at + 1)
 }
 
-/// The length of the raw string that begins here, if one does.
+/// Returns the length of the raw string that begins here, if there is one.
 fn raw_string(rest: &str) -> Option<usize> {
     let opened = rest.strip_prefix("br").or_else(|| rest.strip_prefix('r'))?;
     let text = opened.trim_start_matches('#');
@@ -223,9 +223,9 @@ fn raw_string(rest: &str) -> Option<usize> {
     Some(rest.len() - text.len() + 1 + length + end.len())
 }
 
-/// What looks like a path of the repository in the code spans and links of a document.
+/// Returns the words in code spans and links of a document that look like paths of the repository.
 pub fn named_paths(text: &str) -> impl Iterator<Item = &str> {
-    // Every other part of a text split at its fences or ticks is within them.
+    // After a split at fences or ticks, every other part is inside them.
     let prose = || text.split("```").step_by(2);
     let spans = prose().flat_map(|text| text.split('`').skip(1).step_by(2));
     let links = prose().flat_map(|text| text.split("](").skip(1).filter_map(|link| link.split(')').next()));
@@ -236,7 +236,7 @@ fn named_path(word: &str) -> Option<&str> {
     let word = word.trim_end_matches(['.', ',', ';']).split('#').next()?;
     let path = word.strip_prefix("./").unwrap_or(word);
     let is_place = path.contains('/') || EXTENSIONS.iter().any(|extension| path.ends_with(extension));
-    // A slash first is a route's, a colon an address's; the other signs are patterns and shell.
+    // A leading slash marks a route, and a colon an address. The other signs belong to patterns and shell.
     let is_other = path.starts_with(['/', '-', '~', '@'])
         || path.contains([':', '*', '{', '}', '<', '>', '$', '=', '|', '"', '\'', '\\'])
         || MEDIA_TYPES.iter().any(|kind| path.starts_with(kind));

@@ -1,4 +1,4 @@
-//! Documents meant to end the process or to keep it busy, over every transport: each is refused in a moment.
+//! Documents meant to crash the process or to keep it busy, over every transport: each is rejected quickly.
 
 use std::{process, time::Duration};
 
@@ -6,9 +6,10 @@ use qv_tests::{client::Client, process::cpu, world::World};
 use reqwest::header::ACCEPT;
 use serde_json::{Value, json};
 
-/// The most that an answer of errors may weigh.
+/// Longest allowed response with errors.
 const ANSWER_MAX_BYTES: usize = 16 * 1024;
-/// What one may cost, client and node together: a debug build needs a hundredth, and what fans out needs hours.
+/// Longest processor time of an attack, client and node together. A debug build needs a hundredth, an unbounded fan-out
+/// hours.
 const MOMENT: Duration = Duration::from_millis(500);
 
 #[tokio::test]
@@ -78,7 +79,7 @@ fn attacks() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The cost of a page of pages is over the limit before anything is read.
+/// Returns a query whose cost is over the limit before anything is read.
 fn pages() -> String {
     let conversation = |n| format!("c{n}: conversation(with: \"x\") {{ messages(first: 100) {{ nodes {{ id }} }} }} ");
     format!("{{ viewer {{ {} }} }}", (0..20).map(conversation).collect::<String>())

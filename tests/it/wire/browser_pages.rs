@@ -1,4 +1,4 @@
-//! The pages for browsers as bytes on a wire: the explorer, and GraphiQL from a folder that comes and changes.
+//! The pages for browsers on the wire: the explorer, and GraphiQL from a folder that appears and changes.
 
 use std::{fs, path::Path};
 
@@ -15,7 +15,7 @@ async fn get(node: &Node, target: &str, headers: &[(&str, &str)]) -> Raw {
     raw::get(node.server.address, target, headers).await
 }
 
-/// A node whose folder of GraphiQL is `dist` beside a file that nobody may get.
+/// Starts a node whose GraphiQL folder is `dist`, next to a file that must stay private.
 async fn node() -> (Node, TempDir) {
     let parent = private_folder();
     fs::write(parent.path().join("secret.gz"), "secret").expect("a file");

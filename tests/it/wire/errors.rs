@@ -1,4 +1,4 @@
-//! Every code of the contract as a client meets it over HTTP, and what the bodies of errors keep to themselves.
+//! Every code of the contract as an HTTP client receives it, and details that error responses must not contain.
 
 use std::{any::Any, sync::Arc};
 
@@ -11,25 +11,25 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use sea_orm::{ConnectionTrait, DbBackend, TransactionTrait};
 use serde_json::{Value, json};
 
-/// Says by its status what became of a request.
+/// Media type under which the status reports the outcome of a request.
 const STRICT: &str = "application/graphql-response+json";
-/// Answers whatever was well formed with 200.
+/// Media type under which every well-formed request gets 200.
 const LENIENT: &str = "application/json";
 
-/// A request that is answered with an error.
+/// Request whose response is an error.
 struct Case {
-    /// Who sends it.
+    /// Sender of the request.
     client: Client,
     body: Value,
-    /// The statuses under `STRICT` and `LENIENT`.
+    /// Statuses under `STRICT` and `LENIENT`.
     statuses: [u16; 2],
-    /// What stands in `extensions` beside the code.
+    /// Fields of `extensions` besides the code.
     fields: Value,
-    /// What must live until the answer has come: the node, and perhaps a lock.
+    /// Values that must live until the response: the node, and perhaps a lock.
     _kept: Box<dyn Any>,
 }
 
-/// What came over the wire.
+/// Response as received.
 struct Reply {
     status: u16,
     retry_after: Option<String>,
@@ -39,19 +39,19 @@ struct Reply {
 }
 
 impl Case {
-    /// An error in a field: the operation ran.
+    /// Creates a case for an error in a field: the operation ran.
     fn field(node: &Node, client: Client, query: &str, variables: &Value) -> Self {
         let body = json!({ "query": query, "variables": variables });
         Self { client, body, statuses: [200, 200], fields: json!({}), _kept: Box::new(node.clone()) }
     }
 
-    /// An error of the request, which did not run.
+    /// Creates a case for an error of the request, which did not run.
     fn request(node: &Node, body: Value) -> Self {
         let kept = Box::new(node.clone());
         Self { client: node.client(), body, statuses: [400, 200], fields: json!({}), _kept: kept }
     }
 
-    /// A document that is refused.
+    /// Creates a case for a rejected document.
     fn document(node: &Node, query: &str) -> Self {
         Self::request(node, json!({ "query": query }))
     }
@@ -94,7 +94,7 @@ impl Case {
 async fn every_code_is_answered_as_the_contract_says() {
     for code in ErrorCode::ALL {
         let cases = Box::pin(cases(code)).await;
-        // A cursor expires by a restore, which is tried where restores are.
+        // A restore expires cursors, and the tests of restores cover that.
         assert_eq!(cases.is_empty(), code == ErrorCode::CursorExpired, "{}", code.as_str());
         for case in cases {
             case.check(code).await;
@@ -115,7 +115,7 @@ async fn a_fault_keeps_its_cause_to_itself() {
 #[tokio::test]
 async fn errors_are_few_and_suggest_nothing() {
     let node = World::new().await.node().await;
-    // Near misses of what is there, which a helpful library would name.
+    // Misspelled names, for which a helpful library would suggest the right ones.
     let fields: Vec<_> = (0..300).map(|index| format!("emial{index} ")).collect();
     for query in
         [format!("{{ viewer {{ emial usr {} }} }}", fields.concat()), format!("{{ viewr {} }}", fields.concat())]
@@ -143,7 +143,7 @@ async fn a_parse_error_does_not_echo_the_document() {
     }
 }
 
-/// What provokes a code; a new code does not compile until it is told here how it comes about.
+/// Returns requests that cause a code. A new code does not compile until it is handled here.
 async fn cases(code: ErrorCode) -> Vec<Case> {
     let node = World::new().await.node().await;
     let by_digest = |version| {
@@ -185,7 +185,7 @@ async fn cases(code: ErrorCode) -> Vec<Case> {
             let case = Case::field(&node, node.client(), operation!("register"), &json!({ "input": account }));
             vec![case.with(json!({ "field": "input.username" }))]
         }
-        // A feed whose cursor has expired goes on with GAP, and no list forgets its items by time.
+        // A feed whose cursor has expired continues with GAP, and no list drops its items by age.
         ErrorCode::CursorExpired => Vec::new(),
         ErrorCode::RateLimited => rate_limited().await,
         ErrorCode::DeadlineExceeded => vec![overdue().await],
@@ -226,7 +226,7 @@ async fn unauthenticated() -> Vec<Case> {
     ]
 }
 
-/// One limit that refuses a mutation's field, and one that refuses the request.
+/// Returns a limit that rejects a mutation's field, and one that rejects the request.
 async fn rate_limited() -> Vec<Case> {
     let by_field = node(|config| {
         config.rate_limits.enabled = true;
@@ -246,7 +246,7 @@ async fn rate_limited() -> Vec<Case> {
     vec![field, Case::document(&by_cost, operation!("service_config")).statuses(429, 429)]
 }
 
-/// A registration that waits for a lock which is held for longer than a request may take.
+/// Returns a registration that waits for a lock longer than a request may take.
 async fn overdue() -> Case {
     let (world, node) = node(|config| config.http.request_timeout_seconds = 1).await;
     let database = world.database.connect().await;
@@ -261,7 +261,7 @@ async fn overdue() -> Case {
     Case { _kept: Box::new((node, lock)), ..case }
 }
 
-/// A database that is gone: for a field, and for the session that the request is to run in.
+/// Returns cases with a closed database: for a field, and for the session of the request.
 async fn unavailable() -> Vec<Case> {
     let (_, node) = node(remember_no_session).await;
     let alice = node.client().register("alice").await;
@@ -271,7 +271,7 @@ async fn unavailable() -> Vec<Case> {
     vec![field, Case::field(&node, alice, operation!("viewer"), &Value::Null).statuses(503, 503)]
 }
 
-/// Tables that are not there: one that a field needs, and one that the request's session needs.
+/// Returns cases with missing tables: one that a field needs, and one that the request's session needs.
 async fn faulty() -> Vec<Case> {
     let (world, node) = node(remember_no_session).await;
     let alice = node.client().register("alice").await;
@@ -289,7 +289,7 @@ fn remember_no_session(config: &mut Config) {
     config.cache.session_ttl_seconds = 0;
 }
 
-/// A node with settings of its own.
+/// Starts a node with changed settings.
 async fn node(set: impl FnOnce(&mut Config)) -> (Arc<World>, Node) {
     let world = World::new().await;
     let node = world.node_with(set).await;

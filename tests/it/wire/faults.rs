@@ -1,4 +1,4 @@
-//! Clients and machines that fail: connections that break, places that run out, a node that stops in the middle.
+//! Failures of clients and machines: broken connections, exhausted limits, and a node that stops during requests.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -19,12 +19,12 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Far longer than anything takes, so that only what never comes fails.
+/// Deadline far above any expected wait. Only an event that never comes exceeds it.
 const PATIENCE: Duration = Duration::from_secs(20);
 const ALIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
-/// A short question with a long answer.
+/// Short request with a long response.
 const INTROSPECTION: &str = r#"{"query":"{ __schema { types { name description fields { name description } } } }"}"#;
-/// A WebSocket handshake (RFC 6455, section 1.3) for a client that does nothing by itself.
+/// WebSocket handshake (RFC 6455, section 1.3) for a client that does nothing automatically.
 const HANDSHAKE: &[u8] = b"GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n";
@@ -45,7 +45,7 @@ async fn a_mutation_outlives_the_client_that_sent_it() {
     drop(request.await);
     lock.rollback().await.expect("unlocked");
     assert_eq!(feed.event().await["kind"], "SENT");
-    // The event is out before the operation has given its place back.
+    // The event can arrive before the operation has released its slot.
     while alice.run("{ __typename }", Value::Null).await.0.get("errors").is_some() {}
 
     let lock = world.database.lock_messages().await;
@@ -97,7 +97,7 @@ async fn a_client_that_vanishes_is_let_go_after_two_pings() {
     let node = World::new().await.node_with(|config| config.sockets.ping_seconds = 1).await;
     let mut stream = TcpStream::connect(node.server.address).await.expect("the node accepts");
     let init = br#"{"type":"connection_init"}"#;
-    // A text frame under the mask 0, and nothing after it, as if the network had gone.
+    // A text frame with mask 0, and nothing after it, as if the network had failed.
     let frame = [&[0x81, 0x80 | u8::try_from(init.len()).expect("short"), 0, 0, 0, 0], &init[..]].concat();
     stream.write_all(&[HANDSHAKE, &frame].concat()).await.expect("the node listens");
     let mut said = Vec::new();
@@ -112,7 +112,7 @@ async fn a_client_that_reads_no_answer_is_let_go() {
     let change = |config: &mut Config| {
         config.http.max_connections = 1;
         config.http.write_timeout_seconds = 1;
-        // Nothing but the stalled writing ends the connection while the test waits.
+        // Only the stalled write ends the connection during the test.
         config.http.header_timeout_seconds = 60;
     };
     let node = World::new().await.node_with(change).await;
@@ -126,7 +126,7 @@ async fn a_client_that_reads_no_answer_is_let_go() {
         INTROSPECTION
     );
     let asking = tokio::spawn(async move {
-        // It goes on until the node, which waits for it to read, has stopped reading as well.
+        // Writes until the node stops reading, because this client does not read either.
         while greedy.write_all(request.as_bytes()).await.is_ok() {}
     });
     let mut patient = TcpStream::connect(node.server.address).await.expect("the kernel accepts");
@@ -162,7 +162,7 @@ async fn a_node_without_descriptors_serves_on_waits_and_recovers() {
     }
     assert!(is_alive(&mut served).await);
     let (began, busy) = (Instant::now(), cpu(process.child.id()));
-    // Those that were let in are closed for saying nothing; until then the node has nothing to do but to wait.
+    // The node closes accepted connections that stay silent. Until then, it only has to wait.
     let (mut mute, mut nothing) = (crowd.remove(0), Vec::new());
     timeout(PATIENCE, mute.read_to_end(&mut nothing)).await.expect("the silent are closed").expect("in order");
     let waited = began.elapsed();
@@ -175,7 +175,7 @@ async fn a_node_without_descriptors_serves_on_waits_and_recovers() {
     assert_eq!(process.end().matches("no connection can be accepted").count(), 1, "it complains once");
 }
 
-/// A node's process that may open few files.
+/// Node process that may open few files.
 struct Poor {
     child: Child,
     address: SocketAddr,
@@ -200,7 +200,7 @@ impl Poor {
         Self { child, address }
     }
 
-    /// Ends it and gives its log.
+    /// Ends the node and returns its log.
     fn end(&mut self) -> String {
         self.child.kill().expect("it runs");
         let mut log = String::new();
@@ -211,18 +211,18 @@ impl Poor {
 
 impl Drop for Poor {
     fn drop(&mut self) {
-        // Killing and waiting fail only where the process is gone already.
+        // Killing and waiting fail only if the process has already ended.
         drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }
 
-/// Leaves a place for one request only.
+/// Allows one concurrent request.
 fn one_place(config: &mut Config) {
     config.http.max_concurrent_requests = 1;
 }
 
-/// Returns once a request of a session that has been seen before waits for the lock. SQLite cannot tell, and need not:
-/// nothing that such a request asks for before the lock makes it wait.
+/// Returns once a request with a cached session waits for the lock. SQLite cannot report this and need not: nothing
+/// before the lock makes such a request wait.
 async fn until_waited_for(lock: &DatabaseTransaction) {
     let backend = lock.get_database_backend();
     let sql = "SELECT FROM pg_locks WHERE relation = 'messages'::regclass AND NOT granted";
@@ -231,7 +231,7 @@ async fn until_waited_for(lock: &DatabaseTransaction) {
     timeout(PATIENCE, probe).await.expect("nobody waits for the lock");
 }
 
-/// Sends a message that has the only place and waits for the lock; of two, the other cannot but be refused.
+/// Sends a message that takes the only slot and waits for the lock. A second send must fail, which shows this.
 async fn begin(sender: &Client, recipient: &Client) -> JoinHandle<Answer> {
     let send = |id| {
         let (sender, recipient) = (sender.clone(), recipient.clone());
@@ -246,7 +246,7 @@ async fn begin(sender: &Client, recipient: &Client) -> JoinHandle<Answer> {
     waiting
 }
 
-/// Returns once a node that is being stopped accepts nobody any more.
+/// Returns once a stopping node accepts no more connections.
 async fn until_deaf(address: SocketAddr, mut stop: impl Future<Output = ()> + Unpin) {
     let probe = async {
         while TcpStream::connect(address).await.is_ok() {
@@ -257,7 +257,7 @@ async fn until_deaf(address: SocketAddr, mut stop: impl Future<Output = ()> + Un
     timeout(PATIENCE, probe).await.expect("the node is deaf");
 }
 
-/// Whether a node answers on this connection, which stays open.
+/// Whether a node responds on this connection, which stays open.
 async fn is_alive(stream: &mut TcpStream) -> bool {
     let answer = async {
         stream.write_all(ALIVE).await.expect("the node listens");

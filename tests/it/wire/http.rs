@@ -1,4 +1,4 @@
-//! GraphQL over HTTP as bytes on a wire: media types, statuses, limits and headers.
+//! GraphQL over HTTP on the wire: media types, statuses, limits and headers.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const GRAPHQL_RESPONSE: (&str, &str) = ("accept", "application/graphql-response+json");
 const TYPENAME: &str = r#"{"query":"{__typename}"}"#;
 const QUERY: &str = "/graphql?query=%7B__typename%7D";
-/// The SHA-256 of `{__typename}`.
+/// SHA-256 of `{__typename}`.
 const DIGEST: &str = "ecf4edb46db40b5132295c0291d62fb65d6759a9eedfa4d5d612dd5ec54a6b38";
 
 async fn with(change: impl FnOnce(&mut Config)) -> Node {
@@ -76,7 +76,7 @@ async fn what_cannot_be_answered_as_asked_is_406() {
 #[tokio::test]
 async fn what_is_too_large_is_refused() {
     let node = with(|config| config.http.body_max_bytes = 1024).await;
-    // Announced, the body is not even waited for.
+    // The announced length alone causes the rejection; the node does not wait for the body.
     assert_eq!(post(&node, &[JSON, ("content-length", "1025")], "").await.status, 413);
     let chunk = format!("800\r\n{}\r\n0\r\n\r\n", " ".repeat(0x800));
     assert_eq!(post(&node, &[JSON, ("transfer-encoding", "chunked")], &chunk).await.status, 413);

@@ -1,4 +1,4 @@
-//! Rate limits: what is refused because it is too much, where limits meet other parts, and when a client may come back.
+//! Rate limits: rejected requests, effects on other parts, and the time after which a client may retry.
 
 use quantumvault::config::{Config, Rate};
 use qv_tests::client::{Client, PASSWORD, draft, registration};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 const WRONG: &str = "not the password";
 const HOUR_MS: u64 = 3_600_000;
-/// In seconds.
+/// Hour in seconds.
 const HOUR: u64 = 3_600;
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn registrations_are_counted_by_address() {
         run(&node.client(), address, operation!("register"), json!({ "input": registration(name) })).await
     };
     assert!(register("203.0.113.1", "alice").await.json().get("errors").is_none());
-    // One that fails counts as well.
+    // A failed registration counts as well.
     assert_eq!(register("203.0.113.1", "alice").await.code(), "CONFLICT");
     assert!(!passed(&register("203.0.113.1", "bob").await, HOUR));
     assert!(register("203.0.113.2", "bob").await.json().get("errors").is_none());
@@ -95,7 +95,7 @@ async fn a_busy_node_refuses_at_once() {
 
     let lock = world.database.lock_messages().await;
 
-    // One of the two has the only place and waits for the lock, so that the other cannot but be refused.
+    // One of the two takes the only slot and waits for the lock, so that the other must fail.
     let send = async |id: &str| run(&alice, "203.0.113.1", operation!("send_message"), draft(&bob, "hello", id)).await;
     let (one, two) = (send("1"), send("2"));
     tokio::pin!(one, two);
@@ -207,7 +207,7 @@ async fn what_operations_cost_is_counted_by_caller_on_every_transport() {
     assert!(!passed(&told, HOUR));
     assert_eq!((told.status, told.json().get("data")), (429, None));
 
-    // The same caller has the same budget on a socket, which stays open.
+    // The caller's budget also applies to a socket, which stays open.
     let mut socket = alice.socket().await;
     socket.subscribe("spent", users, Value::Null).await;
     let refused = socket.receive().await;
@@ -220,7 +220,7 @@ async fn what_operations_cost_is_counted_by_caller_on_every_transport() {
     assert!(passed(&run(&bob, "203.0.113.1", users, Value::Null).await, HOUR), "another user has a budget of its own");
 }
 
-/// Whether a request was let through. If not, body and header name the same wait of at most `longest` seconds.
+/// Whether a request was accepted. If not, body and header name one wait of at most `longest` seconds.
 fn passed(answer: &Raw, longest: u64) -> bool {
     let json = answer.json();
     let extensions = &json["errors"][0]["extensions"];
@@ -235,7 +235,7 @@ fn passed(answer: &Raw, longest: u64) -> bool {
     false
 }
 
-/// A node that limits what the test says, and believes the proxy that the test plays.
+/// Starts a node with the test's limits, which trusts the test as a proxy.
 async fn limited(change: impl FnOnce(&mut Config)) -> Node {
     World::new().await.node_with(|config| limit(config, change)).await
 }

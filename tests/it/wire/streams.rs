@@ -1,4 +1,4 @@
-//! The life of streams: what ends them, what they survive, and what one reader may do to others.
+//! The life of streams: their ends, the failures that they survive, and the effects of one reader on others.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::{task::yield_now, time::timeout};
 
 const FORBIDDEN: u16 = 4403;
-/// Far longer than anything takes, so that only what never comes fails.
+/// Deadline far above any expected wait. Only an event that never comes exceeds it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -111,12 +111,12 @@ async fn a_reader_that_stops_is_let_go_holds_up_nobody_and_misses_nothing() {
     }
     let mut other = carol.feed(None).await;
     other.backlog().await;
-    // More feeds than the pool has connections, and more bytes than the buffers of the network hold.
+    // More feeds than the pool has connections, and more bytes than the network's buffers hold.
     let mut stuck = bob.socket().await;
     for id in 0..30 {
         stuck.subscribe(&id.to_string(), operation!("message_feed"), Value::Null).await;
     }
-    // While the stuck socket lives it has the user's only place.
+    // The stuck socket occupies the user's only slot while it lives.
     let began = Instant::now();
     let mut fresh = loop {
         assert!(began.elapsed() < Duration::from_secs(20), "the reader is not let go");
@@ -155,7 +155,7 @@ async fn a_reader_that_stops_is_let_go_holds_up_nobody_and_misses_nothing() {
 async fn a_reader_that_stops_holds_up_none_of_its_users_other_devices() {
     let (_node, alice, bob) = World::new().await.pair().await;
     let mut devices = [bob.feed(None).await, bob.feed(None).await, bob.feed(None).await];
-    // Feeds that stand where those of the devices do, and more bytes than the network's buffers hold.
+    // Feeds at the positions of the devices' feeds, and more bytes than the network's buffers hold.
     let mut stuck = bob.socket().await;
     for id in 0..30 {
         stuck.subscribe(&id.to_string(), operation!("message_feed"), Value::Null).await;
@@ -170,7 +170,7 @@ async fn a_reader_that_stops_holds_up_none_of_its_users_other_devices() {
             assert_eq!(device.event().await["message"]["encryptedContent"], base64(&content));
         }
     }
-    // Nobody has let it go yet.
+    // The node has not closed the stuck socket yet.
     stuck.answers_pings().await;
 }
 
@@ -185,7 +185,7 @@ async fn a_reader_that_stops_while_its_sessions_change_keeps_no_connection_from_
     for n in 0..20 {
         alice.send(&bob, &format!("{n:02}").repeat(20_000), &n.to_string()).await.data();
     }
-    // More streams that look at the database than it has connections, and more bytes than the network's buffers hold.
+    // More streams that poll the database than it has connections, and more bytes than the network's buffers hold.
     let mut stuck = bob.socket().await;
     for id in 0..25 {
         stuck.subscribe(&format!("sessions {id}"), operation!("session_changed"), Value::Null).await;
@@ -194,7 +194,7 @@ async fn a_reader_that_stops_while_its_sessions_change_keeps_no_connection_from_
     for _ in 0..20 {
         node.client().login("bob").await;
     }
-    // Nobody has let it go yet.
+    // The node has not closed the stuck socket yet.
     stuck.answers_pings().await;
 }
 
@@ -214,7 +214,7 @@ async fn streams_of_one_socket_all_arrive_and_do_not_starve_a_query() {
         behind -= usize::from(message["payload"]["data"]["messageFeed"]["kind"] == "CAUGHT_UP");
         *counts.entry(message["id"].as_str().expect("an id").to_owned()).or_default() += 1;
     }
-    // Which feed is how far depends on the database; that the query did not wait for the last of them does not.
+    // The progress of each feed depends on the database, but the query must not wait for the last feed.
     assert!(ids.iter().all(|id| counts.get(*id) == Some(&65)), "{counts:?}");
     assert_eq!(counts.get("query"), Some(&2), "{counts:?}");
 }
@@ -227,7 +227,7 @@ async fn a_node_that_stops_sends_its_clients_elsewhere_and_waits_for_nobody() {
     let (mut feed, mut events) = (alice.feed(None).await, Events::open(&alice, operation!("message_feed"), None).await);
     feed.backlog().await;
     assert_eq!(events.feed_event().await["kind"], "CAUGHT_UP");
-    // Neither has begun, and one does not read either.
+    // Neither socket has sent `connection_init`, and one of them does not read either.
     let mut early = Socket::connect(alice.address).await;
     let _silent = Socket::connect(alice.address).await;
     let server = Arc::into_inner(node.server).expect("the only one");
@@ -351,7 +351,7 @@ async fn an_event_stream_that_cannot_begin_says_so_in_its_only_event() {
     }
 }
 
-/// A feed, once there is a place for it.
+/// Opens a feed as soon as there is a slot for it.
 async fn admitted(client: &Client) -> Events {
     loop {
         match Events::try_open(client, operation!("message_feed")).await {
@@ -361,7 +361,7 @@ async fn admitted(client: &Client) -> Events {
     }
 }
 
-/// Sends one message for each number, named by it.
+/// Sends one message for each number, which is its content and id.
 async fn fill(sender: &Client, recipient: &Client, numbers: Range<u32>) {
     for number in numbers {
         let number = number.to_string();

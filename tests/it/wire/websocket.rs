@@ -1,4 +1,4 @@
-//! The rules of graphql-transport-ws: who may open a socket, what may be said on it, and how much.
+//! The rules of graphql-transport-ws: the opening of a socket, its messages, and their limits.
 
 use qv_tests::client::registration;
 use qv_tests::operation;
@@ -134,7 +134,7 @@ async fn a_client_that_completes_hears_no_more_and_has_its_id_back() {
     let mut socket = alice.feed(None).await;
     socket.backlog().await;
     let complete = json!({ "type": "complete", "id": "feed" });
-    // Twice, and for an operation that never was: a client cannot know that its own end crosses the server's.
+    // Sends `complete` twice and for an unknown operation, because a client's `complete` can cross the server's.
     for message in [&complete, &complete, &json!({ "type": "complete", "id": "never" })] {
         socket.send(message.clone()).await;
     }
@@ -227,7 +227,7 @@ async fn a_flood_of_messages_closes_the_socket_it_comes_on() {
     answers(&mut calm, "1").await;
 }
 
-/// A frame closes a socket as one that the protocol does not know.
+/// Asserts that a frame closes a socket as invalid.
 async fn refuses(node: &Node, frame: Message) {
     let mut socket = node.client().socket().await;
     socket.frame(frame.clone()).await;
@@ -236,7 +236,7 @@ async fn refuses(node: &Node, frame: Message) {
     assert!((1..=123).contains(&closing.reason.len()), "{frame}: {}", closing.reason);
 }
 
-/// A query under this id is answered, and nothing else is said.
+/// Asserts that a query with this id gets a response, and that no other message comes.
 async fn answers(socket: &mut Socket, id: &str) {
     socket.subscribe(id, operation!("service_config"), Value::Null).await;
     let next = socket.receive().await;

@@ -1,4 +1,4 @@
-//! Devices that follow a feed, lose the connection, move to another node and resume, sometimes from further back.
+//! Devices that follow a feed, disconnect, move to another node and resume, sometimes from an earlier cursor.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -12,23 +12,23 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::Delivery;
 
-/// How long a device waits for anything before it looks whether the connection still lives.
+/// Time that a device waits for an event before it may reconnect.
 const PATIENCE: Duration = Duration::from_secs(3);
 const PACE: Duration = Duration::from_millis(50);
 
-/// What a device was told, as far as it has got.
+/// Events that a device has received so far.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<Delivery>>>);
 
-/// One device.
+/// Device of a person.
 pub struct Device {
     client: Client,
     addresses: Vec<SocketAddr>,
     dice: Dice,
     log: Log,
-    /// How many of the log's events stand before the next one.
+    /// Number of the log's events before the next one.
     place: usize,
-    /// The latest cursor.
+    /// Latest cursor.
     cursor: Option<String>,
     pace: Interval,
 }
@@ -46,7 +46,7 @@ impl Device {
         Self { client, addresses, dice, log, place: 0, cursor: None, pace }
     }
 
-    /// Follows until the test ends. What is wrong is left in the log, or poisons it.
+    /// Follows until the test ends. Violations stay in the log or poison it.
     pub async fn run(mut self) {
         loop {
             self.pace.tick().await;
@@ -84,14 +84,14 @@ impl Device {
         let mut log = self.log.0.lock().expect("this device has not failed");
         let delivery = Delivery::of(event);
         match log.get(self.place) {
-            // Seen before the device went back: it must be the same again.
+            // Received before the device went back, so both must be equal.
             Some(before) => assert_eq!(*before, delivery),
             None => log.push(delivery),
         }
         self.place += 1;
     }
 
-    /// Goes back to something it has seen already, or to the beginning.
+    /// Goes back to an earlier event, or to the beginning.
     fn rewind(&mut self) {
         let log = self.log.0.lock().expect("this device has not failed");
         let back = self.dice.below(50);
@@ -99,7 +99,7 @@ impl Device {
         self.cursor = self.place.checked_sub(1).map(|last| log[last].cursor.clone());
     }
 
-    /// Poisons the log, which whoever reads it notices.
+    /// Poisons the log if the claim is false, so that its reader fails.
     fn blame(&self, is_right: bool, what: &str) {
         let _log = self.log.0.lock().expect("this device has not failed");
         assert!(is_right, "{what}");

@@ -1,4 +1,4 @@
-//! The nodes, the paths between them and everything else, and how these break.
+//! The nodes, the proxies between all parts, and the faults that break them.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-/// How often what was done.
+/// Number of times that each fault was injected.
 pub type Faults = BTreeMap<&'static str, usize>;
 
 const ALONE: [&str; 6] = ["kill", "terminate", "pause", "cut clients", "cut clients", "hold the write lock"];
@@ -34,12 +34,12 @@ const CLUSTERED: [&str; 18] = [
     "double hints",
 ];
 
-/// All nodes.
+/// Nodes of a run.
 pub struct Stage {
     places: Vec<Place>,
 }
 
-/// A node, and the paths to it and from it.
+/// Node with the proxies in front of and behind it.
 struct Place {
     world: Arc<World>,
     node: NodeProcess,
@@ -49,7 +49,7 @@ struct Place {
 }
 
 impl Stage {
-    /// Two nodes, or one where there can be only one.
+    /// Starts two nodes, or one where there can be only one.
     pub async fn set(world: &Arc<World>) -> Self {
         let mut places = vec![Place::new(world, "one").await];
         if world.is_clustered() {
@@ -58,12 +58,12 @@ impl Stage {
         Self { places }
     }
 
-    /// Where clients find the nodes.
+    /// Returns the addresses that clients connect to.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.places.iter().map(|place| place.clients.address).collect()
     }
 
-    /// Breaks what there is until the deadline, at all places at once, and heals it.
+    /// Injects faults at all nodes until the deadline, and heals each of them.
     pub async fn suffer(&mut self, dice: &mut Dice, deadline: Instant) -> Faults {
         let suffering = self.places.iter_mut().map(|place| place.suffer(dice.fork(), deadline));
         let mut faults = Faults::new();
@@ -73,7 +73,7 @@ impl Stage {
         faults
     }
 
-    /// Ends the nodes in order.
+    /// Stops the nodes gracefully.
     pub async fn end(self) {
         for mut place in self.places {
             place.node.signal("TERM");
@@ -85,12 +85,12 @@ impl Stage {
 impl Place {
     async fn new(world: &Arc<World>, name: &str) -> Self {
         let mut settings = vec![
-            // A device comes back long before its node has noticed that it went.
+            // A device reconnects long before its node has noticed the disconnection.
             ("SOCKETS__MAX_PER_USER", "1000".to_owned()),
             ("ACCOUNTS__ACCESS_TOKEN_TTL_SECONDS", "86400".to_owned()),
-            // Where hints are lost, the feed finds what is new by itself.
+            // Feeds find events with polls where hints are lost.
             ("FEED__POLL_SECONDS", "2".to_owned()),
-            // What breaks on purpose is no news.
+            // Injected faults need no log lines.
             ("LOG__FILTER", "off".to_owned()),
         ];
         let (mut database, mut redis) = (None, None);
@@ -156,7 +156,7 @@ impl Place {
     }
 }
 
-/// Harms a path for a moment.
+/// Injects a fault into a proxied path for a moment.
 async fn harm(path: &Proxy, fault: &str, moment: Duration) {
     match fault.split(' ').next().unwrap_or_default() {
         "cut" if fault.ends_with("subscribers") => path.cut_subscribers(),
@@ -185,7 +185,7 @@ async fn end_backends(world: &World) {
     world.database.connect().await.execute_unprepared(sql).await.expect("they are ended");
 }
 
-/// Says on every channel of this world, twice, that there is news.
+/// Publishes each hint twice on every channel of this world.
 async fn double_hints(world: &World) {
     let url = reqwest::Url::parse(world.redis_url.as_deref().expect("a Redis")).expect("a URL");
     let address = (url.host_str().expect("a host"), url.port().expect("a port"));

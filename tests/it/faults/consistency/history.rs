@@ -1,49 +1,49 @@
-//! The history of a run: what was sent and what arrived, and the check that both agree.
+//! The history of a run: sent messages and deliveries, and the check that both agree.
 
 use std::collections::{HashMap, HashSet};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
-/// A message that somebody tried to send.
+/// Message that a person tried to send.
 #[derive(Debug, Clone)]
 pub struct Sent {
-    /// Who, by the place among the people.
+    /// Index of the sender among the people.
     pub sender: usize,
-    /// To whom.
+    /// Index of the recipient.
     pub recipient: usize,
-    /// Which of the hands that send one message after the other.
+    /// Hand of the sender: a sequence of sends, one after the other.
     pub hand: usize,
-    /// The sender's own id of it.
+    /// Client message id.
     pub client_message_id: String,
-    /// The bytes, as they are written on the wire.
+    /// Content as encoded on the wire.
     pub content: String,
-    /// The server's id of it, if the server has acknowledged it.
+    /// Server's id of the message, if acknowledged.
     pub acknowledged: Option<String>,
 }
 
-/// A message that arrived.
+/// Message that arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     pub cursor: String,
     pub message_id: String,
-    /// The sender's id of it, which is the first word of what was sent: the server tells it only to the sender.
+    /// Client message id, which is the first word of the content. The server reports it only to the sender.
     pub client_message_id: String,
     pub content: String,
 }
 
-/// Everything that a run recorded. People are places in its lists.
+/// Everything that a run recorded. People are indexes of its lists.
 #[derive(Debug)]
 pub struct History {
     pub sent: Vec<Sent>,
-    /// The feed of each person as a new device receives it.
+    /// Feed of each person as a new device receives it.
     pub feeds: Vec<Vec<Delivery>>,
-    /// What each device of each person was told while everything broke.
+    /// Deliveries to each device of each person during the faults.
     pub devices: Vec<Vec<Vec<Delivery>>>,
 }
 
 impl Delivery {
-    /// Reads an event.
+    /// Reads a delivery from an event.
     pub fn of(event: &Value) -> Self {
         assert_eq!(event["kind"], "SENT", "{event}");
         let message = &event["message"];
@@ -59,14 +59,14 @@ impl Delivery {
 }
 
 impl History {
-    /// Whether every device has as many messages as it must have at least.
+    /// Whether every device has at least as many messages as were acknowledged for its user.
     pub fn may_be_complete(&self) -> bool {
         let owed =
             |person| self.sent.iter().filter(|sent| sent.acknowledged.is_some() && sent.concerns(person)).count();
         self.devices.iter().enumerate().all(|(person, logs)| logs.iter().all(|log| log.len() >= owed(person)))
     }
 
-    /// Returns every way in which the deliveries contradict what was sent.
+    /// Returns all contradictions between deliveries and sent messages.
     pub fn violations(&self) -> Vec<String> {
         let mut violations = Vec::new();
         for (person, feed) in self.feeds.iter().enumerate() {
@@ -80,7 +80,7 @@ impl History {
         violations
     }
 
-    /// What was tried, for whoever reads the run.
+    /// Returns a summary of the run for its log.
     pub fn summary(&self) -> String {
         let acknowledged = self.sent.iter().filter(|sent| sent.acknowledged.is_some()).count();
         let deliveries: usize = self.devices.iter().flatten().map(Vec::len).sum();
@@ -107,7 +107,7 @@ impl History {
                 Some(sent) if sent.acknowledged.as_ref().is_some_and(|id| *id != delivery.message_id) => {
                     report(format!("{id} was acknowledged under another id"));
                 }
-                // A hand sends the next one only after the answer: later ones must stand behind.
+                // A hand sends the next message only after a response, so later messages must follow earlier ones.
                 Some(sent) if sent.acknowledged.is_some() => {
                     let number: usize = id.rsplit('-').next().and_then(|number| number.parse().ok()).expect("a number");
                     if latest.insert(sent.hand, number).is_some_and(|before| before > number) {
@@ -120,7 +120,7 @@ impl History {
         for sent in self.sent.iter().filter(|sent| sent.concerns(person)) {
             let id = sent.client_message_id.as_str();
             let is_owed = sent.acknowledged.is_some()
-                // One mailbox has it, so both must.
+                // If one mailbox has the message, both must have it.
                 || [sent.sender, sent.recipient].iter().any(|person| holds(&self.feeds[*person], id));
             if is_owed && !own_ids.contains(id) {
                 report(format!("{id} is lost"));
@@ -139,7 +139,7 @@ fn holds(feed: &[Delivery], client_message_id: &str) -> bool {
     feed.iter().any(|delivery| delivery.client_message_id == client_message_id)
 }
 
-/// Returns how a device's log differs from the feed.
+/// Returns the difference between a device's log and the feed, if there is one.
 fn difference(log: &[Delivery], feed: &[Delivery]) -> Option<String> {
     let place = (0..log.len().max(feed.len())).find(|place| log.get(*place) != feed.get(*place))?;
     let name = |list: &[Delivery]| list.get(place).map(|delivery| delivery.client_message_id.clone());
@@ -162,7 +162,7 @@ mod tests {
         Delivery { cursor, message_id, client_message_id, content }
     }
 
-    /// Three acknowledged messages from one person to another, and a fourth that may be absent.
+    /// Returns three acknowledged messages from one person to another, and a fourth that may be absent.
     fn consistent() -> History {
         let sent = (0..4).map(|n| {
             let Delivery { message_id, client_message_id, content, .. } = delivery(n);

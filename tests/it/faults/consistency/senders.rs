@@ -1,4 +1,4 @@
-//! People who write to each other, and try again until they are answered or lose patience.
+//! People who send to each other and retry until they get a response or give up.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,12 +12,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 
 use super::Sent;
 
-/// How long a client waits for an answer: some hang up at once, so that nobody knows what became of their request.
+/// Times that a client waits for a response. Some hang up early, so that nobody knows the outcome of their requests.
 const WAITS: [Duration; 4] =
     [Duration::from_millis(15), Duration::from_secs(1), Duration::from_secs(12), Duration::from_secs(12)];
 const PACE: Duration = Duration::from_millis(25);
 
-/// One hand of one person.
+/// Hand of a person, which sends one message after the other.
 pub struct Sender {
     person: usize,
     hand: usize,
@@ -34,10 +34,10 @@ impl Sender {
         Self { person, hand, people, addresses, dice, pace }
     }
 
-    /// Sends one message after the other until told to stop, and tells of all of them.
+    /// Sends one message after the other until stopped; returns all of them.
     pub async fn run(mut self, stop: watch::Receiver<bool>) -> Vec<Sent> {
         let mut sent = Vec::new();
-        // The last one is sent when everything works again, and must be acknowledged.
+        // The last message is sent after all faults have healed, and must be acknowledged.
         let mut is_last = false;
         while !is_last {
             self.pace.tick().await;
@@ -54,7 +54,7 @@ impl Sender {
         sent
     }
 
-    /// Tries until there is an answer; some give up when they see no end to it.
+    /// Retries until there is a response. Some senders give up before.
     async fn deliver(
         &mut self,
         recipient: usize,
@@ -64,7 +64,7 @@ impl Sender {
     ) -> Option<String> {
         let mut deadline = None;
         loop {
-            // Twice at once, as a client behind a bad proxy may do.
+            // Sometimes twice at once, as a client behind a bad proxy may do.
             let copies = if self.dice.once_in(6) { 2 } else { 1 };
             let wait = *self.dice.pick(&WAITS);
             let attempts = (0..copies).map(|_| {
@@ -78,7 +78,7 @@ impl Sender {
             ids.dedup();
             assert!(ids.len() <= 1, "{client_message_id} was acknowledged as {ids:?}");
             if let Some(id) = ids.pop() {
-                // Whoever did not hear the answer asks again and must hear the same.
+                // Some retry as if the response was lost, and must get an equal id.
                 if self.dice.once_in(5) {
                     continue;
                 }
@@ -95,7 +95,7 @@ impl Sender {
     }
 }
 
-/// The message's id, unless a part of the service was away.
+/// Returns the message's id, or none if a part of the service was unavailable.
 fn id(answer: &Answer) -> Option<String> {
     if answer.is_away() {
         return None;

@@ -1,4 +1,4 @@
-//! The disk of an embedded node is full: writes are refused, reads go on, and room is all that it takes to heal.
+//! A full disk of an embedded node: writes fail, reads go on, and free space is enough to recover.
 
 use qv_tests::{node_process::NodeProcess, operation, world::World};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ async fn the_disk_of_an_embedded_node_may_be_full() {
     let world = World::embedded();
     let node = NodeProcess::start(&world, "one", &[]).await;
     let mut pair = Pair::at(&node, &node).await;
-    // No file may grow past its first page, which is to SQLite what a full disk is.
+    // No file may grow past its first page, which SQLite sees as a full disk.
     limit_files(node.id(), "4096:");
     for _ in 0..3 {
         pair.is_told_to_wait().await;

@@ -1,4 +1,4 @@
-//! The disk of an embedded node fails: whatever was acknowledged is there after a restart, once.
+//! A failing disk of an embedded node: each acknowledged message is there after a restart, once.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,12 +16,12 @@ use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 
 use super::{Pair, limit_files};
 
-/// Sends at once, so that several connections of the pool meet the full disk.
+/// Concurrent sends, so that several pooled connections meet the full disk.
 const CROWD: usize = 8;
 const AFTERWARDS: usize = 20;
 const SENDERS: usize = 4;
 const POWER_CUTS: usize = 5;
-/// Acknowledged messages between two cuts: together enough for the log to be moved into the database several times.
+/// Acknowledged messages between two cuts. All of them together cause several checkpoints.
 const BETWEEN_CUTS: usize = 50;
 
 #[tokio::test]
@@ -42,11 +42,11 @@ async fn what_is_acknowledged_after_a_full_disk_is_there_after_a_restart() {
 async fn a_full_disk_takes_no_reads_from_a_node_with_one_connection() {
     let world = World::embedded();
     let node = NodeProcess::start(&world, "one", &[]).await;
-    // One request after the other, so that the pool needs no second connection.
+    // Sequential requests, so that the pool needs no second connection.
     let [alice, bob] = node.client().register_all(["alice", "bob"]).await;
     alice.send(&bob, "before", "before").await.data();
     limit_files(node.id(), "4096:");
-    // The only connection of the pool is closed after each, and the file is opened anew.
+    // Each failed send closes the only connection of the pool, and the file is opened again.
     for n in 0..10 {
         assert!(alice.send(&bob, "refused", &format!("refused-{n}")).await.is_away());
         let messages = alice.messages(&bob).await;
@@ -63,7 +63,7 @@ async fn what_is_acknowledged_after_a_small_disk_was_full_is_there_after_a_resta
     let mut node = NodeProcess::start(&world, "one", &[("DATABASE__URL", &url)]).await;
     let mut pair = Pair::at(&node, &node).await;
     let filling = disk.path().join("filling");
-    // As much as there is room for.
+    // Writes until the disk is full.
     assert!(fs::write(&filling, vec![0; SmallDisk::BYTES]).is_err());
     for n in 0.. {
         let variables = draft(&pair.bob, &"x".repeat(60_000), &format!("large-{n}"));
@@ -85,7 +85,7 @@ async fn a_node_whose_disk_keeps_nothing_ends_and_has_lost_nothing() {
     let mut pair = Pair::at(&node, &node).await;
     assert_eq!(send_and_repeat(&mut pair).await, 0);
     disk.fail("");
-    // It may be answered, or find that the node is gone.
+    // The send may fail, or find that the node has ended.
     let refused = pair.alice.try_run(operation!("send_message"), draft(&pair.bob, "refused", "refused")).await;
     assert!(refused.is_err() || refused.is_ok_and(|answer| answer.is_away()));
 
@@ -94,7 +94,8 @@ async fn a_node_whose_disk_keeps_nothing_ends_and_has_lost_nothing() {
     disk.heal();
     node.restart().await;
     pair.lost_nothing().await;
-    // The log may hold what the system believes to be on the disk. So the start has written all of it once more.
+    // The log may contain pages that the system wrongly believes to be on the disk. So the start has written them
+    // again.
     node.freeze().await;
     let image = disk.after_power_cut(Leftover::NoLog);
     node.signal("CONT");
@@ -110,7 +111,7 @@ async fn a_node_ends_when_the_disk_keeps_the_log_and_not_the_database() {
     let mut node = NodeProcess::start_under(&world, "one", &disk.environment()).await;
     let mut pair = Pair::at(&node, &node).await;
     disk.fail(".db");
-    // The log alone makes these durable. SQLite tells nobody that it could not be moved.
+    // The log alone makes this send durable. SQLite does not report that the checkpoint failed.
     pair.try_send().await.data();
 
     assert_eq!(node.ended().await.code(), Some(3));
@@ -155,7 +156,7 @@ async fn a_power_cut_takes_nothing_that_was_acknowledged() {
     }
 }
 
-/// The file of an embedded world.
+/// Returns the database file of an embedded world.
 fn file(world: &World) -> PathBuf {
     let url = &world.database.url;
     let path = url.strip_prefix("sqlite://").and_then(|path| path.split('?').next());
@@ -171,7 +172,7 @@ async fn send_without_end(from: Client, to: Client, sender: usize, acknowledged:
     }
 }
 
-/// Starts a node on a database, and returns in how many mailboxes each message is.
+/// Starts a node on a database; returns the number of mailboxes that contain each message.
 async fn restart_on(world: &World, folder: &Path) -> BTreeMap<String, i64> {
     let url = format!("sqlite://{}?mode=rwc", folder.join("test.db").display());
     NodeProcess::start(world, "image", &[("DATABASE__URL", &url)]).await.kill();
@@ -189,7 +190,8 @@ async fn restart_on(world: &World, folder: &Path) -> BTreeMap<String, i64> {
     found.map(|row| (row.try_get("", "id").expect("a text"), row.try_get("", "copies").expect("a number"))).collect()
 }
 
-/// Sends that all fail. Statements that wait share a transaction, so these are written by more than one.
+/// Asserts that concurrent sends all fail. More than one transaction writes them, although waiting statements share
+/// one.
 async fn refused_crowd(pair: &Pair) {
     let crowd = (0..CROWD).map(|n| {
         let variables = draft(&pair.bob, "of a crowd", &format!("crowd-{n}"));
@@ -200,7 +202,7 @@ async fn refused_crowd(pair: &Pair) {
     }
 }
 
-/// Every message is taken again, and none is lost when the node is killed.
+/// Asserts that all messages are accepted again, and that none is lost when the node is killed.
 async fn heals_and_keeps_all(node: &mut NodeProcess, pair: &mut Pair) {
     let refused = send_and_repeat(pair).await;
     node.kill();
@@ -209,7 +211,7 @@ async fn heals_and_keeps_all(node: &mut NodeProcess, pair: &mut Pair) {
     assert_eq!(refused, 0, "room is all that it takes to heal");
 }
 
-/// Sends messages, each of them twice: the second time ends in a roll-back. Says how many were not acknowledged.
+/// Sends each message twice, where the second send ends in a roll-back; returns the number of failures.
 async fn send_and_repeat(pair: &mut Pair) -> usize {
     let mut refused = 0;
     for _ in 0..AFTERWARDS {

@@ -1,4 +1,4 @@
-//! Nodes killed, stopped and cut off from their clients in the middle of what they do.
+//! Nodes that are killed, stopped or cut off from their clients during requests.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ async fn a_node_may_be_killed_under_load() {
     one.kill();
     let acknowledged = load.await.expect("the load ends with its node");
     match &two {
-        // Clients move, and go on where they were.
+        // Clients move to the other node and continue.
         Some(two) => (pair.alice, pair.bob) = (pair.alice.at(two.address), pair.bob.at(two.address)),
         None => one.restart().await,
     }
@@ -54,7 +54,7 @@ async fn a_node_may_be_told_to_stop_under_load() {
     goes_on(&mut pair, &acknowledged).await;
 }
 
-/// The database is whole, and nobody is left inside a transaction.
+/// Asserts that the database is intact and that no transaction is open.
 async fn is_at_rest(world: &World) {
     let db = world.database.connect().await;
     let (sql, rest) = if db.get_database_backend() == DbBackend::Postgres {
@@ -74,7 +74,7 @@ async fn is_at_rest(world: &World) {
     .await;
 }
 
-/// A device that starts anew sees each acknowledged message once, and messages pass again.
+/// Asserts that a new device receives each acknowledged message once, and that messages pass again.
 async fn goes_on(pair: &mut Pair, acknowledged: &[String]) {
     pair.feed = pair.bob.feed(None).await;
     let (events, _) = pair.feed.backlog().await;
@@ -114,7 +114,7 @@ async fn a_start_may_be_killed_in_the_middle_of_a_migration() {
     let world = World::new().await;
     for wait in (0..12).map(|n| Duration::from_millis(n * 15)) {
         let mut start = NodeProcess::begin(&world, "one", &[]);
-        // As far as it gets in this time.
+        // Lets the start proceed for this time.
         sleep(wait).await;
         start.kill();
     }
@@ -122,7 +122,7 @@ async fn a_start_may_be_killed_in_the_middle_of_a_migration() {
     Pair::at(&node, &node).await.passes().await;
 }
 
-/// Sends one message after the other beside the pair's until the node is gone; gives what was acknowledged.
+/// Sends messages next to the pair's until the node is gone; returns the acknowledged ones.
 fn load(pair: &Pair) -> tokio::task::JoinHandle<Vec<String>> {
     let (alice, bob) = (pair.alice.clone(), pair.bob.clone());
     tokio::spawn(async move {
