@@ -1,29 +1,29 @@
-# The recipes, when none is named.
+# List the recipes.
 default:
     @just --list --unsorted
 
-# Serve on the settings of the environment; the address is printed.
+# Run the server with the settings of the environment; prints its address.
 run:
     cargo run --locked
 
-# Format, lints and unit tests; starts no server.
+# Check the format and lints, and run the unit tests; starts no server.
 check:
     cargo fmt --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
     cargo nextest run --workspace --lib --bins --locked
 
-# Tests of the whole system on SQLite: those whose name contains one of these, or all.
+# Test the complete system on SQLite: the tests whose name contains one of these, or all.
 it *names:
     cargo build --workspace --all-targets --locked
     env --unset=QV_TEST_DATABASE_URL --unset=QV_TEST_REDIS_URL cargo nextest run -p qv_tests --locked {{ names }}
 
-# All tests on PostgreSQL and Redis, or those whose name contains one of these; CONTRIBUTING.md says how to start both.
+# Run all tests on PostgreSQL and Redis, or those with these names; CONTRIBUTING.md describes how to start both.
 clustered *names:
     @: "${QV_TEST_DATABASE_URL:?see CONTRIBUTING.md}" "${QV_TEST_REDIS_URL:?see CONTRIBUTING.md}"
     cargo build --workspace --all-targets --locked
     cargo nextest run --workspace --profile clustered --locked {{ names }}
 
-# Everything that CI runs, on both shapes and in a browser.
+# Run everything that CI runs: on SQLite, on PostgreSQL and Redis, and in a browser.
 test:
     ./tests/run
 
@@ -32,15 +32,15 @@ schema:
     cargo build --locked
     cargo run --quiet --locked -- schema > schema.graphql
 
-# Build GraphiQL. A server that runs serves it from then on: reload the page.
+# Build GraphiQL. A running server serves the new build; reload the page.
 graphiql:
     npm --prefix api/web/graphiql run setup
 
-# Measure the `dist` binary; needs wrk. `just bench workloads W2` measures one work; docs/performance.md has the others.
+# Measure the `dist` binary; needs wrk. `just bench workloads W2` measures one work; see docs/performance.md.
 bench *ARGUMENTS:
     cargo build --profile dist --locked
     cargo bench --profile dist --locked -p qv_tests -- {{ARGUMENTS}}
 
-# Two nodes, PostgreSQL, Redis, Prometheus and Grafana; needs Docker and the passwords that compose.yaml asks for.
+# Start two nodes, PostgreSQL, Redis, Prometheus and Grafana; needs Docker and the passwords for compose.yaml.
 up:
     docker compose up --build

@@ -1,4 +1,4 @@
-// The small explorer: runs what its editor holds, and keeps a log of what subscriptions bring.
+// The small explorer: runs the operation in its editor, and logs the events of subscriptions.
 
 import { ENDPOINT, post } from "./transport.js";
 import { fill, remember, signedIn, walk } from "./walk.js";
@@ -75,7 +75,7 @@ function offerTokens() {
   at("people").replaceChildren(...offers);
 }
 
-// One subscription over graphql-transport-ws; a new one takes the place of the last.
+// Follows a subscription over graphql-transport-ws. A new one replaces the last.
 function follow(request, headers) {
   running?.close();
   at("events").replaceChildren();

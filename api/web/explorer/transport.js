@@ -2,7 +2,7 @@
 
 export const ENDPOINT = "/graphql";
 
-// Returns the answer to a query or a mutation.
+// Returns the response to a query or a mutation.
 export async function post(request, headers) {
   const response = await fetch(ENDPOINT, {
     method: "POST",

@@ -1,5 +1,5 @@
-// The newcomer's walk, and the memory that lets one step use the answers of those before it.
-// Both pages share this file, so that they teach the same thing in the same words.
+// The steps of the tutorial, and the memory that lets a step use the responses of earlier ones. Both pages share this
+// file, so that they teach alike.
 
 const as = (person) => JSON.stringify({ Authorization: `Bearer {{${person}.accessToken}}` });
 
@@ -128,7 +128,7 @@ query Conversation($with: ID!) {
   },
 ];
 
-// Kept in the page's memory only: nobody's token is written to disk.
+// Kept in the page's memory only, so that no token is written to disk.
 const answers = Object.create(null);
 
 export function remember(result) {
@@ -140,7 +140,7 @@ export function remember(result) {
 
 export const signedIn = () => Object.keys(answers).filter((name) => answers[name].accessToken);
 
-// Replaces each {{path}} in the texts of a value by what an earlier answer holds there.
+// Replaces each {{path}} in the strings of a value by the text at that path in the earlier responses.
 export function fill(value) {
   return JSON.parse(JSON.stringify(value ?? {}), (_key, part) =>
     typeof part === "string" ? part.replace(/\{\{([\w.]+)\}\}/g, (_text, path) => find(path)) : part,

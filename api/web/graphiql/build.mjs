@@ -1,4 +1,4 @@
-// Bundles GraphiQL into dist/, each file gzipped as the server reads and sends it.
+// Bundles GraphiQL into dist/. Each file is gzipped, as the server reads and sends it.
 
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -31,14 +31,14 @@ const { outputFiles, metafile } = await build({
 
 const files = new Map(outputFiles.map(({ path: file, contents }) => [path.basename(file), contents]));
 files.set("licenses.txt", licences(Object.keys(metafile.inputs)));
-// The page comes last: a server that serves meanwhile finds all that the page refers to.
+// The page comes last, so that a running server has all files that the page refers to.
 files.set("index.html", readFileSync("src/index.html"));
 
 let total = 0;
 for (const [name, contents] of files) {
-  // Node writes no name and no time into the header: equal input, equal bytes.
+  // Node writes neither a name nor a time into the header, so equal input gives equal bytes.
   const packed = gzipSync(contents, { level: 9 });
-  // Under another name first: the server reads each file whole or not at all.
+  // Written under another name first, so that the server reads complete files only.
   writeFileSync(`dist/${name}.new`, packed);
   renameSync(`dist/${name}.new`, `dist/${name}.gz`);
   total += packed.length;
@@ -48,7 +48,7 @@ for (const found of readdirSync("dist")) {
 }
 console.log(`dist: ${files.size} files, ${Math.ceil(total / 1024)} KiB`);
 
-// The licences ask to travel with every copy of the code.
+// Returns the texts of the licences, which every copy of the code must include.
 function licences(inputs) {
   const folders = inputs.map((file) => file.match(/^.*node_modules\/(?:@[^/]+\/)?[^/]+/)?.[0]);
   return [...new Set(folders)].filter(Boolean).sort().map(licence).join(`\n${"-".repeat(78)}\n\n`);

@@ -1,4 +1,4 @@
-// Carries GraphiQL's operations to the server: by POST, and subscriptions over a WebSocket.
+// Sends GraphiQL's operations to the server: by POST, and subscriptions over a WebSocket.
 
 import { getOperationAST } from "graphql";
 import { createClient } from "graphql-ws";
@@ -9,7 +9,7 @@ const EVENTS_SHOWN = 50;
 
 export async function fetcher(request, { headers, documentAST } = {}) {
   try {
-    // The schema is public here, and an expired token in the headers must not hide it.
+    // The schema is public here, so an expired token in the headers must not hide it.
     if (request.operationName === "IntrospectionQuery") return await post(request, {});
 
     const filled = { ...request, variables: fill(request.variables) };
@@ -21,12 +21,12 @@ export async function fetcher(request, { headers, documentAST } = {}) {
   }
 }
 
-// GraphiQL shows one result at a time and would replace each event by the next: show the latest ones.
+// Shows the latest events together, because GraphiQL would replace each event by the next.
 function follow(request, headers) {
   return {
     subscribe(sink) {
       const events = [];
-      // A retry would begin the feed anew and show every event twice.
+      // A retry would restart the feed and show every event twice.
       const client = createClient({ url: ENDPOINT, connectionParams: headers, retryAttempts: 0 });
       const unsubscribe = client.subscribe(request, {
         next(event) {
@@ -52,7 +52,7 @@ function readable(cause) {
   return shown("The socket to the server failed.");
 }
 
-// GraphiQL would show the stack of an Error.
+// Returns a plain object, because GraphiQL would show the stack of an Error.
 function shown(message) {
   return { message };
 }

@@ -1,4 +1,4 @@
-// Mounts GraphiQL with the newcomer's walk in its tabs.
+// Mounts GraphiQL with the steps of the tutorial in its tabs.
 
 import { GraphiQL } from "graphiql";
 import { createRoot } from "react-dom/client";
@@ -19,10 +19,10 @@ const tabs = walk.map(({ query, variables, headers }) => ({
   headers,
 }));
 
-// A first visit shows the first tab's query but not its variables, unless they are given once more.
+// On a first visit, GraphiQL shows the first tab's variables only if they are passed separately.
 const firstVariables = sessionStorage.length === 0 ? tabs[0].variables : undefined;
 
-// The browser's tab is the limit of what is kept: a reload finds it again, the next visitor does not.
+// State lasts as long as the browser's tab: a reload finds it again, and the next visitor does not.
 createRoot(document.getElementById("graphiql")).render(
   <GraphiQL
     fetcher={fetcher}
