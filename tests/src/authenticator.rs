@@ -11,7 +11,7 @@ use crate::operation;
 /// Authenticator with one passkey, used on pages of one origin.
 pub struct Authenticator {
     soft: SoftPasskey,
-    /// The origin of the page.
+    /// Origin of the page.
     pub origin: String,
     /// Id of the passkey; empty before it exists.
     pub credential_id: String,

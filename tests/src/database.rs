@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// the tests run on SQLite.
 pub const SERVER: &str = "QV_TEST_DATABASE_URL";
 
-/// An empty database on the server of `QV_TEST_DATABASE_URL`, or in a temporary SQLite file.
+/// Empty database on the server of `QV_TEST_DATABASE_URL`, or in a temporary SQLite file.
 #[derive(Debug)]
 pub struct TestDatabase {
     /// Connection URL in the form that the settings accept.

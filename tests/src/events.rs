@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 
-/// Deadline far above any expected wait. Only an event that never comes exceeds it.
+/// Deadline far above any expected wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Open event stream.

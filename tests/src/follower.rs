@@ -18,9 +18,9 @@ pub struct Follower(WebSocketStream<TcpStream>);
 /// Reason why a feed ended.
 #[derive(Debug)]
 pub enum Broken {
-    /// The connection broke, or the node closed it.
+    /// Broken connection, or a close by the node.
     Gone,
-    /// The node returned these errors.
+    /// Errors that the node returned.
     Refused(Value),
 }
 

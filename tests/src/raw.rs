@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{interval, timeout};
 
-/// Deadline far above any expected wait. Only a response that never comes exceeds it.
+/// Deadline far above any expected wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 const DRIP_EVERY: Duration = Duration::from_millis(100);
 

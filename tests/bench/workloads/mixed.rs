@@ -14,7 +14,7 @@ use super::world::{Shape, World};
 /// Offered requests per second.
 const RATES: [u32; 3] = [750, 2_000, 3_750];
 const OFFERED: Duration = Duration::from_secs(10);
-/// One of this many requests is a send; the others are W1, W2 and W3 in equal parts.
+/// Requests per send; the others are W1, W2 and W3 in equal parts.
 const SEND_OF: usize = 5;
 
 /// Offers the mix at each rate and prints the results. Times count from the moment when a request was due.

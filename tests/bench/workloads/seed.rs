@@ -50,7 +50,7 @@ struct Note {
     recipient_place: i64,
 }
 
-/// One side of a conversation.
+/// Side of a conversation.
 #[derive(Default)]
 struct Line {
     last_note: u32,

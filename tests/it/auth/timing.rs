@@ -75,7 +75,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// The threat model requires 15 % or 3 ms on an idle machine. A machine that runs tests is busy.
+/// Whether two times are alike. The threat model's 15 % or 3 ms is for an idle machine, and this one is busy.
 fn are_alike(one: Duration, other: Duration) -> bool {
     one.abs_diff(other) < (one.max(other) / 2).max(Duration::from_millis(3))
 }

@@ -15,11 +15,11 @@ struct Dependency {
 /// Kind of outage.
 #[derive(Clone, Copy)]
 enum Outage {
-    /// The server was ended by this signal.
+    /// Server ended by this signal.
     Ended(&'static str),
-    /// The server's processes are paused.
+    /// Paused processes.
     Paused,
-    /// The proxy forwards nothing.
+    /// Proxy that forwards nothing.
     Silent,
 }
 

@@ -13,7 +13,7 @@ use qv_tests::world::World;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, Set};
 use serde_json::{Value, json};
 
-/// Deadline far above any expected wait. Only an event that never comes exceeds it.
+/// Deadline far above any expected wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn actions(world: &World, action: &str) -> Vec<audit_logs::Model> {

@@ -19,7 +19,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Deadline far above any expected wait. Only an event that never comes exceeds it.
+/// Deadline far above any expected wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 const ALIVE: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
 /// Short request with a long response.

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::{task::yield_now, time::timeout};
 
 const FORBIDDEN: u16 = 4403;
-/// Deadline far above any expected wait. Only an event that never comes exceeds it.
+/// Deadline far above any expected wait.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test]
