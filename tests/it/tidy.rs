@@ -13,7 +13,7 @@ use self::source::{
 /// Layers of `api/src`, lowest first. The last row connects the others, and its files may import each other.
 const ROWS: [&[&str]; 8] = [
     &["domain", "config"],
-    &["redis_client", "telemetry"],
+    &["redis_client", "telemetry", "budget"],
     &["crypto", "store", "cache", "bus", "mail", "limiter"],
     &["service"],
     &["engine"],
