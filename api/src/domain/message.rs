@@ -5,6 +5,9 @@ use crate::domain::{ConversationId, MessageId, Timestamp, UserId, text_enum::tex
 /// The largest ciphertext of one message, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 
+/// The largest ciphertext of a page of messages, in bytes. A page ends early there.
+pub const PAGE_MAX_BYTES: usize = 1024 * 1024;
+
 /// One encrypted message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

@@ -55,6 +55,24 @@ impl<K> Page<K> {
         self.limit.saturating_add(self.fetch_extra.into())
     }
 
+    /// Cuts rows, read in the page's direction, to the page. The page ends early where their weight exceeds `max_weight`,
+    /// and has at least one row.
+    #[must_use]
+    pub fn slice_within<T>(&self, mut rows: Vec<T>, weight: impl Fn(&T) -> usize, max_weight: usize) -> Slice<T> {
+        let weights = rows.iter().scan(0_usize, |total, row| {
+            *total = total.saturating_add(weight(row));
+            Some(*total)
+        });
+        let fitting = weights.take_while(|total| *total <= max_weight).count().max(1);
+        let is_cut = fitting < rows.len();
+        rows.truncate(fitting);
+        let slice = self.slice(rows);
+        match self.direction {
+            Direction::Forward => Slice { has_next: slice.has_next || is_cut, ..slice },
+            Direction::Backward => Slice { has_previous: slice.has_previous || is_cut, ..slice },
+        }
+    }
+
     /// Cuts rows, read in the page's direction, to the page.
     #[must_use]
     pub fn slice<T>(&self, mut rows: Vec<T>) -> Slice<T> {
@@ -67,6 +85,30 @@ impl<K> Page<K> {
                 rows.reverse();
                 Slice { items: rows, has_next: self.before.is_some(), has_previous: has_more }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_early_at_its_weight_and_says_so() {
+        let page = |direction, limit| Page { limit, direction, after: None::<i64>, before: None, fetch_extra: true };
+        for (limit, rows, items, has_more) in [
+            (3, vec![4, 4, 2], vec![4, 4, 2], false),
+            (3, vec![4, 4, 3], vec![4, 4], true),
+            (2, vec![4, 4, 2], vec![4, 4], true),
+            (3, vec![11, 1], vec![11], true),
+            (3, vec![11], vec![11], false),
+            (3, vec![], vec![], false),
+        ] {
+            let forward = page(Direction::Forward, limit).slice_within(rows.clone(), |row| *row, 10);
+            assert_eq!((&forward.items, forward.has_next, forward.has_previous), (&items, has_more, false));
+            let mut backward = page(Direction::Backward, limit).slice_within(rows, |row| *row, 10);
+            backward.items.reverse();
+            assert_eq!((backward.items, backward.has_next, backward.has_previous), (items, false, has_more));
         }
     }
 }

@@ -4,7 +4,8 @@ use std::task::{self, Poll};
 
 use async_graphql::ContextBase;
 
-use crate::engine::LoadQueue;
+use crate::budget::{Exceeded, OperationMemory};
+use crate::engine::{FieldError, LoadQueue};
 
 /// Context of one operation. The engine passes it to resolvers, and calls it to load missing values.
 pub trait Context: Clone + Send + Sync + 'static {
@@ -21,6 +22,12 @@ pub trait Context: Clone + Send + Sync + 'static {
 
     /// Returns the id of the request, which each error carries.
     fn request_id(&self) -> &str;
+
+    /// Returns the memory of the operation, in which the bytes of its answer count.
+    fn memory(&self) -> &OperationMemory;
+
+    /// Returns the error of an operation that got no more memory.
+    fn out_of_memory(&self, exceeded: Exceeded) -> FieldError;
 
     /// Returns the queue of loads that the engine polls together with the operation. Without a queue, loads run on
     /// their own tasks.

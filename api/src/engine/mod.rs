@@ -20,7 +20,7 @@ mod tests;
 
 use std::{pin::pin, sync::Arc};
 
-use async_graphql::{ObjectType, SubscriptionType, extensions::ExtensionFactory};
+use async_graphql::{ObjectType, Response, SubscriptionType, extensions::ExtensionFactory};
 use futures_util::stream::BoxStream;
 
 use crate::config::graphql::Graphql;
@@ -86,11 +86,21 @@ where
             None => executing.await,
         };
         shape.restore(&mut response);
-        Answer::new(response, context.request_id())
+        finish(response, &context)
     }
 
     /// Follows a subscription. Yields one answer per event.
     pub fn subscribe<C: Context>(&self, prepared: PreparedOperation, context: C) -> BoxStream<'static, Answer> {
         subscription::follow(Arc::clone(&self.executor), prepared, context)
     }
+}
+
+/// Writes the answer of an executed operation, unless the operation got no more memory.
+fn finish<C: Context>(response: Response, context: &C) -> Answer {
+    let memory = context.memory();
+    let answer = match memory.exceeded() {
+        Some(exceeded) => Answer::failed(&context.out_of_memory(exceeded), context.request_id()),
+        None => Answer::new(response, context.request_id()),
+    };
+    answer.holding(memory)
 }

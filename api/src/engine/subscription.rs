@@ -7,7 +7,7 @@ use async_graphql::{ObjectType, Response, SubscriptionType};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, poll_fn};
 
-use crate::engine::{Answer, Context, EventSource, PreparedOperation, executor::Executor};
+use crate::engine::{Answer, Context, EventSource, PreparedOperation, executor::Executor, finish};
 
 /// Returns the answers to a subscription's events.
 pub(super) fn follow<Q, M, S, C>(
@@ -31,7 +31,7 @@ where
     poll_fn(move |cx| poll(&mut responses, &begin, context.event_source().filter(|_| is_small), cx))
         .map(move |mut response| {
             shape.restore(&mut response);
-            Answer { event_id: answered.take_event_id(), ..Answer::new(response, answered.request_id()) }
+            Answer { event_id: answered.take_event_id(), ..finish(response, &answered) }
         })
         .boxed()
 }

@@ -114,7 +114,7 @@ mod tests {
 
     fn delivery(kind: domain::FeedEventKind, sequence: i64) -> Arc<Delivery> {
         let event = domain::FeedEvent { sequence, kind, message_id: None, message: None };
-        Arc::new(Delivery { cursor: sequence.to_string(), event, memo: OnceLock::new() })
+        Arc::new(Delivery { cursor: sequence.to_string(), event, memo: OnceLock::new(), memory: None })
     }
 
     #[test]

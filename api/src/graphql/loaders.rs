@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_graphql::dataloader::Loader;
 use foldhash::fast::RandomState;
 
+use crate::budget::{Exceeded, OperationMemory};
 use crate::domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId};
 use crate::engine::object::{Key, LoadedValues};
 use crate::engine::{Context, EventSource, FieldError, LoadQueue};
@@ -123,6 +124,14 @@ impl Context for RequestScope {
 
     fn request_id(&self) -> &str {
         &self.request().client.request_id
+    }
+
+    fn memory(&self) -> &OperationMemory {
+        &self.request().memory
+    }
+
+    fn out_of_memory(&self, exceeded: Exceeded) -> FieldError {
+        Error::from(exceeded).into()
     }
 
     fn loads(&self) -> Option<&LoadQueue> {

@@ -7,7 +7,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tracing::Instrument;
 
 use crate::domain::{Client, ErrorCode};
-use crate::engine::{self, GraphqlRequest, PreparedOperation};
+use crate::engine::{self, GraphqlRequest, OperationType, PreparedOperation};
 use crate::graphql::RequestScope;
 use crate::http::answer::{Answer, Caller};
 use crate::http::{AppState, access_log::StreamLog, server::deadline::in_time};
@@ -65,7 +65,7 @@ impl AppState {
     pub fn subscribe(self: &Arc<Self>, prepared: PreparedOperation, caller: Caller) -> BoxStream<'static, Answer> {
         let mut stream_log = StreamLog::new(self, &caller, prepared.field.clone());
         let Caller { client, viewer, position } = caller;
-        let context = RequestContext::new(Arc::clone(&self.deps.backend), Arc::clone(&client), viewer);
+        let context = RequestContext::counting(Arc::clone(&self.deps.backend), Arc::clone(&client), viewer);
         let answers = self.deps.engine.subscribe(prepared, RequestScope::of_subscription(context, position));
         AssertUnwindSafe(answers)
             .catch_unwind()
@@ -79,7 +79,11 @@ impl AppState {
     /// Boxed, because each layer around this future would copy its several kilobytes. Guarded by the benchmark `front`.
     fn operation(&self, prepared: PreparedOperation, caller: Caller, permit: Permit) -> BoxFuture<'_, engine::Answer> {
         Box::pin(async move {
-            let context = RequestContext::new(Arc::clone(&self.deps.backend), caller.client, caller.viewer);
+            let backend = Arc::clone(&self.deps.backend);
+            let context = match prepared.kind {
+                OperationType::Query => RequestContext::new(backend, caller.client, caller.viewer),
+                _ => RequestContext::counting(backend, caller.client, caller.viewer),
+            };
             let answer = self.deps.engine.execute(prepared, RequestScope::new(context)).await;
             drop(permit);
             answer

@@ -6,13 +6,17 @@
 mod delivery;
 mod reads;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::{HashMap, VecDeque};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
+use tokio::sync::SemaphorePermit;
 
 pub use self::{delivery::Delivery, reads::Reads};
+use crate::budget::{Holder, Reservation};
 use crate::bus::Subscription;
-use crate::domain::{FeedEvent, FeedEventKind, event::Topic, message::MESSAGE_MAX_BYTES};
+use crate::domain::message::{MESSAGE_MAX_BYTES, PAGE_MAX_BYTES};
+use crate::domain::{FeedEvent, FeedEventKind, event::Topic};
 use crate::service::context::streams::{retry_while_unavailable, spawn_read};
 use crate::service::feed::delivery::LIST;
 use crate::service::feed::reads::{Batch, Found};
@@ -23,6 +27,15 @@ use crate::store::{self, mailboxes::StoredEvent};
 ///
 /// Streams of one user share the buffered events.
 const LARGEST_KEPT: usize = 4;
+
+/// Copies of an event's ciphertext while readers wait: the message, and its JSON in Base64 for all of them.
+const COPIES: usize = 3;
+/// Bytes of an event beside its message.
+const EVENT_BYTES: usize = 1024;
+/// Number of backlogs that a node reads at once. The others wait without cost.
+pub(super) const BACKLOG_READS: usize = 32;
+/// Interval at which a feed looks for memory.
+const MEMORY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A page of events after a cursor.
 pub struct FeedPage {
@@ -42,13 +55,17 @@ pub async fn page(context: &RequestContext, after: Option<&str>, first: Option<i
         None => context.backend.config.graphql.default_page_size,
     };
     let mut events = to_events(context, position, find_after(context, position, limit + 1).await?).await?;
+    let fitting = count_within(events.iter().map(ciphertext_bytes), PAGE_MAX_BYTES);
+    let is_cut = fitting < events.len();
+    events.truncate(fitting);
+    messages::count_loaded(context, events.iter().filter_map(|event| event.message.as_ref()))?;
     if events.is_empty() {
         events.extend(marker_at_end(context, position).await?);
     }
-    let has_more = events.len() > limit;
+    let has_more = is_cut || events.len() > limit;
     events.truncate(limit);
     let end = events.last().map_or(position, |event| event.sequence);
-    let deliveries = events.into_iter().map(|event| Delivery::new(context, event)).collect();
+    let deliveries = events.into_iter().map(|event| Delivery::new(context, event, None)).collect();
     Ok(FeedPage { deliveries, end_cursor: context.seal_cursor(LIST, &end), has_more })
 }
 
@@ -92,7 +109,7 @@ impl Feed {
             }
             if self.found.is_drained && !self.is_caught_up {
                 self.is_caught_up = true;
-                return Ok(Delivery::new(&self.context, marker(FeedEventKind::CaughtUp, self.position)));
+                return Ok(Delivery::new(&self.context, marker(FeedEventKind::CaughtUp, self.position), None));
             }
             if self.found.is_drained {
                 self.woken_by = self.wait_for_news().await;
@@ -146,15 +163,40 @@ impl Feed {
 /// Reads a batch of events after a position.
 async fn read(context: RequestContext, position: i64, is_caught_up: bool) -> Result<Batch, Error> {
     let limit: usize = context.backend.config.feed.batch_size.into();
+    let _turn = wait_for_turn(&context, is_caught_up).await?;
     let mut stored = find_after(&context, position, limit).await?;
-    let kept = count_kept(&context, &stored).await?;
+    let kept = count_buffered(&context, &stored).await?;
     let is_drained = kept == stored.len() && kept < limit;
     stored.truncate(kept);
     let mut events = to_events(&context, position, stored).await?;
     if events.is_empty() && !is_caught_up {
         events.extend(marker_at_end(&context, position).await?);
     }
-    Ok(Batch { events: events.into_iter().map(|event| Delivery::new(&context, event)).collect(), is_drained })
+    let memory = reserve(&context, &events)?;
+    let delivery = |event| Delivery::new(&context, event, Some(Arc::clone(&memory)));
+    Ok(Batch { events: events.into_iter().map(delivery).collect(), is_drained })
+}
+
+/// Waits until the user and the node have memory for more events. Backlogs are read by turns, so that few of them reserve
+/// at the same time.
+async fn wait_for_turn(context: &RequestContext, is_caught_up: bool) -> Result<Option<SemaphorePermit<'_>>, Error> {
+    let (backend, holder) = (&context.backend, Holder::User(context.viewer()?.user_id));
+    loop {
+        let turn = if is_caught_up { None } else { backend.backlog_reads.acquire().await.ok() };
+        if backend.memory.has_room(holder) {
+            return Ok(turn);
+        }
+        drop(turn);
+        tokio::time::sleep(MEMORY_INTERVAL).await;
+    }
+}
+
+/// Reserves memory for events until every reader has received them.
+fn reserve(context: &RequestContext, events: &[FeedEvent]) -> Result<Arc<Reservation>, Error> {
+    let bytes = events.iter().map(|event| EVENT_BYTES + COPIES * ciphertext_bytes(event)).sum();
+    let mut memory = context.backend.memory.nothing(Holder::User(context.viewer()?.user_id));
+    memory.grow_required(bytes);
+    Ok(Arc::new(memory))
 }
 
 /// Returns the position after which to read.
@@ -168,18 +210,28 @@ async fn find_after(context: &RequestContext, position: i64, limit: usize) -> Re
     Ok(store::mailboxes::find_after(db, user_id, position, limit as u64).await?)
 }
 
-/// Returns how many of these events a stream may buffer with their messages, at least one for progress.
-async fn count_kept(context: &RequestContext, stored: &[StoredEvent]) -> Result<usize, Error> {
+/// Returns how many of these events a stream buffers with their messages.
+async fn count_buffered(context: &RequestContext, stored: &[StoredEvent]) -> Result<usize, Error> {
     if stored.len() <= LARGEST_KEPT {
         return Ok(stored.len());
     }
     let ids: Vec<_> = stored.iter().map(|event| event.message_id).collect();
     let lengths = store::messages::find_lengths(context.backend.store.db(), context.viewer()?.user_id, &ids).await?;
-    let ends = stored.iter().scan(0, |end, event| {
-        *end += lengths.get(&event.message_id).copied().unwrap_or_default();
+    let lengths = stored.iter().map(|event| lengths.get(&event.message_id).copied().unwrap_or_default());
+    Ok(count_within(lengths, LARGEST_KEPT * MESSAGE_MAX_BYTES))
+}
+
+/// Returns how many items have at most `max_bytes` together. At least one, so that readers progress.
+fn count_within(lengths: impl Iterator<Item = usize>, max_bytes: usize) -> usize {
+    let ends = lengths.scan(0, |end, length| {
+        *end += length;
         Some(*end)
     });
-    Ok(ends.take_while(|end| *end <= LARGEST_KEPT * MESSAGE_MAX_BYTES).count().max(1))
+    ends.take_while(|end| *end <= max_bytes).count().max(1)
+}
+
+fn ciphertext_bytes(event: &FeedEvent) -> usize {
+    event.message.as_ref().map_or(0, |message| message.encrypted_content.len())
 }
 
 /// Adds the messages to stored events. Inserts a GAP before them if retention removed earlier events.
@@ -191,7 +243,8 @@ async fn to_events(context: &RequestContext, position: i64, stored: Vec<StoredEv
     let mut ids: Vec<_> = stored.iter().map(|event| event.message_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let found = messages::find_many(context, &ids).await?;
+    let found = store::messages::find_many(context.backend.store.db(), context.viewer()?.user_id, &ids).await?;
+    let found: HashMap<_, _> = found.into_iter().map(|message| (message.id, message)).collect();
     let events = stored.into_iter().map(|event| FeedEvent {
         sequence: event.sequence,
         kind: event.kind,

@@ -13,6 +13,8 @@ use crate::service::{Connection, Error, RequestContext, context::rate_limits::Ra
 use crate::store::{self, send::Delivery};
 
 const CLIENT_MESSAGE_ID_MAX: usize = 64;
+/// Maximum number of messages that one statement finds by their ids.
+const FIND_MAX: usize = 256;
 
 /// A message to send.
 pub struct Draft {
@@ -59,10 +61,25 @@ pub async fn send(context: &RequestContext, draft: Draft) -> Result<(Message, Co
     }
 }
 
-/// Returns those of the given messages that the caller may see.
+/// Returns those of these messages that the caller may see.
 pub async fn find_many(context: &RequestContext, ids: &[MessageId]) -> Result<HashMap<MessageId, Message>, Error> {
-    let messages = store::messages::find_many(context.backend.store.db(), context.viewer()?.user_id, ids).await?;
-    Ok(messages.into_iter().map(|message| (message.id, message)).collect())
+    let mut found = HashMap::with_capacity(ids.len());
+    // In parts, so that the memory of an operation is checked before it loads more.
+    for ids in ids.chunks(FIND_MAX) {
+        let messages = store::messages::find_many(context.backend.store.db(), context.viewer()?.user_id, ids).await?;
+        count_loaded(context, &messages)?;
+        found.extend(messages.into_iter().map(|message| (message.id, message)));
+    }
+    Ok(found)
+}
+
+/// Counts the ciphertext of loaded messages in the operation's memory.
+pub(super) fn count_loaded<'a>(
+    context: &RequestContext,
+    messages: impl IntoIterator<Item = &'a Message>,
+) -> Result<(), Error> {
+    let bytes = messages.into_iter().map(|message| message.encrypted_content.len()).sum();
+    Ok(context.memory.load(bytes)?)
 }
 
 /// Returns the page of messages to read. `fetch_extra` adds a row, which reveals whether another page exists.
@@ -85,11 +102,13 @@ pub async fn list_many(
     let mut slices = HashMap::with_capacity(ids.len());
     if ids.len() == 1 || page.after.is_some() || page.before.is_some() {
         for id in ids {
-            slices.insert(*id, store::messages::list(db, viewer, *id, page).await?);
+            let slice = store::messages::list(db, viewer, *id, page).await?;
+            count_loaded(context, &slice.items)?;
+            slices.insert(*id, slice);
         }
     } else {
-        let pages = store::messages::list_many(db, viewer, ids, page.direction, page.rows()).await?;
-        slices.extend(pages.into_iter().map(|(id, messages)| (id, page.slice(messages))));
+        slices = store::messages::list_many(db, viewer, ids, page).await?;
+        count_loaded(context, slices.values().flat_map(|slice| &slice.items))?;
     }
     let connection = |(id, slice)| (id, Connection::of(id, slice, |message: &Message| message.sequence));
     Ok(slices.into_iter().map(connection).collect())

@@ -11,6 +11,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::domain::message::{MESSAGE_MAX_BYTES, PAGE_MAX_BYTES};
 use crate::domain::{ConversationId, Direction, Message, MessageId, Page, Slice, Timestamp, UserId};
 use crate::store::{Error, columns::at, page::descending};
 
@@ -82,6 +83,11 @@ pub struct SequenceRange {
     pub up_to: i64,
 }
 
+/// Ciphertext that one statement reads for many pages, in bytes.
+const STATEMENT_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// Rows that a statement may read without a limit on their bytes: even the largest are within the limit.
+const UNCHECKED_ROWS: u64 = (STATEMENT_MAX_BYTES / MESSAGE_MAX_BYTES) as u64;
+
 /// Adds a message.
 pub async fn insert(db: &impl ConnectionTrait, message: &Message) -> Result<(), Error> {
     let row = ActiveModel {
@@ -148,7 +154,12 @@ pub async fn list(
     let values = [viewer.0.into(), conversation_id.0.into(), below, above, limit];
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let rows = Listed::find_by_statement(statement).all(db).await?;
-    Ok(page.slice(rows.into_iter().map(|row| row.0).collect()))
+    Ok(slice(page, rows.into_iter().map(|row| row.0).collect(), PAGE_MAX_BYTES))
+}
+
+/// Cuts messages to a page of at most `max_bytes` of ciphertext.
+fn slice(page: &Page<i64>, messages: Vec<Message>, max_bytes: usize) -> Slice<Message> {
+    page.slice_within(messages, |message| message.encrypted_content.len(), max_bytes)
 }
 
 /// Returns the first or last page of several conversations, each in the order in which [`list`] reads rows.
@@ -158,10 +169,9 @@ pub async fn list_many(
     db: &impl ConnectionTrait,
     viewer: UserId,
     ids: &[ConversationId],
-    direction: Direction,
-    rows: u64,
-) -> Result<HashMap<ConversationId, Vec<Message>>, Error> {
-    let backend = db.get_database_backend();
+    page: &Page<i64>,
+) -> Result<HashMap<ConversationId, Slice<Message>>, Error> {
+    let (backend, direction, rows) = (db.get_database_backend(), page.direction, page.rows());
     let order = if direction == Direction::Forward { "DESC" } else { "ASC" };
     let end = |columns: &str, of: &str| {
         format!(
@@ -187,16 +197,33 @@ pub async fn list_many(
             end("it.sequence", "it")
         )
     };
+    // Pages of many conversations get less than a single page.
+    let max_bytes = (STATEMENT_MAX_BYTES / ids.len().next_power_of_two()).clamp(MESSAGE_MAX_BYTES, PAGE_MAX_BYTES);
+    let is_checked = rows.saturating_mul(ids.len() as u64) > UNCHECKED_ROWS;
+    let sql = if is_checked { within_bytes(&sql, order, max_bytes) } else { sql };
     let rows = Listed::find_by_statement(Statement::from_sql_and_values(backend, sql, values)).all(db).await?;
     let room = rows.len().div_ceil(ids.len().max(1));
     let mut pages: HashMap<_, Vec<_>> = ids.iter().map(|id| (*id, Vec::with_capacity(room))).collect();
     for Listed(message) in rows {
         pages.entry(message.conversation_id).or_default().push(message);
     }
-    for page in pages.values_mut() {
-        page.sort_by_key(|it| if direction == Direction::Forward { -it.sequence } else { it.sequence });
-    }
-    Ok(pages)
+    let sorted = |mut messages: Vec<Message>| {
+        messages.sort_by_key(|it| if direction == Direction::Forward { -it.sequence } else { it.sequence });
+        slice(page, messages, max_bytes)
+    };
+    Ok(pages.into_iter().map(|(id, messages)| (id, sorted(messages))).collect())
+}
+
+/// Limits the ciphertext of each page of a statement. The message that exceeds the limit is read as well: its presence
+/// tells that another page exists.
+fn within_bytes(sql: &str, order: &str, max_bytes: usize) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM (
+           SELECT m.*, sum(length(m.encrypted_content)) OVER (PARTITION BY m.conversation_id ORDER BY m.sequence {order})
+             - length(m.encrypted_content) AS bytes_before
+           FROM ({sql}) m
+         ) m WHERE bytes_before <= {max_bytes}"
+    )
 }
 
 /// Returns the newest message before a sequence number, of those that the user may see.

@@ -5,10 +5,14 @@ use std::fmt::{Display, Write as _};
 use async_graphql::{PathSegment, Pos, QueryPathNode, QueryPathSegment, ServerError, resolver_utils::EnumType};
 use serde::Serialize;
 
+use crate::budget::Exceeded;
 use crate::engine::{Context, FieldError, object::loaded::Key, object::selected::SelectedField};
 
 /// Initial capacity for the object and for each loaded value, in bytes.
 const ROOM: usize = 512;
+
+/// Bytes by which a long object extends its part of the answer.
+const GRANT: usize = 16 * 1024;
 
 /// JSON of an object, with the errors of its failed fields.
 pub(super) type Written = (Vec<u8>, Vec<ServerError>);
@@ -21,6 +25,8 @@ pub struct Writer<'a, C: Context> {
     /// The context that the object belongs to.
     pub context: &'a C,
     pub(super) out: Vec<u8>,
+    /// Bytes that count in the operation's memory already.
+    granted: usize,
     loaded: &'a C::Loaded,
     missing: C::Missing,
     /// Whether a value is missing. Writing then continues only to find other missing values.
@@ -33,12 +39,39 @@ pub struct Writer<'a, C: Context> {
 impl<'a, C: Context> Writer<'a, C> {
     pub(super) fn new(context: &'a C, loaded: &'a C::Loaded, above: Option<&'a QueryPathNode<'a>>) -> Self {
         let (out, missing) = (Vec::with_capacity(ROOM * (1 + C::loaded_count(loaded))), C::Missing::default());
-        Self { context, out, loaded, missing, is_incomplete: false, above, path: Vec::new(), errors: Vec::new() }
+        Self {
+            context,
+            out,
+            granted: 0,
+            loaded,
+            missing,
+            is_incomplete: false,
+            above,
+            path: Vec::new(),
+            errors: Vec::new(),
+        }
     }
 
     /// Returns the JSON and the errors, or the keys that must be loaded first.
     pub(super) fn finish(self) -> Result<Written, Box<C::Missing>> {
+        let (memory, written) = (self.context.memory(), if self.is_incomplete { 0 } else { self.out.len() });
+        if written > self.granted {
+            // The memory keeps the failure, which replaces the answer.
+            let _ = memory.write(written - self.granted);
+        } else {
+            memory.unwrite(self.granted - written);
+        }
         if self.is_incomplete { Err(Box::new(self.missing)) } else { Ok((self.out, self.errors)) }
+    }
+
+    /// Extends the object's part of the answer if it is used up.
+    pub(super) fn extend(&mut self) -> Result<(), Exceeded> {
+        if self.out.len() < self.granted + GRANT {
+            return Ok(());
+        }
+        let more = self.out.len() - self.granted;
+        self.granted += more;
+        self.context.memory().write(more)
     }
 
     /// Writes a list, item by item.

@@ -34,6 +34,9 @@ impl<'a, C: Context> Writer<'a, C> {
             self.plain(T::NAME);
             return Ok(());
         };
+        if let Err(exceeded) = self.extend() {
+            return Err(self.fail(self.context.out_of_memory(exceeded), selected).into());
+        }
         let (end, depth) = (self.out.len(), self.path.len());
         match field.write {
             Write::Leaf(write) => write(value, self),

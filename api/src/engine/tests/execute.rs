@@ -88,6 +88,7 @@ async fn a_subscription_answers_each_event() {
     let engine = schema::engine(limits(Mode::Open));
     let prepared = engine.prepare(call("subscription { tick: ticks }", json!({}))).unwrap();
     assert_eq!(prepared.field.as_deref(), Some("ticks"));
-    let answers: Vec<_> = engine.subscribe(prepared, TestContext).map(|answer| as_json(&answer)).collect().await;
+    let answers: Vec<_> =
+        engine.subscribe(prepared, TestContext::default()).map(|answer| as_json(&answer)).collect().await;
     assert_eq!(answers, [json!({ "data": { "tick": 1 } })]);
 }

@@ -5,19 +5,28 @@ mod execute;
 mod result_shape;
 pub(super) mod schema;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use async_graphql::{ObjectType, SubscriptionType, Variables};
 
+use crate::budget::{Budget, Exceeded, Holder, Limits, OperationMemory, Policy};
 use crate::config::graphql::{Graphql, Mode};
-use crate::engine::{Answer, Context, Engine, EventSource, GraphqlRequest, LoadQueue};
+use crate::domain::ErrorCode;
+use crate::engine::{Answer, Context, Engine, EventSource, FieldError, GraphqlRequest, LoadQueue};
 
 /// The id of each request.
 const ID: &str = "request-1";
 
 /// The context of a schema whose objects load nothing.
 #[derive(Clone)]
-pub(super) struct TestContext;
+pub(super) struct TestContext(Arc<OperationMemory>);
+
+impl Default for TestContext {
+    fn default() -> Self {
+        let budget = Budget::new(Limits { node: 1 << 28, network: 1 << 25, user: 1 << 25, small: 1 << 20 });
+        Self(Arc::new(OperationMemory::new(&budget, Holder::network(None), Policy::Refuse, 1 << 23)))
+    }
+}
 
 impl Context for TestContext {
     type Loaded = ();
@@ -33,6 +42,14 @@ impl Context for TestContext {
         ID
     }
 
+    fn memory(&self) -> &OperationMemory {
+        &self.0
+    }
+
+    fn out_of_memory(&self, exceeded: Exceeded) -> FieldError {
+        FieldError::new(ErrorCode::TooComplex, format!("{exceeded:?}"), Vec::new(), None)
+    }
+
     fn loads(&self) -> Option<&LoadQueue> {
         None
     }
@@ -42,7 +59,7 @@ impl Context for TestContext {
     }
 
     fn for_next_event(&self) -> Self {
-        Self
+        self.clone()
     }
 
     fn take_event_id(&self) -> Option<String> {
@@ -68,6 +85,7 @@ pub(crate) fn limits(mode: Mode) -> Graphql {
         max_nodes: 2_000,
         max_depth: 10,
         max_complexity: 1_000,
+        max_answer_bytes: 1 << 23,
         max_introspection_depth: 16,
         max_introspection_lists: 2,
         default_page_size: 20,
@@ -91,7 +109,7 @@ where
     S: SubscriptionType + Default + 'static,
 {
     match engine.prepare(request) {
-        Ok(prepared) => engine.execute(prepared, TestContext).await,
+        Ok(prepared) => engine.execute(prepared, TestContext::default()).await,
         Err(errors) => Answer::refused(errors, ID),
     }
 }

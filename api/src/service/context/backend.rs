@@ -17,7 +17,7 @@ use crate::limiter::{Limiter, Local, Shared};
 use crate::mail::{Mailer, Outbox};
 use crate::redis_client::RedisClient;
 use crate::service::after_commit::UNCERTAIN_COMMITS_MAX;
-use crate::service::feed::Reads;
+use crate::service::feed::{BACKLOG_READS, Reads};
 use crate::service::metrics::Figures;
 use crate::service::ops::{health, signing_keys, snapshot};
 use crate::service::sessions::VerifiedTokens;
@@ -47,6 +47,8 @@ pub struct Backend {
     /// Memory for what clients cause: bodies, messages, answers and unread events.
     pub memory: Arc<Budget>,
     pub(crate) feeds: Arc<Reads>,
+    /// Turns of feeds that read a backlog.
+    pub(crate) backlog_reads: Semaphore,
     pub(crate) limiter: Limiter,
     pub(crate) costs: Local,
     pub(crate) passwords: Passwords,
@@ -123,6 +125,7 @@ impl Backend {
             bus,
             memory: Budget::new(memory_limits(&config)),
             feeds: Arc::default(),
+            backlog_reads: Semaphore::new(BACKLOG_READS),
             limiter,
             store,
             passwords,

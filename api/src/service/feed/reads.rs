@@ -119,7 +119,7 @@ mod tests {
     fn batch(places: impl IntoIterator<Item = i64>, is_drained: bool) -> Batch {
         let delivery = |sequence| {
             let event = FeedEvent { sequence, kind: FeedEventKind::Sent, message_id: None, message: None };
-            Arc::new(Delivery { cursor: String::new(), event, memo: OnceLock::new() })
+            Arc::new(Delivery { cursor: String::new(), event, memo: OnceLock::new(), memory: None })
         };
         Batch { events: places.into_iter().map(delivery).collect(), is_drained }
     }
