@@ -65,11 +65,10 @@ impl Server {
         };
         let stop = CancellationToken::new();
         let state = AppState::new(deps, stop.clone());
-        let endpoint = http::endpoint(&state);
         let mut tasks = tasks::spawn_all(&backend, key_changes, &stop);
-        tasks.push(tokio::spawn(http::serve(listener, endpoint, Arc::clone(&state))));
+        tasks.push(tokio::spawn(http::serve_public(listener, Arc::clone(&state))));
         let operations = operators.map(|(listener, address)| {
-            tasks.push(tokio::spawn(http::serve(listener, http::operations(&state), state)));
+            tasks.push(tokio::spawn(http::serve_operators(listener, state)));
             address
         });
         Ok(Self { address, operations, backend, stop, tasks, lock })

@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
 pub use self::operation::{Exceeded, OperationMemory, Policy};
@@ -16,6 +18,9 @@ use crate::domain::UserId;
 
 /// Bytes that every connection may use without a reservation. Most answers and messages are smaller.
 pub const FREE_BYTES: usize = 4 * 1024;
+
+/// Interval at which a part that waits looks for room.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Number of maps that holders are spread over, so that reservations rarely wait for each other.
 const SHARDS: usize = 16;
@@ -27,6 +32,8 @@ pub enum Holder {
     Network(IpAddr),
     /// A signed-in user.
     User(UserId),
+    /// The trusted proxies. Only the node's limit applies to them.
+    Proxy,
 }
 
 /// Why a reservation failed.
@@ -70,6 +77,14 @@ pub struct Reservation {
     amount: usize,
 }
 
+impl Limits {
+    /// Creates limits that apply to the node alone.
+    #[must_use]
+    pub fn unlimited(node: usize) -> Self {
+        Self { node, network: node, user: node, small: node }
+    }
+}
+
 impl Holder {
     /// Returns the holder of requests from an address.
     #[must_use]
@@ -81,6 +96,7 @@ impl Holder {
         match self {
             Self::Network(_) => limits.network,
             Self::User(_) => limits.user,
+            Self::Proxy => limits.node,
         }
     }
 
@@ -89,6 +105,7 @@ impl Holder {
             Self::Network(IpAddr::V4(ip)) => u128::from(ip.to_bits()),
             Self::Network(IpAddr::V6(ip)) => ip.to_bits() >> 64,
             Self::User(id) => id.0.as_u128(),
+            Self::Proxy => 0,
         };
         // The remainder is below the number of shards.
         usize::try_from(bits % SHARDS as u128).unwrap_or_default()
@@ -136,6 +153,13 @@ impl Budget {
         self.check(holder, share.saturating_add(1), self.used()).is_ok()
     }
 
+    /// Waits until a small reservation of the holder would succeed.
+    pub async fn until_room(&self, holder: Holder) {
+        while !self.has_room(holder) {
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    }
+
     /// Returns the reserved amount.
     #[must_use]
     pub fn used(&self) -> usize {
@@ -170,7 +194,8 @@ impl Budget {
 
     /// Checks a holder's share and the node's total against the limits.
     fn check(&self, holder: Holder, share: usize, used: usize) -> Result<(), Exhausted> {
-        let limit = if share <= self.limits.small { self.limits.node } else { self.limits.node / 4 * 3 };
+        let is_small = share <= self.limits.small || holder == Holder::Proxy;
+        let limit = if is_small { self.limits.node } else { self.limits.node / 4 * 3 };
         if share > holder.limit(&self.limits) {
             return Err(Exhausted::Holder);
         }
@@ -207,6 +232,12 @@ impl Reservation {
         }
     }
 
+    /// Whether a small addition would succeed.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.budget.has_room(self.holder)
+    }
+
     /// Releases all but an amount.
     pub fn shrink_to(&mut self, amount: usize) {
         let excess = self.amount.saturating_sub(amount);
@@ -219,6 +250,24 @@ impl Reservation {
     pub fn amount(&self) -> usize {
         self.amount
     }
+}
+
+/// Bytes with their reservation.
+struct Reserved {
+    bytes: Bytes,
+    _reservation: Reservation,
+}
+
+impl AsRef<[u8]> for Reserved {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Keeps a reservation until the last copy of the bytes is dropped.
+#[must_use]
+pub fn attach(bytes: Bytes, reservation: Reservation) -> Bytes {
+    Bytes::from_owner(Reserved { bytes, _reservation: reservation })
 }
 
 impl Drop for Reservation {

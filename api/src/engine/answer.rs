@@ -5,7 +5,7 @@ use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Va
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::budget::{OperationMemory, Reservation};
+use crate::budget::{self, OperationMemory};
 use crate::domain::ErrorCode;
 use crate::engine::{FieldError, RequestError};
 
@@ -39,18 +39,6 @@ pub struct Answer {
     pub event_id: Option<String>,
 }
 
-/// JSON with the reservation of its bytes.
-struct Reserved {
-    json: Bytes,
-    _reservation: Reservation,
-}
-
-impl AsRef<[u8]> for Reserved {
-    fn as_ref(&self) -> &[u8] {
-        &self.json
-    }
-}
-
 impl Answer {
     /// Writes a response as JSON, with a code and the request's id in each error.
     pub(crate) fn new(mut response: Response, request_id: &str) -> Self {
@@ -74,6 +62,11 @@ impl Answer {
         Self { json: out.into(), codes, is_executed, retry_after_seconds, event_id: None }
     }
 
+    /// Returns an answer that was written before.
+    pub(super) fn known(json: Bytes) -> Self {
+        Self { json, codes: Vec::new(), is_executed: true, retry_after_seconds: None, event_id: None }
+    }
+
     /// Writes the error of an operation that failed as a whole.
     pub(super) fn failed(error: &FieldError, request_id: &str) -> Self {
         Self::new(Response::from_errors(vec![error.at(Vec::new())]), request_id)
@@ -82,7 +75,7 @@ impl Answer {
     /// Ends the operation. The answer's bytes stay reserved until the last copy is dropped.
     pub(super) fn holding(mut self, memory: &OperationMemory) -> Self {
         if let Some(reservation) = memory.finish(self.json.len()) {
-            self.json = Bytes::from_owner(Reserved { json: self.json, _reservation: reservation });
+            self.json = budget::attach(self.json, reservation);
         }
         self
     }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use poem::http::StatusCode;
+use poem::Response;
+use poem::http::{StatusCode, header};
 
+use crate::budget::Exhausted;
 use crate::domain::{Client, ErrorCode, Viewer};
 use crate::engine::{self, RequestError};
 use crate::graphql::StreamPosition;
@@ -122,4 +124,18 @@ fn outcome(code: ErrorCode) -> Outcome {
 
 fn retry_soon(error: RequestError) -> RequestError {
     error.with("retryAfterSeconds", 1)
+}
+
+/// Responds to a request for which the node has no slot.
+pub fn exhausted(exhausted: Exhausted, request_id: &str) -> Response {
+    let answer = Answer::error(&exhausted.into(), request_id);
+    let status = match exhausted {
+        Exhausted::Holder => StatusCode::TOO_MANY_REQUESTS,
+        Exhausted::Node => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Response::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
+        .header(header::RETRY_AFTER, answer.retry_after_seconds.unwrap_or(1))
+        .body(answer.body)
 }

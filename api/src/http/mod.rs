@@ -15,19 +15,18 @@ mod transport;
 
 use std::sync::Arc;
 
-use poem::{Endpoint, Response};
-use tokio::sync::Semaphore;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::pages::Pages;
-pub use self::server::accept::serve;
+use crate::budget::{Budget, Limits};
 use crate::config::{Http, Operations, Sockets};
 use crate::domain::Source;
 use crate::graphql::Engine;
 use crate::http::client_info::RequestIds;
 use crate::http::ops::http_metrics::HttpMetrics;
 use crate::http::router::Router;
-use crate::http::transport::connection_slots::ConnectionSlots;
+use crate::http::server::accept;
 use crate::service::Backend;
 
 /// Path of the GraphQL endpoint, for every transport.
@@ -59,7 +58,12 @@ pub struct AppState {
     /// Tasks that must end before the process may exit.
     pub tasks: TaskTracker,
     permits: Arc<Semaphore>,
-    slots: Arc<ConnectionSlots>,
+    /// Open connections to the public address.
+    connections: Arc<Budget>,
+    /// Sockets without a session.
+    anonymous_sockets: Arc<Budget>,
+    /// Sockets and event streams of users.
+    user_streams: Arc<Budget>,
     request_ids: RequestIds,
     http_metrics: HttpMetrics,
 }
@@ -70,7 +74,15 @@ impl AppState {
     pub fn new(deps: Dependencies, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             permits: Arc::new(Semaphore::new(deps.http.max_concurrent_requests)),
-            slots: Arc::default(),
+            connections: connection_budget(&deps),
+            anonymous_sockets: Budget::new(Limits {
+                network: deps.backend.config.budgets.anonymous_sockets_per_address,
+                ..Limits::unlimited(deps.http.max_connections)
+            }),
+            user_streams: Budget::new(Limits {
+                user: deps.sockets.max_per_user,
+                ..Limits::unlimited(deps.http.max_connections)
+            }),
             request_ids: RequestIds::new(&deps.source),
             tasks: TaskTracker::new(),
             http_metrics: HttpMetrics::default(),
@@ -80,12 +92,23 @@ impl AppState {
     }
 }
 
-/// Returns the public endpoint.
-pub fn endpoint(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
-    Router::new(state, false)
+/// Number of connections up to which an address may also use the last quarter of the node's connections.
+const FEW_CONNECTIONS: usize = 16;
+
+/// Creates the budget of connections to one address of the server.
+fn connection_budget(deps: &Dependencies) -> Arc<Budget> {
+    let network = deps.backend.config.budgets.connections_per_address;
+    Budget::new(Limits { network, small: FEW_CONNECTIONS, ..Limits::unlimited(deps.http.max_connections) })
 }
 
-/// Returns the operators' endpoint, for the separate address that the settings may name.
-pub fn operations(state: &Arc<AppState>) -> impl Endpoint<Output = Response> + 'static {
-    Router::new(state, true)
+/// Serves the public address until the server is stopped.
+pub async fn serve_public(listener: TcpListener, state: Arc<AppState>) {
+    let (endpoint, connections) = (Router::new(&state, false), Arc::clone(&state.connections));
+    accept::serve(listener, endpoint, state, connections).await;
+}
+
+/// Serves the operators' own address until the server is stopped.
+pub async fn serve_operators(listener: TcpListener, state: Arc<AppState>) {
+    let (endpoint, connections) = (Router::new(&state, true), connection_budget(&state.deps));
+    accept::serve(listener, endpoint, state, connections).await;
 }

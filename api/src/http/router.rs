@@ -13,7 +13,7 @@ use crate::http::headers::{self, Origin};
 use crate::http::ops::http_metrics::Route;
 use crate::http::ops::{health, jwks, metrics};
 use crate::http::transport::http;
-use crate::http::{AppState, PATH, client_info};
+use crate::http::{AppState, PATH, answer, client_info};
 use crate::telemetry::{self, traces};
 
 /// Routes of one address. The public address serves GraphQL, a redirect from `/`, pages for browsers, health, metrics
@@ -71,6 +71,7 @@ impl Router {
             Route::Live => health::live(),
             Route::Ready => Box::pin(health::ready(&deps.backend)).await,
             Route::Metrics => metrics::answer(state, &request, self.is_for_operators),
+            _ if let Some(exhausted) = request.extensions().get() => answer::exhausted(*exhausted, &client.request_id),
             _ if self.is_for_operators => StatusCode::NOT_FOUND.into(),
             Route::Graphql => Box::pin(http::answer(state, request, client, request_log)).await,
             Route::Home => {

@@ -15,7 +15,7 @@ use crate::crypto::SigningKey;
 use crate::domain::{Client, Random, Source};
 use crate::engine::GraphqlRequest;
 use crate::graphql::Engine;
-use crate::http::{AppState, Dependencies, answer::Caller, endpoint, serve};
+use crate::http::{AppState, Dependencies, answer::Caller, serve_public};
 use crate::service::Backend;
 use crate::telemetry::{PANICS, watch_panics};
 
@@ -82,7 +82,7 @@ async fn a_panic_is_one_coded_error_and_the_connection_goes_on() {
     let state = state("serviceConfig", &folder).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut connection = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let serving = tokio::spawn(serve(listener, endpoint(&state), Arc::clone(&state)));
+    let serving = tokio::spawn(serve_public(listener, Arc::clone(&state)));
     for panics in 1..=3 {
         let answer = ask(&mut connection, "{ serviceConfig { maxMessageBytes } }").await;
         assert!(answer.contains("INTERNAL_SERVER_ERROR") && answer.contains("requestId"), "{answer}");

@@ -7,7 +7,7 @@ mod delivery;
 mod reads;
 
 use std::collections::{HashMap, VecDeque};
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use tokio::sync::SemaphorePermit;
@@ -34,8 +34,6 @@ const COPIES: usize = 3;
 const EVENT_BYTES: usize = 1024;
 /// Number of backlogs that a node reads at once. The others wait without cost.
 pub(super) const BACKLOG_READS: usize = 32;
-/// Interval at which a feed looks for memory.
-const MEMORY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A page of events after a cursor.
 pub struct FeedPage {
@@ -187,7 +185,7 @@ async fn wait_for_turn(context: &RequestContext, is_caught_up: bool) -> Result<O
             return Ok(turn);
         }
         drop(turn);
-        tokio::time::sleep(MEMORY_INTERVAL).await;
+        backend.memory.until_room(holder).await;
     }
 }
 

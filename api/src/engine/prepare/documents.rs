@@ -5,15 +5,18 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use async_graphql::parser;
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Name, ObjectType, SchemaBuilder, SchemaEnv, SubscriptionType, Variables};
+use bytes::Bytes;
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::config::graphql::{Graphql, Mode};
 use crate::domain::ErrorCode;
+use crate::engine::prepare::cost::{self, Cost};
+use crate::engine::prepare::introspection::{IntrospectionAnswers, SchemaSize};
 use crate::engine::prepare::limits::{self, Shape};
 use crate::engine::prepare::operation::{Document, PreparedOperation};
 use crate::engine::prepare::persisted::{self, Digest, DocumentRef};
 use crate::engine::prepare::validation::Validator;
-use crate::engine::prepare::{cost, lexer, values};
+use crate::engine::prepare::{lexer, values};
 use crate::engine::result_shape::ResultShape;
 use crate::engine::{GraphqlRequest, RequestError};
 
@@ -43,6 +46,8 @@ const CACHE_PART: u64 = 32;
 pub struct Documents {
     settings: Graphql,
     validator: Validator,
+    schema_size: SchemaSize,
+    introspection_answers: IntrospectionAnswers,
     pub(super) cache: Cache<Digest, Arc<Document>, Weight>,
     /// Documents of the manifest by id. They do not count toward the cache's size.
     named: HashMap<String, Arc<Document>>,
@@ -64,7 +69,9 @@ impl Documents {
         let cache = Cache::with_weighter(values, settings.document_cache_bytes, Weight);
         let validator = Validator::new(schema).ok_or(SetupError::Library)?;
         let (named, listed) = (HashMap::new(), HashMap::new());
-        let mut documents = Self { settings, validator, cache, named, listed };
+        let schema_size = SchemaSize::of(validator.registry());
+        let introspection_answers = IntrospectionAnswers::new();
+        let mut documents = Self { settings, validator, schema_size, introspection_answers, cache, named, listed };
         if !documents.settings.manifest.as_os_str().is_empty() {
             documents.read_manifest()?;
         } else if documents.settings.mode == Mode::Trusted {
@@ -87,10 +94,13 @@ impl Documents {
         let operation = &operation.node;
         let shape = document.shapes[&operation_name.cloned()].clone();
         values::set_defaults(operation, &mut variables);
-        let cost = cost::of(&document.ast, operation, &variables, &self.settings);
-        if cost > self.settings.max_complexity {
-            return Err(RequestError::over("units of cost", cost, self.settings.max_complexity).into());
-        }
+        let introspection = document.introspection_key();
+        let known_answer = introspection.and_then(|key| self.introspection_answers.get(&key));
+        let cost = match known_answer {
+            Some(_) => Cost { units: 1, bytes: 0 },
+            None => cost::of(&document.ast, operation, &variables, &self.settings, &self.schema_size),
+        };
+        self.check_cost(operation.ty, cost)?;
         values::check_variables(self.validator.registry(), operation, &variables)?;
         if document.mixes_variables {
             self.validator.validate(&document.ast, operation_name.map(Name::as_str), variables.clone())?;
@@ -102,7 +112,34 @@ impl Documents {
         let follows = operation.ty == OperationType::Subscription;
         let field = follows.then(|| document.first_field(&operation.selection_set.node)).flatten();
         let (kind, field) = (operation.ty, field.map(str::to_owned));
-        Ok(PreparedOperation { document, variables, kind, operation_name, cost, field, shape })
+        Ok(PreparedOperation {
+            document,
+            variables,
+            kind,
+            operation_name,
+            cost: cost.units,
+            field,
+            shape,
+            introspection,
+            known_answer,
+        })
+    }
+
+    /// Checks a cost against the limits. A mutation must not run if its answer could be too large.
+    fn check_cost(&self, kind: OperationType, cost: Cost) -> Result<(), RequestError> {
+        let Graphql { max_complexity, max_answer_bytes, .. } = self.settings;
+        if cost.units > max_complexity {
+            return Err(RequestError::over("units of cost", cost.units, max_complexity));
+        }
+        if kind == OperationType::Mutation && cost.bytes > max_answer_bytes {
+            return Err(RequestError::over("bytes in its largest answer", cost.bytes, max_answer_bytes));
+        }
+        Ok(())
+    }
+
+    /// Keeps the answer to a document that only asks about the schema.
+    pub(in crate::engine) fn keep_introspection(&self, document: Digest, answer: &Bytes) {
+        self.introspection_answers.insert(document, answer);
     }
 
     fn find(&self, request: &GraphqlRequest) -> Result<Arc<Document>, Vec<RequestError>> {
@@ -148,7 +185,8 @@ impl Documents {
         let shapes = ast.operations.iter().map(|(name, it)| Ok((name.cloned(), shape(&it.node)?)));
         let shapes = shapes.collect::<Result<_, RequestError>>()?;
         let Shape { introspects, mixes_variables, has_directives } = measured;
-        Ok(Document { ast, mixes_variables, has_directives, introspects, shapes, text_bytes: text.len() })
+        let (digest, text_bytes) = (persisted::digest(text), text.len());
+        Ok(Document { ast, mixes_variables, has_directives, introspects, shapes, digest, text_bytes })
     }
 
     fn read_manifest(&mut self) -> Result<(), SetupError> {

@@ -3,6 +3,7 @@
 mod cost;
 mod directives;
 mod documents;
+mod introspection;
 mod lexer;
 mod limits;
 mod operation;

@@ -7,9 +7,11 @@ use async_graphql::parser::types::{
     SelectionSet,
 };
 use async_graphql::{Name, Positioned, Request, Variables};
+use bytes::Bytes;
 
 use crate::domain::ErrorCode;
-use crate::engine::{RequestError, prepare::directives, result_shape::ResultShape};
+use crate::engine::prepare::{directives, limits, persisted::Digest};
+use crate::engine::{RequestError, result_shape::ResultShape};
 
 /// Maximum size of a document that is prepared again for each event of a subscription, in bytes.
 const SMALL_BYTES: usize = 2 * 1024;
@@ -29,6 +31,10 @@ pub struct PreparedOperation {
     pub field: Option<String>,
     /// The shape of the result.
     pub(crate) shape: Arc<ResultShape>,
+    /// The document's digest, if the document only asks about the schema.
+    pub(in crate::engine) introspection: Option<Digest>,
+    /// The answer to such a document, if it has been asked before.
+    pub(in crate::engine) known_answer: Option<Bytes>,
 }
 
 /// Operation as resolvers receive it, without directives.
@@ -47,6 +53,7 @@ pub(super) struct Document {
     pub(super) has_directives: bool,
     pub(super) introspects: bool,
     pub(super) shapes: HashMap<Option<Name>, Arc<ResultShape>>,
+    pub(super) digest: Digest,
     pub(super) text_bytes: usize,
 }
 
@@ -89,6 +96,17 @@ impl PreparedOperation {
 }
 
 impl Document {
+    /// Returns the digest of a document whose answer depends on the schema alone.
+    pub(super) fn introspection_key(&self) -> Option<Digest> {
+        let mut operations = self.ast.operations.iter();
+        let (Some((_, operation)), None) = (operations.next(), operations.next()) else { return None };
+        let operation = &operation.node;
+        let asks_schema = |selection: &Positioned<Selection>| matches!(&selection.node, Selection::Field(field) if limits::is_introspection(&field.node.name.node));
+        let is_constant = self.introspects && !self.has_directives && operation.variable_definitions.is_empty();
+        let only_schema = is_constant && operation.selection_set.node.items.iter().all(asks_schema);
+        only_schema.then_some(self.digest)
+    }
+
     /// Returns the operation of this name, or the only operation if there is no name.
     pub(super) fn operation(
         &self,

@@ -6,10 +6,8 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -20,17 +18,16 @@ use poem::http::uri::Scheme;
 use poem::http::{HeaderValue, StatusCode};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::unconstrained;
-use tokio::time::{Instant, Sleep, sleep, timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
+use crate::budget::{Budget, Exhausted, Holder, Limits, Reservation};
 use crate::config::Http;
-use crate::http::{AppState, server::deadline::Timer};
+use crate::http::AppState;
+use crate::http::server::deadline::Timer;
+use crate::http::server::stream::{Guarded, Head, give_up_within, refusal};
 
 /// Room for the longest request target that HTTP libraries send, 64 KiB, and for the other headers. A longer target
 /// fails with 414, longer headers with 431.
@@ -41,14 +38,14 @@ const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 /// Time that a stopping node leaves idle connections open. A request already on its way is served, and its
 /// connection then closes.
 const LAST_REQUEST: Duration = Duration::from_millis(500);
-/// Time for a client to close its side after the server has closed its own.
-const LAST_READ: Duration = Duration::from_secs(1);
-/// Limit in bytes up to which the pieces of a response are copied together and written at once.
-const TOGETHER: usize = 2048;
+/// Time for a connection over the limit to send its request.
+const EXCESS_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
+/// Connections over the limit that are read at the same time, to answer health checks and to refuse the rest.
+const EXCESS: Limits = Limits { node: 256, network: 8, user: 0, small: 2 };
 
 /// Serves until the server is stopped. Then stops accepting, lets requests finish and closes sockets. Returns when all
 /// tasks have ended or the drain time is over.
-pub async fn serve<E>(listener: TcpListener, endpoint: E, state: Arc<AppState>)
+pub async fn serve<E>(listener: TcpListener, endpoint: E, state: Arc<AppState>, connections: Arc<Budget>)
 where
     E: Endpoint<Output = Response> + 'static,
 {
@@ -59,13 +56,14 @@ where
         stop: state.stop.clone(),
         cut: CancellationToken::new(),
         write_timeout: Duration::from_secs(settings.write_timeout_seconds),
+        connections,
+        excess: Budget::new(EXCESS),
     });
-    let places = Arc::new(Semaphore::new(settings.max_connections));
     tokio::select! {
         () = state.stop.cancelled() => {}
-        () = accept(&listener, &server, &state, &places) => {}
+        () = accept(&listener, &server, &state) => {}
     }
-    accept_waiting(&listener, &server, &state, &places);
+    accept_waiting(&listener, &server, &state);
     drop(listener);
     state.tasks.close();
     if timeout(Duration::from_secs(settings.drain_seconds), state.tasks.wait()).await.is_err() {
@@ -81,6 +79,10 @@ struct Server<E> {
     /// Token that ends the connections still open after the drain time.
     cut: CancellationToken,
     write_timeout: Duration,
+    /// Open connections within the limits.
+    connections: Arc<Budget>,
+    /// Open connections over the limits.
+    excess: Arc<Budget>,
 }
 
 /// Returns a server for HTTP/1.1 only. HTTP/2 is left to a proxy, with its flood attacks.
@@ -93,15 +95,15 @@ fn builder(settings: &Http) -> http1::Builder {
     builder
 }
 
-/// Accepts connections without end. At the connection limit, new ones wait in the kernel's queue.
-async fn accept<E>(listener: &TcpListener, server: &Arc<Server<E>>, state: &AppState, places: &Arc<Semaphore>)
+/// Accepts forever.
+async fn accept<E>(listener: &TcpListener, server: &Arc<Server<E>>, state: &AppState)
 where
     E: Endpoint<Output = Response> + 'static,
 {
     let mut complained: Option<Instant> = None;
-    while let Ok(place) = Arc::clone(places).acquire_owned().await {
+    loop {
         match listener.accept().await {
-            Ok((stream, peer)) => server.begin(state, (stream, peer), place),
+            Ok((stream, peer)) => server.begin(state, stream, peer),
             // The client disconnected before it was accepted.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
@@ -116,14 +118,14 @@ where
 }
 
 /// Accepts clients that the kernel has already connected. It would reset those left in its queue.
-fn accept_waiting<E>(listener: &TcpListener, server: &Arc<Server<E>>, state: &AppState, places: &Arc<Semaphore>)
+fn accept_waiting<E>(listener: &TcpListener, server: &Arc<Server<E>>, state: &AppState)
 where
     E: Endpoint<Output = Response> + 'static,
 {
-    while let Ok(place) = Arc::clone(places).try_acquire_owned() {
+    loop {
         // Without tokio's cooperative budget, which runs out before a long queue is empty.
         match unconstrained(listener.accept()).now_or_never() {
-            Some(Ok(accepted)) => server.begin(state, accepted, place),
+            Some(Ok((stream, peer))) => server.begin(state, stream, peer),
             Some(Err(error)) if is_of_the_connection(&error) => {}
             Some(Err(_)) | None => return,
         }
@@ -134,38 +136,74 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
+/// Returns whose share a connection counts against. Trusted proxies carry the connections of many clients.
+fn holder(address: IpAddr, settings: &Http) -> Holder {
+    let is_trusted = settings.trusted_proxies.iter().any(|network| network.contains(address.to_canonical()));
+    if is_trusted { Holder::Proxy } else { Holder::network(Some(address)) }
+}
+
 impl<E: Endpoint<Output = Response> + 'static> Server<E> {
-    fn begin(self: &Arc<Self>, state: &AppState, (stream, peer): (TcpStream, SocketAddr), place: OwnedSemaphorePermit) {
+    /// Serves a connection. One over the limit is served for a single request.
+    fn begin(self: &Arc<Self>, state: &AppState, stream: TcpStream, peer: SocketAddr) {
         // Responses are written in one piece. Waiting to fill a packet would only add delay.
         if stream.set_nodelay(true).and_then(|()| give_up_within(&stream, self.write_timeout)).is_err() {
             return;
         }
-        let local = LocalAddr(stream.local_addr().map(Addr::socket).unwrap_or_default());
-        let stream = Guarded {
-            stream: Some(stream),
-            place: Some(place),
-            is_over: false,
-            stalled: None,
-            write_timeout: self.write_timeout,
-            tasks: state.tasks.clone(),
+        let holder = holder(peer.ip(), &state.deps.http);
+        let (slot, exhausted) = match self.slot(holder) {
+            Ok(slot) => slot,
+            Err(exhausted) => {
+                // Best effort: reading the request would take a slot.
+                let _ = stream.try_write(refusal(exhausted).as_bytes());
+                return;
+            }
         };
-        state.tasks.spawn(Arc::clone(self).connection(stream, local, RemoteAddr(Addr::socket(peer))));
+        let local = LocalAddr(stream.local_addr().map(Addr::socket).unwrap_or_default());
+        let head = Head::new(state.deps.backend.memory.nothing(holder));
+        let stream = Guarded::new(stream, slot, head.clone(), self.write_timeout, state.tasks.clone());
+        let peer = RemoteAddr(Addr::socket(peer));
+        state.tasks.spawn(Arc::clone(self).connection(stream, head, exhausted, local, peer));
     }
 
-    async fn connection(self: Arc<Self>, stream: Guarded, local: LocalAddr, remote: RemoteAddr) {
-        let server = &self;
-        let service = service_fn(move |request: hyper::Request<Incoming>| {
+    /// Reserves a slot, within the limits or over them.
+    fn slot(&self, holder: Holder) -> Result<(Reservation, Option<Exhausted>), Exhausted> {
+        match self.connections.reserve(holder, 1) {
+            Ok(slot) => Ok((slot, None)),
+            Err(exhausted) => Ok((self.excess.reserve(holder, 1)?, Some(exhausted))),
+        }
+    }
+
+    async fn connection(
+        self: Arc<Self>,
+        stream: Guarded,
+        head: Head,
+        exhausted: Option<Exhausted>,
+        local: LocalAddr,
+        remote: RemoteAddr,
+    ) {
+        let (server, head) = (&self, &head);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            head.complete();
+            if let Some(exhausted) = exhausted {
+                request.extensions_mut().insert(exhausted);
+            }
             let request = (request, local.clone(), remote.clone(), Scheme::HTTP);
             async move {
                 let mut response = server.endpoint.get_response(request.into()).await;
-                if server.stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    head.expect();
+                    if exhausted.is_some() || server.stop.is_cancelled() {
+                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                    }
                 }
                 Ok::<hyper::Response<_>, Infallible>(response.into())
             }
         });
         let mut http = self.http.clone();
         http.timer(Timer::default());
+        if exhausted.is_some() {
+            http.header_read_timeout(EXCESS_HEADER_TIMEOUT);
+        }
         let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         tokio::pin!(connection);
         tokio::select! {
@@ -181,127 +219,5 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             _ = connection => {}
             () = self.cut.cancelled() => {}
         }
-    }
-}
-
-/// Sets the time after which the kernel gives up a client that acknowledges nothing (RFC 5482). Writes alone show its
-/// absence only once the kernel's buffer is full. An event stream would keep its user's slot for a quarter of an hour.
-fn give_up_within(stream: &TcpStream, patience: Duration) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    SockRef::from(stream).set_tcp_user_timeout(Some(patience))?;
-    Ok(())
-}
-
-/// Connection that releases its permit when closed, and fails when its client stops reading.
-struct Guarded {
-    /// Taken on drop, together with `place`.
-    stream: Option<TcpStream>,
-    place: Option<OwnedSemaphorePermit>,
-    /// Whether no more data can come from the client.
-    is_over: bool,
-    stalled: Option<Pin<Box<Sleep>>>,
-    write_timeout: Duration,
-    tasks: TaskTracker,
-}
-
-impl Guarded {
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
-        self.stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
-    }
-
-    /// Passes on the result of a write. Fails with `TimedOut` after too long without progress.
-    fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if result.is_ready() {
-            self.stalled = None;
-            return result;
-        }
-        let write_timeout = self.write_timeout;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(write_timeout)));
-        stalled.as_mut().poll(cx).map(|()| {
-            self.is_over = true;
-            Err(io::ErrorKind::TimedOut.into())
-        })
-    }
-}
-
-impl Drop for Guarded {
-    /// Closes the connection: shuts down its own side, then reads for a while what the client still sends.
-    fn drop(&mut self) {
-        let (Some(mut stream), Some(place)) = (self.stream.take(), self.place.take()) else { return };
-        let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else { return };
-        let closing = async move {
-            if SockRef::from(&stream).shutdown(Shutdown::Write).is_ok() {
-                let mut rest = [0; 1024];
-                let reading = async { while matches!(stream.read(&mut rest).await, Ok(1..)) {} };
-                // A client that does not close in time is disconnected.
-                drop(timeout(LAST_READ, reading).await);
-            }
-            drop(place);
-        };
-        self.tasks.spawn_on(closing, &runtime);
-    }
-}
-
-impl AsyncRead for Guarded {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let (before, has_room) = (buffer.filled().len(), buffer.remaining() > 0);
-        let read = self.stream()?.poll_read(cx, buffer);
-        let is_end = has_room && buffer.filled().len() == before;
-        self.is_over |= matches!(read, Poll::Ready(Err(_))) || is_end && read.is_ready();
-        read
-    }
-}
-
-impl AsyncWrite for Guarded {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let result = self.stream()?.poll_write(cx, bytes);
-        self.watch(cx, result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let length: usize = slices.iter().map(|slice| slice.len()).sum();
-        let result = if slices.len() > 1 && length <= TOGETHER {
-            let (mut bytes, mut end) = ([0; TOGETHER], 0);
-            for slice in slices {
-                bytes[end..end + slice.len()].copy_from_slice(slice);
-                end += slice.len();
-            }
-            self.stream()?.poll_write(cx, &bytes[..end])
-        } else {
-            self.stream()?.poll_write_vectored(cx, slices)
-        };
-        self.watch(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.as_ref().is_some_and(AsyncWrite::is_write_vectored)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[cfg(target_os = "linux")]
-    use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn the_kernel_is_told_when_to_give_a_peer_up() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let patience = Duration::from_secs(7);
-        give_up_within(&stream, patience).unwrap();
-        assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), Some(patience));
     }
 }

@@ -2,3 +2,4 @@
 
 pub mod accept;
 pub mod deadline;
+mod stream;

@@ -7,6 +7,7 @@ use poem::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use poem::{Request, Response};
 use serde_json::Value;
 
+use crate::budget::{Holder, Reservation};
 use crate::domain::{Client, Viewer};
 use crate::engine::{GraphqlRequest, OperationType, PreparedOperation};
 use crate::graphql::StreamPosition;
@@ -14,9 +15,8 @@ use crate::http::access_log::RequestLog;
 use crate::http::answer::{Answer, Caller, Outcome};
 use crate::http::headers::METHODS;
 use crate::http::operation::Permit;
-use crate::http::transport::connection_slots::ConnectionSlot;
 use crate::http::transport::negotiation::{Accepted, Media, negotiate};
-use crate::http::transport::request_body::{self, Work};
+use crate::http::transport::request_body::{self, BodyError, Work};
 use crate::http::transport::stream_auth::StreamAuth;
 use crate::http::transport::{sse, websocket};
 use crate::http::{AppState, client_info};
@@ -35,7 +35,7 @@ pub async fn answer(
     // Other upgrades that clients offer, such as h2c, may be ignored (RFC 9110, 7.8).
     if client_info::text(request.headers(), header::UPGRADE).is_some_and(|name| name.eq_ignore_ascii_case("websocket"))
     {
-        return websocket::upgrade(state, &request, Arc::clone(client)).await;
+        return websocket::upgrade(state, &request, Arc::clone(client));
     }
     let pages = state.deps.pages.as_ref().filter(|_| request.method() == Method::GET);
     let Some(accepted) = negotiate(request.headers(), pages.is_some()) else {
@@ -61,8 +61,12 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     /// Returns the response. An error stops the request before any operation runs.
     async fn respond(&self, mut request: Request) -> Result<Response, Answer> {
-        let work = request_body::read(&mut request, &self.state.deps.http).await;
-        let work = work.map_err(|(status, message)| self.reject(status, message))?;
+        let mut memory = self.state.deps.backend.memory.nothing(Holder::network(self.client.ip));
+        let work = request_body::read(&mut request, &self.state.deps.http, &mut memory).await;
+        let work = work.map_err(|error| match error {
+            BodyError::Request(status, message) => self.reject(status, message),
+            BodyError::Memory(exhausted) => Answer::error(&exhausted.into(), &self.client.request_id),
+        })?;
         let permit = self.state.admit(self.client)?;
         let viewer = match self.viewer(request.headers()).await {
             Ok(viewer) => viewer,
@@ -165,10 +169,10 @@ impl Exchange<'_> {
     }
 
     /// Reserves a slot for an event stream. Sockets and event streams share the slots of a user.
-    fn slot(&self, viewer: &Viewer) -> Result<ConnectionSlot, Answer> {
-        let slot = self.state.slots.take(viewer.user_id, self.state.deps.sockets.max_per_user);
+    fn slot(&self, viewer: &Viewer) -> Result<Reservation, Answer> {
+        let slot = self.state.user_streams.reserve(Holder::User(viewer.user_id), 1);
         let message = "This user has too many sockets and event streams open.";
-        slot.ok_or_else(|| Answer::too_many(message, &self.client.request_id))
+        slot.map_err(|_| Answer::too_many(message, &self.client.request_id))
     }
 
     /// Returns an event stream with one result.

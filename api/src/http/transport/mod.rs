@@ -1,6 +1,5 @@
 //! GraphQL over HTTP, Server-Sent Events and WebSocket.
 
-pub mod connection_slots;
 pub mod http;
 pub mod negotiation;
 pub mod request_body;

@@ -2,14 +2,15 @@
 
 use std::{io, pin::Pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream, stream::BoxStream};
 use poem::{Body, Response};
 use tokio::time::{Instant, Interval, interval_at};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use crate::budget::{self, Budget, Holder, Reservation};
 use crate::http::AppState;
 use crate::http::answer::Answer;
-use crate::http::transport::connection_slots::ConnectionSlot;
 use crate::http::transport::stream_auth::StreamAuth;
 use crate::telemetry::counters::Counted;
 
@@ -27,12 +28,14 @@ pub fn respond(
     state: &Arc<AppState>,
     answers: BoxStream<'static, Answer>,
     auth: StreamAuth,
-    slot: Option<ConnectionSlot>,
+    slot: Option<Reservation>,
 ) -> Response {
     let silence = Duration::from_secs(state.deps.sockets.comment_seconds);
+    let holder = auth.viewer().map_or(Holder::network(None), |viewer| Holder::User(viewer.user_id));
     let events = Events {
         answers: Some(answers),
         auth,
+        holder,
         stopped: Box::pin(state.stop.clone().cancelled_owned()),
         state: Arc::clone(state),
         _open: state.http_metrics.streams.hold("sse"),
@@ -53,28 +56,34 @@ struct Events {
     answers: Option<BoxStream<'static, Answer>>,
     auth: StreamAuth,
     stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+    holder: Holder,
     comments: Interval,
     state: Arc<AppState>,
     _open: Counted,
-    _slot: Option<ConnectionSlot>,
+    _slot: Option<Reservation>,
 }
 
 impl Events {
-    async fn next(&mut self) -> Option<Vec<u8>> {
-        let answers = self.answers.as_mut()?;
+    async fn next(&mut self) -> Option<Bytes> {
+        let (answers, memory) = (self.answers.as_mut()?, &self.state.deps.backend.memory);
+        // Waits before the next event is produced, because a client that does not read holds what was produced before.
+        let next = async {
+            memory.until_room(self.holder).await;
+            answers.next().await
+        };
         tokio::select! {
             biased;
             () = &mut self.stopped => None,
             () = self.auth.over() => None,
-            answer = answers.next() => if let Some(answer) = answer {
+            answer = next => if let Some(answer) = answer {
                 self.comments.reset();
                 self.state.http_metrics.answer(&answer);
-                self.auth.admits().await.then(|| event(&answer))
+                self.auth.admits().await.then(|| reserve(event(&answer), memory, self.holder))
             } else {
                 self.answers = None;
-                Some(COMPLETE.to_vec())
+                Some(Bytes::from_static(COMPLETE))
             },
-            _ = self.comments.tick() => Some(COMMENT.to_vec()),
+            _ = self.comments.tick() => Some(Bytes::from_static(COMMENT)),
         }
     }
 }
@@ -89,4 +98,11 @@ fn event(answer: &Answer) -> Vec<u8> {
     event.extend_from_slice(&answer.body);
     event.extend_from_slice(b"\n\n");
     event
+}
+
+/// Counts the bytes of an event until they are written.
+fn reserve(event: Vec<u8>, memory: &Arc<Budget>, holder: Holder) -> Bytes {
+    let mut reservation = memory.nothing(holder);
+    reservation.grow_required(event.len());
+    budget::attach(event.into(), reservation)
 }

@@ -1,17 +1,19 @@
 //! One socket from its first message to its close.
 
-use std::{future::pending, io, sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, Sink, SinkExt, Stream, StreamExt, future::BoxFuture};
-use poem::web::websocket::Message;
 use serde_json::{Map, Value};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
+use crate::budget::{Holder, Reservation};
 use crate::domain::{Client, ErrorCode, Viewer};
 use crate::http::AppState;
-use crate::http::transport::connection_slots::ConnectionSlot;
 use crate::http::transport::stream_auth::StreamAuth;
 use crate::http::transport::websocket::keepalive::{Keepalive, MessageRateLimit};
+use crate::http::transport::websocket::metered_stream::{MessageMeter, MessageRefusal};
 use crate::http::transport::websocket::operations::{Operations, Step};
 use crate::http::transport::websocket::protocol::{self, Close, Incoming};
 use crate::http::transport::websocket::send_queue::SendQueue;
@@ -24,13 +26,20 @@ const GOODBYE: Duration = Duration::from_secs(2);
 ///
 /// Not an `async fn`, and no argument is moved into another variable. A future reserves memory for both sides of a
 /// move, and every socket holds this one. Guarded by the benchmark `sockets`.
-pub fn run<K, S>(state: Arc<AppState>, client: Arc<Client>, mut sink: K, mut source: S) -> impl Future<Output = ()>
+pub fn run<K, S>(
+    state: Arc<AppState>,
+    client: Arc<Client>,
+    slot: Reservation,
+    meter: MessageMeter,
+    mut sink: K,
+    mut source: S,
+) -> impl Future<Output = ()>
 where
-    K: Sink<Message, Error = io::Error> + Unpin,
-    S: Stream<Item = io::Result<Message>> + Unpin,
+    K: Sink<Message, Error = Error> + Unpin,
+    S: Stream<Item = Result<Message, Error>> + Unpin,
 {
     let open = state.http_metrics.streams.hold("websocket");
-    let mut session = Session::new(state, client);
+    let mut session = Session::new(state, client, slot, meter);
     async move {
         let _open = open;
         let end = serve(&mut session, &mut sink, &mut source).await;
@@ -43,14 +52,15 @@ where
     }
 }
 
-async fn say_goodbye<K, S>(close: Close, sink: &mut K, source: &mut S) -> io::Result<()>
+async fn say_goodbye<K, S>(close: Close, sink: &mut K, source: &mut S) -> Result<(), Error>
 where
-    K: Sink<Message, Error = io::Error> + Unpin,
-    S: Stream<Item = io::Result<Message>> + Unpin,
+    K: Sink<Message, Error = Error> + Unpin,
+    S: Stream<Item = Result<Message, Error>> + Unpin,
 {
-    sink.send(Message::Close(Some((close.code.into(), close.reason.to_owned())))).await?;
+    let frame = CloseFrame { code: close.code.into(), reason: close.reason.into() };
+    sink.send(Message::Close(Some(frame))).await?;
     while let Some(Ok(_)) = source.next().await {}
-    if close == Close::TOO_BIG {
+    if [Close::TOO_BIG, Close::TRY_AGAIN].contains(&close) {
         // The rest of the message is never read. Closing now would reset the connection before the client has read the
         // code.
         sleep(GOODBYE).await;
@@ -73,7 +83,15 @@ struct Session {
     is_ready: bool,
     auth: StreamAuth,
     login: Option<Login>,
-    slot: Option<ConnectionSlot>,
+    /// Slot among the sockets without a session, then among those of the user.
+    slot: Reservation,
+    meter: MessageMeter,
+    /// Time of the last change of an operation, from which a socket without a session is idle.
+    active_at: Instant,
+    /// How long such a socket may be idle.
+    idle_timeout: Duration,
+    /// How long one message may take.
+    message_timeout: Duration,
     operations: Operations,
     send_queue: SendQueue,
     rate_limit: MessageRateLimit,
@@ -89,7 +107,7 @@ struct Login {
 async fn serve<K, S>(session: &mut Session, sink: &mut K, source: &mut S) -> End
 where
     K: Sink<Message> + Unpin,
-    S: Stream<Item = io::Result<Message>> + Unpin,
+    S: Stream<Item = Result<Message, Error>> + Unpin,
 {
     let stopped = session.state.stop.clone().cancelled_owned();
     let timer = sleep_until(session.deadline());
@@ -128,17 +146,22 @@ async fn checked(login: &mut Option<Login>) -> (bool, Result<Viewer, service::Er
 }
 
 impl Session {
-    fn new(state: Arc<AppState>, client: Arc<Client>) -> Self {
+    fn new(state: Arc<AppState>, client: Arc<Client>, slot: Reservation, meter: MessageMeter) -> Self {
         let settings = &state.deps.sockets;
+        let memory = state.deps.backend.memory.nothing(Holder::network(client.ip));
         Self {
             init_by: Instant::now() + Duration::from_secs(settings.init_timeout_seconds),
             has_init: false,
             is_ready: false,
             auth: StreamAuth::new(&state, None),
             login: None,
-            slot: None,
+            slot,
+            meter,
+            active_at: Instant::now(),
+            idle_timeout: Duration::from_secs(settings.anonymous_idle_seconds),
+            message_timeout: Duration::from_secs(settings.message_timeout_seconds),
             operations: Operations::new(Arc::clone(&state), client),
-            send_queue: SendQueue::new(settings),
+            send_queue: SendQueue::new(settings, memory),
             rate_limit: MessageRateLimit::new(settings),
             keepalive: Keepalive::new(settings),
             state,
@@ -147,12 +170,32 @@ impl Session {
 
     fn deadline(&self) -> Instant {
         let init_by = (!self.is_ready).then_some(self.init_by);
-        [init_by, self.send_queue.patience_ends()].into_iter().flatten().fold(self.keepalive.next(), Instant::min)
+        [init_by, self.idle_at(), self.overdue_at(), self.send_queue.patience_ends()]
+            .into_iter()
+            .flatten()
+            .fold(self.keepalive.next(), Instant::min)
+    }
+
+    /// Returns when a socket without a session and without an operation ends.
+    fn idle_at(&self) -> Option<Instant> {
+        let is_idle = self.is_ready && self.auth.viewer().is_none() && self.operations.is_empty();
+        is_idle.then(|| self.active_at + self.idle_timeout)
+    }
+
+    /// Returns when an unfinished message has taken too long.
+    fn overdue_at(&self) -> Option<Instant> {
+        self.meter.began_at().map(|began| began + self.message_timeout)
     }
 
     fn on_time(&mut self, now: Instant) -> Result<(), End> {
         if !self.is_ready && now >= self.init_by {
             return Err(End::Close(Close::INIT_TIMEOUT));
+        }
+        if self.idle_at().is_some_and(|end| now >= end) {
+            return Err(End::Close(Close::IDLE));
+        }
+        if self.overdue_at().is_some_and(|end| now >= end) {
+            return Err(End::Close(Close::SLOW_WRITER));
         }
         if self.send_queue.patience_ends().is_some_and(|end| now >= end) {
             return Err(End::Close(Close::SLOW_READER));
@@ -162,12 +205,12 @@ impl Session {
         }
         if self.keepalive.wants_ping(now) {
             // A ping frame, because every WebSocket library responds to it, even while the client's own code is busy.
-            self.send_queue.push(Message::Ping(Vec::new()));
+            self.send_queue.push(Message::Ping(Bytes::new()));
         }
         Ok(())
     }
 
-    fn on_frame(&mut self, frame: Option<io::Result<Message>>) -> Result<(), End> {
+    fn on_frame(&mut self, frame: Option<Result<Message, Error>>) -> Result<(), End> {
         let now = Instant::now();
         let frame = frame.ok_or(End::Gone)?.map_err(|error| broken(&error))?;
         self.keepalive.heard(now);
@@ -176,9 +219,10 @@ impl Session {
         }
         match frame {
             Message::Text(text) => {
+                self.meter.release();
                 self.on_message(Incoming::parse(&text).map_err(|reason| End::Close(Close::invalid(reason)))?)
             }
-            Message::Binary(_) => Err(End::Close(Close::invalid("Messages are text"))),
+            Message::Binary(_) | Message::Frame(_) => Err(End::Close(Close::invalid("Messages are text"))),
             // The WebSocket layer responds to pings and closes.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),
         }
@@ -199,6 +243,7 @@ impl Session {
             Incoming::Subscribe(..) if !self.is_ready => return Err(End::Close(Close::UNAUTHORIZED)),
             Incoming::Subscribe(id, _) if self.operations.has(&id) => return Err(End::Close(Close::DUPLICATE_ID)),
             Incoming::Subscribe(id, call) => {
+                self.active_at = Instant::now();
                 if let Err(answer) = self.operations.start(&id, call, self.auth.viewer()) {
                     self.state.http_metrics.answer(&answer);
                     self.send(protocol::error(&id, &answer));
@@ -242,8 +287,11 @@ impl Session {
 
     fn begin(&mut self, viewer: Option<Viewer>) -> Result<(), End> {
         if let Some(viewer) = viewer {
-            let slot = self.state.slots.take(viewer.user_id, self.state.deps.sockets.max_per_user);
-            self.slot = Some(slot.ok_or(End::Close(Close::TOO_MANY_CONNECTIONS))?);
+            let (holder, memory) = (Holder::User(viewer.user_id), &self.state.deps.backend.memory);
+            let slot = self.state.user_streams.reserve(holder, 1);
+            self.slot = slot.map_err(|_| End::Close(Close::TOO_MANY_CONNECTIONS))?;
+            self.meter.sign_in(memory.nothing(holder), self.state.deps.sockets.message_max_bytes);
+            self.send_queue.sign_in(memory.nothing(holder));
             self.auth = StreamAuth::new(&self.state, Some(viewer));
         }
         self.is_ready = true;
@@ -256,16 +304,25 @@ impl Session {
             return Err(End::Close(Close::FORBIDDEN));
         }
         let message = self.operations.message(step);
+        self.active_at = Instant::now();
         self.send(message);
         Ok(())
     }
 
     fn send(&mut self, text: String) {
-        self.send_queue.push(Message::Text(text));
+        self.send_queue.push(Message::Text(text.into()));
     }
 }
 
-/// Converts a socket error. The WebSocket layer distinguishes its errors only by their text.
-fn broken(error: &io::Error) -> End {
-    if error.to_string().starts_with("Space limit exceeded") { End::Close(Close::TOO_BIG) } else { End::Gone }
+/// Returns how a session ends after an error of its stream.
+fn broken(error: &Error) -> End {
+    match error {
+        Error::Capacity(_) => End::Close(Close::TOO_BIG),
+        Error::Io(error) => match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+            Some(MessageRefusal::TooLong) => End::Close(Close::TOO_BIG),
+            Some(MessageRefusal::Memory(_)) => End::Close(Close::TRY_AGAIN),
+            None => End::Gone,
+        },
+        _ => End::Gone,
+    }
 }

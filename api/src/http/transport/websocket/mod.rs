@@ -2,6 +2,7 @@
 
 mod connection;
 mod keepalive;
+mod metered_stream;
 mod operations;
 mod protocol;
 mod send_queue;
@@ -9,13 +10,20 @@ mod send_queue;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use poem::http::{StatusCode, header};
-use poem::web::websocket::{WebSocket, WebSocketConfig, WebSocketStream};
-use poem::{IntoResponse, Request, Response};
+use poem::http::{Method, StatusCode, header};
+use poem::{Request, Response};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::budget::Holder;
 use crate::config::Sockets;
 use crate::domain::Client;
-use crate::http::{AppState, answer::Answer, client_info, headers::Origin, transport::negotiation::Media};
+use crate::http::answer::{self, Answer};
+use crate::http::headers::Origin;
+use crate::http::transport::negotiation::Media;
+use crate::http::transport::websocket::metered_stream::{MessageMeter, MeteredStream};
+use crate::http::{AppState, client_info};
 
 /// The only sub-protocol. The older `graphql-ws` is not supported.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -25,7 +33,7 @@ const READ_BUFFER_BYTES: usize = 512;
 const WRITE_BUFFER_BYTES: usize = 4 * 1024;
 
 /// Responds to a WebSocket handshake.
-pub async fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Client>) -> Response {
+pub fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Client>) -> Response {
     let refuse = |status, message: &str| refuse(status, message, &client.request_id);
     let headers = request.headers();
     if Origin::of(headers, &state.deps.http.allowed_origins) == Origin::Foreign {
@@ -40,19 +48,37 @@ pub async fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Clien
     if !offered.split(',').any(|name| name.trim() == PROTOCOL) {
         return refuse(StatusCode::BAD_REQUEST, "Offer the sub-protocol graphql-transport-ws.");
     }
-    let Ok(socket) = <WebSocket as poem::FromRequest>::from_request_without_body(request).await else {
+    let is_upgrade = client_info::text(headers, header::CONNECTION)
+        .is_some_and(|names| names.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_upgrade && request.method() == Method::GET);
+    let (Some(key), Ok(upgrade)) = (key, request.take_upgrade()) else {
         return refuse(StatusCode::BAD_REQUEST, "This is not a WebSocket handshake.");
     };
-    let socket = socket.protocols([PROTOCOL]).config(config(&state.deps.sockets));
-    let state = Arc::clone(state);
-    let run = move |stream: WebSocketStream| {
-        // Split here, because the future would reserve memory for the stream as well as for its halves. Guarded by the
-        // benchmark `sockets`.
-        let (sink, source) = stream.split();
-        let tasks = state.tasks.clone();
-        tasks.track_future(connection::run(state, client, sink, source))
+    let holder = Holder::network(client.ip);
+    let slot = match state.anonymous_sockets.reserve(holder, 1) {
+        Ok(slot) => slot,
+        Err(exhausted) => return answer::exhausted(exhausted, &client.request_id),
     };
-    socket.on_upgrade(run).into_response()
+    let accept = derive_accept_key(key.as_bytes());
+    let meter = MessageMeter::anonymous(&state.deps.backend.memory, holder);
+    let (config, state) = (config(&state.deps.sockets), Arc::clone(state));
+    let tasks = state.tasks.clone();
+    tokio::spawn(tasks.track_future(async move {
+        let Ok(upgraded) = upgrade.await else { return };
+        let stream = MeteredStream::new(upgraded, meter.clone());
+        let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        // Split here: the future of the session would hold the whole stream as well as its halves. The benchmark
+        // `sockets` guards this.
+        let (sink, source) = stream.split();
+        connection::run(state, client, slot, meter, sink, source).await;
+    }));
+    Response::builder()
+        .status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(header::CONNECTION, "upgrade")
+        .header(header::UPGRADE, "websocket")
+        .header(header::SEC_WEBSOCKET_ACCEPT, accept)
+        .header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL)
+        .finish()
 }
 
 fn refuse(status: StatusCode, message: &str, request_id: &str) -> Response {

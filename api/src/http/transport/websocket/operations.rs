@@ -36,6 +36,11 @@ impl Operations {
         Self { state, client, running: Running::new(), started: 0 }
     }
 
+    /// Whether no operation runs.
+    pub fn is_empty(&self) -> bool {
+        self.running.handles.is_empty()
+    }
+
     /// Whether an operation with this id runs.
     pub fn has(&self, id: &str) -> bool {
         self.running.handles.contains_key(id)

@@ -34,9 +34,11 @@ pub enum Incoming {
 }
 
 impl Close {
+    pub const IDLE: Self = Self::new(1000, "Idle without a session");
     pub const TOO_BIG: Self = Self::new(1009, "Message too big");
     pub const RESTART: Self = Self::new(1012, "Service restart");
     pub const TOO_MANY_MESSAGES: Self = Self::new(1013, "Too many messages");
+    pub const SLOW_WRITER: Self = Self::new(1013, "Sending too slowly");
     pub const SLOW_READER: Self = Self::new(1013, "Reading too slowly");
     pub const TRY_AGAIN: Self = Self::new(1013, "Try again later");
     pub const UNAUTHORIZED: Self = Self::new(4401, "Unauthorized");

@@ -4,18 +4,23 @@ use std::task::{Context, Poll, ready};
 use std::{collections::VecDeque, future::poll_fn, time::Duration};
 
 use futures_util::{Sink, SinkExt};
-use poem::web::websocket::Message;
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
 
+use crate::budget::{FREE_BYTES, Reservation};
 use crate::config::Sockets;
 
 /// Number of messages for which an empty queue keeps room.
 const IDLE_ITEMS: usize = 4;
+/// Bytes by which the reservation grows.
+const STEP: usize = 4 * 1024;
 
 /// Queue of outgoing messages.
 pub struct SendQueue {
     messages: VecDeque<Message>,
     bytes: usize,
+    /// Memory of all messages that have not been written, including those in the sink.
+    memory: Reservation,
     /// Whether the sink holds a message that has not been written.
     unflushed: bool,
     /// Time at which the client last took a message, or the queue began to wait.
@@ -27,10 +32,11 @@ pub struct SendQueue {
 
 impl SendQueue {
     /// Creates an empty queue.
-    pub fn new(settings: &Sockets) -> Self {
+    pub fn new(settings: &Sockets, memory: Reservation) -> Self {
         Self {
             messages: VecDeque::new(),
             bytes: 0,
+            memory,
             unflushed: false,
             moved_at: Instant::now(),
             max_items: settings.queue_items,
@@ -44,13 +50,24 @@ impl SendQueue {
         if self.is_idle() {
             self.moved_at = Instant::now();
         }
-        self.bytes += message.as_bytes().len();
+        self.bytes += message.len();
+        let missing = self.bytes.saturating_sub(self.memory.amount().max(FREE_BYTES));
+        if missing > 0 {
+            self.memory.grow_required(missing.next_multiple_of(STEP));
+        }
         self.messages.push_back(message);
+    }
+
+    /// Counts messages at the expense of a user from now on.
+    pub fn sign_in(&mut self, mut memory: Reservation) {
+        memory.grow_required(self.memory.amount());
+        self.memory = memory;
     }
 
     /// Whether there is room. Without room, nothing is taken from streams or from the client.
     pub fn has_room(&self) -> bool {
-        self.messages.len() < self.max_items && self.bytes < self.max_bytes
+        let is_within = self.messages.len() < self.max_items && self.bytes < self.max_bytes;
+        is_within && (self.bytes <= FREE_BYTES || self.memory.has_room())
     }
 
     /// Whether everything has been written.
@@ -76,7 +93,7 @@ impl SendQueue {
         while !self.messages.is_empty() {
             ready!(sink.poll_ready_unpin(cx))?;
             if let Some(message) = self.messages.pop_front() {
-                self.bytes -= message.as_bytes().len();
+                self.bytes -= message.len();
                 sink.start_send_unpin(message)?;
             }
             self.unflushed = true;
@@ -85,6 +102,7 @@ impl SendQueue {
         ready!(sink.poll_flush_unpin(cx))?;
         self.unflushed = false;
         self.messages.shrink_to(IDLE_ITEMS);
+        self.memory.shrink_to(0);
         Poll::Ready(Ok(()))
     }
 }
