@@ -14,6 +14,7 @@ mod metric_subscription;
 pub mod performance_metrics;
 mod prometheus;
 mod purge;
+mod readme;
 mod smtp;
 mod start;
 mod traces;
