@@ -32,6 +32,11 @@ schema:
     cargo build --locked
     cargo run --quiet --locked -- schema > schema.graphql
 
+# Write the generated pages of docs/reference, and compare the others with the code.
+reference:
+    cargo build --workspace --all-targets --locked
+    QV_BLESS=1 cargo nextest run -p qv_tests --locked ops::reference
+
 # Build GraphiQL. A running server serves the new build; reload the page.
 graphiql:
     npm --prefix api/web/graphiql run setup

@@ -22,7 +22,7 @@ use crate::{graphql, http, store, telemetry};
 #[command(
     name = "quantumvault",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 not understood, 3 the disk failed."
+    after_help = "Exit codes: 0 success, 1 failure, 2 invalid command line, 3 failed disk write."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -33,37 +33,36 @@ struct Cli {
 enum Command {
     /// Serve GraphQL until SIGTERM or SIGINT (the default)
     Serve,
-    /// Look after the database's schema; `serve` brings it up to date by itself
+    /// Manage the database schema; `serve` updates it automatically
     Migrate {
         #[command(subcommand)]
         direction: Migrate,
     },
-    /// Look after accounts
+    /// Manage accounts
     User {
         #[command(subcommand)]
         action: operator::User,
     },
-    /// Look after sessions
+    /// Manage sessions
     Session {
         #[command(subcommand)]
         action: operator::Session,
     },
-    /// Look after the keys that sign access tokens
+    /// Manage the keys that sign access tokens
     Keys {
         #[command(subcommand)]
         action: operator::Keys,
     },
-    /// Remove expired sessions, spent tokens, and audit entries and metrics past their retention; `serve` does so by
-    /// itself
+    /// Delete expired sessions and tokens, and rows past their retention; `serve` does so automatically
     Purge,
-    /// Copy the data folder of the embedded shape into a new folder, also while it is served
+    /// Copy the data folder of an embedded node into a new folder; the server may run meanwhile
     Backup {
-        /// Where to: a folder that is made, and can be served as a data folder
+        /// Folder to create; a server can use it as its data folder
         folder: PathBuf,
     },
-    /// End all sessions and older cursors: once after a restore, with every server stopped
+    /// End all sessions and older cursors; run this once after a restore, with every server stopped
     RestoreFence,
-    /// Check the settings and everything they name, and say what to do; exits 1 if a check failed
+    /// Check the settings and everything they name, and print remedies; exits 1 if a check fails
     Doctor {
         /// Print the findings as JSON
         #[arg(long)]
@@ -77,15 +76,15 @@ enum Command {
 
 #[derive(Subcommand)]
 enum Migrate {
-    /// Apply what is pending
+    /// Apply pending migrations
     Up,
     /// Reverse the latest migrations
     Down {
-        /// How many
+        /// Number of migrations to reverse
         #[arg(long, default_value_t = 1)]
         steps: u32,
     },
-    /// List every migration and whether it is applied
+    /// List every migration as applied or pending
     Status,
 }
 
@@ -174,7 +173,7 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
         biased;
         // At once, as in a power cut, which loses nothing: an orderly stop would write on.
         () = backend.disk_failed() => {
-            eprintln!("quantumvault: the disk did not keep what was written (fsync failed): see to the disk, and start again");
+            eprintln!("quantumvault: fsync failed, so written data may be lost: check the disk, then start again");
             Ok(ExitCode::from(DISK_FAILED))
         }
         () = serving => Ok(ExitCode::SUCCESS),

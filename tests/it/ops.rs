@@ -15,6 +15,7 @@ pub mod performance_metrics;
 mod prometheus;
 mod purge;
 mod readme;
+mod reference;
 mod smtp;
 mod start;
 mod traces;

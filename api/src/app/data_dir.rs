@@ -27,9 +27,7 @@ pub fn prepare_private(setting: &str, folder: &Path) -> Result<(), StartError> {
     let shown = folder.display();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| fs::metadata(folder));
     let metadata = made.map_err(|error| {
-        StartError(format!(
-            "{setting} names {shown}, which cannot be used ({error}): name a folder that can be written"
-        ))
+        StartError(format!("{setting} names {shown}, which cannot be used ({error}): name a writable folder"))
     })?;
     refuse_readable(setting, folder, &metadata.permissions())
 }
@@ -45,7 +43,7 @@ pub fn lock(folder: &Path) -> Result<File, StartError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StartError(format!(
-            "{SETTING} names {}, which another server uses: stop that one, or name another folder",
+            "{SETTING} names {}, which another server uses: stop that server, or name another folder",
             folder.display()
         ))),
         // Accepts a file system without locks, which is the operator's choice.
@@ -120,7 +118,7 @@ fn key_path(folder: &Path) -> Result<PathBuf, StartError> {
 }
 
 fn unusable(path: &Path, error: &dyn std::fmt::Display) -> StartError {
-    StartError(format!("{SETTING} holds {}, which cannot be used ({error}): restore or remove it", path.display()))
+    StartError(format!("{SETTING} holds {}, which cannot be used ({error}): restore or delete it", path.display()))
 }
 
 fn write_draft(path: &Path, contents: &[u8]) -> io::Result<PathBuf> {
@@ -172,7 +170,7 @@ mod tests {
         assert!(error.contains("others can read (mode 640): run `chmod 600"), "{error}");
         fs::write(&key, "garbage").unwrap();
         fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
-        assert!(signing_key(&data, &Random::System).map(|_| ()).unwrap_err().to_string().contains("restore or remove"));
+        assert!(signing_key(&data, &Random::System).map(|_| ()).unwrap_err().to_string().contains("restore or delete"));
     }
 
     #[test]

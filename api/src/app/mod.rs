@@ -81,14 +81,14 @@ impl Server {
         self.stop.cancel();
         for task in self.tasks {
             if let Err(error) = task.await {
-                tracing::error!(%error, "the server did not stop in order");
+                tracing::error!(%error, "a server task failed during shutdown");
             }
         }
         self.backend.finish_mails(deadline).await;
         if self.backend.config.metrics.sample_seconds > 0
             && timeout_at(deadline, tasks::record_metrics(&self.backend)).await.is_err()
         {
-            tracing::warn!("the last requests were not recorded");
+            tracing::warn!("metrics of the last requests were not recorded");
         }
         self.backend.close().await;
         drop(self.lock);
@@ -99,7 +99,7 @@ impl Server {
 async fn bind(section: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let unbound = |error: io::Error| {
         StartError(format!(
-            "QUANTUMVAULT__{section}__LISTEN names {address}, which cannot be bound ({error}): choose another"
+            "QUANTUMVAULT__{section}__LISTEN names {address}, which cannot be bound ({error}): choose another address"
         ))
     };
     let listener = TcpListener::bind(address).await.map_err(unbound)?;

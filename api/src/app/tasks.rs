@@ -42,14 +42,14 @@ pub async fn load_signing_key(backend: &Backend) -> Result<(), StartError> {
     let mut key = data_dir::signing_key(folder, random)?;
     if signing_keys::is_withdrawn(backend, &key.kid).await.map_err(failed)? {
         key = data_dir::replace_signing_key(folder, random)?;
-        tracing::warn!(signing_key.id = %key.kid, "the signing key was withdrawn: this node signs with a new one");
+        tracing::warn!(signing_key.id = %key.kid, "the signing key was withdrawn; this node signs with a new key");
     }
     signing_keys::adopt(backend, key).await.map_err(failed)
 }
 
 /// Records the server's own request figures.
 pub(super) async fn record_metrics(backend: &Arc<Backend>) {
-    warn_of_failure("the requests were not recorded", metrics::write_own(backend).await);
+    warn_of_failure("request metrics were not recorded", metrics::write_own(backend).await);
 }
 
 /// Loads the signing keys and purges expired rows, at the configured interval.
@@ -57,7 +57,7 @@ async fn maintain(backend: Arc<Backend>, stop: CancellationToken) {
     let interval = Duration::from_secs(backend.config.upkeep.interval_seconds.into());
     while stop.run_until_cancelled(sleep(interval)).await.is_some() {
         reload_signing_keys(&backend).await;
-        warn_of_failure("what has ended was not purged", retention::run_until(&backend, &stop).await);
+        warn_of_failure("expired rows were not deleted", retention::run_until(&backend, &stop).await);
     }
 }
 
@@ -70,7 +70,7 @@ async fn watch_signing_keys(backend: Arc<Backend>, mut changes: Subscription, st
 
 async fn reload_signing_keys(backend: &Backend) {
     if let Err(error) = load_signing_key(backend).await {
-        tracing::warn!(%error, "the signing keys were not looked up");
+        tracing::warn!(%error, "the signing keys could not be loaded");
     }
 }
 
@@ -107,7 +107,7 @@ async fn release_memory(backend: Arc<Backend>, stop: CancellationToken) {
 /// Moves the write-ahead log into the embedded database, which also detects a failing disk.
 async fn checkpoint(backend: Arc<Backend>, stop: CancellationToken) {
     while stop.run_until_cancelled(sleep(CHECKPOINT_EVERY)).await.is_some() {
-        warn_of_failure("the write-ahead log was not moved", backend.checkpoint().await);
+        warn_of_failure("the write-ahead log could not be checkpointed", backend.checkpoint().await);
     }
 }
 

@@ -43,7 +43,7 @@ impl Publisher {
         if self.queue.try_send(messages).is_err() {
             self.unpublished.send_modify(|count| *count -= 1);
             if !self.has_dropped.swap(true, Ordering::Relaxed) {
-                tracing::warn!("the bus drops hints: too many wait to be sent");
+                tracing::warn!("the bus queue is full; hints are dropped");
             }
         }
     }
@@ -52,7 +52,7 @@ impl Publisher {
     pub(crate) async fn flush(&self) {
         let mut unpublished = self.unpublished.subscribe();
         if timeout(FLUSH_WITHIN, unpublished.wait_for(|count| *count == 0)).await.is_err() {
-            tracing::warn!("hints were not sent before the end; other nodes find the news by polling");
+            tracing::warn!("hints were not published before shutdown; other nodes find the changes by polling");
         }
     }
 }
@@ -90,7 +90,7 @@ async fn run(
             }
             Err(error) => {
                 if is_reachable {
-                    tracing::warn!(%error, "the bus cannot tell other nodes");
+                    tracing::warn!(%error, "hints cannot be published; retrying");
                 }
                 is_reachable = false;
                 tokio::time::sleep(RETRY_AFTER).await;

@@ -107,12 +107,12 @@ impl Subscriber {
                 _ => continue,
             };
             match &done {
-                Ok(()) if !was_connected => tracing::debug!("the bus listens"),
+                Ok(()) if !was_connected => tracing::debug!("the bus is connected"),
                 Ok(()) => {}
                 Err(error) => {
                     self.state.disconnect(self.number);
                     if was_connected {
-                        tracing::warn!(%error, "the bus hears nothing; feeds look by themselves");
+                        tracing::warn!(%error, "the bus lost its connection; subscriptions poll the database");
                     }
                 }
             }

@@ -50,7 +50,11 @@ pub(super) async fn run(config: Result<Config, config::ConfigError>, as_json: bo
         Ok(config) => examine(&config).await,
         // Nothing else is known then.
         Err(error) => {
-            vec![Finding::fail("configuration", error.to_string(), "correct it; `quantumvault config` prints all")]
+            vec![Finding::fail(
+                "configuration",
+                error.to_string(),
+                "correct the setting; `quantumvault config` lists all",
+            )]
         }
     };
     if as_json {
@@ -74,27 +78,27 @@ async fn examine(config: &Config) -> Vec<Finding> {
 
 fn settings(config: &Config) -> Finding {
     if config.rate_limits.enabled {
-        Finding::ok("configuration", "is understood")
+        Finding::ok("configuration", "is valid")
     } else {
-        let remedy = "leave QUANTUMVAULT__RATE_LIMITS__ENABLED out wherever strangers can sign in";
-        Finding::warn("configuration", "rate limits are off", remedy)
+        let remedy = "remove QUANTUMVAULT__RATE_LIMITS__ENABLED unless all clients are trusted";
+        Finding::warn("configuration", "rate limits are disabled", remedy)
     }
 }
 
 fn folder(folder: &Path) -> Finding {
     let (check, shown) = ("data directory", folder.display());
     if fs::metadata(folder).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        return Finding::ok(check, format!("{shown} will be made at the first start"));
+        return Finding::ok(check, format!("{shown} will be created at the first start"));
     }
     if let Err(error) = data_dir::prepare(folder) {
-        return Finding::fail(check, error.to_string(), "let nobody but the server's user read it");
+        return Finding::fail(check, error.to_string(), "give access to the server's user only");
     }
     let probe = folder.join(format!("doctor-{}.draft", std::process::id()));
     let written = OpenOptions::new().write(true).create_new(true).open(&probe).and_then(|_| fs::remove_file(&probe));
     match written {
-        Ok(()) => Finding::ok(check, format!("{shown} is the server's own")),
+        Ok(()) => Finding::ok(check, format!("{shown} is private and writable")),
         Err(error) => {
-            Finding::fail(check, format!("{shown} cannot be written ({error})"), "give it to the server's user")
+            Finding::fail(check, format!("{shown} is not writable ({error})"), "make the server's user its owner")
         }
     }
 }
@@ -102,12 +106,12 @@ fn folder(folder: &Path) -> Finding {
 fn signing_key(folder: &Path) -> Finding {
     let check = "signing key";
     if !folder.join("keys").join("signing.pk8").exists() {
-        return Finding::ok(check, "will be made at the first start");
+        return Finding::ok(check, "will be created at the first start");
     }
     match data_dir::signing_key(folder, &Random::System) {
-        Ok(key) => Finding::ok(check, format!("{} can be used", key.kid)),
+        Ok(key) => Finding::ok(check, format!("{} is usable", key.kid)),
         Err(error) => {
-            Finding::fail(check, error.to_string(), "restore it, or remove it: everybody then refreshes once")
+            Finding::fail(check, error.to_string(), "restore the file, or delete it: the next start creates a new key")
         }
     }
 }
@@ -117,47 +121,49 @@ async fn database(config: &Config) -> Vec<Finding> {
     let url = config.database_url();
     let path = url.expose_secret().strip_prefix("sqlite://").map(|path| path.split('?').next().unwrap_or(path));
     if path.is_some_and(|path| !Path::new(path).exists()) {
-        return vec![Finding::ok("database", "will be made at the first start")];
+        return vec![Finding::ok("database", "will be created at the first start")];
     }
     let began = Instant::now();
     let schema = match timeout(PATIENCE, store::Schema::open(&url, &config.database)).await {
         Ok(Ok(schema)) => schema,
-        Ok(Err(error)) => return vec![Finding::fail("database", error.to_string(), "no node starts without it")],
+        Ok(Err(error)) => {
+            return vec![Finding::fail("database", error.to_string(), "no node starts without the database")];
+        }
         Err(_) => {
-            let remedy = "look at QUANTUMVAULT__DATABASE__URL and at what lies between";
-            return vec![Finding::fail("database", "does not answer", remedy)];
+            let remedy = "check QUANTUMVAULT__DATABASE__URL and the network path";
+            return vec![Finding::fail("database", "does not respond within 5 seconds", remedy)];
         }
     };
-    let reached = format!("answers; connecting took {} ms", began.elapsed().as_millis());
+    let reached = format!("responds; connecting took {} ms", began.elapsed().as_millis());
     vec![Finding::ok("database", reached), migrations(&schema).await, {
         let asked = clock_now();
         match timeout(PATIENCE, schema.clock()).await {
             Ok(Ok(Some(theirs))) => clock("database clock", asked, theirs),
-            Ok(Ok(None)) => Finding::ok("database clock", "is this machine's"),
-            _ => Finding::fail("database clock", "cannot be read", "look at the database's log"),
+            Ok(Ok(None)) => Finding::ok("database clock", "is this machine's clock"),
+            _ => Finding::fail("database clock", "cannot be read", "check the log of the database"),
         }
     }]
 }
 
 async fn migrations(schema: &store::Schema) -> Finding {
     let check = "migrations";
-    let remedy = "`quantumvault migrate up`, or start a node: it does so by itself";
+    let remedy = "run `quantumvault migrate up`, or start a node, which does so automatically";
     match (schema.status().await, schema.unknown().await) {
-        (Err(error), _) | (_, Err(error)) => Finding::fail(check, error.to_string(), "look at the database's log"),
+        (Err(error), _) | (_, Err(error)) => Finding::fail(check, error.to_string(), "check the log of the database"),
         (Ok(_), Ok(unknown)) if !unknown.is_empty() => {
-            let message = format!("the database has {}, which this release does not know", unknown.join(", "));
-            Finding::fail(check, message, "run the newer release, or reverse them with it")
+            let message = format!("the database has {}, unknown to this release", unknown.join(", "));
+            Finding::fail(check, message, "run the newer release, or reverse its migrations with it")
         }
         (Ok(known), Ok(_)) => match known.iter().filter(|(_, is_applied)| !is_applied).count() {
             0 => Finding::ok(check, format!("all {} are applied", known.len())),
-            pending => Finding::warn(check, format!("{pending} are not applied yet"), remedy),
+            pending => Finding::warn(check, format!("{pending} are pending"), remedy),
         },
     }
 }
 
 async fn redis(config: &Config) -> Vec<Finding> {
     if !config.redis.is_set() {
-        return vec![Finding::ok("redis", "is not used: this is the only node")];
+        return vec![Finding::ok("redis", "is not configured: this must be the only node")];
     }
     let began = Instant::now();
     // Connecting may take longer than a command may: a node would try again as well.
@@ -168,10 +174,10 @@ async fn redis(config: &Config) -> Vec<Finding> {
             Err(error) => return vec![Finding::fail("redis", error, "correct QUANTUMVAULT__REDIS__URL")],
         };
         match redis.clock().await {
-            Ok(theirs) => return vec![Finding::ok("redis", "answers"), clock("redis clock", asked, theirs)],
+            Ok(theirs) => return vec![Finding::ok("redis", "responds"), clock("redis clock", asked, theirs)],
             Err(_) if began.elapsed() < PATIENCE => tokio::time::sleep(ASK_AGAIN_AFTER).await,
             Err(error) => {
-                let remedy = "start it, or correct QUANTUMVAULT__REDIS__URL; until then nodes are degraded";
+                let remedy = "start Redis, or correct QUANTUMVAULT__REDIS__URL; until then, nodes are degraded";
                 return vec![Finding::fail("redis", error.to_string(), remedy)];
             }
         }
@@ -181,22 +187,24 @@ async fn redis(config: &Config) -> Vec<Finding> {
 async fn mail(config: &Config) -> Finding {
     let check = "mail";
     match Mailer::open(config) {
-        Err(error) => Finding::fail(check, error, "correct it"),
+        Err(error) => Finding::fail(check, error, "correct the setting"),
         Ok(mailer) => match timeout(PATIENCE, mailer.test()).await {
             Ok(Ok(())) => match config.mail_folder() {
                 Some(folder) if config.redis.is_set() => {
-                    let message = format!("goes into the folder {} of this node, to nobody", folder.display());
-                    Finding::warn(check, message, "name a server by QUANTUMVAULT__MAIL__URL")
+                    let message = format!("is written to the folder {} of this node and not sent", folder.display());
+                    Finding::warn(check, message, "set QUANTUMVAULT__MAIL__URL to a mail server")
                 }
-                Some(folder) => Finding::ok(check, format!("goes into the folder {}", folder.display())),
-                None => Finding::ok(check, "the server takes it"),
+                Some(folder) => Finding::ok(check, format!("is written to the folder {}", folder.display())),
+                None => Finding::ok(check, "the server accepts mail"),
             },
             Ok(Err(cause)) => Finding::fail(
                 check,
-                format!("the server does not take it ({cause})"),
-                "look at QUANTUMVAULT__MAIL__URL",
+                format!("the server rejects the connection ({cause})"),
+                "check QUANTUMVAULT__MAIL__URL and the mail server",
             ),
-            Err(_) => Finding::fail(check, "the server does not answer", "look at QUANTUMVAULT__MAIL__URL"),
+            Err(_) => {
+                Finding::fail(check, "the server does not respond within 5 seconds", "check QUANTUMVAULT__MAIL__URL")
+            }
         },
     }
 }
@@ -210,11 +218,16 @@ fn files(config: &Config) -> Finding {
     let needed = config.http.max_connections as u64 + u64::from(config.database.pool_size) + OTHER_FILES;
     match limit.map(str::parse::<u64>) {
         Some(Ok(limit)) if limit < needed => {
-            let message = format!("{limit} may be open, and http.max_connections alone may want {needed}");
-            Finding::warn(check, message, &format!("`ulimit -n {needed}`, or LimitNOFILE={needed} in the unit"))
+            let message =
+                format!("the limit is {limit}, but http.max_connections and database.pool_size can need {needed}");
+            Finding::warn(
+                check,
+                message,
+                &format!("run `ulimit -n {needed}`, or set LimitNOFILE={needed} in the systemd unit"),
+            )
         }
-        Some(Ok(limit)) => Finding::ok(check, format!("{limit} may be open")),
-        _ => Finding::ok(check, "have no limit that could be read"),
+        Some(Ok(limit)) => Finding::ok(check, format!("the limit is {limit}")),
+        _ => Finding::ok(check, "have no readable limit"),
     }
 }
 
@@ -223,8 +236,8 @@ fn clock(check: &'static str, asked: Timestamp, theirs: Timestamp) -> Finding {
     let answered = clock_now();
     // Somewhere between asking and answering the other clock was read: only what is outside is a difference.
     let difference = if theirs < asked { asked - theirs } else { theirs - answered }.max(TimeDelta::zero());
-    let message = format!("differs from this machine's by {} ms", difference.num_milliseconds());
-    let remedy = "let NTP set the clocks of all machines";
+    let message = format!("differs from this machine's clock by {} ms", difference.num_milliseconds());
+    let remedy = "synchronise the clocks of all machines with NTP";
     if difference >= CLOCK_FAIL {
         Finding::fail(check, message, remedy)
     } else if difference >= CLOCK_WARN {

@@ -16,22 +16,22 @@ use crate::service::{Backend, RequestContext, sessions};
 
 #[derive(Subcommand)]
 pub(super) enum User {
-    /// Make an account; the password is read from the standard input, where no list of processes shows it.
-    /// No mail is sent: its owner asks for the one that confirms the address
+    /// Create an account with a password from standard input, where no process list shows it.
+    /// No mail is sent: the owner requests the confirmation mail
     Create {
-        /// The name, 3 to 32 of `a-z 0-9 _ . -`
+        /// Username: 3 to 32 of `a-z 0-9 _ . -`
         username: String,
-        /// The e-mail address
+        /// E-mail address
         email: String,
     },
-    /// Make an account an operator's (role ADMIN)
+    /// Give an account the role ADMIN
     Promote {
-        /// Whose
+        /// Username of the account
         username: String,
     },
-    /// Take an account out of use and end its sessions
+    /// Deactivate an account and end its sessions
     Deactivate {
-        /// Whose
+        /// Username of the account
         username: String,
     },
 }
@@ -40,9 +40,9 @@ pub(super) enum User {
 pub(super) enum Session {
     /// Open a session for a user and print its tokens as JSON
     Issue {
-        /// For whom
+        /// Username of the account
         username: String,
-        /// What the session is called in the user's list of devices
+        /// Name of the session in the user's list of devices
         #[arg(long)]
         device_info: Option<String>,
     },
@@ -50,12 +50,12 @@ pub(super) enum Session {
 
 #[derive(Subcommand)]
 pub(super) enum Keys {
-    /// Sign with a new key; tokens of the old one are accepted until they end
+    /// Sign with a new key; tokens of the old key stay valid until they expire
     Rotate,
-    /// Accept nothing any more that a key has signed, on every node and at once; clients refresh. `doctor` names a
-    /// node's own key
+    /// Reject every token that a key has signed, on all nodes at once; clients refresh their tokens.
+    /// `doctor` shows the key of its node
     Withdraw {
-        /// The `kid` of `/.well-known/jwks.json` and of tokens
+        /// Key ID: the `kid` in `/.well-known/jwks.json` and in token headers
         #[arg(allow_hyphen_values = true)]
         kid: String,
     },
@@ -138,9 +138,9 @@ pub(super) async fn purge(config: Config) -> Outcome {
     let purged = purged.map_err(|error| error.cause().map_or_else(|| text(&error), str::to_owned))?;
     close(&context).await?;
     print(match purged {
-        None => "another node is purging\n".to_owned(),
+        None => "another node is purging now\n".to_owned(),
         Some(purged) => format!(
-            "removed {} sessions, {} mailed tokens, {} audit entries, {} metrics, {} events of the feed, {} signing keys\n",
+            "deleted {} sessions, {} mail tokens, {} audit entries, {} metrics, {} feed events, {} signing keys\n",
             purged.sessions,
             purged.one_time_tokens,
             purged.audit_logs,

@@ -10,7 +10,7 @@ use crate::service::ops::backup;
 pub(super) async fn back_up(config: Config, folder: PathBuf) -> Outcome {
     let data_dir = config.data_dir.clone();
     if !config.is_embedded() {
-        return Err("QUANTUMVAULT__DATABASE__URL names a PostgreSQL database: copy it with pg_dump".to_owned());
+        return Err("QUANTUMVAULT__DATABASE__URL names a PostgreSQL database: back it up with pg_dump".to_owned());
     }
     let context = operator::open(config).await?;
     data_dir::make(&folder).map_err(|error| unwritable(&folder, &error))?;
@@ -29,5 +29,9 @@ pub(super) async fn fence(config: Config) -> Outcome {
 }
 
 fn unwritable(path: &Path, error: &impl ToString) -> String {
-    format!("{} cannot be written ({}): name a new folder on a disk with room", path.display(), error.to_string())
+    format!(
+        "{} cannot be written ({}): choose a new folder on a disk with free space",
+        path.display(),
+        error.to_string()
+    )
 }

@@ -54,7 +54,7 @@ pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<C
         let source = File::from(Path::new(path)).format(FileFormat::Toml);
         let settings = flatten(&source).map_err(|error| {
             ConfigError(format!(
-                "{FILE_VARIABLE} names {path}, which cannot be read ({error}): name a TOML file that can"
+                "{FILE_VARIABLE} names {path}, which cannot be read ({error}): name a readable TOML file"
             ))
         })?;
         refuse_unknown(&settings, &known, |key| format!("`{key}` in {path}"))?;
@@ -64,7 +64,7 @@ pub fn load(environment: impl IntoIterator<Item = (String, String)>) -> Result<C
         refuse_unknown(&flatten(&source).map_err(|error| ConfigError(error.to_string()))?, &known, variable)?;
         builder = builder.add_source(source);
     }
-    let unusable = |error| ConfigError(format!("the settings cannot be used: {error}"));
+    let unusable = |error| ConfigError(format!("a setting is invalid ({error}): correct its value"));
     let settings = builder.build().map_err(unusable)?;
     let mut config: Config = settings.clone().try_deserialize().map_err(unusable)?;
     known.keys().try_for_each(|key| check_number(&settings, key))?;
@@ -101,7 +101,7 @@ fn refuse_unknown(
     match settings.keys().find(|key| !known.contains_key(*key)) {
         None => Ok(()),
         Some(key) => Err(ConfigError(format!(
-            "{} is not a setting: remove it, or take one of those that `quantumvault config` prints",
+            "{} is not a setting: remove it, or choose one that `quantumvault config` lists",
             name(key)
         ))),
     }
@@ -135,7 +135,7 @@ fn check_number(settings: &config::Config, key: &str) -> Result<(), ConfigError>
     let least = i64::from(!MAY_BE_ZERO.contains(&key));
     match settings.get::<Value>(key).map(|value| value.kind) {
         Ok(ValueKind::I64(number)) if !(least..=i64::from(i32::MAX)).contains(&number) => {
-            Err(ConfigError(format!("{} must be between {least} and {}", variable(key), i32::MAX)))
+            Err(ConfigError(format!("{} must be between {least} and {}, but is {number}", variable(key), i32::MAX)))
         }
         _ => Ok(()),
     }
@@ -152,11 +152,11 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     if config.redis.is_set() && url.starts_with("sqlite:") {
         return refuse(
             "redis.url",
-            "needs a database that several nodes can share: set QUANTUMVAULT__DATABASE__URL to a postgres:// address, or leave Redis out",
+            "needs PostgreSQL: set QUANTUMVAULT__DATABASE__URL to a postgres:// address, or remove Redis",
         );
     }
     if config.database.pool_size < 2 {
-        return refuse("database.pool_size", "must be at least 2");
+        return refuse("database.pool_size", &format!("must be at least 2, but is {}", config.database.pool_size));
     }
     if config.redis.is_set()
         && !["redis://", "rediss://"].iter().any(|scheme| config.redis.url.expose_secret().starts_with(scheme))
@@ -164,7 +164,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         return refuse("redis.url", "must begin with redis:// or rediss://");
     }
     if config.accounts.password_min_length < 8 {
-        return refuse("accounts.password_min_length", "must be at least 8");
+        return refuse(
+            "accounts.password_min_length",
+            &format!("must be at least 8, but is {}", config.accounts.password_min_length),
+        );
     }
     if config.passwords.memory_kib > HASH_MAX_KIB {
         return refuse("passwords.memory_kib", &format!("must be at most {HASH_MAX_KIB}"));
@@ -195,11 +198,12 @@ fn check(config: &Config) -> Result<(), ConfigError> {
         );
     }
     if let Some(origin) = config.http.allowed_origins.iter().find(|origin| !is_origin(origin)) {
-        let why = format!("names {origin}, which no browser sends: write scheme://host[:port] without a path");
+        let why =
+            format!("names {origin}, which no browser sends: write scheme://host[:port] in lower case without a path");
         return refuse("http.allowed_origins", &why);
     }
     if config.operations.listen == Some(config.http.listen) && config.http.listen.port() != 0 {
-        return refuse("operations.listen", "must be another address than QUANTUMVAULT__HTTP__LISTEN");
+        return refuse("operations.listen", "must differ from QUANTUMVAULT__HTTP__LISTEN: choose another port");
     }
     // No TLS: a collector runs beside the server, and can send over TLS to other machines itself.
     if config.traces.is_on() && !config.traces.endpoint.starts_with("http://") {
@@ -218,7 +222,7 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     let base = config.mail.link_base.as_str();
     let rest = base.strip_prefix("https://").or_else(|| base.strip_prefix("http://")).unwrap_or_default();
     if !base.is_empty() && (rest.is_empty() || rest.starts_with('/') || rest.contains(['?', '#', ' '])) {
-        return refuse("mail.link_base", "must be an address of http:// or https:// without a query");
+        return refuse("mail.link_base", "must be an http:// or https:// address without a query");
     }
     Ok(())
 }
@@ -288,7 +292,7 @@ mod tests {
             (&[("QUANTUMVAULT__HTTP__LISTENS", "1")][..], "QUANTUMVAULT__HTTP__LISTENS is not a setting"),
             (&[("QUANTUMVAULT__DATABASE__POOL_SIZE", "many")], "database.pool_size"),
             (&[("QUANTUMVAULT__DATABASE__URL", "mysql://x")], "QUANTUMVAULT__DATABASE__URL must begin with"),
-            (&[("QUANTUMVAULT__REDIS__URL", "redis://127.0.0.1")], "QUANTUMVAULT__REDIS__URL needs a database"),
+            (&[("QUANTUMVAULT__REDIS__URL", "redis://127.0.0.1")], "QUANTUMVAULT__REDIS__URL needs PostgreSQL"),
             (&[("QUANTUMVAULT__CONFIG", "/nowhere.toml")], "QUANTUMVAULT__CONFIG names /nowhere.toml"),
             (&[("QUANTUMVAULT__LOG__FORMAT", "xml")], "log.format"),
             (&[("QUANTUMVAULT__PASSWORDS__MEMORY_KIB", "16777216")], "PASSWORDS__MEMORY_KIB must be at most 1048576"),
@@ -299,10 +303,7 @@ mod tests {
             (&[("QUANTUMVAULT__BUDGETS__MEMORY_BYTES", "1")], "BUDGETS__MEMORY_BYTES must be at least"),
             (&[("QUANTUMVAULT__BUDGETS__MEMORY_BYTES_PER_USER", "1")], "MEMORY_BYTES_PER_USER must be at least"),
             (&[("QUANTUMVAULT__OPERATIONS__LISTEN", "9000")], "operations.listen"),
-            (
-                &[("QUANTUMVAULT__OPERATIONS__LISTEN", "127.0.0.1:8000")],
-                "QUANTUMVAULT__OPERATIONS__LISTEN must be another",
-            ),
+            (&[("QUANTUMVAULT__OPERATIONS__LISTEN", "127.0.0.1:8000")], "QUANTUMVAULT__OPERATIONS__LISTEN must differ"),
             (&[("QUANTUMVAULT__TRACES__ENDPOINT", "https://a.example")], "QUANTUMVAULT__TRACES__ENDPOINT must begin"),
             (
                 &[("QUANTUMVAULT__TRACES__SAMPLE_PERCENT", "101")],

@@ -47,7 +47,7 @@ pub struct Judged {
 #[derive(Debug, thiserror::Error)]
 pub enum PasskeyError {
     /// The counter did not grow, so the authenticator may have been copied.
-    #[error("the signature counter did not grow")]
+    #[error("the signature counter did not increase")]
     CounterRegressed,
     /// The response is malformed or belongs to another ceremony.
     #[error("{0}")]
@@ -67,7 +67,7 @@ impl Passkeys {
         let urls = origins.iter().map(|origin| parse_origin(origin, id)).collect::<Result<Vec<_>, _>>()?;
         for url in &urls {
             // Also run for appended origins, because only this constructor compares an origin with the domain.
-            let checked = WebauthnBuilder::new(id, url).map_err(|_| format!("{url} is not a page of {id}"))?;
+            let checked = WebauthnBuilder::new(id, url).map_err(|_| format!("{url} is not on the domain {id}"))?;
             builder = Some(builder.map_or(checked, |builder| builder.append_allowed_origin(url)));
         }
         let builder = builder.ok_or("no origin is named")?.rp_name(&settings.relying_party_name);
@@ -146,7 +146,7 @@ fn parse_origin(origin: &str, id: &str) -> Result<Url, String> {
     }
     let is_local = url.domain().is_some_and(|domain| domain == "localhost" || domain.ends_with(".localhost"));
     if url.scheme() != "https" && !is_local {
-        return Err(format!("{origin} is not https, so no browser will offer passkeys there"));
+        return Err(format!("{origin} is not https, which passkeys require"));
     }
     Ok(url)
 }

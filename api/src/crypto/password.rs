@@ -28,7 +28,7 @@ const ESTIMATED_CHARACTERS: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
     /// The queue is full, or the wait for a permit was too long.
-    #[error("too many passwords are being checked")]
+    #[error("too many password hashes are waiting")]
     Busy,
     /// The hash function failed.
     #[error("password hashing failed: {0}")]

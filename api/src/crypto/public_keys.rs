@@ -43,11 +43,15 @@ pub fn check_pqc(key: &[u8]) -> Result<(), String> {
         let [a, b, c] = [three[0], three[1], three[2]].map(u16::from);
         (a | (b & 0xf) << 8) < Q && (b >> 4 | c << 4) < Q
     });
-    if is_reduced { Ok(()) } else { Err(format!("is no ML-KEM-768 encapsulation key: a coefficient is not below {Q}")) }
+    if is_reduced {
+        Ok(())
+    } else {
+        Err(format!("is not an ML-KEM-768 encapsulation key: a coefficient is not below {Q}"))
+    }
 }
 
 fn check_length(key: &[u8], expected: usize) -> Result<(), String> {
-    if key.len() == expected { Ok(()) } else { Err(format!("must have {expected} bytes, and has {}", key.len())) }
+    if key.len() == expected { Ok(()) } else { Err(format!("must have {expected} bytes, but has {}", key.len())) }
 }
 
 #[cfg(test)]
@@ -94,7 +98,7 @@ mod tests {
             assert!(check_ecc(&other).unwrap_err().starts_with("is not the canonical form"), "{other:?}");
         }
         for length in [0, 31, 33] {
-            assert_eq!(check_ecc(&vec![9; length]).unwrap_err(), format!("must have 32 bytes, and has {length}"));
+            assert_eq!(check_ecc(&vec![9; length]).unwrap_err(), format!("must have 32 bytes, but has {length}"));
         }
     }
 
@@ -124,7 +128,7 @@ mod tests {
         seeded[PQC_BYTES - SEED_BYTES..].fill(0xff);
         check_pqc(&seeded).unwrap();
         for length in [0, 1183, 1185, 1568] {
-            assert_eq!(check_pqc(&vec![0; length]).unwrap_err(), format!("must have 1184 bytes, and has {length}"));
+            assert_eq!(check_pqc(&vec![0; length]).unwrap_err(), format!("must have 1184 bytes, but has {length}"));
         }
     }
 }

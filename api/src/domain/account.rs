@@ -195,7 +195,7 @@ impl FromStr for Username {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if !text.bytes().all(is_username_char) {
-            return Err("may hold letters a to z, digits, and _ . - only");
+            return Err("must contain only letters a to z, digits, `_`, `.` and `-`");
         }
         if !(3..=32).contains(&text.len()) {
             return Err("must have 3 to 32 characters");
@@ -210,7 +210,7 @@ impl FromStr for Email {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
         if !text.is_ascii() || text.len() > 254 || EmailAddress::parse_with_options(text, options).is_err() {
-            return Err("is not an e-mail address");
+            return Err("is not a valid e-mail address");
         }
         Ok(Self(text.to_ascii_lowercase()))
     }

@@ -16,10 +16,10 @@ const LONGEST: usize = 40;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// The text is no `TypeID` at all.
-    #[error("is not an id")]
+    #[error("is not a valid ID")]
     Malformed,
     /// The text is the id of another type of object.
-    #[error("is the id of another type of object")]
+    #[error("is the ID of another type of object")]
     WrongType,
 }
 

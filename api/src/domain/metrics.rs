@@ -111,7 +111,7 @@ impl FromStr for MetricName {
         if text.len() <= NAME_MAX && text.split('.').all(is_part) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(format!("must have at most {NAME_MAX} characters, as parts of a-z A-Z 0-9 _ - with dots between"))
+            Err(format!("must have at most {NAME_MAX} characters: parts of a-z A-Z 0-9 _ - separated by dots"))
         }
     }
 }

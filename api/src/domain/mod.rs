@@ -17,7 +17,7 @@ pub use account::{
     Account, Client, Email, KeyTag, PqcKey, PublicKeys, Role, Session, TokenPurpose, User, Username, UsernamePrefix,
     Viewer,
 };
-pub use audit::{AdminUser, AuditFilter, AuditLog};
+pub use audit::{AdminUser, AuditAction, AuditFilter, AuditLog};
 pub use error_code::{AuthenticationReason, ErrorCode};
 pub use id::{
     AdminUserId, AuditLogId, CeremonyId, ConversationId, IdError, MessageId, MetricId, NodeId, PasskeyId, SessionId,

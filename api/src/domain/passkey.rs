@@ -53,7 +53,7 @@ impl FromStr for DeviceName {
             return Err("must have 1 to 64 characters");
         }
         if name.contains('\0') {
-            return Err("must not hold a NUL");
+            return Err("must not contain a NUL character");
         }
         Ok(Self(name.to_owned()))
     }

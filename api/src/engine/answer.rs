@@ -22,7 +22,7 @@ const MAX_MESSAGE_BYTES: usize = 1024;
 const ROOM: usize = 512;
 
 /// Message of an internal error. Only the log holds the cause.
-const INTERNAL_MESSAGE: &str = "Something went wrong here; the request's id leads to it in the server's log.";
+const INTERNAL_MESSAGE: &str = "An internal error occurred: report `extensions.requestId` to the operator.";
 
 /// Result of an operation, or errors of a request, as sent to the client.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ fn write_value(out: &mut Vec<u8>, value: &Value) {
 fn write(out: &mut Vec<u8>, value: &impl Serialize) {
     let start = out.len();
     if let Err(error) = serde_json::to_writer(&mut *out, value) {
-        tracing::error!(error.message = %error, "a value has no JSON form");
+        tracing::error!(error.message = %error, "a value could not be written as JSON");
         out.truncate(start);
         out.extend_from_slice(b"null");
     }

@@ -114,7 +114,7 @@ where
             let answer = self.introspection.execute(request.only_introspection()).now_or_never();
             let (value, errors) = answer.map(|answer| (answer.data, answer.errors)).unwrap_or_default();
             if !errors.is_empty() {
-                tracing::error!(?errors, "a question about the schema failed");
+                tracing::error!(?errors, "introspection failed");
             }
             data.insert(Introspection(value));
         }

@@ -22,7 +22,7 @@ pub struct GraphqlRequest {
 /// Error message for bytes that are not JSON. The depth of parsed values is bounded, so that later recursion cannot
 /// overflow the stack. Ignored values are skipped without recursion.
 pub const NO_JSON: &str = "The body must be JSON in UTF-8, at most 128 levels deep.";
-const NO_OBJECT: &str = "The request must be a JSON object with each field once.";
+const NO_OBJECT: &str = "The request must be a JSON object without duplicate fields.";
 
 /// Parameters of a query string. Other parameters are ignored.
 #[derive(Deserialize)]

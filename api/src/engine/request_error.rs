@@ -40,7 +40,7 @@ impl RequestError {
 
     /// Creates the error of a document over a limit. Counting may have stopped at `seen`.
     pub(super) fn over(what: &str, seen: usize, limit: usize) -> Self {
-        Self::new(ErrorCode::TooComplex, format!("The document has {seen} {what}; at most {limit} are accepted."))
+        Self::new(ErrorCode::TooComplex, format!("The document has {seen} {what}; at most {limit} are allowed."))
     }
 }
 

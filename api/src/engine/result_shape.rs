@@ -128,7 +128,7 @@ impl<'a> ShapeBuilder<'a> {
         let Draft { ty, below, asked: others, .. } = &mut drafts[index];
         // The corresponding rule of async-graphql does not check fragments.
         if others.iter().any(|other| self.meet(&other.of, &asked.of) && !is_same(other.field, asked.field)) {
-            let message = format!("Fields conflict: `{key}` is asked for with different fields or arguments.");
+            let message = format!("Fields conflict: `{key}` has different fields or arguments; use aliases.");
             return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).at(pos));
         }
         self.build(&asked.field.selection_set.node, MetaTypeName::concrete_typename(ty), &asked.of, below)?;

@@ -25,7 +25,7 @@ impl ScalarType for Base64 {
             Value::String(text) => BASE64
                 .decode(text)
                 .map(Self)
-                .map_err(|_| InputValueError::custom("is not base 64 with padding (RFC 4648, section 4)")),
+                .map_err(|_| InputValueError::custom("is not Base64 with padding (RFC 4648, section 4)")),
             other => Err(InputValueError::expected_type(other)),
         }
     }

@@ -74,7 +74,10 @@ impl Answer {
 
     /// Creates the answer of a node that already runs as many requests as it may.
     pub fn overloaded(request_id: &str) -> Self {
-        let error = RequestError::new(ErrorCode::Unavailable, "The server is busy: try again.");
+        let error = RequestError::new(
+            ErrorCode::Unavailable,
+            "The server is busy: retry after `extensions.retryAfterSeconds`.",
+        );
         Self::refusals(vec![retry_soon(error)], request_id)
     }
 
@@ -90,7 +93,7 @@ impl Answer {
 
     /// Creates the answer to an operation that panicked.
     pub fn panicked(request_id: &str) -> Self {
-        Self::failure(ErrorCode::InternalServerError, "The server failed.", request_id)
+        Self::failure(ErrorCode::InternalServerError, "The operation panicked.", request_id)
     }
 
     /// Creates the answer to a request that is not executed.

@@ -97,7 +97,11 @@ impl AppState {
         let answer = match in_time(self.deps.http.request_timeout(), operation).await {
             Some(Ok(answer)) => Answer::from(answer),
             Some(Err(_)) => Answer::panicked(request_id),
-            None => Answer::failure(ErrorCode::DeadlineExceeded, "The operation took too long.", request_id),
+            None => Answer::failure(
+                ErrorCode::DeadlineExceeded,
+                "The operation exceeded its time limit; a mutation still completes.",
+                request_id,
+            ),
         };
         metrics::observe(&self.deps.backend, began.elapsed(), !answer.codes.is_empty());
         answer

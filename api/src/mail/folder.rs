@@ -12,7 +12,7 @@ impl FolderMailer {
         let shown = path.display().to_string();
         tokio::task::spawn_blocking(move || write(&path, &bytes)).await??;
         // Logs the file's name only, because its text contains a secret.
-        tracing::info!(mail.file = shown, "a mail was written");
+        tracing::info!(mail.file = shown, "a mail was written to a file");
         Ok(())
     }
 }

@@ -49,7 +49,7 @@ impl Outbox {
     /// Writes and sends a mail in the background. If the outbox is full, the mail is dropped and logged.
     pub fn send(&self, email: impl Future<Output = Option<EmailMessage>> + Send + 'static) {
         let Ok(place) = Arc::clone(&self.0.queue).try_acquire_owned() else {
-            tracing::error!("too many mails are waiting: one was dropped");
+            tracing::error!("the mail queue is full; a mail was dropped");
             self.0.is_failing.store(true, Relaxed);
             return;
         };
@@ -79,7 +79,7 @@ impl Outbox {
         self.0.closing.cancel();
         self.0.tasks.close();
         if timeout_at(deadline, self.0.tasks.wait()).await.is_err() {
-            tracing::error!(mails = self.0.tasks.len(), "mails were not sent before the end");
+            tracing::error!(mails = self.0.tasks.len(), "mails were not sent before shutdown");
         }
     }
 }
@@ -114,6 +114,6 @@ impl Inner {
             }
             wait = wait.saturating_mul(2);
         }
-        tracing::error!(mail.id = id, "a mail was given up");
+        tracing::error!(mail.id = id, "a mail was dropped after its last attempt");
     }
 }

@@ -26,7 +26,7 @@ impl SmtpMailer {
     pub(super) async fn test(&self) -> Result<(), String> {
         match self.0.test_connection().await {
             Ok(true) => Ok(()),
-            Ok(false) => Err("it refuses connections".to_owned()),
+            Ok(false) => Err("it rejects connections".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }

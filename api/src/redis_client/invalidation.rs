@@ -251,7 +251,7 @@ impl PendingInvalidation {
             drop(pending.confirmed.wait_for(all).await);
         };
         if timeout(LEASE + MARGIN, done).await.is_err() {
-            tracing::debug!("not every node has confirmed to have forgotten; none goes on without a new lease");
+            tracing::debug!("not every node confirmed an invalidation; their leases have expired");
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::redis_client::circuit_breaker::{CircuitBreaker, State};
 
 /// Error of a command that Redis did not complete.
 #[derive(Debug, thiserror::Error)]
-#[error("Redis does not answer: {0}")]
+#[error("Redis is unavailable: {0}")]
 pub struct RedisUnavailable(String);
 
 /// Client whose commands all share one multiplexed connection.
@@ -57,18 +57,18 @@ impl RedisClient {
     {
         self.commands.fetch_add(1, Ordering::Relaxed);
         if !self.circuit_breaker.allows(self.origin.elapsed()) {
-            return Err(RedisUnavailable("it has not for a while".to_owned()));
+            return Err(RedisUnavailable("the circuit breaker is open".to_owned()));
         }
         let connection = self.connection.read().clone();
         match timeout(self.patience, command(connection)).await {
             Ok(Ok(answer)) => {
                 if self.circuit_breaker.succeeded() {
-                    tracing::info!("Redis answers again");
+                    tracing::info!("Redis is available again");
                 }
                 Ok(answer)
             }
             Ok(Err(error)) => Err(self.record_failure(error.to_string())),
-            Err(_) => Err(self.record_failure("no answer in time".to_owned())),
+            Err(_) => Err(self.record_failure("no response in time".to_owned())),
         }
     }
 
@@ -86,7 +86,7 @@ impl RedisClient {
     fn record_failure(&self, reason: String) -> RedisUnavailable {
         let state = self.circuit_breaker.failed(self.origin.elapsed());
         if state == State::Opened {
-            tracing::warn!(reason, "Redis is away; it is asked once a second until it is back");
+            tracing::warn!(reason, "Redis is unavailable; retrying once a second");
         }
         // The manager reconnects only after a connection has ended, and never replaces a silent connection. So each
         // probe opens a new connection.

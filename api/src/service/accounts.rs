@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use uuid::Uuid;
 
-use crate::domain::{Account, Email, Role, TokenPurpose, UserId, Username};
+use crate::domain::{Account, AuditAction, Email, Role, TokenPurpose, UserId, Username};
 use crate::service::after_commit::AfterCommit;
 use crate::service::context::rate_limits::{RateLimit, spend_account};
 use crate::service::sessions::{self, IssuedTokens};
@@ -132,7 +132,7 @@ pub async fn change_password(context: &RequestContext, current: SecretString, ne
     }
     // A reader of the mailbox must not undo the change with an earlier link.
     store::one_time_tokens::delete_many(tx.db(), viewer.user_id, TokenPurpose::PasswordReset).await?;
-    let entry = context.entry(viewer.user_id, "password.changed", &viewer.user_id);
+    let entry = context.entry(viewer.user_id, AuditAction::PasswordChanged, &viewer.user_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     let ended = sessions::end_others(context, &tx, viewer.user_id, Some(viewer.session_id)).await?;
     sessions::after_end(viewer.user_id, &ended).commit(&context.backend, tx).await
@@ -159,7 +159,7 @@ pub async fn deactivate_user(context: &RequestContext, id: UserId) -> Result<(),
 /// Deactivates an account in a transaction that has locked it, and commits the transaction.
 async fn deactivate_within(context: &RequestContext, tx: Transaction, id: UserId) -> Result<(), Error> {
     let was_active = store::accounts::deactivate(tx.db(), id).await?;
-    store::audit_logs::insert_many(tx.db(), [context.entry(id, "user.deactivated", &id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(id, AuditAction::UserDeactivated, &id)]).await?;
     let ended = sessions::end_others(context, &tx, id, None).await?;
     if was_active {
         store::user_changes::record(tx.db(), id).await?;
@@ -171,7 +171,7 @@ async fn deactivate_within(context: &RequestContext, tx: Transaction, id: UserId
 pub async fn promote(context: &RequestContext, id: UserId) -> Result<(), Error> {
     let tx = context.backend.store.begin().await?;
     store::accounts::update_role(tx.db(), id, Role::Admin).await?;
-    store::audit_logs::insert_many(tx.db(), [context.entry(id, "user.promoted", &id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(id, AuditAction::UserPromoted, &id)]).await?;
     after_change(id).invalidate_group(cache_keys::sessions_of(id)).commit(&context.backend, tx).await
 }
 
@@ -213,7 +213,7 @@ async fn insert(
     let account = NewAccount { id, username, email, password_hash, created_at };
     store::accounts::insert(tx.db(), account).await.map_err(to_conflict)?;
     store::mailboxes::insert(tx.db(), id).await?;
-    let entry = context.entry(id, "user.registered", &id);
+    let entry = context.entry(id, AuditAction::UserRegistered, &id);
     let entry_id = entry.id;
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     Ok((id, entry_id))

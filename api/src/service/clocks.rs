@@ -14,7 +14,10 @@ const TOO_FAR: TimeDelta = TimeDelta::minutes(1);
 pub(super) async fn check(backend: &Backend) -> Result<(), Error> {
     let (_, ahead) = compare(backend).await?;
     if ahead.abs() >= WARN {
-        tracing::warn!(ahead_ms = ahead.num_milliseconds(), "this clock differs from the database's: let NTP set both");
+        tracing::warn!(
+            ahead_ms = ahead.num_milliseconds(),
+            "this node's clock differs from the database's: synchronise both with NTP"
+        );
     }
     Ok(())
 }
@@ -27,7 +30,8 @@ pub(super) async fn database_time(backend: &Backend) -> Result<Timestamp, Error>
     }
     backend.counted.purges_refused.add();
     let (by, side) = (ahead.num_seconds().abs(), if ahead > TimeDelta::zero() { "ahead of" } else { "behind" });
-    let cause = format!("this node's clock is {by} s {side} the database's, so nothing is purged: let NTP set both");
+    let cause =
+        format!("this node's clock is {by} s {side} the database's: nothing is deleted until NTP synchronises both");
     Err(Error::Unavailable { cause })
 }
 

@@ -119,11 +119,11 @@ fn check(draft: &Draft) -> Result<(), Error> {
         let length = draft.encrypted_content.len();
         return Err(Error::invalid(
             "input.encryptedContent",
-            format!("must have 1 to {MESSAGE_MAX_BYTES} bytes, and has {length}"),
+            format!("must have 1 to {MESSAGE_MAX_BYTES} bytes, but has {length}"),
         ));
     }
     if ![12, 24].contains(&draft.iv.len()) {
-        return Err(Error::invalid("input.iv", format!("must have 12 or 24 bytes, and has {}", draft.iv.len())));
+        return Err(Error::invalid("input.iv", format!("must have 12 or 24 bytes, but has {}", draft.iv.len())));
     }
     let id = &draft.client_message_id;
     if id.is_empty() || id.len() > CLIENT_MESSAGE_ID_MAX || !id.bytes().all(|c| c.is_ascii_graphic()) {
@@ -144,10 +144,10 @@ async fn find_earlier(context: &RequestContext, delivery: &Delivery) -> Result<(
     };
     let conflict = |reason| Err(Error::Conflict { field: "input.clientMessageId", reason });
     if earlier.encrypted_content.is_empty() {
-        return conflict("names a message that both sides have deleted");
+        return conflict("belongs to a message that both sides have deleted: use a new ID");
     }
     if !has_same_content(&earlier, delivery) {
-        return conflict("names another message already");
+        return conflict("belongs to another message: use a new ID");
     }
     // The hints may have been lost along with the first response.
     context.backend.bus.publish_all([earlier.recipient_id, sender_id].map(Topic::Mailbox));

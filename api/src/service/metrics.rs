@@ -49,7 +49,7 @@ pub async fn record(context: &RequestContext, readings: Vec<Reading>) -> Result<
     let user_id = context.viewer()?.user_id;
     let count = readings.len();
     if !(1..=BATCH_MAX).contains(&count) {
-        let reason = format!("must have 1 to {BATCH_MAX} metrics, and has {count}");
+        let reason = format!("must have 1 to {BATCH_MAX} metrics, but has {count}");
         return Err(Error::invalid("input.metrics", reason));
     }
     let now = context.backend.source.now();
@@ -83,16 +83,16 @@ pub async fn series(
     bucket_seconds: i32,
 ) -> Result<Vec<MetricBucket>, Error> {
     if bucket_seconds < 1 {
-        return Err(Error::invalid("bucketSeconds", format!("must be at least 1, and is {bucket_seconds}")));
+        return Err(Error::invalid("bucketSeconds", format!("must be at least 1, but is {bucket_seconds}")));
     }
     let until = until.unwrap_or_else(|| admin.backend.source.now());
     let range = SeriesRange { since: clamp(since), until: clamp(until), bucket_seconds: bucket_seconds.into() };
     if range.until <= range.since {
-        return Err(Error::invalid("until", "must be later than `since`; left out, it is now"));
+        return Err(Error::invalid("until", "must be later than `since`; it defaults to now"));
     }
     let buckets = range.buckets();
     if buckets > BUCKETS_MAX {
-        let reason = format!("must be so long that there are at most {BUCKETS_MAX} buckets, and makes {buckets}");
+        let reason = format!("must be longer: at most {BUCKETS_MAX} buckets are allowed, but this makes {buckets}");
         return Err(Error::invalid("bucketSeconds", reason));
     }
     let Ok(name) = name.parse() else { return Ok(Vec::new()) };
@@ -107,7 +107,7 @@ pub async fn find(admin: Admin<'_>, id: MetricId) -> Result<Option<PerformanceMe
 /// Parses the names in a filter. Names that no metric can have are left out.
 pub fn names(field: &str, texts: &[String]) -> Result<Vec<MetricName>, Error> {
     if texts.len() > NAMES_MAX {
-        let reason = format!("must have at most {NAMES_MAX} names, and has {}", texts.len());
+        let reason = format!("must have at most {NAMES_MAX} names, but has {}", texts.len());
         return Err(Error::invalid(field, reason));
     }
     Ok(texts.iter().filter_map(|text| text.parse().ok()).collect())
@@ -123,10 +123,7 @@ pub(super) fn kept_since(backend: &Backend, now: Timestamp) -> Timestamp {
 fn check(backend: &Backend, reading: Reading, now: Timestamp) -> Result<PerformanceMetric, (&'static str, String)> {
     let name: MetricName = reading.name.parse().map_err(|reason| ("name", reason))?;
     if name.is_own() {
-        return Err((
-            "name",
-            "must not begin with the part `server`, which is kept for the server's figures".to_owned(),
-        ));
+        return Err(("name", "must not begin with the part `server`, which is reserved for the server".to_owned()));
     }
     // NaN fails this check as well.
     if !(-VALUE_MAX..=VALUE_MAX).contains(&reading.value) {
@@ -145,7 +142,7 @@ fn check(backend: &Backend, reading: Reading, now: Timestamp) -> Result<Performa
     }
     if created_at < kept_since(backend, now) {
         let days = backend.config.metrics.retention_days;
-        return Err(("recordedAt", format!("must not be older than {days} days, for which metrics are kept")));
+        return Err(("recordedAt", format!("must not be older than the retention of {days} days")));
     }
     let id = MetricId(backend.source.uuid());
     let Reading { name, value, unit, metadata, .. } = reading;
@@ -157,10 +154,10 @@ fn check_metadata(metadata: &Value) -> Result<(), String> {
     if !metadata.is_object() {
         Err("must be an object".to_owned())
     } else if length > METADATA_MAX_BYTES {
-        Err(format!("must have at most {METADATA_MAX_BYTES} bytes as JSON, and has {length}"))
+        Err(format!("must have at most {METADATA_MAX_BYTES} bytes as JSON, but has {length}"))
     } else if has_nul(metadata) {
         // PostgreSQL cannot store NUL in a text.
-        Err("must not hold a NUL".to_owned())
+        Err("must not contain a NUL character".to_owned())
     } else {
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::future::ready;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::crypto::token;
-use crate::domain::{Email, TokenPurpose, UserId};
+use crate::domain::{AuditAction, Email, TokenPurpose, UserId};
 use crate::mail::EmailMessage;
 use crate::service::after_commit::{AfterCommit, is_committed};
 use crate::service::context::rate_limits::{RateLimit, spend_mail};
@@ -58,7 +58,7 @@ pub async fn reset_password(
     let user = consume(context, &tx, id, (purpose, &digest)).await?;
     store::accounts::reset_password(tx.db(), id, password_hash, source.now()).await?;
     store::password_failures::delete(tx.db(), id).await?;
-    let entry = context.entry(id, "password.reset", &id);
+    let entry = context.entry(id, AuditAction::PasswordReset, &id);
     let entry_id = entry.id;
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     let ended = sessions::end_others(context, &tx, id, None).await?;
@@ -75,7 +75,7 @@ pub async fn verify_email(context: &RequestContext, token: &SecretString) -> Res
     let tx = store.begin().await?;
     consume(context, &tx, id, (purpose, &digest)).await?;
     let is_news = store::accounts::verify(tx.db(), id, now).await?;
-    store::audit_logs::insert_many(tx.db(), [context.entry(id, "email.verified", &id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(id, AuditAction::EmailVerified, &id)]).await?;
     if is_news {
         store::user_changes::record(tx.db(), id).await?;
     }
@@ -133,8 +133,8 @@ async fn replace(
     store::one_time_tokens::delete_many(tx.db(), id, purpose).await?;
     let email = issue(context, &tx, id, [&username, &email], purpose).await?;
     let action = match purpose {
-        TokenPurpose::PasswordReset => "password.reset_requested",
-        TokenPurpose::EmailVerification => "email.verification_requested",
+        TokenPurpose::PasswordReset => AuditAction::PasswordResetRequested,
+        TokenPurpose::EmailVerification => AuditAction::EmailVerificationRequested,
     };
     let entry = context.entry(id, action, &id);
     let entry_id = entry.id;
@@ -163,5 +163,5 @@ async fn consume(
 }
 
 fn invalid_token() -> Error {
-    Error::invalid("input.token", "is unknown, used or expired: ask for another mail")
+    Error::invalid("input.token", "is unknown, used or expired: request another mail")
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::crypto::passkeys::{Assertion, Begun, PasskeyError};
 use crate::crypto::password;
-use crate::domain::{CeremonyId, CeremonyKind, DeviceName, Passkey, PasskeyId, SessionId, UserId};
+use crate::domain::{AuditAction, CeremonyId, CeremonyKind, DeviceName, Passkey, PasskeyId, SessionId, UserId};
 use crate::service::{Error, RequestContext, context::rate_limits::RateLimit, sessions, sessions::IssuedTokens};
 use crate::store::{self, Unique, passkey_ceremonies::Ceremony, passkeys::Credential};
 
@@ -65,7 +65,7 @@ pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> R
     let registered = backend.passkeys.finish_registration(state, new.credential).map_err(|error| match error {
         PasskeyError::Failed(cause) => Error::Internal { cause },
         PasskeyError::Refused(_) | PasskeyError::CounterRegressed => {
-            Error::invalid("input.credential", "does not answer this ceremony")
+            Error::invalid("input.credential", "does not match this ceremony: begin another one")
         }
     })?;
 
@@ -83,7 +83,8 @@ pub async fn finish_registration(context: &RequestContext, new: NewPasskey) -> R
     // Counts while the account is locked, because ceremonies that began together may finish together.
     check_capacity(store::passkeys::count(tx.db(), viewer.user_id).await?)?;
     store::passkeys::insert(tx.db(), &passkey, credential).await.map_err(to_conflict)?;
-    store::audit_logs::insert_many(tx.db(), [context.entry(viewer.user_id, "passkey.added", &passkey.id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(viewer.user_id, AuditAction::PasskeyAdded, &passkey.id)])
+        .await?;
     tx.commit().await?;
     Ok(passkey)
 }
@@ -154,9 +155,9 @@ pub async fn remove(context: &RequestContext, id: PasskeyId) -> Result<(), Error
         return Err(Error::NotFound("passkey"));
     }
     if !password::is_set(&account.password_hash) && store::passkeys::count(tx.db(), user_id).await? == 0 {
-        return Err(Error::Conflict { field: "input.id", reason: "is the last way into the account" });
+        return Err(Error::Conflict { field: "input.id", reason: "is the last way to sign in: add another first" });
     }
-    store::audit_logs::insert_many(tx.db(), [context.entry(user_id, "passkey.removed", &id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(user_id, AuditAction::PasskeyRemoved, &id)]).await?;
     Ok(tx.commit().await?)
 }
 
@@ -165,7 +166,7 @@ fn check_capacity(count: u64) -> Result<(), Error> {
     if count < PASSKEYS_MAX {
         return Ok(());
     }
-    Err(Error::Conflict { field: "passkeys", reason: "are as many as an account may have: remove one" })
+    Err(Error::Conflict { field: "passkeys", reason: "have reached the limit: remove one first" })
 }
 
 /// Fails unless the caller signed in recently. A stolen access token must not change how its owner signs in.
@@ -213,8 +214,8 @@ async fn consume(
 
 /// Reports a possible copy of the authenticator to the owner. Returns the error for the client.
 async fn report_regression(context: &RequestContext, passkey: &Passkey) -> Result<Error, Error> {
-    tracing::warn!(user.id = %passkey.user_id, passkey.id = %passkey.id, "a passkey's counter did not grow");
-    let entry = context.entry(passkey.user_id, "passkey.counter_regressed", &passkey.id);
+    tracing::warn!(user.id = %passkey.user_id, passkey.id = %passkey.id, "a passkey's counter did not increase");
+    let entry = context.entry(passkey.user_id, AuditAction::PasskeyCounterRegressed, &passkey.id);
     store::audit_logs::insert_many(context.backend.store.db(), [entry]).await?;
     Ok(Error::InvalidCredentials)
 }
@@ -229,7 +230,7 @@ fn to_error(error: PasskeyError) -> Error {
 fn to_conflict(error: store::Error) -> Error {
     match error {
         store::Error::Taken(Unique::CredentialId) => {
-            Error::Conflict { field: "input.credential", reason: "is registered already" }
+            Error::Conflict { field: "input.credential", reason: "is already registered" }
         }
         other => other.into(),
     }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use crate::crypto::public_keys;
-use crate::domain::{UserId, account::KEY_VAULT_MAX_BYTES};
+use crate::domain::{AuditAction, UserId, account::KEY_VAULT_MAX_BYTES};
 use crate::service::after_commit::AfterCommit;
 use crate::service::context::rate_limits::RateLimit;
 use crate::service::{Error, RequestContext, accounts, sessions, users};
@@ -54,10 +54,10 @@ pub async fn update(context: &RequestContext, keys: NewKeys) -> Result<UserId, E
     if are_new {
         // Clients distinguish keys by this time, so it must increase even where the clocks of two nodes differ.
         after.keys_changed_at = before.keys_changed_at.map(|time| time + TimeDelta::microseconds(1)).max(Some(now));
-        actions.push(context.entry(id, "keys.updated", &id));
+        actions.push(context.entry(id, AuditAction::KeysUpdated, &id));
     }
     if before.key_vault != after.key_vault {
-        actions.push(context.entry(id, "key_vault.updated", &id));
+        actions.push(context.entry(id, AuditAction::KeyVaultUpdated, &id));
     }
     if actions.is_empty() {
         tx.rollback().await?;
@@ -79,7 +79,7 @@ fn check(keys: &NewKeys) -> Result<(), Error> {
     public_keys::check_pqc(&keys.pqc).map_err(|reason| Error::invalid("input.pqc", reason))?;
     match &keys.vault {
         Vault::Replace(vault) if !(1..=KEY_VAULT_MAX_BYTES).contains(&vault.len()) => {
-            let reason = format!("must have 1 to {KEY_VAULT_MAX_BYTES} bytes, and has {}", vault.len());
+            let reason = format!("must have 1 to {KEY_VAULT_MAX_BYTES} bytes, but has {}", vault.len());
             Err(Error::invalid("input.keyVault", reason))
         }
         _ => Ok(()),

@@ -33,7 +33,7 @@ pub async fn follow(
             (Followed::Named(ids), topics)
         }
         Some(ids) => {
-            return Err(Error::invalid("ids", format!("must have 1 to {max} ids, and has {}", ids.len())));
+            return Err(Error::invalid("ids", format!("must have 1 to {max} IDs, but has {}", ids.len())));
         }
     };
     // Subscribes before the first read, so that no change is missed in between.
@@ -50,7 +50,7 @@ pub async fn follow(
 pub(super) async fn publish_change(backend: &Arc<Backend>, id: UserId) {
     backend.bus.publish(Topic::User(id));
     let Err(error) = notify_contacts(backend, id).await else { return };
-    tracing::warn!(%error, "not all contacts hear of a changed user at once");
+    tracing::warn!(%error, "some contacts receive a user's change late; retrying");
     let backend = Arc::clone(backend);
     spawn(async move {
         let next_poll = Instant::now() + Duration::from_secs(backend.config.feed.poll_seconds);

@@ -4,7 +4,7 @@ use qv_entity::audit_logs::{ActiveModel, Column, Entity, Model};
 use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QueryTrait};
 use uuid::Uuid;
 
-use crate::domain::{AuditFilter, AuditLog, AuditLogId, Client, Page, Slice, Timestamp, UserId};
+use crate::domain::{AuditAction, AuditFilter, AuditLog, AuditLogId, Client, Page, Slice, Timestamp, UserId};
 use crate::store::{Error, page::paged};
 
 /// An audit entry to add.
@@ -14,7 +14,7 @@ pub struct NewEntry<'a> {
     /// Account that the entry concerns.
     pub user_id: Option<UserId>,
     /// Name of the action, dotted and in the past tense, such as `session.created`.
-    pub action: &'static str,
+    pub action: AuditAction,
     /// Global id of the object that was acted on.
     pub resource: Option<String>,
     /// Client that sent the request.
@@ -31,7 +31,7 @@ pub async fn insert_many<'a>(
     let rows = entries.into_iter().map(|entry| ActiveModel {
         id: Set(entry.id),
         user_id: Set(entry.user_id.map(|id| id.0)),
-        action: Set(entry.action.to_owned()),
+        action: Set(entry.action.as_str().to_owned()),
         resource: Set(entry.resource),
         details: Set(None),
         ip_address: Set(entry.client.ip.map(|ip| ip.to_string())),

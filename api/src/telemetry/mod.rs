@@ -95,7 +95,7 @@ pub fn watch_panics() {
         PANICS.add();
         let location = panic.location().map(ToString::to_string);
         let cause = panic.payload_as_str();
-        tracing::error!(location, cause, "a panic: this is a fault of the server");
+        tracing::error!(location, cause, "a panic occurred: this is a bug in the server");
     }));
 }
 

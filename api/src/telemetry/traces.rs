@@ -67,7 +67,7 @@ impl Traces {
 
     pub(super) fn finish(self) {
         if let Err(error) = self.0.shutdown_with_timeout(PATIENCE) {
-            tracing::warn!(%error, "the last spans were not handed over");
+            tracing::warn!(%error, "the last spans were not exported");
         }
     }
 }
@@ -105,9 +105,9 @@ impl HttpClient for Post {
         let is_away = !answer.as_ref().is_ok_and(|answer| answer.status().is_success());
         if is_away && !self.is_away.swap(true, Relaxed) {
             let cause = answer.as_ref().map_or_else(ToString::to_string, |answer| answer.status().to_string());
-            tracing::warn!(cause, "the collector does not take spans: they are dropped until it does");
+            tracing::warn!(cause, "the collector does not accept spans; they are dropped");
         } else if !is_away && self.is_away.swap(false, Relaxed) {
-            tracing::info!("the collector takes spans again");
+            tracing::info!("the collector accepts spans again");
         }
         answer
     }
@@ -115,7 +115,7 @@ impl HttpClient for Post {
 
 async fn post(request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
     let (mut head, body) = request.into_parts();
-    let authority = head.uri.authority().ok_or("the collector's address has no host")?.clone();
+    let authority = head.uri.authority().ok_or("traces.endpoint has no host")?.clone();
     head.headers.insert(header::HOST, HeaderValue::from_str(authority.as_str())?);
     head.uri = head.uri.path_and_query().map_or_else(Uri::default, |target| target.clone().into());
     let stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(80))).await?;

@@ -58,7 +58,7 @@ function read(id) {
   try {
     return fill(JSON.parse(at(id).value || "{}"));
   } catch (error) {
-    throw new Error(`The ${id} cannot be used. ${error.message}`);
+    throw new Error(`The ${id} cannot be used: ${error.message}`);
   }
 }
 
@@ -80,7 +80,7 @@ function follow(request, headers) {
   running?.close();
   at("events").replaceChildren();
   at("feed").hidden = at("stop").disabled = false;
-  at("answer").textContent = "The answers of a subscription are events: see below.";
+  at("answer").textContent = "Events of the subscription appear below.";
 
   const socket = new WebSocket(ENDPOINT, "graphql-transport-ws");
   const send = (message) => socket.send(JSON.stringify(message));
@@ -95,7 +95,7 @@ function follow(request, headers) {
   };
   socket.onclose = ({ code, reason }) => {
     if (socket !== running) return;
-    log(`The subscription ended: ${code} ${reason}`);
+    log(`The WebSocket closed: ${code} ${reason}`);
     at("stop").disabled = true;
   };
 }

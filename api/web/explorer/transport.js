@@ -14,6 +14,6 @@ export async function post(request, headers) {
     body: JSON.stringify(request),
   });
   return response.json().catch(() => {
-    throw new Error(`The server answered ${response.status} without JSON.`);
+    throw new Error(`The server responded with status ${response.status} and without JSON.`);
   });
 }

@@ -8,8 +8,8 @@ const person = (username, password) => ({
 });
 
 const register = (Name, password) => ({
-  query: `# Run with Ctrl+Enter: makes the account
-# "${Name.toLowerCase()}" and signs it in. CONFLICT says
+  query: `# Run with Ctrl+Enter: creates the account
+# "${Name.toLowerCase()}" and signs it in. CONFLICT means
 # that the name is taken: change it, or use LogIn.
 mutation Register${Name}($input: RegisterInput!) {
   ${Name.toLowerCase()}: register(input: $input) {
@@ -27,10 +27,10 @@ export const walk = [
   register("Alice", "plum-anvil-cobalt-drizzle-42"),
   register("Bob", "otter-velvet-quarry-lantern-17"),
   {
-    query: `# For later: an access token lives for minutes.
-# The page keeps the answer as "alice" until it is
-# closed. {{alice.accessToken}} in a header stands
-# for it. For bob, change "alice:" and variables.
+    query: `# Signs in again: an access token expires after
+# minutes. The page keeps the answer as "alice" until
+# you close it, and {{alice.accessToken}} inserts the
+# token. For bob, change "alice:" and the variables.
 mutation LogIn($input: LoginInput!) {
   alice: login(input: $input) {
     accessToken
@@ -42,9 +42,9 @@ mutation LogIn($input: LoginInput!) {
     variables: { input: { login: "alice", password: "plum-anvil-cobalt-drizzle-42" } },
   },
   {
-    query: `# The token goes into the headers, below:
+    query: `# Send the access token in the headers, below:
 # {"Authorization": "Bearer ..."}. Paste one, or
-# let {{alice.accessToken}} stand for the last one.
+# use {{alice.accessToken}} for the latest one.
 query WhoAmI($friend: String!) {
   viewer { user { id username } email role }
   friend: user(by: { username: $friend }) { id username }
@@ -54,11 +54,11 @@ query WhoAmI($friend: String!) {
     headers: as("alice"),
   },
   {
-    query: `# Alice writes to the friend that WhoAmI found. A
-# real client encrypts first; the server sees only
-# bytes, in base64, and an iv of 12. The same sent
-# again changes nothing: for a new message choose
-# a new clientMessageId.
+    query: `# Sends a message from alice to the friend that
+# WhoAmI found. A real client encrypts it first: the
+# server receives Base64 bytes and an iv of 12 bytes.
+# Sending it again changes nothing. For a new message,
+# choose a new clientMessageId.
 mutation SendMessage($input: SendMessageInput!) {
   sendMessage(input: $input) {
     message {
@@ -81,8 +81,8 @@ mutation SendMessage($input: SendMessageInput!) {
     headers: as("alice"),
   },
   {
-    query: `# Bob's feed: all there was, then CAUGHT_UP, then
-# each event as it happens. Leave it running and
+    query: `# Bob's feed: past events, then CAUGHT_UP, then each
+# new event as it happens. Leave it running and
 # send another message as alice: it arrives here.
 # GraphiQL stops it when you change tabs: send in
 # a second window, after LogIn and WhoAmI there.
@@ -103,7 +103,7 @@ subscription FollowFeed {
     headers: as("bob"),
   },
   {
-    query: `# What was said, newest first, as alice sees it.
+    query: `# The conversation as alice sees it, newest first.
 query Conversation($with: ID!) {
   viewer {
     conversation(with: $with) {
@@ -150,7 +150,7 @@ export function fill(value) {
 function find(path) {
   const found = path.split(".").reduce((answer, name) => answer?.[name], answers);
   if (typeof found !== "string") {
-    throw new Error(`Nothing is known of {{${path}}} yet. Run the step that answers it, or write the value itself.`);
+    throw new Error(`{{${path}}} has no value yet. Run the step that returns it, or enter a value.`);
   }
   return found;
 }

@@ -44,7 +44,7 @@ async fn an_account_is_made_promoted_and_deactivated() {
     }
     let output = run(&world.environment("one"), &["user", "promote", "nobody"]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "quantumvault: There is no such user.\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "quantumvault: The user was not found.\n");
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_withdrawn_key_is_accepted_nowhere_and_nobody_is_signed_out() {
 
     let output = run(&world.environment("one"), &["keys", "withdraw", "-unknown"]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(String::from_utf8_lossy(&output.stderr), "quantumvault: There is no such signing key.\n");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "quantumvault: The signing key was not found.\n");
 }
 
 #[tokio::test]
@@ -246,7 +246,7 @@ async fn a_purge_removes_what_has_ended_and_nothing_else() {
     let removed = said(&world, &["purge"]);
     assert_eq!(
         removed,
-        "removed 1 sessions, 2 mailed tokens, 1 audit entries, 2001 metrics, 0 events of the feed, 0 signing keys\n"
+        "deleted 1 sessions, 2 mail tokens, 1 audit entries, 2001 metrics, 0 feed events, 0 signing keys\n"
     );
     assert_eq!(performance_metrics::Entity::find().count(&db).await.expect("readable"), 1);
     // One of the tokens above, and the token that the registration mailed.

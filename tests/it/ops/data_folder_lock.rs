@@ -14,7 +14,7 @@ async fn a_second_server_on_a_data_folder_is_refused_and_commands_are_not() {
     assert_eq!(second.ended().await.code(), Some(1));
     let words = run(&world.environment("one"), &["serve"]).stderr;
     let words = String::from_utf8(words).expect("text");
-    assert!(words.contains("DATA_DIR") && words.contains("which another server uses: stop that one"), "{words}");
+    assert!(words.contains("DATA_DIR") && words.contains("which another server uses: stop that server"), "{words}");
 
     said(&world, &["user", "promote", "alice"]);
     said(&world, &["purge"]);

@@ -38,7 +38,7 @@ async fn a_node_that_can_serve_passes() {
         told.lines().all(|line| ["OK  ", "WARN", "FAIL"].iter().any(|verdict| line.starts_with(verdict))),
         "{told}"
     );
-    assert!(told.contains("rate limits are off: leave QUANTUMVAULT__RATE_LIMITS__ENABLED out"), "{told}");
+    assert!(told.contains("rate limits are disabled: remove QUANTUMVAULT__RATE_LIMITS__ENABLED"), "{told}");
 }
 
 #[tokio::test]

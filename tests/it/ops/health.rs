@@ -98,7 +98,7 @@ async fn operators_see_what_is_wrong_and_for_how_long_a_node_serves() {
     ready_at_last(&node, "DOWN").await;
     let answer = operator.run(operation!("admin_health"), Value::Null).await;
     let migrations = &answer.data()["admin"]["health"]["components"][1];
-    assert!(migrations["message"].as_str().expect("a message").starts_with("not applied: m"), "{migrations}");
+    assert!(migrations["message"].as_str().expect("a message").starts_with("pending: m"), "{migrations}");
 
     let alice = node.client().register("alice").await;
     assert_eq!(alice.run(operation!("admin_health"), Value::Null).await.error().0, "FORBIDDEN");

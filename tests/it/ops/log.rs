@@ -62,7 +62,7 @@ async fn every_request_has_one_line_of_json() {
     assert!(!log.contains("secret-path"), "a path may hold anything");
     let probe: Vec<_> =
         lines.iter().filter(|line| line["request.id"] == "mine-5").map(|line| &line["message"]).collect();
-    assert_eq!(probe, ["every part answers"], "the probe itself is for the level debug, what it found is not");
+    assert_eq!(probe, ["every component is healthy"], "the probe itself is for the level debug, what it found is not");
     let ended = lines.iter().find(|line| line["message"] == "subscription ended").expect("a line");
     assert_eq!((&ended["operation.field"], &ended["operation.kind"]), (&json!("messageFeed"), &json!("subscription")));
 }

@@ -31,7 +31,7 @@ async fn a_start_that_cannot_be_is_one_sentence_with_the_setting_and_the_remedy(
         ),
         ("DATA_DIR", open, "others can read (mode 755): run `chmod 700"),
         ("HTTP__LISTEN", "192.0.2.1:80", "QUANTUMVAULT__HTTP__LISTEN names 192.0.2.1:80"),
-        ("GRAPHQL__MODE", "trusted", "manifest"),
+        ("GRAPHQL__MODE", "trusted", "QUANTUMVAULT__GRAPHQL__MANIFEST is empty"),
         ("MAIL__URL", &mails, "QUANTUMVAULT__MAIL__URL holds"),
         ("MAIL__URL", "smtp://127.0.0.1?tls=maybe", "QUANTUMVAULT__MAIL__URL cannot be used"),
         ("MAIL__FROM", "nobody", "QUANTUMVAULT__MAIL__FROM cannot be used"),

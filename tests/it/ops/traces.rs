@@ -92,5 +92,5 @@ async fn a_collector_that_is_away_harms_nobody() {
     let world = World::new().await;
     let served = Process::start(&world, &[("TRACES__ENDPOINT", "http://127.0.0.1:1")]).await;
     served.client().register("alice").await;
-    assert!(served.stop().await.1.contains("the collector does not take spans"));
+    assert!(served.stop().await.1.contains("the collector does not accept spans"));
 }

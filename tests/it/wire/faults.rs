@@ -172,7 +172,7 @@ async fn a_node_without_descriptors_serves_on_waits_and_recovers() {
     drop(crowd);
     let mut late = TcpStream::connect(process.address).await.expect("the node accepts");
     assert!(is_alive(&mut late).await);
-    assert_eq!(process.end().matches("no connection can be accepted").count(), 1, "it complains once");
+    assert_eq!(process.end().matches("connections cannot be accepted").count(), 1, "it complains once");
 }
 
 /// Node process that may open few files.

@@ -195,7 +195,7 @@ async fn one_operation_too_many_is_refused_and_the_others_go_on() {
     let error = socket.receive().await;
     let id = &error["payload"][0]["extensions"]["requestId"];
     let refused = json!({
-        "message": "Too many operations are running on this connection.",
+        "message": "Too many operations run on this connection: complete one.",
         "extensions": { "code": "RATE_LIMITED", "requestId": id, "retryAfterSeconds": 1 },
     });
     assert_eq!(error, json!({ "type": "error", "id": "c", "payload": [refused] }));

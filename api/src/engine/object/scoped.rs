@@ -77,7 +77,7 @@ fn to_value<S>(ctx: &ContextBase<'_, S>, json: Bytes) -> Value {
         return Value::Binary(json);
     }
     serde_json::from_slice(&json).unwrap_or_else(|error| {
-        tracing::error!(error.message = %error, "an object was not written as JSON");
+        tracing::error!(error.message = %error, "an object could not be written as JSON");
         Value::Null
     })
 }

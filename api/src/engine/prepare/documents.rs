@@ -24,10 +24,12 @@ use crate::engine::{GraphqlRequest, RequestError};
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The mode needs a manifest.
-    #[error("graphql.manifest: name the file of documents that may run, or set graphql.mode to \"open\"")]
+    #[error(
+        "QUANTUMVAULT__GRAPHQL__MANIFEST is empty: name a manifest file, or set QUANTUMVAULT__GRAPHQL__MODE to \"open\""
+    )]
     NoManifest,
     /// The file is not a manifest.
-    #[error("graphql.manifest: {}: {reason}", path.display())]
+    #[error("QUANTUMVAULT__GRAPHQL__MANIFEST names {}, which cannot be used ({reason}): correct the file", path.display())]
     Manifest {
         /// The path of the file.
         path: PathBuf,
@@ -35,7 +37,7 @@ pub enum SetupError {
         reason: String,
     },
     /// async-graphql does not behave as this server requires.
-    #[error("the GraphQL library validates or executes in another way than this server builds upon")]
+    #[error("the GraphQL library is incompatible: build with the versions of Cargo.lock")]
     Library,
 }
 
@@ -154,14 +156,14 @@ impl Documents {
             return Ok(document.clone());
         }
         if self.settings.mode == Mode::Trusted {
-            let message = "Only the documents of this server's manifest run here.";
+            let message = "Only documents of this server's manifest may run: send one of them.";
             return Err(RequestError::new(ErrorCode::PersistedQueryNotFound, message).into());
         }
         if let Some(document) = digest.and_then(|digest| self.cache.get(&digest)) {
             return Ok(document);
         }
         let DocumentRef::Text(text, digest) = document_ref else {
-            let message = "The persisted query is not known here: send it with its text.";
+            let message = "The persisted query is unknown: send it with its text.";
             return Err(RequestError::new(ErrorCode::PersistedQueryNotFound, message).into());
         };
         let document = Arc::new(self.read(text)?);
@@ -174,7 +176,7 @@ impl Documents {
         let ast = parser::parse_query(text).map_err(|error| unreadable(&error))?;
         let measured = limits::check(&ast, &self.settings)?;
         if measured.introspects && self.settings.mode != Mode::Explore {
-            let message = "This server does not answer questions about its schema.";
+            let message = "Introspection is disabled on this server.";
             return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).into());
         }
         self.validator.validate(&ast, None, Variables::default())?;
@@ -222,20 +224,21 @@ const fn weight(text_bytes: usize) -> u64 {
 /// Converts an error of the parser. Drops its message, which would echo the document and name the parser's grammar.
 fn unreadable(error: &parser::Error) -> RequestError {
     let (code, message) = match error {
-        parser::Error::MultipleOperations { .. } => {
-            (ErrorCode::GraphqlValidationFailed, "An operation without a name is the only one of its document.")
-        }
+        parser::Error::MultipleOperations { .. } => (
+            ErrorCode::GraphqlValidationFailed,
+            "An anonymous operation must be the only one in its document: name all operations.",
+        ),
         parser::Error::OperationDuplicated { .. } => {
-            (ErrorCode::GraphqlValidationFailed, "Two operations of the document have the same name.")
+            (ErrorCode::GraphqlValidationFailed, "Two operations in the document have the same name: rename one.")
         }
         parser::Error::FragmentDuplicated { .. } => {
-            (ErrorCode::GraphqlValidationFailed, "Two fragments of the document have the same name.")
+            (ErrorCode::GraphqlValidationFailed, "Two fragments in the document have the same name: rename one.")
         }
         parser::Error::MissingOperation => {
-            (ErrorCode::OperationResolutionFailure, "The document has no operation to run.")
+            (ErrorCode::OperationResolutionFailure, "The document contains no operation.")
         }
-        parser::Error::RecursionLimitExceeded => (ErrorCode::TooComplex, "The document is nested too deep."),
-        _ => (ErrorCode::GraphqlParseFailed, "The document is not GraphQL."),
+        parser::Error::RecursionLimitExceeded => (ErrorCode::TooComplex, "The document is nested too deeply."),
+        _ => (ErrorCode::GraphqlParseFailed, "The document is not valid GraphQL."),
     };
     RequestError { locations: error.positions().collect(), ..RequestError::new(code, message) }
 }

@@ -119,6 +119,6 @@ fn unterminated(text: &str, at: usize) -> RequestError {
     let before = &text[..at];
     let line = before.split('\n').count();
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    RequestError::new(ErrorCode::GraphqlParseFailed, "The document has a string that does not end.")
+    RequestError::new(ErrorCode::GraphqlParseFailed, "The document contains an unterminated string.")
         .at(Pos { line, column })
 }

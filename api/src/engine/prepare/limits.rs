@@ -55,7 +55,7 @@ pub(super) fn check(document: &ExecutableDocument, limits: &Graphql) -> Result<S
         if operation.ty == OperationType::Subscription
             && !matches!(operation.selection_set.node.items.as_slice(), [Positioned { node: Selection::Field(_), .. }])
         {
-            let message = "A subscription has exactly one root field, written in the operation itself.";
+            let message = "A subscription must have exactly one root field, outside of fragments.";
             return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, message).at(operation.selection_set.pos));
         }
         whole = whole.beside(reach);
@@ -203,7 +203,10 @@ impl<'a> Walk<'a> {
         match self.reaches.get(name.as_str()) {
             Some(Some(reach)) => return Ok(*reach),
             Some(None) => {
-                return Err(RequestError::new(ErrorCode::GraphqlValidationFailed, "A fragment spreads itself."));
+                return Err(RequestError::new(
+                    ErrorCode::GraphqlValidationFailed,
+                    "A fragment must not spread itself.",
+                ));
             }
             None => {}
         }

@@ -122,12 +122,15 @@ impl Document {
                 operations.iter().next().map(|(name, operation)| (Some(name), operation))
             }
             (DocumentOperations::Multiple(_), None) => {
-                let message = "The document has several operations: say by `operationName` which to run.";
+                let message = "The document has several operations: select one by `operationName`.";
                 return Err(RequestError::new(ErrorCode::OperationResolutionFailure, message));
             }
         };
         let (name, operation) = found.ok_or_else(|| {
-            RequestError::new(ErrorCode::OperationResolutionFailure, "The document has no operation of that name.")
+            RequestError::new(
+                ErrorCode::OperationResolutionFailure,
+                "The document has no operation with the name in `operationName`.",
+            )
         })?;
         Ok((name, operation))
     }

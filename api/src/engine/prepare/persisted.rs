@@ -44,12 +44,12 @@ pub(super) fn document_ref(call: &GraphqlRequest) -> Result<DocumentRef<'_>, Req
         (None, None) => None,
     };
     match (&call.query, name) {
-        (None, None) => Err(bad_request("The request has no `query`.")),
+        (None, None) => Err(bad_request("The request has no `query`, `documentId` or `persistedQuery`.")),
         (None, Some(name)) => Ok(DocumentRef::Name(name)),
         (Some(text), name) => {
             let digest = digest(text);
             if name.is_some_and(|name| parse_digest(name) != Some(digest)) {
-                return Err(bad_request("The hash sent is not the SHA-256 of the `query` sent with it."));
+                return Err(bad_request("The hash is not the SHA-256 digest of `query`."));
             }
             Ok(DocumentRef::Text(text, digest))
         }
@@ -63,7 +63,7 @@ pub(super) fn read_manifest(path: &Path) -> Result<Vec<(String, String)>, String
         Manifest::Apollo { format, version: 1, operations } if format == "apollo-persisted-query-manifest" => {
             Ok(operations.into_iter().map(|operation| (operation.id, operation.body)).collect())
         }
-        Manifest::Apollo { format, version, .. } => Err(format!("{format} {version} is not a format known here")),
+        Manifest::Apollo { format, version, .. } => Err(format!("unknown format {format} {version}")),
         Manifest::Relay(texts) => Ok(texts.into_iter().collect()),
     }
 }
@@ -89,14 +89,14 @@ pub(super) fn parse_digest(text: &str) -> Option<Digest> {
 }
 
 fn hash(extension: &Value) -> Result<&str, RequestError> {
-    let Value::Object(fields) = extension else { return Err(bad_request("`persistedQuery` is an object.")) };
+    let Value::Object(fields) = extension else { return Err(bad_request("`persistedQuery` must be an object.")) };
     if fields.get("version") != Some(&Value::from(1)) {
-        let message = "Persisted queries are offered in version 1 of the protocol.";
+        let message = "Only version 1 of persisted queries is supported.";
         return Err(RequestError::new(ErrorCode::PersistedQueryNotSupported, message));
     }
     match fields.get("sha256Hash") {
         Some(Value::String(hash)) => Ok(hash),
-        _ => Err(bad_request("`persistedQuery.sha256Hash` is a string.")),
+        _ => Err(bad_request("`persistedQuery.sha256Hash` must be a string.")),
     }
 }
 

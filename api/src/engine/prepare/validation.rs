@@ -63,7 +63,7 @@ impl Validator {
         request.operation_name = operation.map(str::to_owned);
         request.set_parsed_query(document.clone());
         let Some(response) = (self.validate)(request) else {
-            return Err(RequestError::new(ErrorCode::InternalServerError, "Validation did not end.").into());
+            return Err(RequestError::new(ErrorCode::InternalServerError, "Validation did not complete.").into());
         };
         if response.errors.is_empty() {
             return Ok(());

@@ -129,7 +129,7 @@ impl Misfit {
 
     fn error(self, what: &str, name: &str, position: Pos) -> RequestError {
         let field = format!("{name}{}", self.path);
-        let message = format!("The {what}{field} is not acceptable: {}.", self.reason);
+        let message = format!("The {what}{field} is invalid: {}.", self.reason);
         RequestError::new(ErrorCode::BadUserInput, message).at(position).with("field", field)
     }
 

@@ -77,7 +77,7 @@ async fn a_literal_that_no_resolver_could_read_is_bad_input() {
             json!({ "code": "BAD_USER_INPUT", "field": field, "requestId": ID }),
             "{answer}"
         );
-        assert_eq!(error["message"], format!("The argument {field} is not acceptable: expected Int."));
+        assert_eq!(error["message"], format!("The argument {field} is invalid: expected Int."));
         assert_eq!(answer.get("data"), None);
     }
     let query = "mutation ($login: String!) { login(input: { login: $login, tries: 3000000000 }) }";

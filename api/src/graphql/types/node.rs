@@ -149,7 +149,7 @@ impl NodeQuery {
         let scope = RequestScope::of(ctx);
         let max = scope.request().backend.config.graphql.max_page_size;
         if ids.len() > max {
-            let reason = format!("must have at most {max} ids, and has {}", ids.len());
+            let reason = format!("must have at most {max} IDs, but has {}", ids.len());
             return Err(service::Error::invalid("ids", reason).into());
         }
         futures_util::future::try_join_all(ids.iter().map(|id| Node::find(scope, "ids", id))).await

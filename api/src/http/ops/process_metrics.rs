@@ -16,31 +16,31 @@ pub fn write(page: &mut Exposition) {
         .map(|(_, rest)| rest.split(' ').skip(1).map(|number| number.trim().parse().unwrap_or_default()).collect())
         .unwrap_or_default();
     let number = |place: usize| numbers.get(place - 4).copied().unwrap_or_default();
-    page.counter("process_cpu_seconds_total", "Time of all processors, user and system.")
+    page.counter("process_cpu_seconds_total", "CPU time in seconds, user and system.")
         .value(&[], (number(14) + number(15)) / TICKS);
     if let Some(booted) = read("/proc/stat").and_then(|stat| field(&stat, "btime")) {
-        page.gauge("process_start_time_seconds", "When it started, in seconds since 1970.")
+        page.gauge("process_start_time_seconds", "Start time of the process in seconds since 1970.")
             .value(&[], booted + number(22) / TICKS);
     }
     if let Some(status) = read("/proc/self/status") {
         for (name, help, key) in [
-            ("process_resident_memory_bytes", "Memory that is resident.", "VmRSS:"),
-            ("process_virtual_memory_bytes", "Memory that is addressed.", "VmSize:"),
+            ("process_resident_memory_bytes", "Resident memory in bytes.", "VmRSS:"),
+            ("process_virtual_memory_bytes", "Virtual memory in bytes.", "VmSize:"),
         ] {
             if let Some(kib) = field(&status, key) {
                 page.gauge(name, help).value(&[], kib * 1024.0);
             }
         }
         if let Some(threads) = field(&status, "Threads:") {
-            page.gauge("process_threads", "Threads.").value(&[], threads);
+            page.gauge("process_threads", "Number of threads.").value(&[], threads);
         }
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         // The folder itself is open while it is read, and does not count.
-        page.gauge("process_open_fds", "File descriptors that are open.").value(&[], open.count().saturating_sub(1));
+        page.gauge("process_open_fds", "Number of open file descriptors.").value(&[], open.count().saturating_sub(1));
     }
     if let Some(most) = max_files() {
-        page.gauge("process_max_fds", "File descriptors that may be open.").value(&[], most);
+        page.gauge("process_max_fds", "Maximum number of open file descriptors.").value(&[], most);
     }
 }
 

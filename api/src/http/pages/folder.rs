@@ -87,12 +87,12 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     // Without `O_NONBLOCK`, opening a pipe would wait for a writer.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
+        return Err(io::Error::other("not a regular file"));
     }
     let mut bytes = Vec::new();
     // Limits the bytes that are read, because a file may grow meanwhile.
     if file.take(MAX_BYTES + 1).read_to_end(&mut bytes)? as u64 > MAX_BYTES {
-        return Err(io::Error::other("it is too large"));
+        return Err(io::Error::other("file too large"));
     }
     Ok(bytes)
 }

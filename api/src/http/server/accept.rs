@@ -67,7 +67,7 @@ where
     drop(listener);
     state.tasks.close();
     if timeout(Duration::from_secs(settings.drain_seconds), state.tasks.wait()).await.is_err() {
-        tracing::warn!(tasks = state.tasks.len(), "connections did not end in time and are cut");
+        tracing::warn!(tasks = state.tasks.len(), "connections did not finish in time; closing them");
         server.cut.cancel();
     }
 }
@@ -108,7 +108,7 @@ where
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 if complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-                    tracing::error!(%error, "no connection can be accepted: raise the limit of open files");
+                    tracing::error!(%error, "connections cannot be accepted: raise the limit of open files");
                     complained = Some(Instant::now());
                 }
                 sleep(BACK_OFF).await;

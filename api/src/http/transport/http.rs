@@ -39,7 +39,8 @@ pub async fn answer(
     }
     let pages = state.deps.pages.as_ref().filter(|_| request.method() == Method::GET);
     let Some(accepted) = negotiate(request.headers(), pages.is_some()) else {
-        let message = "Accept application/graphql-response+json, application/json or text/event-stream.";
+        let message =
+            "Send an `Accept` header with application/graphql-response+json, application/json or text/event-stream.";
         return write(Answer::rejection(StatusCode::NOT_ACCEPTABLE, message, &client.request_id), Media::Json);
     };
     if let (Media::Html, Some(pages)) = (accepted.media, pages) {
@@ -149,11 +150,11 @@ impl Exchange<'_> {
         match prepared.kind {
             // A link or an image on a foreign page can send a GET.
             OperationType::Mutation if self.method == Method::GET => {
-                Err(self.reject(StatusCode::METHOD_NOT_ALLOWED, "A mutation needs a POST."))
+                Err(self.reject(StatusCode::METHOD_NOT_ALLOWED, "Send mutations by POST."))
             }
             OperationType::Subscription if !self.accepted.events => Err(self.reject(
                 StatusCode::NOT_ACCEPTABLE,
-                "A subscription needs a WebSocket, or text/event-stream among what is accepted.",
+                "Send subscriptions by WebSocket, or with text/event-stream in the `Accept` header.",
             )),
             _ => Ok(prepared),
         }
@@ -171,7 +172,7 @@ impl Exchange<'_> {
     /// Reserves a slot for an event stream. Sockets and event streams share the slots of a user.
     fn slot(&self, viewer: &Viewer) -> Result<Reservation, Answer> {
         let slot = self.state.user_streams.reserve(Holder::User(viewer.user_id), 1);
-        let message = "This user has too many sockets and event streams open.";
+        let message = "This user has too many WebSockets and event streams: close one.";
         slot.map_err(|_| Answer::too_many(message, &self.client.request_id))
     }
 

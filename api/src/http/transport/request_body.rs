@@ -19,7 +19,8 @@ const READ_BUFFER_BYTES: usize = 80 * 1024;
 /// Memory of a parsed JSON value, in bytes.
 const VALUE_BYTES: usize = 96;
 
-const TOO_LARGE: BodyError = BodyError::Request(StatusCode::PAYLOAD_TOO_LARGE, "The body is too large.");
+const TOO_LARGE: BodyError =
+    BodyError::Request(StatusCode::PAYLOAD_TOO_LARGE, "The request body is too large: send less.");
 
 /// GraphQL requests that one HTTP request contains.
 pub enum Work {
@@ -47,12 +48,12 @@ impl From<Exhausted> for BodyError {
 pub async fn read(request: &mut Request, settings: &Http, memory: &mut Reservation) -> Result<Work, BodyError> {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     if target.len() > TARGET_MAX_BYTES {
-        return Err(BodyError::Request(StatusCode::URI_TOO_LONG, "The address is too long: send a POST."));
+        return Err(BodyError::Request(StatusCode::URI_TOO_LONG, "The URL is too long: send a POST request."));
     }
     match *request.method() {
         Method::GET => read_query(request),
         Method::POST => read_body(request, settings, memory).await,
-        _ => Err(BodyError::Request(StatusCode::METHOD_NOT_ALLOWED, "Send a GET or a POST.")),
+        _ => Err(BodyError::Request(StatusCode::METHOD_NOT_ALLOWED, "Send a GET or POST request.")),
     }
 }
 
@@ -60,7 +61,7 @@ fn read_query(request: &Request) -> Result<Work, BodyError> {
     if request.headers().contains_key(header::CONTENT_TYPE) {
         check_content_type(request.headers())?;
     }
-    let fields: QueryString = request.params().map_err(|_| bad_request("The query string cannot be read."))?;
+    let fields: QueryString = request.params().map_err(|_| bad_request("The query string is malformed."))?;
     GraphqlRequest::from_query(fields).map(Work::One).map_err(bad_request)
 }
 
@@ -78,9 +79,11 @@ async fn read_body(request: &mut Request, settings: &Http, memory: &mut Reservat
     }
     let calls: Vec<Value> = serde_json::from_slice(&body).map_err(|_| bad_request(NO_JSON))?;
     match calls.len() {
-        _ if settings.batch_limit == 0 => Err(bad_request("Send one operation at a time.")),
+        _ if settings.batch_limit == 0 => {
+            Err(bad_request("Arrays of operations are disabled: send one operation per request."))
+        }
         length if (1..=settings.batch_limit).contains(&length) => Ok(Work::Batch(calls)),
-        _ => Err(bad_request("The batch is empty or too large.")),
+        _ => Err(bad_request("The array of operations is empty or too long.")),
     }
 }
 
@@ -94,7 +97,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), BodyError> {
     if is_json && is_utf8 {
         Ok(())
     } else {
-        Err(BodyError::Request(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send application/json in UTF-8."))
+        Err(BodyError::Request(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json in UTF-8."))
     }
 }
 
@@ -107,7 +110,7 @@ async fn collect(request: &mut Request, settings: &Http, memory: &mut Reservatio
     }
     let body = receive(request.take_body(), announced.unwrap_or_default(), settings.body_max_bytes, memory);
     let received = in_time(settings.body_timeout(), body).await;
-    received.unwrap_or(Err(BodyError::Request(StatusCode::REQUEST_TIMEOUT, "The body took too long.")))
+    received.unwrap_or(Err(BodyError::Request(StatusCode::REQUEST_TIMEOUT, "The request body arrived too slowly.")))
 }
 
 /// Receives the body in chunks. poem's own method would keep a buffer inside this future and all futures around it.
@@ -119,7 +122,7 @@ async fn receive(
 ) -> Result<Vec<u8>, BodyError> {
     let (mut chunks, mut received) = (body.into_bytes_stream(), Vec::new());
     make_room(&mut received, announced, memory)?;
-    while let Some(chunk) = chunks.try_next().await.map_err(|_| bad_request("The body broke off."))? {
+    while let Some(chunk) = chunks.try_next().await.map_err(|_| bad_request("The request body is incomplete."))? {
         let length = received.len() + chunk.len();
         if length > max_bytes {
             return Err(TOO_LARGE);

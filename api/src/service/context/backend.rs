@@ -93,12 +93,13 @@ impl Backend {
             (None, Cache::local(), Bus::local(), Limiter::Local(Local::default()))
         };
         let passwords = Passwords::new(&config.passwords, source.random.clone()).map_err(|error| {
-            StartError(format!("QUANTUMVAULT__PASSWORDS__* cannot be used ({error}): correct them"))
+            StartError(format!("QUANTUMVAULT__PASSWORDS__* cannot be used ({error}): correct these settings"))
         })?;
 
         let passkeys = Passkeys::new(&config.webauthn, format!("http://localhost:{}", config.http.listen.port()));
-        let passkeys = passkeys
-            .map_err(|error| StartError(format!("QUANTUMVAULT__WEBAUTHN__* cannot be used ({error}): correct them")))?;
+        let passkeys = passkeys.map_err(|error| {
+            StartError(format!("QUANTUMVAULT__WEBAUTHN__* cannot be used ({error}): correct these settings"))
+        })?;
         let mailer = Mailer::open(&config).map_err(StartError)?;
 
         store::installation::publish_signing_key(db, &signing.kid, &signing.public_key, now)
@@ -189,7 +190,7 @@ impl Backend {
     pub async fn close(&self) {
         self.bus.flush().await;
         if let Err(error) = self.store.close().await {
-            tracing::warn!(%error, "the database's connections did not close");
+            tracing::warn!(%error, "the database connections could not be closed");
         }
     }
 

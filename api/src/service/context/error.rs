@@ -30,13 +30,13 @@ pub enum Error {
     #[error("The login, the password or the passkey is wrong.")]
     InvalidCredentials,
     /// The caller lacks the role ADMIN.
-    #[error("This needs the role ADMIN.")]
+    #[error("The role ADMIN is required.")]
     Forbidden,
     /// The caller must sign in again to prove their identity.
-    #[error("This needs a recent sign-in: sign in again, and try it in the new session.")]
+    #[error("A recent sign-in is required: sign in again and retry in the new session.")]
     SignInAgain,
     /// The object does not exist, or the caller may not see it.
-    #[error("There is no such {0}.")]
+    #[error("The {0} was not found.")]
     NotFound(&'static str),
     /// The request conflicts with stored data.
     #[error("`{field}` {reason}")]
@@ -47,10 +47,10 @@ pub enum Error {
         reason: &'static str,
     },
     /// The cursor predates a restore of the database. Clients must continue without one.
-    #[error("The cursor is of before a restore of the database: go on without one.")]
+    #[error("The cursor predates a restore of the database: start without a cursor.")]
     CursorExpired,
     /// The caller has exceeded a rate limit.
-    #[error("Too many of these for now: wait before the next.")]
+    #[error("The rate limit is exceeded: retry after `extensions.retryAfterSeconds`.")]
     RateLimited {
         /// Time to wait before a retry.
         retry_after: Duration,
@@ -59,13 +59,13 @@ pub enum Error {
     #[error("The answer has more than {0} bytes: select fewer fields or smaller pages.")]
     AnswerTooLarge(usize),
     /// A required component does not respond.
-    #[error("The service is busy or a part of it is away: try again shortly.")]
+    #[error("The service is busy or temporarily unavailable: retry shortly.")]
     Unavailable {
         /// Cause, for the log only.
         cause: String,
     },
     /// A fault of the server.
-    #[error("Something went wrong on the server.")]
+    #[error("An internal error occurred.")]
     Internal {
         /// Cause, for the log only.
         cause: String,
@@ -126,10 +126,10 @@ fn seconds(wait: Duration) -> u64 {
 
 fn authentication_message(reason: AuthenticationReason) -> &'static str {
     match reason {
-        AuthenticationReason::Missing => "This needs a session: send an access token.",
+        AuthenticationReason::Missing => "Authentication is required: send an access token.",
         AuthenticationReason::Expired => "The access token has expired: refresh the session.",
         AuthenticationReason::Revoked => "The session has ended: sign in again.",
-        AuthenticationReason::Invalid => "The access token is not valid.",
+        AuthenticationReason::Invalid => "The access token is invalid: sign in again.",
     }
 }
 

@@ -121,7 +121,7 @@ impl RequestContext {
     pub(crate) fn page<K: FromStr>(&self, list: impl Into<List>, arguments: &PageArguments) -> Result<Page<K>, Error> {
         let list = list.into();
         let (direction, limit) = match (arguments.first, arguments.last) {
-            (Some(_), Some(_)) => return Err(Error::invalid("last", "cannot be asked for together with `first`")),
+            (Some(_), Some(_)) => return Err(Error::invalid("last", "must not be combined with `first`")),
             (_, Some(count)) => (Direction::Backward, self.limit("last", count)?),
             (Some(count), None) => (Direction::Forward, self.limit("first", count)?),
             (None, None) => (Direction::Forward, self.backend.config.graphql.default_page_size),
@@ -162,7 +162,7 @@ impl RequestContext {
         let max = self.backend.config.graphql.max_page_size;
         match usize::try_from(asked) {
             Ok(asked) if (1..=max).contains(&asked) => Ok(asked),
-            _ => Err(Error::invalid(field, format!("must be between 1 and {max}, and is {asked}"))),
+            _ => Err(Error::invalid(field, format!("must be between 1 and {max}, but is {asked}"))),
         }
     }
 

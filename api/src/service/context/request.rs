@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use crate::budget::{Holder, OperationMemory, Policy};
-use crate::domain::{AuthenticationReason, Client, Role, UserId, Viewer};
+use crate::domain::{AuditAction, AuthenticationReason, Client, Role, UserId, Viewer};
 use crate::service::{Backend, Error};
 use crate::store::audit_logs::NewEntry;
 
@@ -55,12 +55,12 @@ impl RequestContext {
     }
 
     /// Creates an audit entry about an account.
-    pub(crate) fn entry(&self, user_id: UserId, action: &'static str, resource: &impl ToString) -> NewEntry<'_> {
+    pub(crate) fn entry(&self, user_id: UserId, action: AuditAction, resource: &impl ToString) -> NewEntry<'_> {
         NewEntry { user_id: Some(user_id), ..self.system_entry(action, Some(resource.to_string())) }
     }
 
     /// Creates an audit entry that concerns no account.
-    pub(crate) fn system_entry(&self, action: &'static str, resource: Option<String>) -> NewEntry<'_> {
+    pub(crate) fn system_entry(&self, action: AuditAction, resource: Option<String>) -> NewEntry<'_> {
         let source = &self.backend.source;
         NewEntry { id: source.uuid(), user_id: None, action, resource, client: &self.client, created_at: source.now() }
     }

@@ -29,7 +29,7 @@ pub(crate) async fn retry_while_unavailable<T, R: Future<Output = Result<T, Erro
     loop {
         match read().await {
             Err(Error::Unavailable { cause }) => {
-                tracing::warn!(cause, "{stream} waits for the database");
+                tracing::warn!(cause, "{stream} is waiting for the database");
                 tokio::time::sleep(backend.poll_interval_without_bus()).await;
             }
             other => return other,

@@ -77,7 +77,7 @@ impl Reads {
             sender.send_replace(Some(reading.await?));
             Ok(read)
         });
-        let nothing = || Error::Internal { cause: "a read found neither events nor their end".to_owned() };
+        let nothing = || Error::Internal { cause: "a feed read found neither events nor their end".to_owned() };
         async move { read.await?.after(position).ok_or_else(nothing) }
     }
 }

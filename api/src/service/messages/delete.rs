@@ -11,7 +11,7 @@ const IDS_MAX: usize = 100;
 pub async fn delete(context: &RequestContext, mut ids: Vec<MessageId>) -> Result<Vec<MessageId>, Error> {
     let user_id = context.viewer()?.user_id;
     if ids.is_empty() || ids.len() > IDS_MAX {
-        let reason = format!("must have 1 to {IDS_MAX} ids, and has {}", ids.len());
+        let reason = format!("must have 1 to {IDS_MAX} IDs, but has {}", ids.len());
         return Err(Error::invalid("input.ids", reason));
     }
     ids.sort_unstable();

@@ -17,7 +17,7 @@ pub async fn mark_read(
     let share = store::conversations::find_share(db, reader_id, id).await?.ok_or(Error::NotFound("conversation"))?;
     let up_to = up_to.ok_or(Error::NotFound("message"))?;
     if up_to.conversation_id != id {
-        return Err(Error::invalid("input.upToMessageId", "is a message of another conversation"));
+        return Err(Error::invalid("input.upToMessageId", "belongs to a message of another conversation"));
     }
     let mut conversation = share.conversation;
     let after = AfterCommit::default().publish([conversation.peer_id, reader_id].map(Topic::Mailbox));

@@ -18,7 +18,7 @@ pub(super) async fn write(
     // occupies a request slot, so it waits no longer than for a connection.
     let patience = Duration::from_secs(backend.config.database.acquire_timeout_seconds);
     let turn = timeout(patience, backend.metric_lock.lock()).await;
-    let turn = turn.map_err(|_| Error::Unavailable { cause: "other metrics take too long".to_owned() })?;
+    let turn = turn.map_err(|_| Error::Unavailable { cause: "timed out waiting for other metrics".to_owned() })?;
     let tx = backend.store.begin().await?;
     if let Some(context) = context {
         sessions::lock_session(context, &tx).await?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::domain::AuditAction;
 use crate::service::{Error, RequestContext};
 use crate::store;
 
@@ -15,7 +16,7 @@ pub async fn back_up(context: &RequestContext, file: &Path) -> Result<(), Error>
 pub async fn fence(context: &RequestContext) -> Result<u64, Error> {
     let tx = context.backend.store.begin().await?;
     let ended = store::recovery::fence(tx.db()).await?;
-    store::audit_logs::insert_many(tx.db(), [context.system_entry("installation.restored", None)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.system_entry(AuditAction::InstallationRestored, None)]).await?;
     tx.commit().await?;
     Ok(ended)
 }

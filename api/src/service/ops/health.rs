@@ -97,22 +97,22 @@ async fn database(backend: &Backend) -> (Component, Component) {
         Ok::<_, crate::store::Error>((started.elapsed(), backend.store.pending_migrations().await?))
     });
     let down = |name, message: String| Component { name, status: Status::Down, latency: None, message: Some(message) };
-    let unknown = || down("migrations", "unknown while the database is away".to_owned());
+    let unknown = || down("migrations", "unknown while the database is unavailable".to_owned());
     match asked.await {
         Ok(Ok((latency, pending))) => {
             let migrations = match pending.as_slice() {
                 [] => healthy("migrations", None),
-                pending => down("migrations", format!("not applied: {}", pending.join(", "))),
+                pending => down("migrations", format!("pending: {}", pending.join(", "))),
             };
             (healthy("database", Some(latency)), migrations)
         }
         Ok(Err(error)) => (down("database", error.to_string()), unknown()),
         // Other statements completed meanwhile, so the database is busy and not down.
         Err(_) if backend.store.statement_count() > answered => (
-            degraded("database", "too busy to answer in time".to_owned()),
+            degraded("database", "too busy to respond in time".to_owned()),
             degraded("migrations", "unknown while the database is busy".to_owned()),
         ),
-        Err(_) => (down("database", "no answer in time".to_owned()), unknown()),
+        Err(_) => (down("database", "no response in time".to_owned()), unknown()),
     }
 }
 
@@ -128,13 +128,13 @@ fn bus(backend: &Backend) -> Component {
     if backend.bus.is_connected() {
         healthy("bus", None)
     } else {
-        degraded("bus", "hints of other nodes do not arrive: feeds look by themselves".to_owned())
+        degraded("bus", "hints of other nodes do not arrive: subscriptions poll the database".to_owned())
     }
 }
 
 fn mail(backend: &Backend) -> Component {
     if backend.outbox.is_failing() {
-        degraded("mail", format!("mails are refused or not taken; {} wait", backend.outbox.waiting()))
+        degraded("mail", format!("mails cannot be sent; {} are waiting", backend.outbox.waiting()))
     } else {
         healthy("mail", None)
     }
@@ -151,9 +151,9 @@ fn degraded(name: &'static str, message: String) -> Component {
 /// Logs a changed status.
 fn log_change(health: &Health) {
     if health.status == Status::Ok {
-        tracing::info!("every part answers");
+        tracing::info!("every component is healthy");
     }
     for Component { name, message, .. } in health.components.iter().filter(|part| part.status != Status::Ok) {
-        tracing::warn!(component = name, cause = message, "a part of the server does not answer");
+        tracing::warn!(component = name, cause = message, "a component is degraded or down");
     }
 }

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use crate::bus::Subscription;
 use crate::crypto::SigningKey;
-use crate::domain::{Timestamp, event::Topic};
+use crate::domain::{AuditAction, Timestamp, event::Topic};
 use crate::service::{Backend, Error, RequestContext, after_commit::AfterCommit};
 use crate::store;
 
@@ -17,7 +17,7 @@ pub async fn accepted(backend: &Backend) -> Result<Vec<(String, Vec<u8>)>, Error
 pub async fn rotate(context: &RequestContext, key: SigningKey) -> Result<(), Error> {
     let (backend, now) = (&context.backend, context.backend.source.now());
     let old = backend.tokens.signing_key();
-    let entry = context.system_entry("signing_key.rotated", Some(key.kid.clone()));
+    let entry = context.system_entry(AuditAction::SigningKeyRotated, Some(key.kid.clone()));
     let tx = backend.store.begin().await?;
     store::installation::publish_signing_key(tx.db(), &key.kid, &key.public_key, now).await?;
     store::installation::retire_signing_key(tx.db(), &old.kid, now).await?;
@@ -34,8 +34,11 @@ pub async fn withdraw(context: &RequestContext, kid: &str) -> Result<(), Error> 
     if !store::installation::withdraw_signing_key(tx.db(), kid).await? {
         return Err(Error::NotFound("signing key"));
     }
-    store::audit_logs::insert_many(tx.db(), [context.system_entry("signing_key.withdrawn", Some(kid.to_owned()))])
-        .await?;
+    store::audit_logs::insert_many(
+        tx.db(),
+        [context.system_entry(AuditAction::SigningKeyWithdrawn, Some(kid.to_owned()))],
+    )
+    .await?;
     AfterCommit::default().publish([Topic::SigningKeys]).commit(&context.backend, tx).await?;
     context.backend.load_signing_keys().await
 }

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::crypto::token;
-use crate::domain::{Role, Session, SessionId, Timestamp, UserId, Viewer};
+use crate::domain::{AuditAction, Role, Session, SessionId, Timestamp, UserId, Viewer};
 use crate::service::after_commit::AfterCommit;
 use crate::service::sessions::revoke::{after_end, end_many};
 use crate::service::{Backend, Error, RequestContext};
@@ -34,7 +34,9 @@ pub(in crate::service) fn check_device_info(device_info: Option<String>) -> Resu
         Some(text) if text.chars().count() > DEVICE_INFO_MAX => {
             Err(Error::invalid("input.deviceInfo", format!("must have at most {DEVICE_INFO_MAX} characters")))
         }
-        Some(text) if text.contains('\0') => Err(Error::invalid("input.deviceInfo", "must not hold a NUL")),
+        Some(text) if text.contains('\0') => {
+            Err(Error::invalid("input.deviceInfo", "must not contain a NUL character"))
+        }
         other => Ok(other),
     }
 }
@@ -69,9 +71,9 @@ pub(in crate::service) async fn open(
     };
     let kept = u64::from(backend.config.accounts.max_sessions).saturating_sub(1);
     let idle = store::sessions::find_idle(tx.db(), user_id, kept).await?;
-    let ended = end_many(context, tx, user_id, &idle, "session.displaced").await?;
+    let ended = end_many(context, tx, user_id, &idle, AuditAction::SessionDisplaced).await?;
     store::sessions::insert(tx.db(), &session, digests).await?;
-    store::audit_logs::insert_many(tx.db(), [context.entry(user_id, "session.created", &id)]).await?;
+    store::audit_logs::insert_many(tx.db(), [context.entry(user_id, AuditAction::SessionCreated, &id)]).await?;
     let key = backend.tokens.signing_key().tag();
     let viewer = Viewer { user_id, session_id: id, role, expires_at: access_token_expires_at, key };
     let refresh_token_expires_at = session.expires_at;
@@ -89,7 +91,7 @@ pub async fn issue(
     let account = store::accounts::lock(tx.db(), user_id).await?;
     let account = account.filter(|account| account.is_active).ok_or(Error::NotFound("user"))?;
     let tokens = open(context, &tx, (user_id, account.role), device_info).await?;
-    let entry = context.entry(user_id, "session.issued", &tokens.viewer.session_id);
+    let entry = context.entry(user_id, AuditAction::SessionIssued, &tokens.viewer.session_id);
     store::audit_logs::insert_many(tx.db(), [entry]).await?;
     after_opening(&tokens).commit(&context.backend, tx).await?;
     Ok(tokens)

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::crypto::token;
-use crate::domain::{AuthenticationReason, Session, Timestamp, Viewer, event::Topic};
+use crate::domain::{AuditAction, AuthenticationReason, Session, Timestamp, Viewer, event::Topic};
 use crate::service::after_commit::AfterCommit;
 use crate::service::context::rate_limits::RateLimit;
 use crate::service::sessions::opening::{IssuedTokens, sign};
@@ -41,7 +41,7 @@ pub async fn refresh(context: &RequestContext, parent: SecretString) -> Result<I
     let Some((refresh_token, refresh_token_expires_at)) =
         rotate(context, &tx, &session, &parent, &access_token).await?
     else {
-        end_many(context, &tx, user_id, &[id], "session.reuse_detected").await?;
+        end_many(context, &tx, user_id, &[id], AuditAction::SessionReuseDetected).await?;
         after_end(user_id, &[id]).commit(backend, tx).await?;
         return Err(refuse(AuthenticationReason::Revoked));
     };

@@ -1,6 +1,6 @@
 //! Ends sessions, for their owners and for other use cases.
 
-use crate::domain::{SessionId, UserId, event::Topic};
+use crate::domain::{AuditAction, SessionId, UserId, event::Topic};
 use crate::service::{Error, RequestContext, after_commit::AfterCommit, cache_keys, sessions::lock_account};
 use crate::store::{self, Transaction};
 
@@ -29,7 +29,7 @@ async fn end_one(context: &RequestContext, user_id: UserId, id: SessionId) -> Re
         } else {
             lock_account(context, &tx).await?;
         }
-        let ended = end_many(context, &tx, user_id, &[id], "session.revoked").await?;
+        let ended = end_many(context, &tx, user_id, &[id], AuditAction::SessionRevoked).await?;
         tx.commit().await?;
         Ok(!ended.is_empty())
     };
@@ -55,7 +55,7 @@ pub(in crate::service) async fn end_others(
     kept: Option<SessionId>,
 ) -> Result<Vec<SessionId>, Error> {
     let ended = store::sessions::delete_others(tx.db(), user_id, kept).await?;
-    record(context, tx, user_id, &ended, "session.revoked").await?;
+    record(context, tx, user_id, &ended, AuditAction::SessionRevoked).await?;
     Ok(ended)
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn end_many(
     tx: &Transaction,
     user_id: UserId,
     ids: &[SessionId],
-    action: &'static str,
+    action: AuditAction,
 ) -> Result<Vec<SessionId>, Error> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -89,7 +89,7 @@ async fn record(
     tx: &Transaction,
     user_id: UserId,
     ended: &[SessionId],
-    action: &'static str,
+    action: AuditAction,
 ) -> Result<(), Error> {
     if ended.is_empty() {
         return Ok(());

@@ -21,7 +21,7 @@ impl Anchor {
         // considers written but the disk lacks. The checkpoint writes them again, into the database, and syncs that.
         match anchor.checkpoint().await {
             Err(error) if is_not_synced(&error) => return Err(error),
-            Err(error) => tracing::warn!(%error, "the write-ahead log was not moved into the database"),
+            Err(error) => tracing::warn!(%error, "the write-ahead log could not be checkpointed"),
             Ok(()) => {}
         }
         Ok(anchor)

@@ -91,7 +91,7 @@ impl<C> WithDeadline<C> {
             return Err(disk_failed());
         }
         if self.transaction.as_ref().is_some_and(|transaction| transaction.has_failed.load(Ordering::Relaxed)) {
-            return Err(DbErr::Custom("a statement of this transaction has failed before".to_owned()));
+            return Err(DbErr::Custom("an earlier statement of this transaction failed".to_owned()));
         }
         Ok(())
     }
@@ -176,9 +176,9 @@ pub(crate) async fn within<T>(
 }
 
 pub(crate) fn disk_failed() -> DbErr {
-    DbErr::Conn(RuntimeErr::Internal("the disk did not keep what was written".to_owned()))
+    DbErr::Conn(RuntimeErr::Internal("fsync failed before".to_owned()))
 }
 
 pub(crate) fn no_answer() -> DbErr {
-    DbErr::Conn(RuntimeErr::Internal("no answer in time".to_owned()))
+    DbErr::Conn(RuntimeErr::Internal("no response in time".to_owned()))
 }

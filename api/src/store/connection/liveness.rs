@@ -75,7 +75,7 @@ impl Liveness {
     /// success can be trusted.
     pub(crate) fn detect_disk_failure(&self, error: &DbErr) {
         if is_not_synced(error) && !self.disk_failed.is_cancelled() {
-            tracing::error!(%error, "the disk did not keep what was written");
+            tracing::error!(%error, "fsync failed: written data may be lost");
             self.disk_failed.cancel();
         }
     }

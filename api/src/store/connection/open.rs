@@ -31,7 +31,8 @@ const DELIVERING: usize = 4;
 pub enum OpenError {
     /// The database cannot be reached.
     #[error(
-        "QUANTUMVAULT__DATABASE__URL names a database that cannot be reached ({0}): start it, or correct the address"
+        "QUANTUMVAULT__DATABASE__URL names a database that cannot be reached ({0}): \
+         start the database, or correct the address"
     )]
     Unreachable(DbErr),
     /// A newer binary has changed the schema.
@@ -41,7 +42,9 @@ pub enum OpenError {
     )]
     Newer(String),
     /// A migration failed.
-    #[error("the database of QUANTUMVAULT__DATABASE__URL cannot be brought up to date ({0}): see `migrate status`")]
+    #[error(
+        "QUANTUMVAULT__DATABASE__URL names a database that cannot be migrated ({0}): run `quantumvault migrate status`"
+    )]
     Migration(DbErr),
 }
 

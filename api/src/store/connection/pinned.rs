@@ -140,7 +140,7 @@ impl PinnedConnections {
     /// Marks all connections as lost. A server that ended one has most likely ended all.
     fn mark_lost(&self, pinned: &PinnedConnection, error: &sqlx::Error) {
         if self.liveness.is_newer_than_loss(pinned.since.elapsed()) {
-            tracing::warn!(%error, "a connection to the database is gone: those that were made before it are not used any more");
+            tracing::warn!(%error, "a database connection was lost; discarding all older connections");
             self.liveness.mark_lost();
         }
     }

@@ -77,5 +77,5 @@ impl Transaction {
 }
 
 fn busy() -> Error {
-    Error::Unavailable("other writers take too long".to_owned())
+    Error::Unavailable("timed out waiting for other writers".to_owned())
 }

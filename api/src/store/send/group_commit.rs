@@ -79,14 +79,16 @@ impl Queue {
         }
         let received = match received {
             Ok(received) => received,
-            Err(_) if self.state.lock().withdraw(&delivery) => return Err(unavailable("other sends take too long")),
+            Err(_) if self.state.lock().withdraw(&delivery) => {
+                return Err(unavailable("timed out waiting for other sends"));
+            }
             // A round is writing this delivery.
             Err(_) => replied.await,
         };
         match received {
             Ok(Reply::Outcome(outcome)) => Ok(Turn::Over(outcome)),
             Ok(Reply::Lead(lead)) => Ok(Turn::Ours(Round { own: delivery, lead })),
-            Err(_) => Err(unavailable("a send was given up")),
+            Err(_) => Err(unavailable("a send was dropped")),
         }
     }
 

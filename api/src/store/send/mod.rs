@@ -39,7 +39,7 @@ pub async fn deliver(store: &Store, delivery: &Arc<Delivery>) -> Result<Option<(
                 Some(_turn) => break write_single(store, delivery).await,
                 // Others wait for a mailbox, perhaps for a different one.
                 None if began.elapsed() < queue.patience() => sleep(RETRY_WITHIN).await,
-                None => break Err(group_commit::unavailable("a mailbox is held for too long")),
+                None => break Err(group_commit::unavailable("timed out waiting for a mailbox")),
             },
         }
     };

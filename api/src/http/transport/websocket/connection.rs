@@ -222,7 +222,9 @@ impl Session {
                 self.meter.release();
                 self.on_message(Incoming::parse(&text).map_err(|reason| End::Close(Close::invalid(reason)))?)
             }
-            Message::Binary(_) | Message::Frame(_) => Err(End::Close(Close::invalid("Messages are text"))),
+            Message::Binary(_) | Message::Frame(_) => {
+                Err(End::Close(Close::invalid("Binary messages are not supported")))
+            }
             // The WebSocket layer responds to pings and closes.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),
         }

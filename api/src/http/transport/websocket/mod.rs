@@ -37,7 +37,7 @@ pub fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Client>) ->
     let refuse = |status, message: &str| refuse(status, message, &client.request_id);
     let headers = request.headers();
     if Origin::of(headers, &state.deps.http.allowed_origins) == Origin::Foreign {
-        return refuse(StatusCode::FORBIDDEN, "This origin may not open a WebSocket.");
+        return refuse(StatusCode::FORBIDDEN, "This origin is not allowed to open a WebSocket.");
     }
     if client_info::text(headers, header::SEC_WEBSOCKET_VERSION) != Some("13") {
         let mut response = refuse(StatusCode::UPGRADE_REQUIRED, "Use version 13 of the WebSocket protocol.");
@@ -46,13 +46,13 @@ pub fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Client>) ->
     }
     let offered = client_info::text(headers, header::SEC_WEBSOCKET_PROTOCOL).unwrap_or_default();
     if !offered.split(',').any(|name| name.trim() == PROTOCOL) {
-        return refuse(StatusCode::BAD_REQUEST, "Offer the sub-protocol graphql-transport-ws.");
+        return refuse(StatusCode::BAD_REQUEST, "Request the subprotocol graphql-transport-ws.");
     }
     let is_upgrade = client_info::text(headers, header::CONNECTION)
         .is_some_and(|names| names.split(',').any(|name| name.trim().eq_ignore_ascii_case("upgrade")));
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|_| is_upgrade && request.method() == Method::GET);
     let (Some(key), Ok(upgrade)) = (key, request.take_upgrade()) else {
-        return refuse(StatusCode::BAD_REQUEST, "This is not a WebSocket handshake.");
+        return refuse(StatusCode::BAD_REQUEST, "The WebSocket handshake is malformed.");
     };
     let holder = Holder::network(client.ip);
     let slot = match state.anonymous_sockets.reserve(holder, 1) {

@@ -86,7 +86,7 @@ impl Operations {
 
     fn answers(&self, request: GraphqlRequest, caller: Caller) -> Result<BoxStream<'static, Answer>, Answer> {
         if self.running.handles.len() >= self.state.deps.sockets.max_subscriptions {
-            let message = "Too many operations are running on this connection.";
+            let message = "Too many operations run on this connection: complete one.";
             return Err(Answer::too_many(message, &caller.client.request_id));
         }
         let prepared = self.state.prepare(request, &caller)?;

@@ -75,7 +75,7 @@ impl Incoming {
                 Ok(Self::Subscribe(id, GraphqlRequest::from_json(payload)?))
             }
             "complete" => Ok(Self::Complete(id(&mut fields)?)),
-            _ => Err("The message's type is not one a client may send"),
+            _ => Err("Clients may not send messages of this type"),
         }
     }
 }
