@@ -1,4 +1,4 @@
-//! Accounts and who is asking: users, sessions, and the rules for their names.
+//! Accounts, users, sessions and callers, and the rules for usernames and addresses.
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
@@ -7,149 +7,149 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{SessionId, Timestamp, UserId, text_enum::text_enum};
 
-/// The largest key vault, in bytes: some copies of a user's two private keys, each wrapped its own way.
+/// Maximum size of a key vault, in bytes: room for several copies of both private keys, each encrypted differently.
 pub const KEY_VAULT_MAX_BYTES: usize = 16 * 1024;
 
 text_enum! {
-    /// What an account may do, each role more than the one before.
+    /// Role of an account. Each role includes the rights of the roles before it.
     #[derive(PartialOrd, Ord, Serialize, Deserialize)]
     pub enum Role {
-        /// Uses the messenger.
+        /// Sends and receives messages.
         User = "USER",
-        /// Operates it.
+        /// Operates the server.
         Admin = "ADMIN",
     }
 }
 
-/// The part of an account that anyone signed in may see.
+/// The part of an account that every signed-in user may see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// Never changes.
+    /// Id, which never changes.
     pub id: UserId,
-    /// Unique, in lower case.
+    /// Unique username, in lower case.
     pub username: Arc<str>,
-    /// False once the account has been deactivated.
+    /// Whether the account is active.
     pub is_active: bool,
-    /// Whether the address has been confirmed.
+    /// Whether the e-mail address has been confirmed.
     pub is_verified: bool,
-    /// The public keys, without the long one; absent until they are set.
+    /// Public keys, without the ML-KEM key. `None` until they are published.
     pub public_keys: Option<PublicKeys>,
-    /// When the account was registered.
+    /// Time of the registration.
     pub created_at: Timestamp,
 }
 
 /// The part of an account that only its owner and operators may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// In lower case.
+    /// E-mail address, in lower case.
     pub email: String,
-    /// Whether the address has been confirmed.
+    /// Whether the e-mail address has been confirmed.
     pub is_email_verified: bool,
-    /// What the account may do.
+    /// Role of the account.
     pub role: Role,
-    /// The latest sign-in before now, if there was one.
+    /// Time of the latest sign-in, if there was one.
     pub last_login_at: Option<Timestamp>,
-    /// The owner's private keys, wrapped on the device.
+    /// Private keys of the owner, encrypted on the device.
     pub key_vault: Option<Vec<u8>>,
 }
 
 /// A user's hybrid public keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublicKeys {
-    /// X25519, 32 bytes (RFC 7748).
+    /// X25519 public key, 32 bytes (RFC 7748).
     pub ecc: [u8; 32],
-    /// The long key, where it has been read.
+    /// The ML-KEM key and the fingerprint, if they have been read.
     #[serde(skip)]
     pub pqc: Option<PqcKey>,
-    /// When the keys were last set.
+    /// Time of the latest change of the keys.
     pub changed_at: Timestamp,
 }
 
-/// The post-quantum one of a user's public keys, and what is made of both.
+/// A user's post-quantum public key, and the fingerprint of both keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PqcKey {
     /// ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).
     pub bytes: Vec<u8>,
-    /// What two people compare.
+    /// Fingerprint of both keys, which two users compare.
     pub fingerprint: String,
 }
 
-/// A signed-in device.
+/// A session of a signed-in device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// Never changes, however often its tokens do.
+    /// Id, which never changes, although the tokens do.
     pub id: SessionId,
-    /// Whose it is.
+    /// Owner of the session.
     pub user_id: UserId,
-    /// What the client called itself.
+    /// Name of the device, if the client gave one.
     pub device_info: Option<String>,
-    /// Where it was opened from.
+    /// IP address at sign-in, if it is known.
     pub ip_address: Option<String>,
-    /// When it was opened.
+    /// Time of the sign-in.
     pub created_at: Timestamp,
-    /// When it last signed in or refreshed.
+    /// Time of the sign-in or of the latest refresh.
     pub last_used_at: Timestamp,
-    /// When it ends unless it is refreshed before.
+    /// Time when the session ends unless it is refreshed before.
     pub expires_at: Timestamp,
 }
 
-/// Who asks, proven by an access token of a living session.
+/// The caller, proven by an access token of an active session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Viewer {
-    /// The account.
+    /// Account of the caller.
     pub user_id: UserId,
-    /// The device.
+    /// Session that the access token belongs to.
     pub session_id: SessionId,
-    /// What the account may do.
+    /// Role of the account.
     pub role: Role,
-    /// When the access token ends.
+    /// Time when the access token expires.
     pub expires_at: Timestamp,
-    /// The key that has signed the access token.
+    /// Tag of the key that signed the access token.
     pub key: KeyTag,
 }
 
-/// Tells signing keys apart in few bytes.
+/// Short identifier of a signing key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyTag(pub u64);
 
 text_enum! {
-    /// What a single-use token that travels by mail is for.
+    /// Purpose of a single-use token that is sent by mail.
     pub enum TokenPurpose {
-        /// Setting another password.
+        /// Sets a new password.
         PasswordReset = "PASSWORD_RESET",
-        /// Confirming an address.
+        /// Confirms an e-mail address.
         EmailVerification = "EMAIL_VERIFICATION",
     }
 }
 
-/// Where a request comes from.
+/// Sender of a request.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// Names the request in logs and errors.
+    /// Id of the request, for logs and errors.
     pub request_id: String,
-    /// The address, as far as trusted proxies tell it.
+    /// IP address, as reported by trusted proxies.
     pub ip: Option<IpAddr>,
-    /// What the client says it is.
+    /// `User-Agent` header, if there is one.
     pub user_agent: Option<String>,
 }
 
-/// A name that is well formed: 3 to 32 of `a-z 0-9 _ . -`, folded to lower case.
+/// A valid username: 3 to 32 characters of `a-z 0-9 _ . -`, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Username(Arc<str>);
 
-/// How a name must begin to be found.
+/// Start of the usernames that a search finds, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsernamePrefix(String);
 
-/// The one visible ASCII character behind all that a name may hold: nobody's name begins with it.
+/// The one visible ASCII character that sorts after all characters of usernames. No username has it.
 const BEHIND_NAMES: &str = "~";
 
-/// An address that is well formed (RFC 5321, at most 254 characters, ASCII), folded to lower case.
+/// A valid e-mail address (RFC 5321, at most 254 characters, ASCII), in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email(String);
 
 impl Username {
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -157,7 +157,7 @@ impl Username {
 }
 
 impl Email {
-    /// The address.
+    /// Returns the address.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -165,21 +165,21 @@ impl Email {
 }
 
 impl UsernamePrefix {
-    /// The beginning that a search asks for, in upper or lower case; no search, or an empty one, asks for every name.
+    /// Creates the prefix of a search in upper or lower case. No search or an empty one finds every name.
     #[must_use]
     pub fn of(search: Option<&str>) -> Self {
         let text = search.unwrap_or_default();
-        // What no name can hold never reaches a database, which may refuse it: PostgreSQL knows no NUL.
+        // Characters that no name has never reach a database, which may reject them: PostgreSQL stores no NUL.
         Self(if text.bytes().all(is_username_char) { text.to_ascii_lowercase() } else { BEHIND_NAMES.to_owned() })
     }
 
-    /// The beginning itself.
+    /// Returns the prefix.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The least name that begins so, and the least text behind all that do; absent where every name does.
+    /// Returns the first possible name with the prefix, and the text after the last. `None` if every name matches.
     #[must_use]
     pub fn range(&self) -> Option<(&str, String)> {
         (!self.0.is_empty()).then(|| (self.as_str(), format!("{}{BEHIND_NAMES}", self.0)))

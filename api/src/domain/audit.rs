@@ -1,4 +1,4 @@
-//! What operators see: accounts from the inside, and the audit trail, which owners see their own part of.
+//! Data for operators: accounts, and the audit trail. Owners see the part of the trail about their own account.
 
 use std::sync::Arc;
 
@@ -57,48 +57,48 @@ text_enum! {
 /// An entry of the audit trail.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditLog {
-    /// In the order in which the entries were written.
+    /// Id. Ids follow the order in which entries were written.
     pub id: AuditLogId,
-    /// Whose account it concerns.
+    /// User whose account the entry is about.
     pub user_id: Option<UserId>,
-    /// Dotted and in the past tense.
+    /// Action as a dotted name in the past tense.
     pub action: String,
-    /// The global id of what it was done to.
+    /// Global id of the affected object.
     pub resource: Option<String>,
-    /// What else is worth knowing.
+    /// More data about the action.
     pub details: Option<Value>,
-    /// Where the request came from.
+    /// IP address of the client.
     pub ip_address: Option<String>,
-    /// What the client said it was.
+    /// `User-Agent` header of the client.
     pub user_agent: Option<String>,
-    /// When.
+    /// Time of the action.
     pub created_at: Timestamp,
 }
 
-/// Which entries of the audit trail are asked for; what is absent does not matter.
+/// Filter of audit trail entries. Absent fields match everything.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
-    /// About this account.
+    /// Only entries about this account.
     pub user_id: Option<UserId>,
-    /// Of this action.
+    /// Only entries with this action.
     pub action: Option<String>,
-    /// Not before.
+    /// Only entries from this time on.
     pub since: Option<Timestamp>,
-    /// Before.
+    /// Only entries before this time.
     pub until: Option<Timestamp>,
 }
 
-/// An account as operators see it.
+/// An account with the data that operators can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminUser {
-    /// Whose it is.
+    /// Owner of the account.
     pub user_id: UserId,
-    /// The name, by which such accounts are listed.
+    /// Username, the order of the list of accounts.
     pub username: Arc<str>,
-    /// The address.
+    /// E-mail address.
     pub email: String,
-    /// What the account may do.
+    /// Role of the account.
     pub role: Role,
-    /// The latest sign-in, if there was one.
+    /// Time of the latest sign-in, if there was one.
     pub last_login_at: Option<Timestamp>,
 }

@@ -1,60 +1,60 @@
-//! The codes that clients program against; every error carries one as `extensions.code`.
+//! Codes of errors, on which clients rely. Every error has one in `extensions.code`.
 
 use crate::domain::text_enum::text_enum;
 
 text_enum! {
-    /// The kind of an error, in `extensions.code` of every error.
+    /// Code of an error, in `extensions.code` of every error.
     #[derive(Hash)]
     pub enum ErrorCode {
-        /// The document is not GraphQL.
+        /// The document is not syntactically valid GraphQL.
         GraphqlParseFailed = "GRAPHQL_PARSE_FAILED",
-        /// The document does not fit the schema.
+        /// The document does not match the schema.
         GraphqlValidationFailed = "GRAPHQL_VALIDATION_FAILED",
-        /// The operation to run cannot be told from the request.
+        /// The request does not determine which operation to run.
         OperationResolutionFailure = "OPERATION_RESOLUTION_FAILURE",
-        /// The document is over one of the limits.
+        /// The operation exceeds a limit, such as its size, depth or cost.
         TooComplex = "TOO_COMPLEX",
-        /// The persisted query is not known here: send it with its text.
+        /// The server does not know the persisted query. Retry with its text, if the server runs any document.
         PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND",
-        /// Persisted queries are not offered.
+        /// The server does not support this version of persisted queries.
         PersistedQueryNotSupported = "PERSISTED_QUERY_NOT_SUPPORTED",
         /// The request is malformed.
         BadRequest = "BAD_REQUEST",
-        /// An argument is not acceptable; `extensions.field` names it.
+        /// An argument is not acceptable. `extensions.field` names it.
         BadUserInput = "BAD_USER_INPUT",
-        /// No valid session came with the request; `extensions.reason` says why.
+        /// The request has no valid session. `extensions.reason` is MISSING, EXPIRED, REVOKED or INVALID.
         Unauthenticated = "UNAUTHENTICATED",
-        /// The login and the password do not belong together.
+        /// The login, the password or the passkey is wrong.
         InvalidCredentials = "INVALID_CREDENTIALS",
-        /// The caller may not do that.
+        /// The caller lacks the role ADMIN, or did not sign in recently enough.
         Forbidden = "FORBIDDEN",
-        /// There is no such thing, or the caller may not see it.
+        /// The object does not exist, or the caller may not see it.
         NotFound = "NOT_FOUND",
-        /// It contradicts what is stored.
+        /// The input conflicts with stored data. `extensions.field` names it.
         Conflict = "CONFLICT",
-        /// The cursor is of before a restore of the database; go on without one.
+        /// The cursor is from before a restore of the database. Continue without a cursor.
         CursorExpired = "CURSOR_EXPIRED",
-        /// Too many of these for now; see `extensions.retryAfterSeconds`.
+        /// Too many requests of this kind. Retry after `extensions.retryAfterSeconds`.
         RateLimited = "RATE_LIMITED",
-        /// It took longer than a request may.
+        /// The operation took too long. A mutation still runs to its end.
         DeadlineExceeded = "DEADLINE_EXCEEDED",
-        /// A part that is needed does not answer; see `extensions.retryAfterSeconds`.
+        /// A required component is unavailable or busy. Retry after `extensions.retryAfterSeconds`.
         Unavailable = "UNAVAILABLE",
-        /// A fault of the server; its log knows more under `extensions.requestId`.
+        /// The server failed. Its log has the cause under `extensions.requestId`.
         InternalServerError = "INTERNAL_SERVER_ERROR",
     }
 }
 
 text_enum! {
-    /// Why a request counts as not signed in; `extensions.reason` of UNAUTHENTICATED.
+    /// Reason of the error UNAUTHENTICATED, in `extensions.reason`.
     pub enum AuthenticationReason {
-        /// No access token was sent where one is needed.
+        /// The request has no access token.
         Missing = "MISSING",
-        /// The access token has expired: refresh the session.
+        /// The token has expired: refresh the session, or sign in again.
         Expired = "EXPIRED",
         /// The session has ended: sign in again.
         Revoked = "REVOKED",
-        /// The access token is not one of ours.
+        /// The token is not from this server.
         Invalid = "INVALID",
     }
 }

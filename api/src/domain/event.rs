@@ -1,10 +1,10 @@
-//! What nodes tell each other over the bus: where there is news, never the news itself.
+//! Topics of the bus between nodes. A message names a topic with changes, never the changes themselves.
 
 use std::fmt;
 
 use crate::domain::{SessionId, UserId};
 
-/// A subject that somebody may listen to.
+/// A topic that a node may subscribe to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
     /// The user's mailbox has new events.
@@ -13,13 +13,13 @@ pub enum Topic {
     Session(SessionId),
     /// The list of the user's sessions has changed.
     Sessions(UserId),
-    /// Others see something else of the user.
+    /// The public profile of the user has changed.
     User(UserId),
-    /// The same of somebody whom the user has a conversation with.
+    /// The public profile of someone with whom the user has a conversation has changed.
     Contacts(UserId),
     /// Metrics were recorded.
     Metrics,
-    /// Other keys sign access tokens, or fewer are accepted.
+    /// The keys that sign access tokens have changed, or fewer are accepted.
     SigningKeys,
 }
 

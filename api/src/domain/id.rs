@@ -1,4 +1,4 @@
-//! Typed ids: a `UUIDv7` inside, a `TypeID` such as `user_01jd…` outside.
+//! Typed ids: a `UUIDv7` internally, a `TypeID` such as `user_01jd…` for clients.
 
 use std::hash::{Hash, Hasher};
 use std::{fmt, str::FromStr};
@@ -6,16 +6,16 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Crockford's base 32 in lower case, the alphabet of the `TypeID` specification 0.3.
+/// Crockford's base 32 in lower case: the alphabet of the `TypeID` specification 0.3.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const SUFFIX_LENGTH: usize = 26;
-/// Room for the longest prefix, `conversation`, as well.
+/// Bytes that an id with the longest prefix, `conversation`, fits into.
 const LONGEST: usize = 40;
 
-/// Why a text is not the id that was asked for.
+/// Error of a text that is not an id of the expected type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
-    /// The text is no `TypeID` at all.
+    /// The text is not a `TypeID`.
     #[error("is not a valid ID")]
     Malformed,
     /// The text is the id of another type of object.
@@ -33,7 +33,7 @@ macro_rules! typed_ids {
 
             impl Hash for $name {
                 fn hash<H: Hasher>(&self, state: &mut H) {
-                    // As a number, and not as a list with its length.
+                    // Hashes one number. The derived implementation would hash a length and bytes.
                     state.write_u128(self.0.as_u128());
                 }
             }
@@ -56,7 +56,7 @@ macro_rules! typed_ids {
             }
         )+
 
-        /// The id of any object that `node(id)` can name.
+        /// The id of an object that `node(id)` can return.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum NodeId {
             $($(#[$doc])* $variant($name),)+
@@ -80,23 +80,23 @@ macro_rules! typed_ids {
 typed_ids! {
     /// An account.
     UserId = "user" as User;
-    /// A signed-in device.
+    /// A session of a signed-in device.
     SessionId = "session" as Session;
-    /// Two people's exchange of messages.
+    /// A conversation of two members.
     ConversationId = "conversation" as Conversation;
-    /// One encrypted message.
+    /// An encrypted message.
     MessageId = "message" as Message;
-    /// A way to sign in without a password.
+    /// A passkey.
     PasskeyId = "passkey" as Passkey;
-    /// One entry of the audit trail.
+    /// An entry of the audit trail.
     AuditLogId = "audit_log" as AuditLog;
-    /// An account as operators see it, named by its user's own UUID.
+    /// An account as operators see it. Has the UUID of its user.
     AdminUserId = "admin_user" as AdminUser;
-    /// One performance metric.
+    /// A performance metric.
     MetricId = "metric" as Metric;
 }
 
-/// A passkey's registration or login that has begun; no object of the API, so `node(id)` does not know it.
+/// A started registration or login with a passkey. Not an object of the API, so `node(id)` cannot return it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CeremonyId(pub Uuid);
 
@@ -123,12 +123,12 @@ fn write_type_id(f: &mut fmt::Formatter<'_>, prefix: &str, uuid: Uuid) -> fmt::R
         *character = ALPHABET[(bits & 31) as usize];
         bits >>= 5;
     }
-    // At once, and without the machinery of `write!`: a page of answers is full of ids.
+    // Written in one call, because a page of results has many ids.
     f.write_str(str::from_utf8(&text[..end]).map_err(|_| fmt::Error)?)
 }
 
 fn parse_suffix(suffix: &str) -> Option<Uuid> {
-    // The first character carries the upper three bits only, so a greater one would overflow.
+    // The first character has only the upper three bits, so a greater one would overflow.
     if suffix.len() != SUFFIX_LENGTH || suffix.as_bytes()[0] > b'7' {
         return None;
     }
@@ -143,7 +143,7 @@ fn parse_suffix(suffix: &str) -> Option<Uuid> {
 mod tests {
     use super::*;
 
-    /// The valid vectors of the `TypeID` specification that have a prefix of ours put before them.
+    /// The valid vectors of the `TypeID` specification, with a prefix of this project.
     #[test]
     fn ids_follow_the_type_id_vectors() {
         for (uuid, suffix) in [

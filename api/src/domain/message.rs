@@ -1,87 +1,87 @@
-//! Messages, conversations and the feed that tells of them.
+//! Messages, conversations and events of the message feed.
 
 use crate::domain::{ConversationId, MessageId, Timestamp, UserId, text_enum::text_enum};
 
-/// The largest ciphertext of one message, in bytes.
+/// Maximum size of a message's ciphertext, in bytes.
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 
 /// The largest ciphertext of a page of messages, in bytes. A page ends early there.
 pub const PAGE_MAX_BYTES: usize = 1024 * 1024;
 
-/// One encrypted message.
+/// An encrypted message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Never changes.
+    /// Id, which never changes.
     pub id: MessageId,
-    /// Where it belongs.
+    /// Conversation of the message.
     pub conversation_id: ConversationId,
-    /// Its place in the conversation, from 1.
+    /// Sequence number in the conversation, from 1.
     pub sequence: i64,
-    /// Who wrote it.
+    /// User who sent the message.
     pub sender_id: UserId,
-    /// Whom it is for.
+    /// User to whom the message was sent.
     pub recipient_id: UserId,
-    /// The sender's own id of it.
+    /// Idempotency key from the sender.
     pub client_message_id: String,
-    /// Opaque to the server.
+    /// Ciphertext, opaque to the server.
     pub encrypted_content: Vec<u8>,
-    /// 12 or 24 bytes.
+    /// Initialisation vector, 12 or 24 bytes.
     pub iv: Vec<u8>,
-    /// When it was accepted.
+    /// Time when the server accepted the message.
     pub created_at: Timestamp,
-    /// When the recipient marked it read, if it did.
+    /// Time when the recipient marked the message read, if they did.
     pub read_at: Option<Timestamp>,
 }
 
-/// A conversation as one of its two members sees it.
+/// A conversation, as one of its two members sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    /// The same for both members.
+    /// Id, equal for both members.
     pub id: ConversationId,
-    /// The other member, or oneself in notes to oneself.
+    /// The other member. This member, if the conversation has no other.
     pub peer_id: UserId,
-    /// The newest message that this member has not deleted.
+    /// Newest message that this member has not deleted, if there is one.
     pub last_message_id: Option<MessageId>,
-    /// Messages to this member that it has not marked read.
+    /// Number of messages to this member that are not marked read.
     pub unread_count: i64,
 }
 
-/// A conversation's line in a member's inbox.
+/// A conversation's entry in a member's inbox.
 #[derive(Debug, Clone)]
 pub struct InboxLine {
-    /// Where it stands: the higher, the later was its newest message.
+    /// Position in the inbox. A higher one has a later newest message.
     pub place: i64,
     /// The conversation.
     pub conversation: Conversation,
-    /// Its newest message, if it was read along.
+    /// Newest message, if it was read together with the entry.
     pub last_message: Option<Message>,
 }
 
 text_enum! {
-    /// What an event of the feed says.
+    /// Kind of an event in the message feed.
     pub enum FeedEventKind {
-        /// A message was sent, by the user or to it.
+        /// The user sent or received the message.
         Sent = "SENT",
-        /// The messages to one of the two, up to this one, were marked read.
+        /// The recipient marked all messages up to this one read.
         Read = "READ",
-        /// A message was deleted on the user's side.
+        /// The user deleted the message.
         Deleted = "DELETED",
-        /// The backlog has ended; what follows is live.
+        /// The backlog ends here. All later events are live.
         CaughtUp = "CAUGHT_UP",
-        /// Events before this point were removed by retention.
+        /// Retention removed events before this one.
         Gap = "GAP",
     }
 }
 
-/// One event of a user's mailbox.
+/// An event of a user's mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FeedEvent {
-    /// Its place in the mailbox; a gapless total order of commits.
+    /// Sequence number in the mailbox. Sequence numbers follow the order of commits, without gaps.
     pub sequence: i64,
-    /// What happened.
+    /// Kind of the event.
     pub kind: FeedEventKind,
-    /// The message it happened to; absent for CAUGHT_UP and GAP.
+    /// Id of the message. `None` for `CAUGHT_UP` and `GAP`.
     pub message_id: Option<MessageId>,
-    /// That message, unless the user has deleted it.
+    /// The message, unless the user has deleted it.
     pub message: Option<Message>,
 }

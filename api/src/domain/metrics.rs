@@ -1,5 +1,5 @@
-//! Performance metrics: what clients report and what the server samples of itself. They are data of the product; the
-//! counters that operators scrape are telemetry.
+//! Performance metrics, reported by clients or sampled by the server. They are data of the product, unlike the counters
+//! that operators scrape.
 
 use std::{fmt, str::FromStr};
 
@@ -8,92 +8,92 @@ use uuid::Uuid;
 
 use crate::domain::{MetricId, Timestamp};
 
-/// The most characters of a name.
+/// Maximum length of a name, in characters.
 pub const NAME_MAX: usize = 128;
-/// What the first part of a name says of the server's own figures, which nobody else may record.
+/// First part of the names of the server's own metrics, which clients may not record.
 pub const OWN: &str = "server";
 
-/// One measurement.
+/// A measurement.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PerformanceMetric {
-    /// Names it.
+    /// Id.
     pub id: MetricId,
-    /// What was measured, such as `client.render`.
+    /// Name, such as `client.render`.
     pub name: String,
-    /// How much; finite.
+    /// Measured value, which is finite.
     pub value: f64,
-    /// Of what, such as `ms`.
+    /// Unit of the value, such as `ms`.
     pub unit: String,
-    /// Under which circumstances: an object.
+    /// Circumstances of the measurement, as a JSON object.
     pub metadata: Option<Value>,
-    /// When it was measured.
+    /// Time of the measurement.
     pub created_at: Timestamp,
 }
 
-/// What is measured: parts of ASCII letters, digits, `_` and `-`, each beginning with a letter, with dots between.
+/// A valid name: parts of ASCII letters, digits, `_` and `-`, separated by dots. Each part starts with a letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricName(String);
 
-/// Which metrics are asked for; what is absent does not matter.
+/// Filter of metrics. Absent fields match everything.
 #[derive(Debug, Clone, Default)]
 pub struct MetricFilter {
-    /// Of one of these names.
+    /// Only metrics with one of these names.
     pub names: Option<Vec<MetricName>>,
-    /// Not before.
+    /// Only metrics from this time on.
     pub since: Option<Timestamp>,
-    /// Before.
+    /// Only metrics before this time.
     pub until: Option<Timestamp>,
 }
 
-/// Which metrics are put together.
+/// Range and buckets of an aggregation.
 #[derive(Debug, Clone)]
 pub struct SeriesRange {
-    /// Not before.
+    /// Start of the range, included.
     pub since: Timestamp,
-    /// Before.
+    /// End of the range, excluded.
     pub until: Timestamp,
-    /// How long each bucket is, at least one; buckets begin at the multiples of it since 1970.
+    /// Length of a bucket, at least 1. Buckets start at its multiples since 1970.
     pub bucket_seconds: i64,
 }
 
-/// The metrics of one name in one stretch of time; percentiles by nearest rank, so each is a value that was recorded.
+/// Aggregate of the metrics of one name in one bucket. Percentiles use the nearest rank, so each is a recorded value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricBucket {
-    /// When the stretch begins.
+    /// Start of the bucket.
     pub start: Timestamp,
-    /// How many; at least one.
+    /// Number of metrics, at least 1.
     pub count: i64,
-    /// The least value.
+    /// Smallest value.
     pub min: f64,
-    /// The greatest.
+    /// Largest value.
     pub max: f64,
-    /// The arithmetic mean.
+    /// Arithmetic mean of the values.
     pub mean: f64,
-    /// The least value that at least 50 of 100 do not exceed.
+    /// 50th percentile.
     pub p50: f64,
-    /// The least value that at least 95 of 100 do not exceed.
+    /// 95th percentile.
     pub p95: f64,
-    /// The least value that at least 99 of 100 do not exceed.
+    /// 99th percentile.
     pub p99: f64,
 }
 
-/// Where a metric stands in the list of all, which goes by time.
+/// Position of a metric in the list of all metrics, which is ordered by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricKey {
-    /// When it was measured.
+    /// Time of the measurement.
     pub created_at: Timestamp,
-    /// Tells apart what was measured at the same time.
+    /// Orders metrics of the same time.
     pub id: Uuid,
 }
 
 impl MetricName {
-    /// The name as a text.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it is one of the server's own figures.
+    /// Whether the name is reserved for the server's own metrics.
     #[must_use]
     pub fn is_own(&self) -> bool {
         self.0.split('.').next() == Some(OWN)
@@ -117,7 +117,7 @@ impl FromStr for MetricName {
 }
 
 impl SeriesRange {
-    /// How many buckets there are at most.
+    /// Returns the number of buckets in the range, empty ones included.
     #[must_use]
     pub fn buckets(&self) -> i64 {
         let place = |micros: i64| micros.div_euclid(self.bucket_seconds.saturating_mul(1_000_000));

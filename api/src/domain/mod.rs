@@ -1,4 +1,4 @@
-//! The nouns of the product and their rules: no I/O, no framework, no global clock or randomness.
+//! The types of the product and their rules, without I/O, frameworks, a global clock or global randomness.
 
 pub mod account;
 pub mod audit;

@@ -1,19 +1,19 @@
-//! Keyset pages: what a caller asks for, what a list needs to know, what comes back.
+//! Keyset pagination: arguments, checked pages, and slices of lists.
 
-/// The arguments of a connection (Relay Cursor Connections), as they came.
+/// Arguments of a connection (Relay Cursor Connections), unchecked.
 #[derive(Debug, Clone, Default)]
 pub struct PageArguments {
-    /// How many from the start.
+    /// Number of items from the start.
     pub first: Option<i32>,
-    /// Only what stands behind this cursor.
+    /// Only items after this cursor.
     pub after: Option<String>,
-    /// How many from the end.
+    /// Number of items from the end.
     pub last: Option<i32>,
-    /// Only what stands before this cursor.
+    /// Only items before this cursor.
     pub before: Option<String>,
 }
 
-/// From which end of a list a page is taken.
+/// End of a list from which a page is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// From the start.
@@ -22,34 +22,34 @@ pub enum Direction {
     Backward,
 }
 
-/// A page that may be asked for: arguments checked, cursors opened.
+/// A page with checked arguments and opened cursors.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Page<K> {
-    /// How many at most.
+    /// Maximum number of items.
     pub limit: u64,
-    /// From which end.
+    /// End from which items are counted.
     pub direction: Direction,
-    /// Only keys behind this one.
+    /// Only keys after this one.
     pub after: Option<K>,
     /// Only keys before this one.
     pub before: Option<K>,
-    /// Whether it is asked for whether there is more, which takes one row more to tell.
+    /// Whether to fetch one extra row, to learn whether another page exists.
     pub fetch_extra: bool,
 }
 
-/// A page's items in the list's order, and whether there is more on either side.
+/// Items of a page in the order of the list, and whether the list continues on either side.
 #[derive(Debug, Clone)]
 pub struct Slice<T> {
-    /// At most as many as asked for.
+    /// Items of the page.
     pub items: Vec<T>,
-    /// Whether the list goes on behind the last item.
+    /// Whether the list continues after the last item.
     pub has_next: bool,
-    /// Whether the list goes on before the first item.
+    /// Whether the list continues before the first item.
     pub has_previous: bool,
 }
 
 impl<K> Page<K> {
-    /// How many rows to read.
+    /// Returns the number of rows to read.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.limit.saturating_add(self.fetch_extra.into())
@@ -73,7 +73,7 @@ impl<K> Page<K> {
         }
     }
 
-    /// Cuts rows, read in the page's direction, to the page.
+    /// Cuts rows to the page. They must be in the direction of the page.
     #[must_use]
     pub fn slice<T>(&self, mut rows: Vec<T>) -> Slice<T> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);

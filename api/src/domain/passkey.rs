@@ -1,43 +1,43 @@
-//! Passkeys: what their owners see of them.
+//! Passkeys as their owners see them, and names of devices.
 
 use std::str::FromStr;
 
 use crate::domain::{PasskeyId, Timestamp, UserId, text_enum::text_enum};
 
-/// The longest name of a device, in characters; the column holds as many.
+/// Maximum length of a device name, in characters. The column of the database has this length.
 const DEVICE_NAME_MAX: usize = 64;
 
-/// A way to sign in without a password.
+/// A passkey, which signs its owner in without a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passkey {
-    /// Never changes.
+    /// Id, which never changes.
     pub id: PasskeyId,
-    /// Whose it is.
+    /// Owner of the passkey.
     pub user_id: UserId,
-    /// What its owner calls the device that keeps it.
+    /// Name that the owner gave to the device with the passkey.
     pub device_name: String,
-    /// When it was added.
+    /// Time when the passkey was added.
     pub created_at: Timestamp,
-    /// When it last signed in, if it has.
+    /// Time of the latest sign-in with the passkey, if there was one.
     pub last_used_at: Option<Timestamp>,
 }
 
 text_enum! {
-    /// What a ceremony is begun for; it cannot be finished as another.
+    /// Purpose of a ceremony. A ceremony cannot be finished with another purpose.
     pub enum CeremonyKind {
-        /// Adding a passkey to an account.
+        /// Adds a passkey to an account.
         Registration = "REGISTRATION",
-        /// Signing in with one.
+        /// Signs in with a passkey.
         Login = "LOGIN",
     }
 }
 
-/// A name for a device that is acceptable: 1 to 64 characters, not blank.
+/// A valid device name: 1 to 64 characters, not blank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceName(String);
 
 impl DeviceName {
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn into_string(self) -> String {
         self.0

@@ -1,4 +1,4 @@
-//! Where time, ids and randomness come from: passed in, so that a test can decide them.
+//! Sources of time, ids and randomness. They are passed in, so that tests can control them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -9,35 +9,37 @@ use uuid::Uuid;
 
 use crate::domain::Timestamp;
 
-/// Ids that may be made in one millisecond before they borrow from the next: 4096.
+/// Bits of an id that count within a millisecond. After 4096 ids, the count carries into the milliseconds.
 const COUNTER_BITS: u32 = 12;
 
-/// The clock, the ids and the random bytes of one running server.
+/// Source of time, ids and random bytes for one running server.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
-    /// What time it is.
+    /// Clock of the server.
     pub clock: Clock,
-    /// Where secrets come from.
+    /// Source of random bytes, also for secrets.
     pub random: Random,
-    /// The time and counter of the latest id.
+    /// Time and counter of the latest id.
     latest: Arc<AtomicU64>,
 }
 
 impl Source {
-    /// A source that goes by this clock.
+    /// Creates a source with this clock.
     #[must_use]
     pub fn with_clock(clock: Clock) -> Self {
         Self { clock, ..Self::default() }
     }
 
-    /// The time now, in whole microseconds.
+    /// Returns the current time, in whole microseconds.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// A new `UUIDv7` (RFC 9562, section 5.7), greater than every one before it from this source: the twelve bits
-    /// behind the time count (section 6.2, method 1), and run on into the time when a millisecond has used them up.
+    /// Returns a new `UUIDv7` (RFC 9562, section 5.7), greater than all earlier ones from this source.
+    ///
+    /// The twelve bits after the time are a counter (section 6.2, method 1), which carries into the time when it
+    /// overflows.
     #[must_use]
     pub fn uuid(&self) -> Uuid {
         let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or_default();
@@ -51,18 +53,18 @@ impl Source {
     }
 }
 
-/// A clock that runs, or one that a test moves.
+/// Clock of the machine, or one that a test moves.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
-    /// The machine's clock.
+    /// Clock of the machine.
     #[default]
     System,
-    /// A clock that stands at so many microseconds since 1970 until it is moved.
+    /// Clock that stands at this number of microseconds since 1970 until a test moves it.
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// The time now, in whole microseconds.
+    /// Returns the current time, in whole microseconds.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match self {
@@ -72,7 +74,7 @@ impl Clock {
         }
     }
 
-    /// Moves a manual clock on; a running one cannot be moved.
+    /// Moves a manual clock forward. Does nothing to the clock of the machine.
     pub fn advance(&self, by: TimeDelta) {
         if let Self::Manual(micros) = self {
             micros.fetch_add(by.num_microseconds().unwrap_or(i64::MAX), Ordering::SeqCst);
@@ -80,21 +82,21 @@ impl Clock {
     }
 }
 
-/// The operating system's randomness, or a sequence that a test can repeat.
+/// Random bytes of the operating system, or a sequence that a test can repeat.
 #[derive(Debug, Clone, Default)]
 pub enum Random {
-    /// Fit for keys and tokens.
+    /// The operating system, safe for keys and tokens.
     #[default]
     System,
-    /// The same bytes for the same seed: never for a server that others can reach.
+    /// A sequence that depends only on its seed. Never for a server that others can reach.
     Seeded(Arc<Mutex<u64>>),
 }
 
 impl Random {
-    /// So many fresh bytes.
+    /// Returns fresh random bytes.
     ///
     /// # Panics
-    /// If the operating system has none to give: no secret may then be made.
+    /// If the operating system has no random bytes, because no secret may be created then.
     #[must_use]
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -113,7 +115,7 @@ impl Random {
     }
 }
 
-/// The finaliser of `SplitMix64` (Steele, Lea and Flood, 2014).
+/// Returns the finaliser of `SplitMix64` (Steele, Lea and Flood, 2014).
 fn mix(state: u64) -> u64 {
     let z = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,6 +1,6 @@
-//! Enums that are spelled as text, on the wire and in the database.
+//! Enums with a text form, for the API and the database.
 
-/// Defines an enum that names each variant once: with its text and its description, which is one line of doc comment.
+/// Defines an enum from one line for each variant: its text, and its description as a doc comment of one line.
 macro_rules! text_enum {
     (
         $(#[$attribute:meta])*
@@ -15,10 +15,10 @@ macro_rules! text_enum {
         }
 
         impl $name {
-            /// All variants, in the order of their definition.
+            /// All variants, in the order of their declaration.
             pub const ALL: [Self; [$($text),+].len()] = [$(Self::$variant),+];
 
-            /// Returns the text of a variant.
+            /// Returns the text of the variant.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -26,13 +26,13 @@ macro_rules! text_enum {
                 }
             }
 
-            /// Returns the variant that a text names.
+            /// Returns the variant with this text.
             #[must_use]
             pub fn parse(text: &str) -> Option<Self> {
                 Self::ALL.into_iter().find(|variant| variant.as_str() == text)
             }
 
-            /// Returns a sentence about a variant.
+            /// Returns the description of the variant.
             #[must_use]
             pub fn description(self) -> &'static str {
                 match self {

@@ -1,24 +1,23 @@
-//! Points in time, and how they are spelled.
+//! Points in time and their text form.
 
 use std::fmt;
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
-/// A point in time, in UTC, never finer than a microsecond (the finest that both databases keep).
+/// A point in time in UTC, in whole microseconds, which is the precision of both databases.
 pub type Timestamp = DateTime<Utc>;
 
-/// A time as RFC 3339 has it. The library's own way to such a text takes longer than all else of a message but its
-/// ciphertext.
+/// Text of a time in RFC 3339. A faster replacement for chrono's own formatting.
 pub struct Rfc3339 {
     time: Timestamp,
-    /// Where its text ends, had its second nine digits behind the point.
+    /// Length of the text without the zone, cut from one with nine fractional digits.
     end: usize,
-    /// What its zone is called.
+    /// Text of the zone.
     zone: &'static str,
 }
 
 impl Rfc3339 {
-    /// A time to all of its digits, in groups of three.
+    /// Creates the text with all fractional digits that the time needs, in groups of three.
     #[must_use]
     pub fn exact(time: Timestamp) -> Self {
         let end = match time.nanosecond() {
@@ -30,7 +29,7 @@ impl Rfc3339 {
         Self { time, end, zone: "+00:00" }
     }
 
-    /// A time to the microsecond, as lines of a log have it.
+    /// Creates the text with six fractional digits, for log lines.
     #[must_use]
     pub fn of_a_line(time: Timestamp) -> Self {
         Self { time, end: 26, zone: "Z" }
@@ -40,7 +39,7 @@ impl Rfc3339 {
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = self.time;
-        // Years of other lengths and leap seconds are seldom.
+        // Other years and leap seconds are rare, so the library formats them.
         let (year @ 0..=9999, nanos @ 0..1_000_000_000) = (time.year(), time.nanosecond()) else {
             return f.write_str(&time.to_rfc3339());
         };

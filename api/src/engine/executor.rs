@@ -16,12 +16,12 @@ use async_graphql::resolver_utils::{resolve_container, resolve_container_serial}
 use async_graphql::{
     ContainerType, Context as FieldContext, ContextSelectionSet, Data, EmptyMutation, EmptySubscription,
     IntrospectionMode, Name, Object, ObjectType, OutputType, Positioned, QueryEnv, QueryEnvInner, Response, Schema,
-    SchemaBuilder, SchemaEnv, ServerResult, SubscriptionType, ValidationMode, Value,
+    SchemaEnv, ServerResult, SubscriptionType, ValidationMode, Value,
 };
 use futures_util::{StreamExt, stream::BoxStream};
 
 use crate::engine::context::{FieldsAreWatched, WritesText};
-use crate::engine::{Context, PreparedOperation};
+use crate::engine::{Context, Definition, PreparedOperation};
 
 /// Maximum size of JSON text that is copied instead of put into a map of one field. Guarded by the benchmark `front`.
 const SMALL: usize = 2048;
@@ -38,6 +38,8 @@ pub(super) struct Executor<Q, M, S> {
     merging: Arc<Data>,
     /// Schema that executes introspection.
     introspection: Schema<Q, M, S>,
+    /// The library's description of every schema, and the description of this one.
+    descriptions: [Value; 2],
 }
 
 impl<Q, M, S> Executor<Q, M, S>
@@ -48,7 +50,11 @@ where
 {
     /// Creates an executor. The extension receives each field that async-graphql resolves. `None` if async-graphql no
     /// longer exposes its list of extensions.
-    pub(super) fn new(types: &SchemaEnv, extension: Option<impl ExtensionFactory>) -> Option<Self> {
+    pub(super) fn new(
+        schema: &Definition<Q, M, S>,
+        types: &SchemaEnv,
+        extension: Option<impl ExtensionFactory>,
+    ) -> Option<Self> {
         let (seen, mut writing_text, mut merging) = (Arc::new(OnceLock::new()), Data::default(), Data::default());
         writing_text.insert(WritesText);
         let mut probe = Schema::build(Probe(Arc::clone(&seen)), EmptyMutation, EmptySubscription);
@@ -58,6 +64,8 @@ where
             merging.insert(FieldsAreWatched);
         }
         probe.finish().execute("{ extensions }").now_or_never()?;
+        let introspection = (schema.build)().validation_mode(ValidationMode::Fast).finish();
+        let fixed = introspection.execute("{ __schema { description } }").now_or_never()?.data;
         Some(Self {
             query: QueryRoot(Q::default()),
             mutation: M::default(),
@@ -66,7 +74,8 @@ where
             extensions: seen.get()?.clone(),
             writing_text: Arc::new(writing_text),
             merging: Arc::new(merging),
-            introspection: schema_builder().validation_mode(ValidationMode::Fast).finish(),
+            descriptions: [fixed_description(fixed)?, Value::from(schema.description)],
+            introspection,
         })
     }
 
@@ -112,10 +121,11 @@ where
         if let Some(request) = prepared.introspection() {
             // Introspection waits for nothing, so one poll completes it.
             let answer = self.introspection.execute(request.only_introspection()).now_or_never();
-            let (value, errors) = answer.map(|answer| (answer.data, answer.errors)).unwrap_or_default();
+            let (mut value, errors) = answer.map(|answer| (answer.data, answer.errors)).unwrap_or_default();
             if !errors.is_empty() {
                 tracing::error!(?errors, "introspection failed");
             }
+            self.set_description(&mut value);
             data.insert(Introspection(value));
         }
         let executable = prepared.into_executable();
@@ -133,17 +143,25 @@ where
             errors: Mutex::default(),
         })
     }
+
+    /// Replaces the description that the library has for every schema, under whichever key it was selected.
+    fn set_description(&self, answers: &mut Value) {
+        let Value::Object(answers) = answers else { return };
+        let [fixed, description] = &self.descriptions;
+        for answer in answers.values_mut() {
+            let Value::Object(schema) = answer else { continue };
+            for value in schema.values_mut().filter(|value| *value == fixed) {
+                value.clone_from(description);
+            }
+        }
+    }
 }
 
-/// Returns a builder of async-graphql's schema for these root types.
-#[must_use]
-pub fn schema_builder<Q, M, S>() -> SchemaBuilder<Q, M, S>
-where
-    Q: ObjectType + Default + 'static,
-    M: ObjectType + Default + 'static,
-    S: SubscriptionType + Default + 'static,
-{
-    Schema::build(Q::default(), M::default(), S::default())
+/// Returns the description of `{ __schema { description } }`.
+fn fixed_description(data: Value) -> Option<Value> {
+    let Value::Object(mut data) = data else { return None };
+    let Some(Value::Object(mut schema)) = data.swap_remove("__schema") else { return None };
+    schema.swap_remove("description")
 }
 
 /// Query root that captures async-graphql's list of extensions, which only async-graphql can create.

@@ -20,7 +20,7 @@ mod tests;
 
 use std::{pin::pin, sync::Arc};
 
-use async_graphql::{ObjectType, Response, SubscriptionType, extensions::ExtensionFactory};
+use async_graphql::{ObjectType, Response, SchemaBuilder, SubscriptionType, extensions::ExtensionFactory};
 use futures_util::stream::BoxStream;
 
 use crate::config::graphql::Graphql;
@@ -30,7 +30,7 @@ pub use self::answer::Answer;
 #[cfg(test)]
 pub(crate) use self::context::FieldsAreWatched;
 pub use self::context::{Context, EventSource};
-pub use self::executor::{SingleField, schema_builder};
+pub use self::executor::SingleField;
 pub use self::field_error::FieldError;
 pub(crate) use self::field_spans::FieldSpans;
 pub use self::load_queue::LoadQueue;
@@ -38,6 +38,14 @@ pub use self::prepare::{PreparedOperation, SetupError, check_text};
 pub use self::request::{GraphqlRequest, NO_JSON, QueryString};
 pub use self::request_error::RequestError;
 pub use async_graphql::parser::types::OperationType;
+
+/// A schema: how the library builds it, and its description, because async-graphql has a fixed one.
+pub struct Definition<Q, M, S> {
+    /// Starts building the schema.
+    pub build: fn() -> SchemaBuilder<Q, M, S>,
+    /// Description of the schema (`__schema.description`).
+    pub description: &'static str,
+}
 
 /// GraphQL engine of one schema.
 pub struct Engine<Q, M, S> {
@@ -51,18 +59,19 @@ where
     M: ObjectType + Default + 'static,
     S: SubscriptionType + Default + 'static,
 {
-    /// Creates an engine for a schema's root types. `traces_fields` adds a span to each field of a root or a payload.
-    pub fn new(settings: Graphql, traces_fields: bool) -> Result<Self, SetupError> {
-        Self::with_extension(settings, traces_fields.then_some(FieldSpans))
+    /// Creates an engine for a schema. With `traces_fields` each field of a root or a payload gets a span.
+    pub fn new(schema: &Definition<Q, M, S>, settings: Graphql, traces_fields: bool) -> Result<Self, SetupError> {
+        Self::with_extension(schema, settings, traces_fields.then_some(FieldSpans))
     }
 
     /// Creates an engine with an extension that receives each field that async-graphql resolves.
     pub(crate) fn with_extension(
+        schema: &Definition<Q, M, S>,
         settings: Graphql,
         extension: Option<impl ExtensionFactory>,
     ) -> Result<Self, SetupError> {
-        let documents = Documents::new(settings, schema_builder::<Q, M, S>())?;
-        let executor = Executor::new(documents.types(), extension).ok_or(SetupError::Library)?;
+        let documents = Documents::new(settings, (schema.build)())?;
+        let executor = Executor::new(schema, documents.types(), extension).ok_or(SetupError::Library)?;
         Ok(Self { documents, executor: Arc::new(executor) })
     }
 

@@ -13,7 +13,7 @@ impl From<service::Error> for FieldError {
     }
 }
 
-/// An error of a loader, which each field that waited for the batch gets.
+/// Converts the error of a batch, which every waiting field gets.
 impl From<Arc<service::Error>> for FieldError {
     fn from(error: Arc<service::Error>) -> Self {
         Self::from(&*error)

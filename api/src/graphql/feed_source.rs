@@ -11,21 +11,21 @@ use crate::engine::EventSource;
 use crate::graphql::error::Result;
 use crate::service::{self, feed::Delivery};
 
-/// Where a stream of Server-Sent Events is: what its client has seen, and the cursor of the event under way, which
-/// becomes that event's id whether or not the client asks for it.
+/// Position of a stream of Server-Sent Events: the last event that its client received, and the cursor of the current
+/// event. The cursor becomes the id of the event even if the client does not select it.
 pub struct StreamPosition {
     last_event_id: Option<String>,
     cursor: Mutex<Option<String>>,
 }
 
-/// The events of a subscription to the message feed. It outlives the resolvers that answer them.
+/// Source of a message feed's events. It outlives the resolvers of single events.
 #[derive(Default)]
 pub struct FeedSource(Mutex<Source>);
 
 #[derive(Default)]
 struct Source {
     feed: Option<BoxStream<'static, FeedItem>>,
-    /// What has come while nobody was there to answer it.
+    /// An event that arrived while no resolver polled the source.
     next: Option<FeedItem>,
     is_waiting: bool,
     is_caught_up: bool,
@@ -34,30 +34,30 @@ struct Source {
 pub(crate) type FeedItem = std::result::Result<Arc<Delivery>, service::Error>;
 
 impl StreamPosition {
-    /// Creates the position of a client that saw this event last (`Last-Event-ID`).
+    /// Creates the position of a client that received this event last (`Last-Event-ID`).
     #[must_use]
     pub fn after(last_event_id: Option<String>) -> Arc<Self> {
         Arc::new(Self { last_event_id, cursor: Mutex::default() })
     }
 
-    /// The cursor of the last event that the client saw.
+    /// Returns the cursor of the last event that the client received.
     pub(crate) fn last_event_id(&self) -> Option<String> {
         self.last_event_id.clone()
     }
 
-    /// Takes the cursor of the event that was just answered.
+    /// Takes the cursor of the current event.
     pub fn take_cursor(&self) -> Option<String> {
         self.cursor.lock().take()
     }
 
-    /// Notes the cursor of the event that is being answered.
+    /// Sets the cursor of the current event.
     pub(crate) fn note(&self, cursor: &str) {
         *self.cursor.lock() = Some(cursor.to_owned());
     }
 }
 
 impl FeedSource {
-    /// Returns the next event.
+    /// Polls for the next event.
     pub(crate) fn poll_next(&self, cx: &mut task::Context<'_>) -> Poll<Option<FeedItem>> {
         self.source().poll_next(cx)
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_feed_waits_once_it_has_caught_up_and_keeps_what_comes_then() {
         let (kinds, mut polls) = ([domain::FeedEventKind::Sent, domain::FeedEventKind::CaughtUp], 0);
-        // Pending before the end of the backlog and behind it.
+        // Pending before and after the end of the backlog.
         let steps = poll_fn(move |_| {
             polls += 1;
             match polls {

@@ -20,9 +20,9 @@ impl Writer<'_, RequestScope> {
         }
     }
 
-    /// Writes bytes in base 64 with padding.
+    /// Writes bytes in base64 with padding.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        // Padded base 64 takes four characters for each three bytes begun, so the buffer always fits.
+        // Padded base64 has four characters for each started group of three bytes, so the buffer always fits.
         self.plain_bytes(bytes.len().div_ceil(3) * 4, |out| {
             let _ = BASE64.encode_slice(bytes, out);
         });

@@ -1,4 +1,4 @@
-//! Loadable values: each kind is declared once, with its key, its value and the use case that reads a batch of it.
+//! Loadable values. Each kind is declared once: its key, its value, and the use case that reads a batch.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{Hash, Hasher};
@@ -35,12 +35,12 @@ pub(crate) struct MessagesOf {
 
 impl Hash for MessagesOf {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // Most pages of an operation have the same form.
+        // The page is left out, because most pages of an operation are equal.
         self.conversation_id.hash(state);
     }
 }
 
-/// Values of a batch by their keys.
+/// Values of a batch, by key.
 type Found<K, V> = Result<HashMap<K, V>, Error>;
 
 /// Declares the kinds of loadable values: `field: Key => Value, "name", use case`.
@@ -52,7 +52,7 @@ macro_rules! loadable {
             $($name: LoadedValues<$key, $value>,)+
         }
 
-        /// Keys of values that an object lacks.
+        /// Keys of values that an object still needs.
         #[derive(Default)]
         pub struct Missing {
             $($name: HashSet<$key, RandomState>,)+
@@ -152,7 +152,7 @@ impl Context for RequestScope {
 }
 
 impl Loaded {
-    /// Takes users from the local cache. Without a wait no other operation begins to write the same meanwhile.
+    /// Takes users from the local cache. It does not wait, so no other operation starts to write the same objects.
     fn take_local(&mut self, scope: &RequestScope, missing: &mut Missing) {
         let local = missing.users.iter().filter_map(|id| service::users::find_local(scope.request(), *id));
         self.users.extend(local.map(|user| (user.id, Ok(Some(user)))));
@@ -182,7 +182,7 @@ async fn fill<K: Key<RequestScope>>(
     }
 }
 
-/// The caller's account is loaded by fields of the viewer, never while an object is written.
+/// Loads the caller's account for fields of the viewer. Objects that are written as JSON text never need it.
 impl Loader<Own> for Batch {
     type Value = Account;
     type Error = Arc<Error>;
@@ -205,7 +205,7 @@ async fn count_sessions(context: &RequestContext, keys: &[SessionsOf]) -> Found<
     Ok(counts.into_iter().map(|(id, count)| (SessionsOf(id), count)).collect())
 }
 
-// A loader hands out copies. Messages are too large for that, so a page is shared.
+// The loader clones values. Pages of messages are large, so they are shared.
 async fn find_pages(context: &RequestContext, keys: &[MessagesOf]) -> Found<MessagesOf, Arc<Connection<Message>>> {
     let mut ids: HashMap<&Page<i64>, Vec<ConversationId>> = HashMap::new();
     for key in keys {

@@ -1,5 +1,5 @@
-//! The schema: its types, fields and descriptions. Rules live in `service`, execution in `engine`.
-#![expect(clippy::unused_async, reason = "the library's macros take async functions, also where nothing is awaited")]
+//! The GraphQL schema: types, fields and descriptions. Rules live in `service`, execution in `engine`.
+#![expect(clippy::unused_async, reason = "the library's macros need async functions, even without an await")]
 
 mod batch;
 mod error;
@@ -18,4 +18,4 @@ mod types;
 
 pub use self::feed_source::StreamPosition;
 pub use self::request_scope::RequestScope;
-pub use self::schema::{Engine, builder, engine, sdl};
+pub use self::schema::{DEFINITION, Engine, engine, sdl};

@@ -12,7 +12,7 @@ use crate::service::RequestContext;
 
 /// The context of one operation. Cheap to clone.
 ///
-/// Objects carry it instead of asking the request, because what a sign-in returns belongs to whoever signed in.
+/// Objects carry their scope, because the objects that a sign-in returns belong to the user who signed in.
 #[derive(Clone)]
 pub struct RequestScope(Arc<Inner>);
 
@@ -25,7 +25,7 @@ struct Inner {
     stream: Option<Arc<Stream>>,
 }
 
-/// What a subscription has beside a query.
+/// Additional state of a subscription.
 struct Stream {
     feed: FeedSource,
     position: Option<Arc<StreamPosition>>,
@@ -53,22 +53,22 @@ impl RequestScope {
         ctx.data_unchecked()
     }
 
-    /// Returns the scope of somebody who has just signed in.
+    /// Returns the scope of the user who has just signed in.
     pub(crate) fn signed_in(&self, viewer: Viewer) -> Self {
         Self::with(self.0.context.signed_in(viewer), self.0.loads.clone(), None)
     }
 
-    /// Returns this scope with batches of its own: those of an answered event would be kept while the stream is idle.
+    /// Returns this scope with new batches. Those of an earlier event would occupy memory while the stream is idle.
     pub(crate) fn without_loader(&self) -> Self {
         Self::with(self.0.context.clone(), self.0.loads.clone(), self.0.stream.clone())
     }
 
-    /// The request.
+    /// Returns the request.
     pub(crate) fn request(&self) -> &RequestContext {
         &self.0.context
     }
 
-    /// The queue of this operation's loads.
+    /// Returns the queue of this operation's loads.
     pub(crate) fn loads(&self) -> Option<&LoadQueue> {
         self.0.loads.as_ref()
     }
@@ -78,12 +78,12 @@ impl RequestScope {
         self.0.loader.get_or_init(|| batch::loader(&self.0.context, self.0.loads.clone()))
     }
 
-    /// The source of the message feed's events, in a subscription.
+    /// Returns the source of the message feed's events. `None` outside of subscriptions.
     pub(crate) fn feed(&self) -> Option<&FeedSource> {
         Some(&self.0.stream.as_ref()?.feed)
     }
 
-    /// The position of the event stream, if the subscription is one.
+    /// Returns the position of the event stream. `None` over other transports.
     pub(crate) fn position(&self) -> Option<&StreamPosition> {
         self.0.stream.as_ref()?.position.as_deref()
     }

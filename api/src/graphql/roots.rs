@@ -1,6 +1,6 @@
-//! The root types, put together from what each aggregate offers.
+//! The root types, merged from the operations of each aggregate.
 //!
-//! Root fields are nullable, so that one that fails does not take its siblings' data away.
+//! Root fields are nullable, so that a failed field does not null its siblings.
 
 use async_graphql::{MergedObject, MergedSubscription};
 
@@ -21,13 +21,19 @@ use crate::graphql::types::service_config::ServiceConfigQuery;
 use crate::graphql::types::user::UserQuery;
 use crate::graphql::types::viewer::ViewerQuery;
 
-/// Reads.
+/// Queries. They change nothing.
+///
+/// A nullable field that fails is null and has an entry in `errors`. The other fields keep their data.
 //
-// A field is looked for from the last of them on.
+// The library looks a field up in these types from the last to the first.
 #[derive(MergedObject, Default)]
 pub struct Query(UserQuery, NodeQuery, ServiceConfigQuery, AdminQuery, ViewerQuery);
 
-/// Changes: each takes one input and returns what it changed.
+/// Mutations. Each has at most one argument `input` and returns a payload with the changes.
+///
+/// The fields of one operation run in their order. A mutation runs to its end even if the client disconnects or the
+/// request times out. An operation may have only one of the fields `register`, `login`, `refreshSession`,
+/// `changePassword`, `resetPassword` and `finishPasskeyLogin`.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     AccountMutation,
@@ -39,6 +45,8 @@ pub struct Mutation(
     MetricMutation,
 );
 
-/// Events.
+/// Subscriptions, over WebSocket (graphql-transport-ws) or Server-Sent Events (graphql-sse).
+///
+/// An operation has exactly one field, outside of fragments.
 #[derive(MergedSubscription, Default)]
 pub struct Subscription(FeedSubscription, UserSubscription, SessionSubscription, MetricSubscription);

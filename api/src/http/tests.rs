@@ -14,7 +14,7 @@ use crate::config;
 use crate::crypto::SigningKey;
 use crate::domain::{Client, Random, Source};
 use crate::engine::GraphqlRequest;
-use crate::graphql::Engine;
+use crate::graphql::{DEFINITION, Engine};
 use crate::http::{AppState, Dependencies, answer::Caller, serve_public};
 use crate::service::Backend;
 use crate::telemetry::{PANICS, watch_panics};
@@ -47,7 +47,7 @@ async fn state(field: &'static str, folder: &TempDir) -> Arc<AppState> {
     let config = config::load([("QUANTUMVAULT__DATA_DIR".to_owned(), data_dir)]).unwrap();
     let (source, pair) = (Source::default(), SigningKey::generate(&Random::System).unwrap());
     let deps = Dependencies {
-        engine: Engine::with_extension(config.graphql.clone(), Some(Broken(field))).unwrap(),
+        engine: Engine::with_extension(&DEFINITION, config.graphql.clone(), Some(Broken(field))).unwrap(),
         http: config.http.clone(),
         sockets: config.sockets.clone(),
         operations: config.operations.clone(),

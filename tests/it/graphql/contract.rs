@@ -26,12 +26,21 @@ async fn a_node_describes_all_of_its_schema_and_says_when_a_field_is_null() {
         look(described, "", &mut gaps);
         for field in list(&described["fields"]) {
             let is_nullable = field["type"]["kind"] != "NON_NULL";
-            if is_nullable && !field["description"].as_str().is_some_and(|text| text.contains("null")) {
+            let says_null = |text: &str| text.contains("null") || text.contains("Null");
+            if is_nullable && !field["description"].as_str().is_some_and(says_null) {
                 gaps.push(format!("{}.{} does not say when it is null", described["name"], field["name"]));
             }
         }
     }
     assert!(types.len() > 50 && gaps.is_empty(), "{} types: {gaps:#?}", types.len());
+}
+
+#[tokio::test]
+async fn a_node_describes_its_schema_with_the_guide() {
+    let node = World::new().await.node().await;
+    let answer = node.client().run("{ __schema { guide: description } }", Value::Null).await;
+    let guide = answer.data()["__schema"]["guide"].as_str().expect("a description");
+    assert!(guide.contains("## Sign in") && COMMITTED.contains(guide.trim_end()), "{guide}");
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! Tests that incomplete or unordered results of async-graphql are completed as the specification requires.
 #![expect(clippy::unused_async, reason = "resolvers of the library are async whether they wait or not")]
 
-use async_graphql::{Object, Result};
+use async_graphql::{Object, Result, Schema};
 use serde_json::{Value, json, value::RawValue};
 
 use crate::config::graphql::Mode;
 use crate::domain::ErrorCode;
 use crate::engine::tests::{call, limits, run};
-use crate::engine::{Engine, FieldError, tests::schema::Feed};
+use crate::engine::{Definition, Engine, FieldError, tests::schema::Feed};
 
 #[derive(Default)]
 struct Query;
@@ -85,7 +85,8 @@ async fn data(query: &str) -> String {
     struct Data {
         data: Box<RawValue>,
     }
-    let engine = Engine::<Query, Mutation, Feed>::new(limits(Mode::Open), false).unwrap();
+    let schema = Definition { build: || Schema::build(Query, Mutation, Feed), description: "A schema for tests." };
+    let engine = Engine::new(&schema, limits(Mode::Open), false).unwrap();
     let answer = run(&engine, call(query, json!({}))).await;
     serde_json::from_slice::<Data>(&answer.json).unwrap().data.get().to_owned()
 }

@@ -9,7 +9,7 @@ use async_graphql::{
 
 use crate::config::graphql::Graphql;
 use crate::domain::ErrorCode;
-use crate::engine::{Engine, FieldError};
+use crate::engine::{Definition, Engine, FieldError};
 
 #[derive(Default)]
 pub(crate) struct Query;
@@ -125,8 +125,10 @@ impl Feed {
     }
 }
 
+const DEFINITION: Definition<Query, Mutation, Feed> = Definition { build: builder, description: "A schema for tests." };
+
 pub(crate) fn engine(settings: Graphql) -> Engine<Query, Mutation, Feed> {
-    Engine::new(settings, false).unwrap()
+    Engine::new(&DEFINITION, settings, false).unwrap()
 }
 
 pub(crate) fn builder() -> SchemaBuilder<Query, Mutation, Feed> {

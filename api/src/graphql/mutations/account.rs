@@ -1,4 +1,4 @@
-//! Registering and signing in.
+//! Mutations of accounts: registration, sign-in, password change, deactivation.
 
 use async_graphql::{Context, InputObject, Object, SimpleObject};
 use secrecy::{ExposeSecret, SecretString};
@@ -8,97 +8,97 @@ use crate::graphql::{error::Result, request_scope::RequestScope, types::user::Us
 use crate::service::accounts::{Login, Registration};
 use crate::service::{self, sessions::IssuedTokens};
 
-/// A new account.
+/// Input of `register`.
 #[derive(InputObject)]
 pub(crate) struct RegisterInput {
-    /// 3 to 32 of `a-z 0-9 _ . -`; upper case is folded; unique.
+    /// Unique name: 3 to 32 characters of `a-z 0-9 _ . -`. Upper case becomes lower case.
     username: String,
-    /// Where mail goes; unique without regard to case.
+    /// E-mail address, at most 254 ASCII characters. Unique regardless of case.
     email: String,
-    /// 15 to 256 characters that are hard to guess.
+    /// Password: at least `serviceConfig.passwordMinLength` and at most 256 characters, hard to guess.
     password: String,
-    /// What the device calls itself in the list of sessions, up to 200 characters.
+    /// Name of the device for the list of sessions, at most 200 characters.
     device_info: Option<String>,
 }
 
-/// A sign-in.
+/// Input of `login`.
 #[derive(InputObject)]
 pub(crate) struct LoginInput {
-    /// The username or the e-mail address.
+    /// Username or e-mail address, in upper or lower case.
     login: String,
-    /// The password.
+    /// Password of the account.
     password: String,
-    /// What the device calls itself in the list of sessions, up to 200 characters.
+    /// Name of the device for the list of sessions, at most 200 characters.
     device_info: Option<String>,
 }
 
-/// Another password.
+/// Input of `changePassword`.
 #[derive(InputObject)]
 pub(crate) struct ChangePasswordInput {
-    /// The password until now.
+    /// Current password.
     current_password: String,
-    /// 15 to 256 characters that are hard to guess.
+    /// New password: at least `serviceConfig.passwordMinLength` and at most 256 characters, hard to guess.
     new_password: String,
 }
 
-/// The proof that it is the owner who takes the account out of use.
+/// Input of `deactivateAccount`.
 #[derive(InputObject)]
 pub(crate) struct DeactivateAccountInput {
-    /// The password.
+    /// Password of the account.
     password: String,
 }
 
-/// Whose password has been changed.
+/// Payload of `changePassword`.
 pub(crate) struct ChangePasswordPayload {
     scope: RequestScope,
 }
 
-/// The account that has been taken out of use.
+/// Payload of `deactivateAccount`.
 #[derive(SimpleObject)]
 pub(crate) struct DeactivateAccountPayload {
-    /// The user as others see it from now on.
+    /// Public profile of the deactivated user.
     user: User,
 }
 
-/// Whose password has been changed.
+/// Payload of `changePassword`.
 #[Object]
 impl ChangePasswordPayload {
-    /// The caller, whose other sessions have ended.
+    /// The caller. All other sessions have ended.
     async fn viewer(&self) -> Viewer {
         Viewer { scope: self.scope.clone() }
     }
 }
 
-/// A session's tokens, shown this once, and whose it is.
+/// Tokens of a session.
 pub(crate) struct AuthPayload {
     scope: RequestScope,
     tokens: IssuedTokens,
 }
 
-/// A session's tokens, shown this once, and whose it is.
+/// Tokens of a session. They cannot be read again.
 #[Object]
 impl AuthPayload {
-    /// A JWT for `Authorization: Bearer`, signed with a key of `/.well-known/jwks.json`.
+    /// JWT for the header `Authorization: Bearer`, signed with a key of `/.well-known/jwks.json`.
     async fn access_token(&self) -> &str {
         self.tokens.access_token.expose_secret()
     }
 
-    /// When the access token ends.
+    /// Time when the access token expires.
     async fn access_token_expires_at(&self) -> Timestamp {
         self.tokens.access_token_expires_at
     }
 
-    /// An opaque token that another access token is got with.
+    /// Opaque token used to obtain a new access token. Works once, with `refreshSession`.
     async fn refresh_token(&self) -> &str {
         self.tokens.refresh_token.expose_secret()
     }
 
-    /// When the session ends unless it is refreshed before.
+    /// Time when the session ends unless it is refreshed before.
     async fn refresh_token_expires_at(&self) -> Timestamp {
         self.tokens.refresh_token_expires_at
     }
 
-    /// Who is signed in now.
+    /// The user who is signed in now.
     async fn viewer(&self) -> Viewer {
         Viewer { scope: self.scope.clone() }
     }
@@ -124,40 +124,66 @@ impl From<LoginInput> for Login {
     }
 }
 
-/// Registering and signing in.
+/// Mutations of accounts.
 #[derive(Default)]
 pub struct AccountMutation;
 
-/// Registering and signing in.
+/// Mutations of accounts.
 #[Object]
 impl AccountMutation {
-    /// Makes an account and signs its owner in; null only when it fails.
+    /// Creates an account and signs its owner in.
+    ///
+    /// The server sends a mail with a link that confirms the address.
+    ///
+    /// Fails with:
+    /// - `BAD_USER_INPUT` if a field is not acceptable
+    /// - `CONFLICT` if the username or the e-mail address is taken
+    /// - `RATE_LIMITED` after too many registrations from one network address
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn register(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The account.")] input: RegisterInput,
+        #[graphql(desc = "Data of the new account.")] input: RegisterInput,
     ) -> Result<Option<AuthPayload>> {
         let scope = RequestScope::of(ctx);
         let tokens = service::accounts::register(scope.request(), input.into()).await?;
         Ok(Some(AuthPayload::new(scope, tokens)))
     }
 
-    /// Signs a user in; null only when it fails.
+    /// Signs a user in with a password.
+    ///
+    /// After 100 wrong passwords in a row, unless configured otherwise, no password is accepted until it is reset.
+    ///
+    /// Fails with:
+    /// - `INVALID_CREDENTIALS` if no active account has this login and password
+    /// - `BAD_USER_INPUT` if `deviceInfo` is not acceptable
+    /// - `RATE_LIMITED` after too many attempts from one network address or for one account
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn login(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Who, and the proof.")] input: LoginInput,
+        #[graphql(desc = "Login and password.")] input: LoginInput,
     ) -> Result<Option<AuthPayload>> {
         let scope = RequestScope::of(ctx);
         let tokens = service::accounts::login(scope.request(), input.into()).await?;
         Ok(Some(AuthPayload::new(scope, tokens)))
     }
 
-    /// Changes the caller's password and ends the other sessions; null only when it fails.
+    /// Changes the caller's password and ends the caller's other sessions.
+    ///
+    /// Fails with:
+    /// - `INVALID_CREDENTIALS` if the current password is wrong
+    /// - `BAD_USER_INPUT` if the new password is too short, too long or easy to guess
+    /// - `RATE_LIMITED` after too many attempts
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn change_password(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The password until now and the next.")] input: ChangePasswordInput,
+        #[graphql(desc = "Current and new password.")] input: ChangePasswordInput,
     ) -> Result<Option<ChangePasswordPayload>> {
         let scope = RequestScope::of(ctx).clone();
         let ChangePasswordInput { current_password, new_password } = input;
@@ -165,11 +191,21 @@ impl AccountMutation {
         Ok(Some(ChangePasswordPayload { scope }))
     }
 
-    /// Takes the caller's account out of use and ends its sessions; null only when it fails.
+    /// Deactivates the caller's account and ends all of its sessions.
+    ///
+    /// The user can no longer sign in, receive messages or be found by name or address. The other members of
+    /// conversations keep the messages.
+    ///
+    /// Fails with:
+    /// - `INVALID_CREDENTIALS` if the password is wrong
+    /// - `RATE_LIMITED` after too many attempts
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn deactivate_account(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The proof.")] input: DeactivateAccountInput,
+        #[graphql(desc = "Password of the account.")] input: DeactivateAccountInput,
     ) -> Result<Option<DeactivateAccountPayload>> {
         let scope = RequestScope::of(ctx);
         service::accounts::deactivate(scope.request(), input.password.into()).await?;

@@ -1,4 +1,4 @@
-//! Sending messages, marking them read and deleting them.
+//! Mutations of messages: send, mark read, delete.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
@@ -9,57 +9,57 @@ use crate::graphql::types::conversation::Conversation;
 use crate::graphql::types::message::Message;
 use crate::service::{self, messages::Draft};
 
-/// A message to send.
+/// Input of `sendMessage`.
 #[derive(InputObject)]
 pub(crate) struct SendMessageInput {
-    /// Whom it is for: an active user, possibly oneself.
+    /// Id of the recipient: an active user, possibly the caller.
     recipient_id: ID,
-    /// The ciphertext, 1 byte to 64 KiB.
+    /// Ciphertext, 1 byte to 64 KiB (`serviceConfig.maxMessageBytes`). Opaque to the server.
     encrypted_content: Base64,
-    /// The initialisation vector, 12 or 24 bytes.
+    /// Initialisation vector of the ciphertext, 12 or 24 bytes.
     iv: Base64,
-    /// The sender's own id of it, 1 to 64 visible ASCII characters: sending it again sends nothing new.
+    /// Idempotency key, unique for each message of the sender: 1 to 64 visible ASCII characters.
     client_message_id: String,
 }
 
-/// What sending a message has changed.
+/// Payload of `sendMessage`.
 #[derive(SimpleObject)]
 pub(crate) struct SendMessagePayload {
-    /// The message, as first accepted.
+    /// The message that was stored first under this idempotency key.
     pub(crate) message: Message,
-    /// The conversation it belongs to.
+    /// Conversation of the message.
     pub(crate) conversation: Conversation,
 }
 
-/// What to mark read.
+/// Input of `markRead`.
 #[derive(InputObject)]
 pub(crate) struct MarkReadInput {
-    /// The conversation.
+    /// Id of the conversation.
     conversation_id: ID,
-    /// One of its messages: those to the caller are marked read up to this one.
+    /// Id of a message of the conversation. Messages up to and including this one are marked read.
     up_to_message_id: ID,
 }
 
-/// What marking messages read has changed.
+/// Payload of `markRead`.
 #[derive(SimpleObject)]
 pub(crate) struct MarkReadPayload {
-    /// The conversation as it is now.
+    /// The conversation after the change.
     conversation: Conversation,
-    /// How many messages were marked; 0 when all of them were before.
+    /// Number of messages that were marked. 0 if all were marked before.
     read_count: i64,
 }
 
-/// What to delete.
+/// Input of `deleteMessages`.
 #[derive(InputObject)]
 pub(crate) struct DeleteMessagesInput {
-    /// Messages that the caller has sent or received, 1 to 100.
+    /// Ids of 1 to 100 messages that the caller sent or received.
     ids: Vec<ID>,
 }
 
-/// What deleting messages has changed.
+/// Payload of `deleteMessages`.
 #[derive(SimpleObject)]
 pub(crate) struct DeleteMessagesPayload {
-    /// The messages that the caller sees no more, each once.
+    /// Ids of the messages that the caller no longer sees, each once.
     deleted_message_ids: Vec<ID>,
 }
 
@@ -74,18 +74,30 @@ impl SendMessageInput {
     }
 }
 
-/// Sending messages, and what is done with them afterwards.
+/// Mutations of messages.
 #[derive(Default)]
 pub struct MessageMutation;
 
-/// Sending messages, and what is done with them afterwards.
+/// Mutations of messages.
 #[Object]
 impl MessageMutation {
-    /// Sends a message; sending the same one again returns the first; null only when it fails.
+    /// Sends an encrypted message.
+    ///
+    /// `clientMessageId` is the idempotency key. A retry with the same key and content sends nothing new and returns
+    /// the stored message.
+    ///
+    /// Fails with:
+    /// - `BAD_USER_INPUT` if a field is not acceptable
+    /// - `NOT_FOUND` if the recipient does not exist or is deactivated
+    /// - `CONFLICT` if the key belongs to another message, or to one that both members have deleted
+    /// - `RATE_LIMITED` after too many messages
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn send_message(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The message.")] input: SendMessageInput,
+        #[graphql(desc = "Message to send.")] input: SendMessageInput,
     ) -> Result<Option<SendMessagePayload>> {
         let scope = RequestScope::of(ctx);
         let (message, conversation) = service::messages::send(scope.request(), input.draft()?).await?;
@@ -95,11 +107,20 @@ impl MessageMutation {
         }))
     }
 
-    /// Marks messages to the caller read, up to one of a conversation; null only when it fails.
+    /// Marks the messages to the caller in a conversation as read, up to a given message.
+    ///
+    /// A repeat changes nothing.
+    ///
+    /// Fails with:
+    /// - `NOT_FOUND` if the caller cannot see the conversation or the message
+    /// - `BAD_USER_INPUT` if the message is in another conversation
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn mark_read(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Up to where.")] input: MarkReadInput,
+        #[graphql(desc = "Conversation and message.")] input: MarkReadInput,
     ) -> Result<Option<MarkReadPayload>> {
         let scope = RequestScope::of(ctx);
         let id = parse_id("input.conversationId", &input.conversation_id)?;
@@ -108,13 +129,21 @@ impl MessageMutation {
         Ok(Some(MarkReadPayload { conversation: Conversation::new(scope, conversation.into()), read_count }))
     }
 
-    /// Deletes messages on the caller's side, all of them or none; null only when it fails.
+    /// Deletes messages for the caller, all of them or none.
     ///
-    /// When both sides have deleted a message, the server forgets its ciphertext. Deleting again changes nothing.
+    /// The other member keeps them. When both members have deleted a message, the server deletes its ciphertext. A
+    /// repeat changes nothing.
+    ///
+    /// Fails with:
+    /// - `NOT_FOUND` if the caller neither sent nor received one of the messages
+    /// - `BAD_USER_INPUT` unless there are 1 to 100 ids of messages
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn delete_messages(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The messages.")] input: DeleteMessagesInput,
+        #[graphql(desc = "Messages to delete.")] input: DeleteMessagesInput,
     ) -> Result<Option<DeleteMessagesPayload>> {
         let ids = input.ids.iter().map(|id| parse_id("input.ids", id)).collect::<Result<_>>()?;
         let deleted = service::messages::delete(RequestScope::of(ctx).request(), ids).await?;

@@ -1,4 +1,4 @@
-//! Recording performance metrics.
+//! The mutation that records performance metrics.
 
 use async_graphql::{Context, InputObject, Json, Object, SimpleObject};
 use serde_json::Value;
@@ -7,37 +7,37 @@ use crate::domain::Timestamp;
 use crate::graphql::{error::Result, request_scope::RequestScope};
 use crate::service::metrics::{self, Reading};
 
-/// What was measured.
+/// Input of `recordMetrics`.
 #[derive(InputObject)]
 pub(crate) struct RecordMetricsInput {
-    /// 1 to 100 metrics, of which all are recorded or none.
+    /// 1 to 100 measurements.
     metrics: Vec<MetricInput>,
 }
 
-/// One measurement.
+/// A measurement to record.
 #[derive(InputObject)]
 pub(crate) struct MetricInput {
-    /// Of what, such as `client.render`: parts with dots between, at most 128 characters.
+    /// Name, such as `client.render`: parts separated by dots, at most 128 characters.
     ///
-    /// Each part has ASCII letters, digits, `_` and `-`, and begins with a letter. The first is not `server`, which is
-    /// kept for the server's own figures.
+    /// A part has ASCII letters, digits, `_` and `-`, and starts with a letter. The first part must not be `server`,
+    /// which is reserved for the server's own metrics.
     name: String,
-    /// How much, between -1e100 and 1e100.
+    /// Measured value, between -1e100 and 1e100.
     value: f64,
-    /// In which unit, such as `ms`: 1 to 32 visible ASCII characters, `°` or `µ`.
+    /// Unit of the value, such as `ms`: 1 to 32 characters, visible ASCII, `°` or `µ`.
     unit: String,
-    /// Under which circumstances: an object of at most 2 KiB.
+    /// Circumstances of the measurement: a JSON object of at most 2 KiB.
     metadata: Option<Json<Value>>,
-    /// When; now, if it is left out.
+    /// Time of the measurement. Now if omitted.
     ///
-    /// At most a minute in the future, and not older than metrics are kept (30 days unless configured otherwise).
+    /// At most one minute in the future, and within the retention of metrics (30 days unless configured otherwise).
     recorded_at: Option<Timestamp>,
 }
 
-/// What was recorded.
+/// Payload of `recordMetrics`.
 #[derive(SimpleObject)]
 pub(crate) struct RecordMetricsPayload {
-    /// How many metrics: all that were given.
+    /// Number of recorded metrics, which is the number of metrics in the input.
     recorded_count: usize,
 }
 
@@ -48,18 +48,27 @@ impl From<MetricInput> for Reading {
     }
 }
 
-/// Recording metrics.
+/// Mutation of metrics.
 #[derive(Default)]
 pub struct MetricMutation;
 
-/// Recording metrics.
+/// Mutation of metrics.
 #[Object]
 impl MetricMutation {
-    /// Records what a client has measured, for operators to see; null only when it fails.
+    /// Records measurements of a client, all of them or none.
+    ///
+    /// Operators can read them.
+    ///
+    /// Fails with:
+    /// - `BAD_USER_INPUT` if a measurement is not acceptable; `extensions.field` names it
+    /// - `RATE_LIMITED` after too many calls
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn record_metrics(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What was measured.")] input: RecordMetricsInput,
+        #[graphql(desc = "Measurements to record.")] input: RecordMetricsInput,
     ) -> Result<Option<RecordMetricsPayload>> {
         let readings = input.metrics.into_iter().map(Reading::from).collect();
         let recorded_count = metrics::record(RequestScope::of(ctx).request(), readings).await?;

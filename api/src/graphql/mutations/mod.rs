@@ -1,4 +1,4 @@
-//! Mutations, their inputs and their payloads.
+//! Mutations with their inputs and payloads.
 
 pub(super) mod account;
 pub(super) mod message;

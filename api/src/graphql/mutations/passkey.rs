@@ -1,4 +1,4 @@
-//! Passkeys: adding, signing in with, and removing them.
+//! Mutations of passkeys: add, sign in, remove.
 
 use async_graphql::{Context, ID, InputObject, Json, Object, SimpleObject};
 use serde_json::Value;
@@ -11,55 +11,57 @@ use crate::graphql::types::passkey::Passkey;
 use crate::service;
 use crate::service::passkeys::{NewPasskey, Offer, PasskeyLogin};
 
-/// A passkey's registration or login that a browser goes on with, once and within 5 minutes.
+/// Started registration or login with a passkey. Finish it once, within 5 minutes.
 #[derive(SimpleObject)]
 pub(crate) struct PasskeyCeremony {
-    /// What to finish it by.
+    /// Id for the mutation that finishes the ceremony.
     id: ID,
-    /// What `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON` takes.
+    /// Options for the browser, as JSON.
+    ///
+    /// Pass them to `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`.
     options: Json<Value>,
 }
 
-/// What a browser made of a registration's options.
+/// Input of `finishPasskeyRegistration`.
 #[derive(InputObject)]
 pub(crate) struct FinishPasskeyRegistrationInput {
-    /// The ceremony that it answers.
+    /// Id of the ceremony.
     ceremony_id: ID,
-    /// What `toJSON()` of the credential from `navigator.credentials.create` gave.
+    /// Credential from `navigator.credentials.create`, converted by its method `toJSON()`.
     credential: Json<Value>,
-    /// What to call the device that keeps it, 1 to 64 characters.
+    /// Name for the device with the passkey, 1 to 64 characters.
     device_name: String,
 }
 
-/// The passkey that was added.
+/// Payload of `finishPasskeyRegistration`.
 #[derive(SimpleObject)]
 pub(crate) struct FinishPasskeyRegistrationPayload {
-    /// The passkey.
+    /// The passkey that was added.
     passkey: Passkey,
 }
 
-/// What a browser made of a login's options.
+/// Input of `finishPasskeyLogin`.
 #[derive(InputObject)]
 pub(crate) struct FinishPasskeyLoginInput {
-    /// The ceremony that it answers.
+    /// Id of the ceremony.
     ceremony_id: ID,
-    /// What `toJSON()` of the credential from `navigator.credentials.get` gave.
+    /// Credential from `navigator.credentials.get`, converted by its method `toJSON()`.
     credential: Json<Value>,
-    /// What the device calls itself in the list of sessions, up to 200 characters.
+    /// Name of the device for the list of sessions, at most 200 characters.
     device_info: Option<String>,
 }
 
-/// Which passkey to remove.
+/// Input of `removePasskey`.
 #[derive(InputObject)]
 pub(crate) struct RemovePasskeyInput {
-    /// One of the caller's own.
+    /// Id of a passkey of the caller.
     id: ID,
 }
 
-/// The passkey that was removed.
+/// Payload of `removePasskey`.
 #[derive(SimpleObject)]
 pub(crate) struct RemovePasskeyPayload {
-    /// What its id was.
+    /// Id of the passkey that was removed.
     removed_passkey_id: ID,
 }
 
@@ -69,23 +71,39 @@ impl From<Offer> for PasskeyCeremony {
     }
 }
 
-/// Passkeys: adding, signing in with, and removing them.
+/// Mutations of passkeys.
 #[derive(Default)]
 pub struct PasskeyMutation;
 
-/// Passkeys: adding, signing in with, and removing them.
+/// Mutations of passkeys.
 #[Object]
 impl PasskeyMutation {
-    /// Begins to add a passkey, within 5 minutes of signing in; null only when it fails.
+    /// Starts to add a passkey to the caller's account.
+    ///
+    /// Fails with:
+    /// - `FORBIDDEN` if the session is older than 5 minutes, unless configured otherwise
+    /// - `CONFLICT` if the account has 20 passkeys
+    /// - `RATE_LIMITED` after too many ceremonies from one network address
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn begin_passkey_registration(&self, ctx: &Context<'_>) -> Result<Option<PasskeyCeremony>> {
         Ok(Some(service::passkeys::begin_registration(RequestScope::of(ctx).request()).await?.into()))
     }
 
-    /// Adds a passkey in the session that has begun to; null only when it fails.
+    /// Adds the passkey that the browser created.
+    ///
+    /// Fails with:
+    /// - `NOT_FOUND` if the ceremony is expired, used or of another session
+    /// - `BAD_USER_INPUT` if the name or the credential is not acceptable
+    /// - `CONFLICT` if the passkey is already registered, or if the account has 20 passkeys
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn finish_passkey_registration(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The browser's answer.")] input: FinishPasskeyRegistrationInput,
+        #[graphql(desc = "Result from the browser.")] input: FinishPasskeyRegistrationInput,
     ) -> Result<Option<FinishPasskeyRegistrationPayload>> {
         let FinishPasskeyRegistrationInput { ceremony_id, credential: Json(credential), device_name } = input;
         let ceremony_id = parse_id("input.ceremonyId", &ceremony_id)?;
@@ -95,16 +113,27 @@ impl PasskeyMutation {
         Ok(Some(FinishPasskeyRegistrationPayload { passkey: Passkey::new(scope, passkey) }))
     }
 
-    /// Begins to sign in with whichever passkey the user chooses; null only when it fails.
+    /// Starts a sign-in with a passkey, which the user chooses in the browser.
+    ///
+    /// Fails with:
+    /// - `RATE_LIMITED` after too many ceremonies from one network address
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn begin_passkey_login(&self, ctx: &Context<'_>) -> Result<Option<PasskeyCeremony>> {
         Ok(Some(service::passkeys::begin_login(RequestScope::of(ctx).request()).await?.into()))
     }
 
-    /// Signs a user in by passkey; null only when it fails.
+    /// Signs a user in with the passkey that the browser used.
+    ///
+    /// Fails with:
+    /// - `INVALID_CREDENTIALS` if the ceremony is expired or used, the passkey is wrong, or the account is deactivated
+    /// - `BAD_USER_INPUT` if `deviceInfo` is not acceptable
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn finish_passkey_login(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The browser's answer.")] input: FinishPasskeyLoginInput,
+        #[graphql(desc = "Result from the browser.")] input: FinishPasskeyLoginInput,
     ) -> Result<Option<AuthPayload>> {
         let FinishPasskeyLoginInput { ceremony_id, credential: Json(credential), device_info } = input;
         let ceremony_id = parse_id("input.ceremonyId", &ceremony_id)?;
@@ -112,11 +141,19 @@ impl PasskeyMutation {
         Ok(Some(AuthPayload::new(scope, service::passkeys::finish_login(scope.request(), login).await?)))
     }
 
-    /// Removes a passkey within 5 minutes of signing in, never the last way in; null only when it fails.
+    /// Removes a passkey of the caller.
+    ///
+    /// Fails with:
+    /// - `FORBIDDEN` if the session is older than 5 minutes, unless configured otherwise
+    /// - `NOT_FOUND` if the caller has no such passkey
+    /// - `CONFLICT` if the passkey is the last way into the account
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn remove_passkey(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Which one.")] input: RemovePasskeyInput,
+        #[graphql(desc = "Passkey to remove.")] input: RemovePasskeyInput,
     ) -> Result<Option<RemovePasskeyPayload>> {
         service::passkeys::remove(RequestScope::of(ctx).request(), parse_id("input.id", &input.id)?).await?;
         Ok(Some(RemovePasskeyPayload { removed_passkey_id: input.id }))

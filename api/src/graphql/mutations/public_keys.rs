@@ -1,4 +1,4 @@
-//! Publishing public keys.
+//! The mutation that publishes public keys.
 
 use async_graphql::{Context, InputObject, MaybeUndefined, Object, SimpleObject};
 
@@ -6,23 +6,23 @@ use crate::graphql::{error::Result, request_scope::RequestScope, scalars::Base64
 use crate::service;
 use crate::service::public_keys::{NewKeys, Vault};
 
-/// The keys that others encrypt for, both at once.
+/// Input of `updatePublicKeys`.
 #[derive(InputObject)]
 pub(crate) struct UpdatePublicKeysInput {
-    /// The X25519 key, 32 bytes (RFC 7748): in canonical form, and not of small order.
+    /// X25519 public key, 32 bytes (RFC 7748), in canonical form and not of small order.
     ecc: Base64,
-    /// The ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203), each coefficient reduced.
+    /// ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203), with reduced coefficients.
     pqc: Base64,
-    /// The private keys, wrapped on the device, 1 byte to 16 KiB.
+    /// Private keys, encrypted on the device, 1 byte to 16 KiB.
     ///
-    /// Left out, what is stored stays as it is; null removes it.
+    /// If omitted, the stored value stays. Null removes it.
     key_vault: MaybeUndefined<Base64>,
 }
 
-/// Whose keys they are.
+/// Payload of `updatePublicKeys`.
 #[derive(SimpleObject)]
 pub(crate) struct UpdatePublicKeysPayload {
-    /// The caller as others see it from now on.
+    /// Public profile of the caller, with the new keys.
     user: User,
 }
 
@@ -37,20 +37,27 @@ impl From<UpdatePublicKeysInput> for NewKeys {
     }
 }
 
-/// Publishing public keys.
+/// Mutation of public keys.
 #[derive(Default)]
 pub struct PublicKeysMutation;
 
-/// Publishing public keys.
+/// Mutation of public keys.
 #[Object]
 impl PublicKeysMutation {
-    /// Publishes the caller's keys, both at once; null only when it fails.
+    /// Publishes both public keys of the caller, and stores the encrypted private keys.
     ///
-    /// Whoever follows the caller hears of other keys by `userChanged`; the same keys again change nothing.
+    /// Followers receive changed keys by `userChanged`. A repeat with the same keys changes nothing.
+    ///
+    /// Fails with:
+    /// - `BAD_USER_INPUT` if a key or the vault is not acceptable
+    /// - `RATE_LIMITED` after too many calls
+    /// - `UNAUTHENTICATED` without a session
+    ///
+    /// Null if the mutation failed; see `errors`.
     async fn update_public_keys(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The keys.")] input: UpdatePublicKeysInput,
+        #[graphql(desc = "Keys to publish.")] input: UpdatePublicKeysInput,
     ) -> Result<Option<UpdatePublicKeysPayload>> {
         let scope = RequestScope::of(ctx);
         let id = service::public_keys::update(scope.request(), input.into()).await?;

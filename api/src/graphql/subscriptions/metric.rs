@@ -6,20 +6,27 @@ use futures_util::{Stream, StreamExt};
 use crate::graphql::{error::Result, request_scope::RequestScope, types::metric::PerformanceMetric};
 use crate::service::metrics;
 
-/// Metrics as they are recorded.
+/// Subscription to performance metrics.
 #[derive(Default)]
 pub struct MetricSubscription;
 
-/// Metrics as they are recorded.
+/// Subscription to performance metrics.
 #[Subscription]
 impl MetricSubscription {
-    /// Each metric that is recorded from now on, on whichever node; needs the role ADMIN.
+    /// Each metric that any node records from now on.
     ///
-    /// None is missed while the stream lasts; it ends with its connection when the role is lost.
+    /// No metric is missed while the stream lasts. The connection closes when the caller loses the role `ADMIN`.
+    ///
+    /// Fails with:
+    /// - `FORBIDDEN` without the role `ADMIN`
+    /// - `BAD_USER_INPUT` if there are more than 100 names
+    /// - `UNAUTHENTICATED` without a session
     async fn metric_recorded(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Of one of these names, at most 100; all, if it is left out.")] names: Option<Vec<String>>,
+        #[graphql(desc = "Only metrics with these names, at most 100. All metrics if omitted.")] names: Option<
+            Vec<String>,
+        >,
     ) -> Result<impl Stream<Item = Result<PerformanceMetric>> + use<>> {
         let scope = RequestScope::of(ctx).clone();
         let admin = scope.request().admin()?;

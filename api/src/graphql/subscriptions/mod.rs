@@ -1,4 +1,4 @@
-//! Subscriptions.
+//! Subscriptions of the schema.
 
 pub(super) mod feed;
 pub(super) mod metric;

@@ -7,52 +7,57 @@ use crate::graphql::{error::Result, request_scope::RequestScope, types::session:
 use crate::service;
 use crate::service::sessions::{Change, ChangeKind};
 
-/// Something that happened to one of the caller's sessions.
+/// A change to a session of the caller.
 pub(crate) struct SessionEvent {
     scope: RequestScope,
     change: Change,
 }
 
-/// What can happen to a session.
+/// Kind of a change to a session.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "ChangeKind")]
 pub(crate) enum SessionEventKind {
-    /// A device signed in.
+    /// A device signed in and opened the session.
     Created,
-    /// A device got new tokens.
+    /// The device refreshed its tokens.
     Refreshed,
-    /// A session has ended: by its owner, by time, or because a spent token was used again.
+    /// The session ended, for example by logout, revocation, expiry or reuse of a spent refresh token.
     Revoked,
 }
 
-/// Something that happened to one of the caller's sessions.
+/// A change to a session of the caller.
 #[Object]
 impl SessionEvent {
-    /// What happened.
+    /// Kind of the change.
     async fn kind(&self) -> SessionEventKind {
         self.change.kind.into()
     }
 
-    /// To which session.
+    /// Id of the session.
     async fn session_id(&self) -> ID {
         self.change.session_id.to_string().into()
     }
 
-    /// The session as it is now; null when it has ended.
+    /// The session after the change. Null if it has ended.
     async fn session(&self) -> Option<Session> {
         let session = self.change.session.clone()?;
         Some(Session::new(&self.scope, session))
     }
 }
 
-/// Changes to the caller's sessions.
+/// Subscription to changes of the caller's sessions.
 #[derive(Default)]
 pub struct SessionSubscription;
 
-/// Changes to the caller's sessions.
+/// Subscription to changes of the caller's sessions.
 #[Subscription]
 impl SessionSubscription {
-    /// Each change to the caller's own sessions from now on, on whichever device.
+    /// Changes to the caller's sessions from now on, on any device.
+    ///
+    /// Several changes of a session in a short time may arrive as one.
+    ///
+    /// Fails with:
+    /// - `UNAUTHENTICATED` without a session
     async fn session_changed(&self, ctx: &Context<'_>) -> Result<impl Stream<Item = Result<SessionEvent>> + use<>> {
         let scope = RequestScope::of(ctx).clone();
         let changes = service::sessions::follow(scope.request().clone()).await?;

@@ -6,21 +6,28 @@ use futures_util::{Stream, StreamExt};
 use crate::graphql::{error::Result, request_scope::RequestScope, scalars::parse_id, types::user::User};
 use crate::service;
 
-/// Changes to users.
+/// Subscription to changes of users.
 #[derive(Default)]
 pub struct UserSubscription;
 
-/// Changes to users.
+/// Subscription to changes of users.
 #[Subscription]
 impl UserSubscription {
-    /// Users as they are after each change to their keys, `isActive` or `isVerified` from now on.
+    /// Users after each change of their keys, `isActive` or `isVerified` from now on.
     ///
-    /// Those named, or everyone whom the caller has a conversation with, also one that begins later. Several changes
-    /// in a short time may come as one. A client that has been away asks for the users it knows once it is back.
+    /// Without `ids`, follows all users with whom the caller has a conversation, including later ones. Several changes
+    /// in a short time may arrive as one. After a reconnect, query the users again: changes in between are not
+    /// delivered.
+    ///
+    /// Fails with:
+    /// - `BAD_USER_INPUT` unless there are 1 to `serviceConfig.maxPageSize` ids of users
+    /// - `UNAUTHENTICATED` without a session
     async fn user_changed(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "1 to 100 users; an id that is nobody's is never heard of. Everyone, if left out.")]
+        #[graphql(
+            desc = "Users to follow: 1 to `serviceConfig.maxPageSize` ids. Unknown ids are ignored. All peers if omitted."
+        )]
         ids: Option<Vec<ID>>,
     ) -> Result<impl Stream<Item = Result<User>> + use<>> {
         let scope = RequestScope::of(ctx).clone();

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 /// Fields whose values differ between two executions.
 const UNSTEADY: [&str; 2] = ["uptimeSeconds", "latencyMs"];
 
-/// Mutations that change nothing when they run again, or fail; the rest of each is its selection.
+/// Mutations that fail or that change nothing when they run again. The generator adds their selections.
 const MUTATIONS: [&str; 5] = [
     "sendMessage(input: { recipientId: $1, encryptedContent: \"AQ==\", iv: \"AQEBAQEBAQEBAQEB\", clientMessageId: \"again\" })",
     "markRead(input: { conversationId: $1, upToMessageId: $2 })",
@@ -17,10 +17,10 @@ const MUTATIONS: [&str; 5] = [
     "updatePublicKeys(input: { ecc: \"AQ==\", pqc: \"AQ==\" })",
 ];
 
-/// Key of an object that stands for a variable within a literal.
+/// Key of an object that represents a variable within a literal.
 const VARIABLE: &str = "$variable";
 
-/// Generates operations.
+/// Generator of operations.
 pub(super) struct Generator<'a> {
     seed: u64,
     registry: &'a Registry,
@@ -31,7 +31,7 @@ pub(super) struct Generator<'a> {
     /// Definitions and values of the operation's variables.
     definitions: Vec<String>,
     variables: Map<String, Value>,
-    /// Whether a value is spelled in the document, so that it may hold variables.
+    /// Whether a value is a literal of the document, which may contain variables.
     is_literal: bool,
 }
 
@@ -86,8 +86,8 @@ impl<'a> Generator<'a> {
         format!("{{ {fields}}}")
     }
 
-    /// Generates one to five selections of a type. One of them is always included: the library answers null for an
-    /// empty object.
+    /// Generates one to five selections of a type. One of them is always included, because the library returns null
+    /// for an empty object.
     fn selection_set(&mut self, ty: &'a str, depth: usize) -> String {
         let (mut out, mut is_included) = (String::from("{ "), false);
         for _ in 0..=self.below(4) {
@@ -122,7 +122,7 @@ impl<'a> Generator<'a> {
         out + if is_included { "}" } else { "__typename }" }
     }
 
-    /// Chooses a field of a type, if it is one that can be compared and is not nested too deep.
+    /// Chooses a field of a type that can be compared and is not nested too deep.
     fn choose(&mut self, ty: &str, depth: usize) -> Option<(&'a str, &'a MetaField)> {
         let fields = self.registry.types.get(ty)?.fields()?;
         let place = self.below(fields.len());
@@ -131,7 +131,7 @@ impl<'a> Generator<'a> {
         is_compared.then_some((name, field))
     }
 
-    /// Generates a field. Sometimes it stands there twice, with other fields below.
+    /// Generates a field. Sometimes it occurs twice, with different selections.
     fn selection(&mut self, name: &str, field: &'a MetaField, depth: usize, directive: &str) -> String {
         let is_leaf = self.is_leaf(&field.ty);
         let has_alias = self.below(3) == 0 || !field.args.is_empty();
@@ -161,7 +161,7 @@ impl<'a> Generator<'a> {
         name
     }
 
-    /// A type that objects of `ty` can be.
+    /// Returns a type that objects of `ty` can have.
     fn condition(&mut self, ty: &'a str) -> &'a str {
         match self.registry.types.get(ty) {
             Some(MetaType::Interface { possible_types, .. }) => {
@@ -199,8 +199,8 @@ impl<'a> Generator<'a> {
         if texts.is_empty() { String::new() } else { format!("({})", texts.join(", ")) }
     }
 
-    /// Defines a variable that is sent, or has a default, or both. One with a default may be nullable and sent as null;
-    /// a nullable one may be left out.
+    /// Defines a variable that is sent, has a default, or both. A variable with a default may be nullable and sent as
+    /// null. A nullable variable may be omitted.
     fn variable(&mut self, ty: &str, text: &str, value: Value) -> String {
         let name = format!("v{}", self.definitions.len());
         let has_default = self.below(2) == 0 && value != Value::Null;
@@ -276,14 +276,14 @@ impl<'a> Generator<'a> {
         &from[self.below(from.len())]
     }
 
-    /// A number below `bound`, from a linear congruential generator (Knuth's MMIX).
+    /// Returns a number below `bound`, from a linear congruential generator (Knuth's MMIX).
     fn below(&mut self, bound: usize) -> usize {
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.seed >> 33).unwrap_or_default() % bound.max(1)
     }
 }
 
-/// A value as a document spells it. Values of enumerations are not among them.
+/// Returns a value as a literal. Values of enumerations are not supported.
 fn literal(value: &Value) -> String {
     match value {
         Value::Object(fields) if fields.contains_key(VARIABLE) => {

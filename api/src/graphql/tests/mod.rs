@@ -1,6 +1,6 @@
-//! The engine beside the library over the real schema: generated operations have equal answers.
+//! Compares the engine with the library's own execution: generated operations over the real schema have equal results.
 //!
-//! The library executes field by field, as it does for a collector of traces. `QV_CONFORMANCE_CASES` asks for more
+//! The library executes field by field, as for a collector of traces. `QV_CONFORMANCE_CASES` sets the number of
 //! operations.
 
 mod generator;
@@ -17,10 +17,15 @@ use crate::crypto::SigningKey;
 use crate::domain::{Client, Clock, ErrorCode, Random, Role, Source, Viewer};
 use crate::engine::{Answer, Context, FieldSpans, FieldsAreWatched, GraphqlRequest, OperationType, PreparedOperation};
 use crate::graphql::roots::{Mutation, Query, Subscription};
-use crate::graphql::{Engine, RequestScope, StreamPosition, builder, engine};
+use crate::graphql::{DEFINITION, Engine, RequestScope, StreamPosition, engine};
 use crate::service::{self, Backend, RequestContext, accounts::Registration, messages, messages::Draft};
 
 const ID: &str = "request-1";
+
+/// The library's description of every schema, as JSON.
+const FIXED_DESCRIPTION: &str = "\"A GraphQL Schema defines the capabilities of a GraphQL server. It exposes all \
+                                 available types and directives on the server, as well as the entry points for query, \
+                                 mutation, and subscription operations.\"";
 
 /// Number of operations, of which most are valid.
 const CASES: usize = 600;
@@ -31,9 +36,9 @@ struct World {
     engine: Engine,
     library: Schema<Query, Mutation, Subscription>,
     viewer: Viewer,
-    /// Ids of all kinds, and texts that are none.
+    /// Ids of all kinds, and texts that are not ids.
     ids: Vec<String>,
-    /// Cursors, and texts that are none.
+    /// Cursors, and texts that are not cursors.
     cursors: Vec<String>,
 }
 
@@ -49,13 +54,14 @@ impl World {
         ];
         let settings = settings.map(|(name, value)| (format!("QUANTUMVAULT__{name}"), value.to_owned()));
         let config = config::load(settings).unwrap();
-        // Some answers depend on the time.
+        // Some results depend on the time.
         let now = AtomicI64::new(Clock::System.now().timestamp_micros());
         let source = Source::with_clock(Clock::Manual(Arc::new(now)));
         let pair = SigningKey::generate(&Random::System).unwrap();
         let engine = engine(config.graphql.clone(), false).unwrap();
         let backend = Backend::open(config, source, SigningKey::from_pkcs8(&pair).unwrap()).await.unwrap();
-        let library = builder().validation_mode(ValidationMode::Fast).extension(FieldSpans).data(FieldsAreWatched);
+        let library =
+            (DEFINITION.build)().validation_mode(ValidationMode::Fast).extension(FieldSpans).data(FieldsAreWatched);
         let mut viewers = Vec::new();
         for name in ["alice", "bob", "carol"] {
             let registration = Registration {
@@ -121,15 +127,19 @@ impl World {
         self.engine.execute(prepared, RequestScope::new(self.context())).await
     }
 
-    /// Executes by the library alone. The nulls and the order that it leaves out are added as for the engine.
+    /// Executes with the library only. As the engine does, adds the nulls and the order that it leaves out, and the
+    /// description of the schema.
     async fn run_by_library(&self, prepared: &PreparedOperation) -> Answer {
         let scope = RequestScope::new(self.context());
         let loads = Context::loads(&scope).cloned().unwrap();
         let executing = pin!(self.library.execute(prepared.request().data(scope)));
-        finished(prepared, loads.drive(executing).await)
+        let answer = finished(prepared, loads.drive(executing).await);
+        let guide = Value::from(DEFINITION.description).to_string();
+        let json = str::from_utf8(&answer.json).unwrap().replace(FIXED_DESCRIPTION, &guide);
+        Answer { json: json.into(), ..answer }
     }
 
-    /// The first answers of a subscription, by the engine and by the library.
+    /// Returns the first results of a subscription, from the engine and from the library.
     async fn follow(&self, prepared: &PreparedOperation, count: usize) -> [Vec<Answer>; 2] {
         let scope = || RequestScope::of_subscription(self.context(), Some(StreamPosition::after(None)));
         let by_library = self.library.execute_stream(prepared.request().data(scope()));
@@ -152,9 +162,10 @@ fn finished(prepared: &PreparedOperation, mut response: Response) -> Answer {
     Answer::new(response, ID)
 }
 
-/// Asserts that both answers have the same data, byte for byte if no directive changes which field comes first. Errors
-/// below a null that another error has made may be left out (GraphQL, section 6.4.4), so the engine has some of the
-/// library's, and none only if the library has none.
+/// Asserts that both results have the same data: byte for byte, unless directives may change the order of fields.
+///
+/// Errors below a null that another error caused may be omitted (GraphQL, section 6.4.4). So the engine has a part of
+/// the library's errors, and none only if the library has none.
 fn assert_equal(query: &str, ours: &Answer, theirs: &Answer) {
     let parts = |answer: &Answer| {
         let answer: Value = serde_json::from_slice(&answer.json).unwrap();
@@ -183,7 +194,7 @@ async fn generated_operations_have_the_answers_of_the_library() {
         let prepared = match world.engine.prepare(request(&query, &variables)) {
             Ok(prepared) => prepared,
             Err(errors) => {
-                // Fields of one key that differ, documents over a limit, and null where an argument may not be null.
+                // Conflicting fields of one key, documents over a limit, and null for an argument that is not nullable.
                 let known = [ErrorCode::GraphqlValidationFailed, ErrorCode::TooComplex, ErrorCode::BadUserInput];
                 assert!(errors.iter().all(|error| known.contains(&error.code)), "{query}: {errors:?}");
                 continue;
@@ -230,7 +241,7 @@ async fn introspection_has_the_answers_of_the_library() {
         .await;
 }
 
-/// The library answers null for an object without fields, and loses what it merges with a null.
+/// The library returns null for an object without fields, and loses the values that it merges with a null.
 #[tokio::test]
 async fn an_object_without_fields_is_empty_and_merges_with_others() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,55 +8,59 @@ use crate::engine::FieldError;
 use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf, object};
 use crate::graphql::{error::Result, request_scope::RequestScope, scalars::parse_id, types::user::User};
 
-/// An entry of the audit trail, which nobody can change.
+/// An entry of the audit trail.
 pub(crate) type AuditLog = Scoped<domain::AuditLog>;
 
-/// Which entries are asked for; what is left out does not matter.
+/// Filter of audit trail entries. Omitted fields match everything.
 #[derive(InputObject)]
 pub(crate) struct AuditLogFilter {
-    /// About this user's account.
+    /// Only entries about the account of this user.
     user_id: Option<ID>,
-    /// Of this action, such as `session.created`.
+    /// Only entries with this action, such as `session.created`.
     action: Option<String>,
-    /// Not before this time.
+    /// Only entries from this time on.
     since: Option<Timestamp>,
-    /// Before this time.
+    /// Only entries before this time.
     until: Option<Timestamp>,
 }
 
 impl JsonObject for domain::AuditLog {
     type Context = RequestScope;
     const NAME: &'static str = "AuditLog";
-    const DESCRIPTION: &'static str = "An entry of the audit trail, which nobody can change.";
+    const DESCRIPTION: &'static str = "An entry of the audit trail. Entries never change.";
     const FIELDS: &'static [Field<Self>] = &[
-        leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(it.id)),
+        leaf::<_, ID>("id", "Global id, which never changes.", |it, out| out.plain(it.id)),
         object::<_, Option<User>>(
             "user",
-            "Whose account it concerns; null when no account was known.",
+            "User whose account the entry is about. Null if it is about no account.",
             |it: &Self, entry, out| out.linked_or_null(it.user_id.as_ref(), entry),
         ),
         leaf::<_, String>(
             "action",
-            "What was done: dotted and in the past tense, such as `session.created`.",
+            "Action as a dotted name in the past tense, such as `session.created`.",
             |it, out| out.text(&it.action),
         ),
         leaf::<_, Option<String>>(
             "resource",
-            "The global id of what it was done to; null when that has none.",
+            "Global id of the affected object. Null if the object has none.",
             |it, out| out.or_null(it.resource.as_deref(), Writer::text),
         ),
-        leaf::<_, Option<Json<Value>>>("details", "What else is worth knowing; null for most actions.", |it, out| {
+        leaf::<_, Option<Json<Value>>>("details", "More data about the action. Null for most actions.", |it, out| {
             out.json(&it.details);
         }),
         leaf::<_, Option<String>>(
             "ipAddress",
-            "Where the request came from; null if the server could not tell, or did it of itself.",
+            "IP address of the client. Null if it is unknown or if no client caused the action.",
             |it, out| out.or_null(it.ip_address.as_deref(), Writer::text),
         ),
-        leaf::<_, Option<String>>("userAgent", "What the client said it was; null if it did not say.", |it, out| {
-            out.or_null(it.user_agent.as_deref(), Writer::text);
-        }),
-        leaf::<_, Timestamp>("createdAt", "When it was done.", |it, out| out.time(it.created_at)),
+        leaf::<_, Option<String>>(
+            "userAgent",
+            "`User-Agent` header of the client. Null if the client sent none.",
+            |it, out| {
+                out.or_null(it.user_agent.as_deref(), Writer::text);
+            },
+        ),
+        leaf::<_, Timestamp>("createdAt", "Time of the action.", |it, out| out.time(it.created_at)),
     ];
 }
 

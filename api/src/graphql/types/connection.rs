@@ -1,18 +1,18 @@
-//! Relay connections, one generic shape for every list.
+//! Relay connections: one generic implementation for every list.
 
-use crate::domain::{self, PageArguments};
+use crate::domain;
 use crate::engine::object::{Field, JsonObject, Scoped, Writer, leaf, object};
 use crate::graphql::request_scope::RequestScope;
 use crate::service::{self, Cursor, Edge, conversations::ConversationRef};
 
-/// One page of a list.
+/// A page of a list.
 pub(crate) type Connection<T> = Scoped<service::Connection<T>>;
 
-/// What can stand in a list.
+/// Item of a list.
 pub(crate) trait Item: JsonObject<Context = RequestScope> {
-    /// What the schema calls a page of them.
+    /// Name of the connection type in the schema.
     const CONNECTION: &'static str;
-    /// What it calls one of them with its cursor.
+    /// Name of the edge type in the schema.
     const EDGE: &'static str;
 }
 
@@ -40,17 +40,19 @@ items! {
 impl<T: Item> JsonObject for service::Connection<T> {
     type Context = RequestScope;
     const NAME: &'static str = T::CONNECTION;
-    const DESCRIPTION: &'static str = "One page of a list.";
+    const DESCRIPTION: &'static str = "A page of a list.";
     const FIELDS: &'static [Field<Self>] = &[
         object::<_, Vec<Scoped<Edge<T>>>>(
             "edges",
-            "The items with their cursors, in the list's order.",
+            "Items with their cursors, in the order of the list.",
             |page: &Self, entry, out| out.list(&page.edges, |out, edge| out.object(edge, &entry.below)),
         ),
-        object::<_, Vec<Scoped<T>>>("nodes", "The items alone, in the list's order.", |page: &Self, entry, out| {
-            out.list(&page.edges, |out, edge| out.object(&edge.node, &entry.below))
-        }),
-        object::<_, Scoped<PageInfo>>("pageInfo", "Where this page stands in the list.", |page: &Self, entry, out| {
+        object::<_, Vec<Scoped<T>>>(
+            "nodes",
+            "Items without their cursors, in the order of the list.",
+            |page: &Self, entry, out| out.list(&page.edges, |out, edge| out.object(&edge.node, &entry.below)),
+        ),
+        object::<_, Scoped<PageInfo>>("pageInfo", "Position of this page in the list.", |page: &Self, entry, out| {
             let cursor = |edge: Option<&Edge<T>>| edge.map(|edge| edge.cursor.clone());
             let info = PageInfo {
                 has_next: page.has_next,
@@ -66,18 +68,18 @@ impl<T: Item> JsonObject for service::Connection<T> {
 impl<T: Item> JsonObject for Edge<T> {
     type Context = RequestScope;
     const NAME: &'static str = T::EDGE;
-    const DESCRIPTION: &'static str = "An item of a list and where it stands.";
+    const DESCRIPTION: &'static str = "An item of a list with its cursor.";
     const FIELDS: &'static [Field<Self>] = &[
         leaf::<_, String>(
             "cursor",
-            "Names this place in the list; opaque, and good for `after` and `before`.",
+            "Opaque position of the item, for the arguments `after` and `before` of this list.",
             |edge: &Self, out| out.cursor(&edge.cursor),
         ),
         object::<_, Scoped<T>>("node", "The item.", |edge: &Self, entry, out| out.object(&edge.node, &entry.below)),
     ];
 }
 
-/// Where a page stands in its list.
+/// Position of a page in its list.
 pub(crate) struct PageInfo {
     has_next: bool,
     has_previous: bool,
@@ -88,31 +90,21 @@ pub(crate) struct PageInfo {
 impl JsonObject for PageInfo {
     type Context = RequestScope;
     const NAME: &'static str = "PageInfo";
-    const DESCRIPTION: &'static str = "Where a page stands in its list (Relay Cursor Connections).";
+    const DESCRIPTION: &'static str = "Position of a page in its list (Relay Cursor Connections).";
     const FIELDS: &'static [Field<Self>] = &[
-        leaf::<_, bool>("hasNextPage", "Whether the list goes on behind this page.", |info, out| {
+        leaf::<_, bool>("hasNextPage", "Whether the list has items after this page.", |info, out| {
             out.json(&info.has_next);
         }),
-        leaf::<_, bool>("hasPreviousPage", "Whether the list goes on before this page.", |info, out| {
+        leaf::<_, bool>("hasPreviousPage", "Whether the list has items before this page.", |info, out| {
             out.json(&info.has_previous);
         }),
         leaf::<_, Option<String>>(
             "startCursor",
-            "The first item's cursor; null when the page is empty.",
+            "Cursor of the first item. Null if the page is empty.",
             |info, out| out.or_null(info.start.as_ref(), Writer::cursor),
         ),
-        leaf::<_, Option<String>>("endCursor", "The last item's cursor; null when the page is empty.", |info, out| {
+        leaf::<_, Option<String>>("endCursor", "Cursor of the last item. Null if the page is empty.", |info, out| {
             out.or_null(info.end.as_ref(), Writer::cursor);
         }),
     ];
-}
-
-/// The four arguments of every list.
-pub(crate) fn arguments(
-    first: Option<i32>,
-    after: Option<String>,
-    last: Option<i32>,
-    before: Option<String>,
-) -> PageArguments {
-    PageArguments { first, after, last, before }
 }

@@ -1,4 +1,4 @@
-//! Conversations as one of their members sees them.
+//! Conversations, as seen by one of their two members.
 
 use async_graphql::ID;
 
@@ -11,35 +11,43 @@ use crate::graphql::types::message::Message;
 use crate::graphql::types::user::User;
 use crate::service::{self, conversations::ConversationRef};
 
-/// The exchange of messages with one other user, as the caller sees it.
+/// A conversation, as the caller sees it.
 pub(crate) type Conversation = Scoped<ConversationRef>;
 
 impl JsonObject for ConversationRef {
     type Context = RequestScope;
     const NAME: &'static str = "Conversation";
-    const DESCRIPTION: &'static str = "The exchange of messages with one other user, as the caller sees it.";
+    const DESCRIPTION: &'static str = "The caller's conversation with another user, or with the caller's own account.";
     const FIELDS: &'static [Field<Self>] = &[
-        leaf::<_, ID>("id", "Global and stable; the same for both members.", |it, out| out.plain(it.id)),
-        object::<_, User>("peer", "The other member; the caller in notes to oneself.", |it: &Self, entry, out| {
-            out.linked(&it.peer_id, entry)
+        leaf::<_, ID>("id", "Global id, which never changes. Both members see the same id.", |it, out| {
+            out.plain(it.id);
         }),
+        object::<_, User>(
+            "peer",
+            "Other member. The caller, if the conversation has no other member.",
+            |it: &Self, entry, out| out.linked(&it.peer_id, entry),
+        ),
         object::<_, Option<Message>>(
             "lastMessage",
-            "The newest message; null when the caller has deleted them all.",
+            "Newest message. Null if the caller has deleted all messages.",
             |it: &Self, entry, out| match &it.last_message {
                 Some(message) => out.object_or_null(Some(message), entry),
                 None => share(it, entry, out, |out, share| out.linked_or_null(share.last_message_id.as_ref(), entry)),
             },
         ),
-        lookup::<_, i64>("unreadCount", "Messages to the caller that are not marked read.", |it: &Self, entry, out| {
-            share(it, entry, out, |out, share| {
-                out.json(&share.unread_count);
-                Ok(())
-            })
-        }),
+        lookup::<_, i64>(
+            "unreadCount",
+            "Number of messages to the caller that are not marked read.",
+            |it: &Self, entry, out| {
+                share(it, entry, out, |out, share| {
+                    out.json(&share.unread_count);
+                    Ok(())
+                })
+            },
+        ),
         object::<_, Connection<domain::Message>>(
             "messages",
-            "The messages that the caller has not deleted, the newest first.",
+            "Messages that the caller has not deleted, newest first.",
             |it: &Self, entry, out| {
                 let arguments = entry.page().map_err(|error| out.located(error))?;
                 let page =
@@ -50,15 +58,15 @@ impl JsonObject for ConversationRef {
             },
         )
         .paged([
-            "How many from the newest on.",
-            "Only what is older than this cursor.",
-            "How many from the oldest on.",
-            "Only what is newer than this cursor.",
+            "Number of messages, starting with the newest.",
+            "Only messages after this cursor, which are older.",
+            "Number of messages, starting with the oldest. Not together with `first`.",
+            "Only messages before this cursor, which are newer.",
         ]),
     ];
 }
 
-/// The caller's share in a conversation, which is loaded where it has not been read along.
+/// Writes from the caller's view of a conversation. Loads the view unless it was read with the conversation.
 fn share<'a>(
     it: &ConversationRef,
     entry: &SelectedField<'a>,

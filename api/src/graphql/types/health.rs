@@ -1,70 +1,70 @@
-//! How the server and its parts are, for operators.
+//! Health of the server and its components, for operators.
 
 use async_graphql::{Enum, Object};
 
 use crate::service::ops::health::{Component, Report, Status};
 
-/// How the server and its parts are.
+/// Health of the server and its components.
 pub(crate) struct Health(pub(crate) Report);
 
-/// How one part is.
+/// Health of one component.
 struct ComponentHealth<'a>(&'a Component);
 
-/// What the server or a part of it can do.
+/// Status of the server or of one component.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
 #[graphql(remote = "Status")]
 enum HealthStatus {
-    /// Everything.
+    /// Works without restriction.
     Ok,
-    /// Everything, slower: a part that it can do without is away.
+    /// Works, but slower: an optional component is unavailable or a component is overloaded.
     Degraded,
-    /// Nothing: a part that it stands on is away.
+    /// Does not work: a required component is unavailable.
     Down,
 }
 
-/// How the server and its parts are, at most a second ago.
+/// Health of the server and its components, at most one second old.
 #[Object]
 impl Health {
-    /// That of the worst part.
+    /// Status of the worst component.
     async fn status(&self) -> HealthStatus {
         self.0.health.status.into()
     }
 
-    /// The release of the node that answers.
+    /// Version of the node that responds.
     async fn version(&self) -> &str {
         self.0.version
     }
 
-    /// For how long that node has been serving, in seconds.
+    /// Uptime of the node that responds, in seconds.
     async fn uptime_seconds(&self) -> u64 {
         self.0.uptime.as_secs()
     }
 
-    /// The parts it stands on: database, migrations, cache, bus, mail.
+    /// Components of the server: `database`, `migrations`, `cache`, `bus` and `mail`.
     async fn components(&self) -> Vec<ComponentHealth<'_>> {
         self.0.health.components.iter().map(ComponentHealth).collect()
     }
 }
 
-/// How one part is.
+/// Health of one component.
 #[Object]
 impl ComponentHealth<'_> {
-    /// What it is called.
+    /// Name of the component.
     async fn name(&self) -> &str {
         self.0.name
     }
 
-    /// What it can do.
+    /// Status of the component.
     async fn status(&self) -> HealthStatus {
         self.0.status.into()
     }
 
-    /// How long it took to answer, in milliseconds; null if it did not, or is in the process.
+    /// Response time in milliseconds. Null if the component is in the process or did not respond.
     async fn latency_ms(&self) -> Option<f64> {
         self.0.latency.map(|latency| latency.as_secs_f64() * 1000.0)
     }
 
-    /// What is wrong; null while all is well.
+    /// Description of the problem. Null if there is none.
     async fn message(&self) -> Option<&str> {
         self.0.message.as_deref()
     }

@@ -9,64 +9,68 @@ use crate::engine::object::{Field, JsonObject, Scoped, leaf};
 use crate::graphql::{error::Result, request_scope::RequestScope};
 use crate::service::metrics;
 
-/// One measurement, which a client reported or the server sampled of itself.
+/// A measurement.
 pub(crate) type PerformanceMetric = Scoped<domain::PerformanceMetric>;
 
-/// Which metrics are asked for; what is left out does not matter.
+/// Filter of metrics. Omitted fields match everything.
 #[derive(InputObject)]
 pub(crate) struct MetricFilter {
-    /// Of one of these names, at most 100.
+    /// Only metrics with one of these names, at most 100 names.
     names: Option<Vec<String>>,
-    /// Not before this time.
+    /// Only metrics from this time on.
     since: Option<Timestamp>,
-    /// Before this time.
+    /// Only metrics before this time.
     until: Option<Timestamp>,
 }
 
-/// The metrics of one name in one stretch of time.
+/// Aggregate of the metrics of one name in one bucket of time.
 ///
-/// Percentiles are exact, by nearest rank: each is a value that was recorded.
+/// Percentiles are exact, by the nearest-rank method: each is a value that was recorded.
 #[derive(SimpleObject)]
 pub(crate) struct MetricBucket {
-    /// When the stretch begins: a multiple of its length since 1970, in UTC.
+    /// Start of the bucket. It is a multiple of the bucket's length since 1970-01-01T00:00:00Z.
     start: Timestamp,
-    /// How many metrics; at least one, because buckets without any are left out.
+    /// Number of metrics, at least 1.
     count: i64,
-    /// The least value.
+    /// Smallest value.
     min: f64,
-    /// The greatest value.
+    /// Largest value.
     max: f64,
-    /// The arithmetic mean.
+    /// Arithmetic mean of the values.
     mean: f64,
-    /// The least value that at least 50 % of the values do not exceed.
+    /// 50th percentile: the smallest value that at least 50 % of the values do not exceed.
     p50: f64,
-    /// The least value that at least 95 % of the values do not exceed.
+    /// 95th percentile: the smallest value that at least 95 % of the values do not exceed.
     p95: f64,
-    /// The least value that at least 99 % of the values do not exceed.
+    /// 99th percentile: the smallest value that at least 99 % of the values do not exceed.
     p99: f64,
 }
 
 impl JsonObject for domain::PerformanceMetric {
     type Context = RequestScope;
     const NAME: &'static str = "PerformanceMetric";
-    const DESCRIPTION: &'static str = "One measurement, which a client reported or the server sampled of itself.";
+    const DESCRIPTION: &'static str = "A measurement, reported by a client or taken by the server.";
     const FIELDS: &'static [Field<Self>] = &[
-        leaf::<_, ID>("id", "Global and stable.", |it, out| out.plain(it.id)),
+        leaf::<_, ID>("id", "Global id, which never changes.", |it, out| out.plain(it.id)),
         leaf::<_, String>(
             "name",
-            "What was measured, such as `client.render`; the server's own figures begin with `server.`.",
+            "Name, such as `client.render`. The server's own metrics begin with `server.`.",
             |it, out| out.text(&it.name),
         ),
-        leaf::<_, f64>("value", "How much.", |it, out| out.json(&it.value)),
-        leaf::<_, String>("unit", "In which unit, such as `ms`.", |it, out| out.text(&it.unit)),
+        leaf::<_, f64>("value", "Measured value, in the unit `unit`.", |it, out| out.json(&it.value)),
+        leaf::<_, String>("unit", "Unit of the value, such as `ms`.", |it, out| out.text(&it.unit)),
         leaf::<_, Option<Json<Value>>>(
             "metadata",
-            "Under which circumstances; null if nothing was said of them.",
+            "Circumstances of the measurement, as a JSON object. Null if none were given.",
             |it, out| out.json(&it.metadata),
         ),
-        leaf::<_, Timestamp>("createdAt", "When it was measured: `recordedAt` if that was given.", |it, out| {
-            out.time(it.created_at);
-        }),
+        leaf::<_, Timestamp>(
+            "createdAt",
+            "Time of the measurement: `recordedAt`, or the time of the request if that was omitted.",
+            |it, out| {
+                out.time(it.created_at);
+            },
+        ),
     ];
 }
 

@@ -20,9 +20,9 @@ use crate::graphql::types::session::Session;
 use crate::graphql::types::user::User;
 use crate::service::{self, conversations::ConversationRef};
 
-/// Whatever has a global id.
+/// An object with a global id.
 #[derive(Interface)]
-#[graphql(field(name = "id", ty = "ID", desc = "Global and stable; opaque, though it names the type."))]
+#[graphql(field(name = "id", ty = "ID", desc = "Global id, which never changes. Opaque, although it names the type."))]
 pub(crate) enum Node {
     User(User),
     Session(Session),
@@ -38,7 +38,7 @@ macro_rules! identified {
     ($($object:ident: $id:expr;)+) => {
         $(
             impl $object {
-                /// What an interface asks every object for.
+                /// Returns the global id, as the interface requires.
                 pub(crate) async fn id(&self, _: &Context<'_>) -> async_graphql::Result<ID> {
                     Ok($id(&self.value).to_string().into())
                 }
@@ -58,7 +58,7 @@ identified! {
     PerformanceMetric: |it: &domain::PerformanceMetric| it.id;
 }
 
-/// A node as fields return it. Where no fragment fits its type it is `{}`, which the library would answer null for.
+/// A node as fields return it. If no fragment fits its type it is `{}`, for which the library would return null.
 pub(crate) struct AnyNode(Node);
 
 impl OutputType for AnyNode {
@@ -85,7 +85,7 @@ impl OutputType for AnyNode {
 }
 
 impl Node {
-    /// The object of this id, if it exists and the caller may see it.
+    /// Finds the object with this id. `None` if it does not exist or the caller may not see it.
     pub(crate) async fn find(scope: &RequestScope, field: &str, id: &ID) -> Result<Option<AnyNode>> {
         scope.request().viewer()?;
         let scope = scope.clone();
@@ -113,7 +113,7 @@ impl Node {
                 entry.map(|entry| Self::AuditLog(AuditLog::new(&scope, entry)))
             }
             NodeId::AdminUser(AdminUserId(id)) => {
-                // To anyone but an operator there is no such thing.
+                // For other callers the object does not exist.
                 let Ok(admin) = scope.request().admin() else { return Ok(None) };
                 let account = service::admin::find(admin, UserId(id)).await?;
                 account.map(|account| Self::AdminUser(AdminUser::new(&scope, account)))
@@ -128,23 +128,37 @@ impl Node {
     }
 }
 
-/// Objects by their global ids.
+/// Queries for objects by their global ids.
 #[derive(Default)]
 pub struct NodeQuery;
 
-/// Objects by their global ids.
+/// Queries for objects by their global ids.
 #[Object]
 impl NodeQuery {
-    /// An object by its id; null when it does not exist or the caller may not see it.
-    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Any global id.")] id: ID) -> Result<Option<AnyNode>> {
+    /// The object with this id. Null if it does not exist or the caller may not see it.
+    ///
+    /// Fails with:
+    /// - `BAD_USER_INPUT` if `id` is not an id of an object
+    /// - `UNAUTHENTICATED` without a session
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global id of an object of any type.")] id: ID,
+    ) -> Result<Option<AnyNode>> {
         Box::pin(Node::find(RequestScope::of(ctx), "id", &id)).await
     }
 
-    /// Objects by their ids, in the order of the ids, null where `node` would be.
+    /// The objects with these ids, in the order of the ids. An entry is null where `node` would be null.
+    ///
+    /// A failure makes all of `data` null.
+    ///
+    /// Fails with:
+    /// - `BAD_USER_INPUT` for a malformed id, or for more ids than `serviceConfig.maxPageSize`
+    /// - `UNAUTHENTICATED` without a session
     async fn nodes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global ids, as many as a page may hold.")] ids: Vec<ID>,
+        #[graphql(desc = "Global ids, at most `serviceConfig.maxPageSize`.")] ids: Vec<ID>,
     ) -> Result<Vec<Option<AnyNode>>> {
         let scope = RequestScope::of(ctx);
         let max = scope.request().backend.config.graphql.max_page_size;

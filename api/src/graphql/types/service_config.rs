@@ -1,4 +1,4 @@
-//! What a client must know to stay inside the limits.
+//! Limits and settings that clients need to know.
 
 use std::borrow::Cow;
 
@@ -10,10 +10,10 @@ use crate::config::Config;
 use crate::domain::{self, message::MESSAGE_MAX_BYTES};
 use crate::graphql::request_scope::RequestScope;
 
-/// The limits and terms of this server.
+/// Limits and settings of the server.
 pub(crate) struct ServiceConfig<'a>(pub(crate) &'a Config);
 
-/// The kind of an error. The schema's enum is built from the codes.
+/// Code of an error. The enum of the schema is built from the codes of the domain.
 struct ErrorCode(domain::ErrorCode);
 
 impl OutputType for ErrorCode {
@@ -33,7 +33,7 @@ impl OutputType for ErrorCode {
         };
         registry.create_output_type::<Self, _>(MetaTypeId::Enum, |_| MetaType::Enum {
             name: Self::type_name().into_owned(),
-            description: Some("The kind of an error, in `extensions.code` of every error.".to_owned()),
+            description: Some("Code of an error, in `extensions.code` of every error.".to_owned()),
             enum_values: domain::ErrorCode::ALL
                 .map(|code| (code.as_str().to_owned(), value(code)))
                 .into_iter()
@@ -52,63 +52,63 @@ impl OutputType for ErrorCode {
     }
 }
 
-/// The limits and terms of this server.
+/// Limits and settings of the server that clients need to know.
 #[Object]
 impl ServiceConfig<'_> {
-    /// The server's version (Semantic Versioning).
+    /// Version of the server (Semantic Versioning).
     async fn version(&self) -> &'static str {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// Every code that an error can have.
+    /// All codes that an error can have.
     async fn error_codes(&self) -> Vec<ErrorCode> {
         domain::ErrorCode::ALL.map(ErrorCode).into()
     }
 
-    /// The most items of a page.
+    /// Maximum number of items in a page.
     async fn max_page_size(&self) -> usize {
         self.0.graphql.max_page_size
     }
 
-    /// The deepest nesting of fields in an operation.
+    /// Maximum depth of fields in an operation.
     async fn max_query_depth(&self) -> usize {
         self.0.graphql.max_depth
     }
 
-    /// The highest cost of an operation, in fields.
+    /// Maximum cost of an operation. The description of the schema says how costs are counted.
     async fn max_query_complexity(&self) -> usize {
         self.0.graphql.max_complexity
     }
 
-    /// The largest ciphertext of one message, in bytes.
+    /// Maximum size of a message's ciphertext, in bytes.
     async fn max_message_bytes(&self) -> usize {
         MESSAGE_MAX_BYTES
     }
 
-    /// The fewest characters of a password.
+    /// Minimum length of a password, in characters.
     async fn password_min_length(&self) -> u16 {
         self.0.accounts.password_min_length
     }
 
-    /// How long an access token is valid, in seconds.
+    /// Lifetime of an access token, in seconds.
     async fn access_token_ttl_seconds(&self) -> u32 {
         self.0.accounts.access_token_ttl_seconds
     }
 
-    /// How long a session lives without being refreshed, in seconds.
+    /// Lifetime of a refresh token, in seconds. A session that is not refreshed ends with it.
     async fn refresh_token_ttl_seconds(&self) -> u32 {
         self.0.accounts.refresh_token_ttl_seconds
     }
 }
 
-/// What a client must know of the server.
+/// Query for the limits and settings of the server.
 #[derive(Default)]
 pub struct ServiceConfigQuery;
 
-/// What a client must know of the server.
+/// Query for the limits and settings of the server.
 #[Object]
 impl ServiceConfigQuery {
-    /// The limits and terms of this server.
+    /// Limits and settings of the server. Needs no session.
     async fn service_config<'a>(&self, ctx: &Context<'a>) -> ServiceConfig<'a> {
         ServiceConfig(&RequestScope::of(ctx).request().backend.config)
     }

@@ -2,44 +2,46 @@
 
 use async_graphql::{Context, ID, Object, OneofObject};
 
-use crate::domain::{self, Timestamp};
+use crate::domain::{self, PageArguments, Timestamp};
 use crate::engine::object::{Field, JsonObject, Scoped, leaf, object};
 use crate::graphql::error::Result;
 use crate::graphql::loaders::KeysOf;
 use crate::graphql::request_scope::RequestScope;
 use crate::graphql::scalars::{Base64, parse_id};
-use crate::graphql::types::connection::{Connection, arguments};
+use crate::graphql::types::connection::Connection;
 use crate::service::{self, users::Lookup};
 
-/// A user, as anyone signed in may see it.
+/// The public profile of a user.
 pub(crate) type User = Scoped<domain::User>;
 
 /// The hybrid public keys of a user.
 pub(crate) type PublicKeys = Scoped<domain::PublicKeys>;
 
-/// How to look a user up: exactly one of these.
+/// Key by which to find a user. Set exactly one field.
 #[derive(OneofObject)]
 pub(crate) enum UserBy {
-    /// The global id.
+    /// Global id of the user.
     Id(ID),
-    /// The name, in upper or lower case.
+    /// Username, in upper or lower case.
     Username(String),
-    /// The address: answers for the caller's own, or to an operator; else nobody is found.
+    /// E-mail address. Finds only the caller, unless the caller has the role `ADMIN`.
     Email(String),
 }
 
 impl JsonObject for domain::User {
     type Context = RequestScope;
     const NAME: &'static str = "User";
-    const DESCRIPTION: &'static str = "A user, as anyone signed in may see it.";
+    const DESCRIPTION: &'static str = "Public profile of a user, for everyone with a session.";
     const FIELDS: &'static [Field<Self>] = &[
-        leaf::<Self, ID>("id", "Global and stable.", |it, out| out.plain(it.id)).constant(),
-        leaf::<Self, String>("username", "3 to 32 of `a-z 0-9 _ . -`, unique.", |it, out| out.text(&it.username))
-            .constant(),
+        leaf::<Self, ID>("id", "Global id, which never changes.", |it, out| out.plain(it.id)).constant(),
+        leaf::<Self, String>("username", "Unique name: 3 to 32 characters of `a-z 0-9 _ . -`.", |it, out| {
+            out.text(&it.username);
+        })
+        .constant(),
         object::<_, Option<PublicKeys>>(
             "publicKeys",
-            "The keys to encrypt for this user; null until the user has published some.",
-            // The long key is read, with the other one, for whoever asks for it or for what is made of both.
+            "Keys to encrypt messages for this user. Null until the user has published keys.",
+            // The cached user lacks `pqc`, so that key and the fingerprint are loaded on demand.
             |it: &Self, entry, out| match &it.public_keys {
                 Some(_) if entry.selects_any(&["pqc", "fingerprint"]) => {
                     out.linked_or_null(Some(&KeysOf(it.id)), entry)
@@ -49,41 +51,41 @@ impl JsonObject for domain::User {
         ),
         leaf::<_, bool>(
             "isActive",
-            "False once the account has been deactivated: it receives nothing any more.",
+            "Whether the account is active. A deactivated account cannot receive messages.",
             |it, out| out.json(&it.is_active),
         ),
-        leaf::<_, bool>("isVerified", "Whether the user has confirmed the address.", |it, out| {
+        leaf::<_, bool>("isVerified", "Whether the user has confirmed the e-mail address.", |it, out| {
             out.json(&it.is_verified);
         }),
-        leaf::<Self, Timestamp>("createdAt", "When the account was registered.", |it, out| out.time(it.created_at))
-            .constant(),
+        leaf::<Self, Timestamp>("createdAt", "Time of the registration.", |it, out| out.time(it.created_at)).constant(),
     ];
 }
 
 impl JsonObject for domain::PublicKeys {
     type Context = RequestScope;
     const NAME: &'static str = "PublicKeys";
-    const DESCRIPTION: &'static str = "The hybrid public keys of a user.";
+    const DESCRIPTION: &'static str = "The hybrid public keys of a user: X25519 and ML-KEM-768.";
     const FIELDS: &'static [Field<Self>] = &[
-        leaf::<_, Base64>("ecc", "The X25519 key, 32 bytes (RFC 7748).", |it, out| out.bytes(&it.ecc)),
-        leaf::<_, Base64>("pqc", "The ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).", |it, out| {
+        leaf::<_, Base64>("ecc", "X25519 public key, 32 bytes (RFC 7748).", |it, out| out.bytes(&it.ecc)),
+        leaf::<_, Base64>("pqc", "ML-KEM-768 encapsulation key, 1184 bytes (FIPS 203).", |it, out| {
             out.or_null(it.pqc.as_ref(), |out, pqc| out.bytes(&pqc.bytes));
         }),
         leaf::<_, String>("fingerprint", FINGERPRINT, |it, out| {
             out.or_null(it.pqc.as_ref(), |out, pqc| out.text(&pqc.fingerprint));
         }),
-        leaf::<_, Timestamp>("changedAt", "When the keys were last set.", |it, out| out.time(it.changed_at)),
+        leaf::<_, Timestamp>("changedAt", "Time of the latest change of the keys.", |it, out| out.time(it.changed_at)),
     ];
 }
 
-const FINGERPRINT: &str = "Twelve groups of five digits over both keys, for two people to compare.
+const FINGERPRINT: &str = "Fingerprint of both keys, which two users compare: twelve groups of five digits.
 
-Let each device compute its own from the keys it uses: SHA-512 of the text `quantumvault fingerprint 1`, `ecc`
-and `pqc`, one behind the other; of that, each five of the first sixty bytes, read as a number with the highest
-byte first, modulo 100000, in five digits.";
+A device must compute the fingerprint itself, from the keys that it uses:
+1. Concatenate the text `quantumvault fingerprint 1`, `ecc` and `pqc`, and take the SHA-512 digest.
+2. Split the first 60 bytes into twelve groups of five bytes.
+3. Read each group as a big-endian number modulo 100000, and write it with five digits.";
 
 impl User {
-    /// The user that something refers to.
+    /// Loads a user. Fails with `NOT_FOUND` if there is none.
     pub(crate) async fn load(scope: &RequestScope, id: domain::UserId) -> Result<Self> {
         let user = scope.loader().load_one(id).await?.ok_or(service::Error::NotFound("user"))?;
         Ok(Self::new(scope, user))
@@ -100,36 +102,45 @@ impl UserBy {
     }
 }
 
-/// Looking users up.
+/// Queries for users.
 #[derive(Default)]
 pub struct UserQuery;
 
-/// Looking users up.
+/// Queries for users.
 #[Object]
 impl UserQuery {
-    /// A user; null when nobody is found.
+    /// The user with this key. Null if there is none.
+    ///
+    /// A deactivated user is found by `id` only.
+    ///
+    /// Fails with:
+    /// - `BAD_USER_INPUT` if `id` is not the id of a user
+    /// - `UNAUTHENTICATED` without a session
     async fn user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How to look the user up.")] by: UserBy,
+        #[graphql(desc = "Key by which to find the user.")] by: UserBy,
     ) -> Result<Option<User>> {
         let scope = RequestScope::of(ctx);
         let user = service::users::find(scope.request(), by.lookup()?).await?;
         Ok(user.map(|user| User::new(scope, user)))
     }
 
-    /// Active users by name; null only when it fails.
+    /// Active users in the order of their usernames. Null if the query failed; see `errors`.
+    ///
+    /// Fails with:
+    /// - `UNAUTHENTICATED` without a session
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "How the name begins, in upper or lower case.")] search: Option<String>,
-        #[graphql(desc = "How many from the start.")] first: Option<i32>,
-        #[graphql(desc = "Only what stands behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many from the end.")] last: Option<i32>,
-        #[graphql(desc = "Only what stands before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Start of the username, in upper or lower case.")] search: Option<String>,
+        #[graphql(desc = "Number of items from the start.")] first: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Number of items from the end. Not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<domain::User>>> {
         let scope = RequestScope::of(ctx);
-        let page = arguments(first, after, last, before);
+        let page = PageArguments { first, after, last, before };
         let users = service::users::list(scope.request(), search.as_deref(), &page).await?;
         Ok(Some(Connection::new(scope, users)))
     }
