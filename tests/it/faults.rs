@@ -1,5 +1,6 @@
 //! Concurrency and failures: races, wrong clocks, and outages.
 
+mod budgets;
 mod clock_skew;
 mod consistency;
 mod contention;

@@ -23,8 +23,10 @@ const ROWS: [&[&str]; 8] = [
 ];
 
 /// Modules that may import only some of the rows below them.
-const IMPORTS: [(&str, &[&str]); 2] =
-    [("engine", &["domain", "config", "telemetry"]), ("graphql", &["domain", "config", "service", "engine"])];
+const IMPORTS: [(&str, &[&str]); 2] = [
+    ("engine", &["domain", "config", "telemetry", "budget"]),
+    ("graphql", &["domain", "config", "service", "engine", "budget"]),
+];
 
 /// Crates, and the only modules of `api/src` that may name them.
 const KEEPERS: [(&[&str], &[&str]); 7] = [

@@ -1,6 +1,6 @@
 //! A client that uses GraphQL over HTTP and WebSocket, as a frontend does.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
@@ -42,6 +42,13 @@ impl Client {
             username: String::new(),
             http: reqwest::Client::new(),
         }
+    }
+
+    /// Returns this client at another address of this machine.
+    #[must_use]
+    pub fn from_address(&self, address: IpAddr) -> Self {
+        let http = reqwest::Client::builder().local_address(address).build().expect("a client");
+        Self { http, ..self.clone() }
     }
 
     /// Returns this client, with its session, for another node.

@@ -55,21 +55,35 @@ impl NodeProcess {
 
     /// Starts a node with extra environment variables and waits until it is ready.
     pub async fn start_under(world: &World, node: &str, environment: &[(String, String)]) -> Self {
-        let mut process = Self::begin_under(world, node, &[], environment);
+        let mut process = Self::begin_under(world, node, &[], environment, None);
+        process.until_ready().await;
+        process
+    }
+
+    /// Starts a node that may allocate this much memory, and waits until it is ready.
+    pub async fn start_limited(world: &World, node: &str, kibibytes: u64) -> Self {
+        let mut process = Self::begin_under(world, node, &[], &[], Some(kibibytes));
         process.until_ready().await;
         process
     }
 
     /// Starts a node without waiting for it.
     pub fn begin(world: &World, node: &str, settings: &[(&str, &str)]) -> Self {
-        Self::begin_under(world, node, settings, &[])
+        Self::begin_under(world, node, settings, &[], None)
     }
 
-    fn begin_under(world: &World, node: &str, settings: &[(&str, &str)], environment: &[(String, String)]) -> Self {
+    fn begin_under(
+        world: &World,
+        node: &str,
+        settings: &[(&str, &str)],
+        environment: &[(String, String)],
+        kibibytes: Option<u64>,
+    ) -> Self {
         let address = free_address();
         // Ignores SIGXFSZ: a write above the test's file size limit then fails, as on a full disk.
         let mut command = Command::new("sh");
-        command.args(["-c", "trap '' XFSZ; exec \"$0\""]).arg(binary().get_program());
+        command.args(["-c", "trap '' XFSZ; ulimit -d \"$1\"; exec \"$0\""]).arg(binary().get_program());
+        command.arg(kibibytes.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string()));
         command.env_clear().envs(world.environment_with(node, settings));
         command.env("QUANTUMVAULT__HTTP__LISTEN", address.to_string());
         command.envs(environment.iter().cloned()).stdout(Stdio::null());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::domain::{Conversation, ConversationId, Message, PageArguments, UserId};
-use crate::service::{Connection, Error, RequestContext, cache_keys, messages};
+use crate::service::{Connection, Error, RequestContext, cache_keys};
 use crate::store;
 
 const LIST: &str = "conversations";
@@ -35,7 +35,7 @@ pub async fn list(
     let page = context.page(LIST, arguments)?;
     let (db, viewer) = (context.backend.store.db(), context.viewer()?.user_id);
     let slice = store::conversations::list(db, viewer, &page, with_messages).await?;
-    messages::count_loaded(context, slice.items.iter().filter_map(|line| line.last_message.as_ref()))?;
+    context.count_loaded(slice.items.iter().filter_map(|line| line.last_message.as_ref()))?;
     let lines = Connection::of(LIST, slice, |line| line.place);
     Ok(lines.map(|line| ConversationRef { last_message: line.last_message, ..line.conversation.into() }))
 }

@@ -20,7 +20,7 @@ use crate::domain::{FeedEvent, FeedEventKind, event::Topic};
 use crate::service::context::streams::{retry_while_unavailable, spawn_read};
 use crate::service::feed::delivery::LIST;
 use crate::service::feed::reads::{Batch, Found};
-use crate::service::{Error, RequestContext, messages};
+use crate::service::{Error, RequestContext};
 use crate::store::{self, mailboxes::StoredEvent};
 
 /// Number of maximum-size messages that a stream buffers for its reader. Smaller messages are limited to as many bytes.
@@ -56,7 +56,7 @@ pub async fn page(context: &RequestContext, after: Option<&str>, first: Option<i
     let fitting = count_within(events.iter().map(ciphertext_bytes), PAGE_MAX_BYTES);
     let is_cut = fitting < events.len();
     events.truncate(fitting);
-    messages::count_loaded(context, events.iter().filter_map(|event| event.message.as_ref()))?;
+    context.count_loaded(events.iter().filter_map(|event| event.message.as_ref()))?;
     if events.is_empty() {
         events.extend(marker_at_end(context, position).await?);
     }

@@ -67,19 +67,10 @@ pub async fn find_many(context: &RequestContext, ids: &[MessageId]) -> Result<Ha
     // In parts, so that the memory of an operation is checked before it loads more.
     for ids in ids.chunks(FIND_MAX) {
         let messages = store::messages::find_many(context.backend.store.db(), context.viewer()?.user_id, ids).await?;
-        count_loaded(context, &messages)?;
+        context.count_loaded(&messages)?;
         found.extend(messages.into_iter().map(|message| (message.id, message)));
     }
     Ok(found)
-}
-
-/// Counts the ciphertext of loaded messages in the operation's memory.
-pub(super) fn count_loaded<'a>(
-    context: &RequestContext,
-    messages: impl IntoIterator<Item = &'a Message>,
-) -> Result<(), Error> {
-    let bytes = messages.into_iter().map(|message| message.encrypted_content.len()).sum();
-    Ok(context.memory.load(bytes)?)
 }
 
 /// Returns the page of messages to read. `fetch_extra` adds a row, which reveals whether another page exists.
@@ -103,12 +94,12 @@ pub async fn list_many(
     if ids.len() == 1 || page.after.is_some() || page.before.is_some() {
         for id in ids {
             let slice = store::messages::list(db, viewer, *id, page).await?;
-            count_loaded(context, &slice.items)?;
+            context.count_loaded(&slice.items)?;
             slices.insert(*id, slice);
         }
     } else {
         slices = store::messages::list_many(db, viewer, ids, page).await?;
-        count_loaded(context, slices.values().flat_map(|slice| &slice.items))?;
+        context.count_loaded(slices.values().flat_map(|slice| &slice.items))?;
     }
     let connection = |(id, slice)| (id, Connection::of(id, slice, |message: &Message| message.sequence));
     Ok(slices.into_iter().map(connection).collect())

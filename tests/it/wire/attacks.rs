@@ -16,7 +16,8 @@ const MOMENT: Duration = Duration::from_millis(500);
 async fn a_hostile_document_is_refused_in_a_moment_and_the_node_lives() {
     let node = World::new().await.node().await;
     let client = node.client();
-    let mut socket = client.socket().await;
+    // With a session: a socket without one closes at the first long message.
+    let mut socket = client.register("mallory").await.socket().await;
     for (name, query) in attacks() {
         let before = cpu(process::id());
         let answer = post(&client, &json!({ "query": query })).await;

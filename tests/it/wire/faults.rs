@@ -10,7 +10,9 @@ use quantumvault::config::Config;
 use qv_tests::client::{Answer, Client, draft};
 use qv_tests::node_process::binary;
 use qv_tests::operation;
+use qv_tests::patience::until;
 use qv_tests::process::cpu;
+use qv_tests::raw;
 use qv_tests::world::World;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement};
 use serde_json::Value;
@@ -135,19 +137,21 @@ async fn a_client_that_reads_no_answer_is_let_go() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_waits_for_its_turn() {
+async fn one_connection_too_many_is_refused_but_for_health_checks() {
     let node = World::new().await.node_with(|config| config.http.max_connections = 1).await;
-    let mut first = TcpStream::connect(node.server.address).await.expect("the node accepts");
+    let address = node.server.address;
+    let mut first = TcpStream::connect(address).await.expect("the node accepts");
     assert!(is_alive(&mut first).await);
-    let mut second = TcpStream::connect(node.server.address).await.expect("the kernel accepts");
-    let waiting = is_alive(&mut second);
-    tokio::pin!(waiting);
-    for _ in 0..20 {
-        assert!(poll!(waiting.as_mut()).is_pending(), "the only place is taken");
-        assert!(is_alive(&mut first).await);
-    }
+    let headers = [("content-type", "application/json")];
+    let ask = async || raw::request(address, "POST /graphql", &headers, r#"{"query":"{ __typename }"}"#).await;
+    let answer = ask().await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "UNAVAILABLE"));
+    assert_eq!(answer.header("connection").as_deref(), Some("close"));
+    let mut check = TcpStream::connect(address).await.expect("the node accepts");
+    assert!(is_alive(&mut check).await);
+    assert!(is_alive(&mut first).await, "the first is served on");
     drop(first);
-    assert!(waiting.await);
+    until("a free place", async || ask().await.status == 200).await;
 }
 
 #[tokio::test]

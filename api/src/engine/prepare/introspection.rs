@@ -11,8 +11,8 @@ use quick_cache::{Weighter, sync::Cache};
 
 use crate::engine::prepare::persisted::Digest;
 
-/// Fields of introspection in one unit of cost. The standard question costs about a third of `max_complexity`.
-const FIELDS_PER_UNIT: usize = 256;
+/// Fields of introspection in one unit of cost. The standard question costs half of `max_complexity`.
+const FIELDS_PER_UNIT: usize = 64;
 
 /// Memory for answers, in bytes. The standard question has a few variants.
 const ANSWERS_BYTES: u64 = 4 * 1024 * 1024;

@@ -4,6 +4,7 @@
 //! read it yet. So a connection closes in two steps. The node shuts down its own side, then reads until the client
 //! closes the other.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -13,21 +14,22 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use poem::http::header::CONNECTION;
 use poem::http::uri::Scheme;
 use poem::http::{HeaderValue, StatusCode};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::unconstrained;
+use tokio::task::{AbortHandle, unconstrained};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::{Budget, Exhausted, Holder, Limits, Reservation};
+use crate::budget::{Budget, Exhausted, Holder};
 use crate::config::Http;
 use crate::http::AppState;
 use crate::http::server::deadline::Timer;
-use crate::http::server::stream::{Guarded, Head, give_up_within, refusal};
+use crate::http::server::stream::{Guarded, Head, give_up_within};
 
 /// Room for the longest request target that HTTP libraries send, 64 KiB, and for the other headers. A longer target
 /// fails with 414, longer headers with 431.
@@ -40,8 +42,8 @@ const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 const LAST_REQUEST: Duration = Duration::from_millis(500);
 /// Time for a connection over the limit to send its request.
 const EXCESS_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Connections over the limit that are read at the same time, to answer health checks and to refuse the rest.
-const EXCESS: Limits = Limits { node: 256, network: 8, user: 0, small: 2 };
+/// Connections over the limits that are served at the same time, to answer health checks and to refuse the rest.
+const EXCESS_MAX: usize = 256;
 
 /// Serves until the server is stopped. Then stops accepting, lets requests finish and closes sockets. Returns when all
 /// tasks have ended or the drain time is over.
@@ -57,7 +59,7 @@ where
         cut: CancellationToken::new(),
         write_timeout: Duration::from_secs(settings.write_timeout_seconds),
         connections,
-        excess: Budget::new(EXCESS),
+        excess: Mutex::default(),
     });
     tokio::select! {
         () = state.stop.cancelled() => {}
@@ -81,8 +83,8 @@ struct Server<E> {
     write_timeout: Duration,
     /// Open connections within the limits.
     connections: Arc<Budget>,
-    /// Open connections over the limits.
-    excess: Arc<Budget>,
+    /// Tasks of the latest connections over the limits.
+    excess: Mutex<VecDeque<AbortHandle>>,
 }
 
 /// Returns a server for HTTP/1.1 only. HTTP/2 is left to a proxy, with its flood attacks.
@@ -150,27 +152,30 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             return;
         }
         let holder = holder(peer.ip(), &state.deps.http);
-        let (slot, exhausted) = match self.slot(holder) {
-            Ok(slot) => slot,
-            Err(exhausted) => {
-                // Best effort: reading the request would take a slot.
-                let _ = stream.try_write(refusal(exhausted).as_bytes());
-                return;
-            }
+        let (slot, exhausted) = match self.connections.reserve(holder, 1) {
+            Ok(slot) => (Some(slot), None),
+            Err(exhausted) => (None, Some(exhausted)),
         };
         let local = LocalAddr(stream.local_addr().map(Addr::socket).unwrap_or_default());
         let head = Head::new(state.deps.backend.memory.nothing(holder));
         let stream = Guarded::new(stream, slot, head.clone(), self.write_timeout, state.tasks.clone());
         let peer = RemoteAddr(Addr::socket(peer));
-        state.tasks.spawn(Arc::clone(self).connection(stream, head, exhausted, local, peer));
+        let task = state.tasks.spawn(Arc::clone(self).connection(stream, head, exhausted, local, peer));
+        if exhausted.is_some() {
+            self.make_room(task.abort_handle());
+        }
     }
 
-    /// Reserves a slot, within the limits or over them.
-    fn slot(&self, holder: Holder) -> Result<(Reservation, Option<Exhausted>), Exhausted> {
-        match self.connections.reserve(holder, 1) {
-            Ok(slot) => Ok((slot, None)),
-            Err(exhausted) => Ok((self.excess.reserve(holder, 1)?, Some(exhausted))),
+    /// Adds a connection over the limits. It takes the place of the oldest, which has had its time: a client with a
+    /// request sends that at once.
+    fn make_room(&self, newest: AbortHandle) {
+        let mut excess = self.excess.lock();
+        if excess.len() == EXCESS_MAX
+            && let Some(oldest) = excess.pop_front()
+        {
+            oldest.abort();
         }
+        excess.push_back(newest);
     }
 
     async fn connection(

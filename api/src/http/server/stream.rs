@@ -71,7 +71,7 @@ impl Head {
 }
 
 /// Returns the response to a connection that is closed before its request is read.
-pub(super) fn refusal(exhausted: Exhausted) -> &'static str {
+fn refusal(exhausted: Exhausted) -> &'static str {
     match exhausted {
         Exhausted::Holder => {
             "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -93,7 +93,7 @@ pub(super) fn give_up_within(stream: &TcpStream, patience: Duration) -> io::Resu
 /// Connection that releases its slot when closed, fails when its client stops reading, and reserves memory for long
 /// heads.
 pub(super) struct Guarded {
-    /// Taken on drop, together with `slot`.
+    /// Taken on drop, together with `slot`. A connection over the limits has no slot.
     stream: Option<TcpStream>,
     slot: Option<Reservation>,
     head: Head,
@@ -110,13 +110,12 @@ impl Guarded {
     /// Guards a connection. `head` is shared with whatever serves its requests.
     pub(super) fn new(
         stream: TcpStream,
-        slot: Reservation,
+        slot: Option<Reservation>,
         head: Head,
         write_timeout: Duration,
         tasks: TaskTracker,
     ) -> Self {
-        let (stream, slot) = (Some(stream), Some(slot));
-        Self { stream, slot, head, is_over: false, stalled: None, reader: None, write_timeout, tasks }
+        Self { stream: Some(stream), slot, head, is_over: false, stalled: None, reader: None, write_timeout, tasks }
     }
 
     fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {

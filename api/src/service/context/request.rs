@@ -3,7 +3,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use crate::budget::{Holder, OperationMemory, Policy};
-use crate::domain::{AuditAction, AuthenticationReason, Client, Role, UserId, Viewer};
+use crate::domain::{AuditAction, AuthenticationReason, Client, Message, Role, UserId, Viewer};
 use crate::service::{Backend, Error};
 use crate::store::audit_logs::NewEntry;
 
@@ -52,6 +52,12 @@ impl RequestContext {
     /// Returns the caller. Fails with UNAUTHENTICATED if nobody is signed in.
     pub fn viewer(&self) -> Result<&Viewer, Error> {
         self.caller().ok_or(Error::Unauthenticated(AuthenticationReason::Missing))
+    }
+
+    /// Counts the ciphertext of loaded messages in the operation's memory. Fails if that is too much.
+    pub(crate) fn count_loaded<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) -> Result<(), Error> {
+        let bytes = messages.into_iter().map(|message| message.encrypted_content.len()).sum();
+        Ok(self.memory.load(bytes)?)
     }
 
     /// Creates an audit entry about an account.
