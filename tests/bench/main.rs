@@ -6,6 +6,7 @@
 //! - none: documents, start, sockets, sign-ins and `front`;
 //! - `front`: the share of poem's own speed that remains with all guards on;
 //! - `tricks`: code written by hand for speed, compared with the libraries' code;
+//! - `siege`: the delay of one user's requests while another client attacks the node;
 //! - `sockets 10000`: the memory of this many open sockets; raise `ulimit -n` first;
 //! - `workloads`: typical requests of frontends, compared with a floor without GraphQL. `W2 W5` selects these two;
 //! - `compare OLD NEW`: the works of two binaries in one run. Names of works after the binaries select these;
@@ -18,6 +19,7 @@ mod documents;
 mod front;
 mod logins;
 mod server;
+mod siege;
 mod sockets;
 mod start;
 mod tricks;
@@ -50,6 +52,7 @@ fn main() {
         ["tricks"] => tricks::measure(),
         ["front"] => runtime.block_on(front::measure(folder)),
         ["sockets", count] => runtime.block_on(sockets::measure(folder, count.parse().expect("a number"))),
+        ["siege"] => runtime.block_on(siege::measure(folder)),
         ["workloads", ref only @ ..] => runtime.block_on(workloads::measure(&trial, only)),
         ["compare", old, new, ref only @ ..] => {
             // Cargo runs benchmarks in the folder of their package.

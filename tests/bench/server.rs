@@ -29,6 +29,18 @@ pub fn binary() -> PathBuf {
     path.join("quantumvault")
 }
 
+/// Returns settings that let one address open many connections and send many bytes, as far as a binary knows them.
+fn limits(binary: &Path) -> Vec<(&'static str, &'static str)> {
+    let output = Command::new(binary).arg("config").output().expect("the binary runs");
+    let defaults = String::from_utf8(output.stdout).expect("text");
+    let settings = [
+        ("connections_per_address", "QUANTUMVAULT__BUDGETS__CONNECTIONS_PER_ADDRESS", "100000"),
+        ("stored_bytes_per_user", "QUANTUMVAULT__QUOTAS__STORED_BYTES_PER_USER", "1000000000000"),
+        ("sent_bytes_per_day", "QUANTUMVAULT__QUOTAS__SENT_BYTES_PER_DAY", "1000000000000"),
+    ];
+    settings.into_iter().filter(|(key, ..)| defaults.contains(key)).map(|(_, name, value)| (name, value)).collect()
+}
+
 impl Server {
     /// Starts the binary next to this one and waits until it is ready.
     pub async fn start(folder: &Path) -> Self {
@@ -46,6 +58,7 @@ impl Server {
             .env("QUANTUMVAULT__DATA_DIR", folder.join("data"))
             .env("QUANTUMVAULT__RATE_LIMITS__ENABLED", "false")
             .env("QUANTUMVAULT__SOCKETS__MAX_PER_USER", "100000")
+            .envs(limits(binary))
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(log)

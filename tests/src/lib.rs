@@ -6,6 +6,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a harness panics wherever a test must fail")]
 #![expect(clippy::must_use_candidate, reason = "asking for an answer's data asserts that it has no errors")]
 
+pub mod attacks;
 pub mod authenticator;
 pub mod client;
 pub mod command_line;

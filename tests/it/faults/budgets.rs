@@ -2,30 +2,23 @@
 
 use std::net::SocketAddr;
 
-use futures_util::future::join_all;
+use qv_tests::attacks::{self, pages, status};
 use qv_tests::client::{Client, base64};
 use qv_tests::node_process::NodeProcess;
-use qv_tests::operation;
 use qv_tests::patience::until;
 use qv_tests::raw;
 use qv_tests::socket::Socket;
 use qv_tests::world::World;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 /// Memory of the node: `RLIMIT_DATA`, beyond which an allocation aborts it.
 const MEMORY_KIB: u64 = 1 << 20;
 /// Memory that an attack may leave in use, in bytes. Budgets and the process itself take about half.
 const RESIDENT_MAX_BYTES: u64 = 600 << 20;
-/// Bytes of the largest message.
-const MESSAGE_BYTES: usize = 64 * 1024;
 /// Address of another client on this machine.
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 2];
-
-const UPGRADE: &str = "GET /graphql HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-    Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n";
 
 /// Node with little memory, an attacker, and a user at another address.
 struct Siege {
@@ -40,18 +33,6 @@ impl Siege {
         let mallory = node.client().register("mallory").await;
         let bob = node.client().from_address(ELSEWHERE.into()).register("bob").await;
         Self { node, mallory, bob }
-    }
-
-    /// Fills the attacker's conversation with itself.
-    async fn fill(&self) {
-        let content = base64(vec![7; MESSAGE_BYTES]);
-        for id in 0..60 {
-            let input = json!({
-                "recipientId": self.mallory.id, "encryptedContent": content, "iv": base64("twelve bytes"),
-                "clientMessageId": id.to_string(),
-            });
-            self.mallory.run(operation!("send_message"), json!({ "input": input })).await.data();
-        }
     }
 
     /// Checks that the node lives, holds little, and serves the other user.
@@ -74,47 +55,11 @@ fn resident_bytes(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") * 1024
 }
 
-/// Returns a query of `pages` pages of the largest messages, each with `copies` of the ciphertext.
-fn pages(peer: &Client, pages: usize, copies: usize, first: usize) -> String {
-    let content: String = (0..copies).map(|n| format!("c{n}: encryptedContent ")).collect();
-    let page = |n| {
-        format!("p{n}: conversation(with: \"{}\") {{ messages(first: {first}) {{ nodes {{ {content} }} }} }} ", peer.id)
-    };
-    format!("{{ viewer {{ {} }} }}", (0..pages).map(page).collect::<String>())
-}
-
-/// Writes bytes on a new connection, and leaves it open.
-async fn write(address: SocketAddr, bytes: &[u8]) -> TcpStream {
-    let mut stream = TcpStream::connect(address).await.expect("the node accepts");
-    // A node that refuses may close before all is written.
-    let _ = stream.write_all(bytes).await;
-    stream
-}
-
-/// Returns the status of the response on a connection; none if the node closes it without one.
-async fn status(stream: &mut TcpStream) -> Option<u16> {
-    let mut head = Vec::new();
-    while !head.windows(2).any(|two| two == b"\r\n") {
-        if stream.read_buf(&mut head).await.unwrap_or_default() == 0 {
-            return None;
-        }
-    }
-    String::from_utf8_lossy(&head).split(' ').nth(1)?.parse().ok()
-}
-
-fn post(token: &str, body: &str) -> String {
-    format!(
-        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer {token}\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
 #[tokio::test]
 async fn answers_are_limited_by_bytes() {
     let world = World::new().await;
     let siege = Siege::begin(&world).await;
-    siege.fill().await;
+    attacks::fill(&siege.mallory).await;
     let page = siege.mallory.run(
         "query($with: ID!) { viewer { conversation(with: $with) { messages(first: 100) {
            nodes { encryptedContent } pageInfo { hasNextPage endCursor } } } } }",
@@ -153,18 +98,9 @@ async fn a_mutation_with_a_large_answer_does_not_run() {
 async fn a_socket_without_a_session_holds_little() {
     let world = World::new().await;
     let siege = Siege::begin(&world).await;
-    // The header of a text frame without FIN that announces 260,000 bytes.
-    let mut unfinished = vec![0x01, 0xff];
-    unfinished.extend(260_000_u64.to_be_bytes());
-    unfinished.extend([0; 4]);
-    let mut open = join_all((0..300).map(|_| write(siege.address(), UPGRADE.as_bytes()))).await;
-    let statuses = join_all(open.iter_mut().map(status)).await;
+    let (statuses, open) = attacks::unfinished_messages(siege.address(), 300).await;
     let count = |wanted| statuses.iter().filter(|status| **status == Some(wanted)).count();
     assert_eq!((count(101), count(429)), (100, 200), "an address has 100 sockets without a session");
-    for stream in &mut open {
-        // A refused connection may be closed already.
-        let _ = stream.write_all(&unfinished).await;
-    }
     siege.check().await;
     drop(open);
     let mut socket = Socket::open(siege.address(), None).await;
@@ -176,10 +112,7 @@ async fn a_socket_without_a_session_holds_little() {
 async fn bodies_that_never_end_are_reserved_before_they_come() {
     let world = World::new().await;
     let siege = Siege::begin(&world).await;
-    let request =
-        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 262144\r\n\r\n";
-    let bytes = [request.as_bytes(), &[b' '; 200_000]].concat();
-    let mut open = join_all((0..400).map(|_| write(siege.address(), &bytes))).await;
+    let mut open = attacks::endless_bodies(siege.address(), 400).await;
     siege.check().await;
     let mut refused = 0;
     for stream in &mut open {
@@ -197,8 +130,7 @@ async fn bodies_that_never_end_are_reserved_before_they_come() {
 async fn long_heads_are_reserved() {
     let world = World::new().await;
     let siege = Siege::begin(&world).await;
-    let head = format!("GET /graphql?query={} HTTP/1.1\r\nHost: x\r\n", "x".repeat(70_000));
-    let mut open = join_all((0..600).map(|_| write(siege.address(), head.as_bytes()))).await;
+    let mut open = attacks::endless_heads(siege.address(), 600).await;
     siege.check().await;
     let mut refused = 0;
     for stream in &mut open {
@@ -211,8 +143,7 @@ async fn long_heads_are_reserved() {
 async fn connections_are_limited_by_address_and_health_is_always_answered() {
     let world = World::new().await;
     let siege = Siege::begin(&world).await;
-    let open = join_all((0..1_100).map(|_| TcpStream::connect(siege.address()))).await;
-    assert!(open.iter().all(Result::is_ok), "a refusal is an answer");
+    let open = attacks::silent_connections(siege.address(), 1_100).await;
     let headers = [("content-type", "application/json"), ("connection", "close")];
     let ask = async || raw::request(siege.address(), "POST /graphql", &headers, r#"{"query":"{ __typename }"}"#).await;
     // The kernel may hold some of them back for a moment.
@@ -231,46 +162,27 @@ async fn connections_are_limited_by_address_and_health_is_always_answered() {
 async fn answers_that_are_never_read_count_for_their_user() {
     let world = World::new().await;
     let siege = Siege::begin(&world).await;
-    siege.fill().await;
-    let body = json!({ "query": pages(&siege.mallory, 5, 1, 16) }).to_string();
-    let request = post(siege.mallory.token.as_deref().expect("a session"), &body);
-    let unread = async |_| {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        // A small window, so that the node cannot hand the answer to the kernel.
-        socket.set_recv_buffer_size(4_096).expect("a window");
-        let mut stream = socket.connect(siege.address()).await.expect("the node accepts");
-        stream.write_all(request.as_bytes()).await.expect("the node listens");
-        stream
-    };
-    let open = join_all((0..90).map(unread)).await;
+    attacks::fill(&siege.mallory).await;
+    let query = pages(&siege.mallory, 5, 1, 16);
+    let open = attacks::unread_answers(&siege.mallory, &query, 90).await;
     until("a user who holds too much", async || {
-        let answer = siege.mallory.run(&pages(&siege.mallory, 5, 1, 16), Value::Null).await;
+        let answer = siege.mallory.run(&query, Value::Null).await;
         answer.0.get("data").is_none() && answer.error().0 == "RATE_LIMITED"
     })
     .await;
     assert!(siege.mallory.run("{ __typename }", Value::Null).await.data().is_object(), "small answers are free");
     siege.check().await;
     drop(open);
-    until("a user who holds nothing", async || {
-        siege.mallory.run(&pages(&siege.mallory, 5, 1, 16), Value::Null).await.0.get("data").is_some()
-    })
-    .await;
+    until("a user who holds nothing", async || siege.mallory.run(&query, Value::Null).await.0.get("data").is_some())
+        .await;
 }
 
 #[tokio::test]
 async fn feeds_that_are_never_read_wait() {
     let world = World::new().await;
     let siege = Siege::begin(&world).await;
-    siege.fill().await;
-    let mut sockets = Vec::new();
-    for _ in 0..10 {
-        let mut socket = siege.mallory.socket().await;
-        for id in 0..40 {
-            let query = "subscription { messageFeed { kind message { encryptedContent } } }";
-            socket.subscribe(&id.to_string(), query, Value::Null).await;
-        }
-        sockets.push(socket);
-    }
+    attacks::fill(&siege.mallory).await;
+    let sockets = attacks::unread_feeds(&siege.mallory, 10, 40).await;
     siege.check().await;
     // Another device of the same user reads the whole feed once the others are gone.
     drop(sockets);
@@ -284,7 +196,7 @@ async fn feeds_that_are_never_read_wait() {
 async fn requests_whose_answers_are_never_read_stop() {
     let world = World::new().await;
     let siege = Siege::begin(&world).await;
-    let request = post(siege.mallory.token.as_deref().expect("a session"), r#"{"query":"{ __typename }"}"#);
+    let request = attacks::post(&siege.mallory, "{ __typename }");
     let mut stream = TcpStream::connect(siege.address()).await.expect("the node accepts");
     // Requests until the node takes no more: it stops to read when its answers wait.
     let requests = request.repeat(100);
