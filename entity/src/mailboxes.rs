@@ -16,6 +16,12 @@ pub struct Model {
     pub oldest_sequence: i64,
     /// Number of unread messages, in all conversations together.
     pub unread_count: i64,
+    /// Ciphertext bytes of the messages that the owner has sent and not deleted.
+    pub stored_bytes: i64,
+    /// Day that `sent_bytes_today` counts, in days since 1970 (UTC).
+    pub sent_day: i32,
+    /// Ciphertext bytes of the messages that the owner sent on that day, deleted or not.
+    pub sent_bytes_today: i64,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

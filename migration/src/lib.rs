@@ -16,6 +16,7 @@ mod m20261123_000011_password_failures;
 mod m20261123_000012_unread_counts;
 mod m20261123_000013_user_changes;
 mod m20261123_000014_metric_places;
+mod m20261123_000015_quotas;
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000012_unread_counts::Migration),
             Box::new(m20261123_000013_user_changes::Migration),
             Box::new(m20261123_000014_metric_places::Migration),
+            Box::new(m20261123_000015_quotas::Migration),
         ]
     }
 

@@ -6,3 +6,4 @@ mod encryption;
 mod group_commit;
 mod inbox;
 mod mark_read;
+mod quota;

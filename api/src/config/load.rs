@@ -20,6 +20,19 @@ const MAY_BE_ZERO: [&str; 6] = [
     "cache.session_ttl_seconds",
     "metrics.sample_seconds",
 ];
+/// Numbers of bytes that may exceed [`i32::MAX`].
+const MAY_BE_LARGE: [&str; 6] = [
+    "budgets.memory_bytes",
+    "budgets.memory_bytes_per_address",
+    "budgets.memory_bytes_per_user",
+    "graphql.document_cache_bytes",
+    "quotas.stored_bytes_per_user",
+    "quotas.sent_bytes_per_day",
+];
+/// Largest number of bytes: 2^53. A `Float` holds whole numbers up to it exactly.
+const BYTES_MAX: i64 = 1 << 53;
+/// Size of the largest batch of metrics, in KiB. A smaller burst would reject such a batch forever.
+pub const METRIC_BATCH_KIB: u32 = 219;
 /// Most memory of a password hash: 1 GiB. More than the machine has would end the server at the first sign-in.
 const HASH_MAX_KIB: u32 = 1024 * 1024;
 /// Variable that names the settings file. Not a setting.
@@ -133,9 +146,10 @@ fn flatten(source: &dyn Source) -> Result<BTreeMap<String, Form>, config::Config
 /// Checks that a number is in range. Zero is an error unless it has a meaning for the setting.
 fn check_number(settings: &config::Config, key: &str) -> Result<(), ConfigError> {
     let least = i64::from(!MAY_BE_ZERO.contains(&key));
+    let most = if MAY_BE_LARGE.contains(&key) { BYTES_MAX } else { i32::MAX.into() };
     match settings.get::<Value>(key).map(|value| value.kind) {
-        Ok(ValueKind::I64(number)) if !(least..=i64::from(i32::MAX)).contains(&number) => {
-            Err(ConfigError(format!("{} must be between {least} and {}, but is {number}", variable(key), i32::MAX)))
+        Ok(ValueKind::I64(number)) if !(least..=most).contains(&number) => {
+            Err(ConfigError(format!("{} must be between {least} and {most}, but is {number}", variable(key))))
         }
         _ => Ok(()),
     }
@@ -183,6 +197,10 @@ fn check(config: &Config) -> Result<(), ConfigError> {
     }
     if (config.rate_limits.cost_by_caller.burst as usize) < config.graphql.max_complexity {
         return refuse("rate_limits.cost_by_caller.burst", "must be at least QUANTUMVAULT__GRAPHQL__MAX_COMPLEXITY");
+    }
+    if config.rate_limits.metric_bytes_by_user.burst < METRIC_BATCH_KIB {
+        let why = format!("must be at least {METRIC_BATCH_KIB}");
+        return refuse("rate_limits.metric_bytes_by_user.burst", &why);
     }
     let budgets = &config.budgets;
     if budgets.memory_bytes_per_user < 3 * config.graphql.max_answer_bytes {
@@ -251,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_bytes_may_exceed_32_bits() {
+        let limits = [
+            ("QUANTUMVAULT__QUOTAS__STORED_BYTES_PER_USER", "1099511627776"),
+            ("QUANTUMVAULT__QUOTAS__SENT_BYTES_PER_DAY", "9007199254740992"),
+            ("QUANTUMVAULT__BUDGETS__MEMORY_BYTES", "8589934592"),
+        ];
+        let config = load_with(&limits).unwrap();
+        assert_eq!((config.quotas.stored_bytes_per_user, config.quotas.sent_bytes_per_day), (1 << 40, 1 << 53));
+        assert_eq!(config.budgets.memory_bytes, 1 << 33);
+    }
+
+    #[test]
     fn the_environment_stands_over_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.toml");
@@ -298,6 +328,9 @@ mod tests {
             (&[("QUANTUMVAULT__PASSWORDS__MEMORY_KIB", "16777216")], "PASSWORDS__MEMORY_KIB must be at most 1048576"),
             (&[("QUANTUMVAULT__FEED__POLL_SECONDS", "0")], "QUANTUMVAULT__FEED__POLL_SECONDS must be between 1 and"),
             (&[("QUANTUMVAULT__HTTP__MAX_CONNECTIONS", "9223372036854775807")], "MAX_CONNECTIONS must be between 1"),
+            (&[("QUANTUMVAULT__QUOTAS__STORED_BYTES_PER_USER", "0")], "must be between 1 and 9007199254740992"),
+            (&[("QUANTUMVAULT__QUOTAS__SENT_BYTES_PER_DAY", "9007199254740993")], "must be between 1 and 900719925474"),
+            (&[("QUANTUMVAULT__RATE_LIMITS__METRIC_BYTES_BY_USER__BURST", "218")], "BURST must be at least 219"),
             (&[("QUANTUMVAULT__GRAPHQL__DEFAULT_PAGE_SIZE", "500")], "DEFAULT_PAGE_SIZE must be at most"),
             (&[("QUANTUMVAULT__HTTP__ALLOWED_ORIGINS", "https://app.example/")], "ALLOWED_ORIGINS names https://app"),
             (&[("QUANTUMVAULT__BUDGETS__MEMORY_BYTES", "1")], "BUDGETS__MEMORY_BYTES must be at least"),

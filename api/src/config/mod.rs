@@ -9,10 +9,10 @@ mod sockets;
 
 pub use graphql::{Graphql, Mode};
 pub use http::Http;
-pub use load::{ConfigError, DEFAULTS, load};
+pub use load::{ConfigError, DEFAULTS, METRIC_BATCH_KIB, load};
 pub use network::Network;
 pub use settings::{
-    Accounts, Budgets, Cache, Config, Database, Feed, Log, LogFormat, Mail, Operations, Passwords, Rate, RateLimits,
-    Redis, Traces, Webauthn,
+    Accounts, Budgets, Cache, Config, Database, Feed, Log, LogFormat, Mail, Operations, Passwords, Quotas, Rate,
+    RateLimits, Redis, Traces, Webauthn,
 };
 pub use sockets::Sockets;

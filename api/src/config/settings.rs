@@ -24,6 +24,7 @@ pub struct Config {
     pub passwords: Passwords,
     pub webauthn: Webauthn,
     pub rate_limits: RateLimits,
+    pub quotas: Quotas,
     pub cache: Cache,
     pub mail: Mail,
     pub feed: Feed,
@@ -123,6 +124,7 @@ pub struct RateLimits {
     pub send_by_user: Rate,
     pub keys_by_user: Rate,
     pub metrics_by_user: Rate,
+    pub metric_bytes_by_user: Rate,
     pub cost_by_caller: Rate,
 }
 
@@ -131,6 +133,13 @@ pub struct RateLimits {
 pub struct Rate {
     pub burst: u32,
     pub interval_ms: u64,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quotas {
+    pub stored_bytes_per_user: i64,
+    pub sent_bytes_per_day: i64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -36,6 +36,8 @@ text_enum! {
         CursorExpired = "CURSOR_EXPIRED",
         /// Too many requests of this kind. Retry after `extensions.retryAfterSeconds`.
         RateLimited = "RATE_LIMITED",
+        /// A quota of the account is used up. `extensions.retryAfterSeconds` is set if waiting helps.
+        QuotaExceeded = "QUOTA_EXCEEDED",
         /// The operation took too long. A mutation still runs to its end.
         DeadlineExceeded = "DEADLINE_EXCEEDED",
         /// A required component is unavailable or busy. Retry after `extensions.retryAfterSeconds`.

@@ -58,6 +58,25 @@ pub struct InboxLine {
 }
 
 text_enum! {
+    /// A quota of a user's messages.
+    pub enum Quota {
+        /// Ciphertext bytes of the messages that the user has sent and not deleted.
+        Stored = "stored",
+        /// Ciphertext bytes of the messages that the user has sent since midnight UTC.
+        SentToday = "sent_today",
+    }
+}
+
+/// A user's counts over all messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MessageCounts {
+    /// Number of messages that the user has yet to read.
+    pub unread: i64,
+    /// Ciphertext bytes of the messages that the user has sent and not deleted.
+    pub stored_bytes: i64,
+}
+
+text_enum! {
     /// Kind of an event in the message feed.
     pub enum FeedEventKind {
         /// The user sent or received the message.

@@ -23,7 +23,7 @@ pub use id::{
     AdminUserId, AuditLogId, CeremonyId, ConversationId, IdError, MessageId, MetricId, NodeId, PasskeyId, SessionId,
     UserId,
 };
-pub use message::{Conversation, FeedEvent, FeedEventKind, InboxLine, Message};
+pub use message::{Conversation, FeedEvent, FeedEventKind, InboxLine, Message, MessageCounts, Quota};
 pub use metrics::{MetricBucket, MetricFilter, MetricKey, MetricName, PerformanceMetric, SeriesRange};
 pub use page::{Direction, Page, PageArguments, Slice};
 pub use passkey::{CeremonyKind, DeviceName, Passkey};

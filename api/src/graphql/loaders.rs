@@ -8,7 +8,9 @@ use async_graphql::dataloader::Loader;
 use foldhash::fast::RandomState;
 
 use crate::budget::{Exceeded, OperationMemory};
-use crate::domain::{Account, Conversation, ConversationId, Message, MessageId, Page, PublicKeys, User, UserId};
+use crate::domain::{
+    Account, Conversation, ConversationId, Message, MessageCounts, MessageId, Page, PublicKeys, User, UserId,
+};
 use crate::engine::object::{Key, LoadedValues};
 use crate::engine::{Context, EventSource, FieldError, LoadQueue};
 use crate::graphql::{batch::Batch, request_scope::RequestScope};
@@ -25,6 +27,10 @@ pub(crate) struct SessionsOf(pub(crate) UserId);
 /// Key of the caller's own account.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Own;
+
+/// Key of the caller's own counts over all messages.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct OwnCounts;
 
 /// Key of a page of a conversation's messages.
 #[derive(Clone, PartialEq, Eq)]
@@ -190,6 +196,17 @@ impl Loader<Own> for Batch {
     async fn load(&self, _: &[Own]) -> Result<HashMap<Own, Account>, Arc<Error>> {
         let account = service::accounts::own(&self.0).await.map_err(Arc::new)?;
         Ok(HashMap::from([(Own, account)]))
+    }
+}
+
+/// One statement reads the counts for all fields of the viewer.
+impl Loader<OwnCounts> for Batch {
+    type Value = MessageCounts;
+    type Error = Arc<Error>;
+
+    async fn load(&self, _: &[OwnCounts]) -> Result<HashMap<OwnCounts, MessageCounts>, Arc<Error>> {
+        let counts = service::conversations::count(&self.0).await.map_err(Arc::new)?;
+        Ok(HashMap::from([(OwnCounts, counts)]))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::domain::{Conversation, ConversationId, Message, PageArguments, UserId};
+use crate::domain::{Conversation, ConversationId, Message, MessageCounts, PageArguments, UserId};
 use crate::service::{Connection, Error, RequestContext, cache_keys};
-use crate::store;
+use crate::store::{self, mailboxes::Mailbox};
 
 const LIST: &str = "conversations";
 
@@ -40,10 +40,11 @@ pub async fn list(
     Ok(lines.map(|line| ConversationRef { last_message: line.last_message, ..line.conversation.into() }))
 }
 
-/// Returns the number of unread messages to the caller in all conversations together.
-pub async fn count_unread(context: &RequestContext) -> Result<i64, Error> {
+/// Returns the caller's counts over all messages.
+pub async fn count(context: &RequestContext) -> Result<MessageCounts, Error> {
     let mailbox = store::mailboxes::find(context.backend.store.db(), context.viewer()?.user_id).await?;
-    Ok(mailbox.map_or(0, |mailbox| mailbox.unread_count))
+    let counts = |mailbox: Mailbox| MessageCounts { unread: mailbox.unread_count, stored_bytes: mailbox.stored_bytes };
+    Ok(mailbox.map(counts).unwrap_or_default())
 }
 
 /// Finds the caller's conversation with a peer. Its id is cached, because a conversation is permanent.

@@ -3,18 +3,21 @@
 mod delete;
 mod mark_read;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 pub use self::{delete::delete, mark_read::mark_read};
 use crate::domain::event::Topic;
 use crate::domain::message::MESSAGE_MAX_BYTES;
-use crate::domain::{Conversation, ConversationId, Message, MessageId, Page, PageArguments, UserId, Viewer};
+use crate::domain::{
+    Conversation, ConversationId, Message, MessageId, Page, PageArguments, Quota, Timestamp, UserId, Viewer,
+};
 use crate::service::{Connection, Error, RequestContext, context::rate_limits::RateLimit, conversations, sessions};
 use crate::store::{self, send::Delivery};
 
 const CLIENT_MESSAGE_ID_MAX: usize = 64;
 /// Maximum number of messages that one statement finds by their ids.
 const FIND_MAX: usize = 256;
+const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// A message to send.
 pub struct Draft {
@@ -46,19 +49,32 @@ pub async fn send(context: &RequestContext, draft: Draft) -> Result<(Message, Co
         created_at: source.now(),
     });
     let topics = [delivery.recipient_id, sender_id].map(Topic::Mailbox);
-    match store::send::deliver(&context.backend.store, &delivery).await {
+    let exceeded = match store::send::deliver(&context.backend.store, &context.backend.config.quotas, &delivery).await {
         Ok(Some(delivered)) => {
             context.backend.bus.publish_all(topics);
-            Ok(delivered)
+            return Ok(delivered);
         }
-        Ok(None) => find_earlier(context, &delivery).await,
+        Ok(None) => None,
+        Err(store::Error::QuotaExceeded(quota)) => Some(quota),
         Err(error) => {
             // The message may be stored. No second hint follows, unlike in `AfterCommit`: feeds that read too early
             // find the message by polling.
             context.backend.bus.publish_all(topics);
-            Err(error.into())
+            return Err(error.into());
         }
+    };
+    // Also if a quota is exceeded: of two repeats at once, the first may have used it up.
+    if let Some(earlier) = find_earlier(context, &delivery).await? {
+        return Ok(earlier);
     }
+    let Some(quota) = exceeded else {
+        // Either the recipient accepts no messages, or the session has ended meanwhile.
+        sessions::current(context).await?;
+        return Err(Error::NotFound("recipient"));
+    };
+    context.backend.counted.quota_refusals.add(quota.as_str());
+    let retry_after = (quota == Quota::SentToday).then(|| until_midnight(source.now()));
+    Err(Error::QuotaExceeded { retry_after })
 }
 
 /// Returns those of these messages that the caller may see.
@@ -124,15 +140,17 @@ fn check(draft: &Draft) -> Result<(), Error> {
     Ok(())
 }
 
-/// Returns the message that was already sent under this client id. Otherwise fails with the reason.
-async fn find_earlier(context: &RequestContext, delivery: &Delivery) -> Result<(Message, Conversation), Error> {
+/// Returns the time until the next midnight UTC, in whole seconds.
+fn until_midnight(now: Timestamp) -> Duration {
+    let passed = u64::try_from(now.timestamp()).unwrap_or_default() % DAY_SECONDS;
+    Duration::from_secs(DAY_SECONDS - passed)
+}
+
+/// Returns the message that was already sent under this client id, if any. Fails if that message differs.
+async fn find_earlier(context: &RequestContext, delivery: &Delivery) -> Result<Option<(Message, Conversation)>, Error> {
     let (db, sender_id) = (context.backend.store.db(), delivery.sender_id);
     let earlier = store::messages::find_by_client_message_id(db, sender_id, &delivery.client_message_id).await?;
-    let Some(earlier) = earlier else {
-        // Either the recipient accepts no messages, or the session has ended meanwhile.
-        sessions::current(context).await?;
-        return Err(Error::NotFound("recipient"));
-    };
+    let Some(earlier) = earlier else { return Ok(None) };
     let conflict = |reason| Err(Error::Conflict { field: "input.clientMessageId", reason });
     if earlier.encrypted_content.is_empty() {
         return conflict("belongs to a message that both sides have deleted: use a new ID");
@@ -143,7 +161,7 @@ async fn find_earlier(context: &RequestContext, delivery: &Delivery) -> Result<(
     // The hints may have been lost along with the first response.
     context.backend.bus.publish_all([earlier.recipient_id, sender_id].map(Topic::Mailbox));
     let conversation = conversations::find_with(context, earlier.recipient_id).await?;
-    Ok((earlier, conversation.ok_or(Error::NotFound("conversation"))?))
+    Ok(Some((earlier, conversation.ok_or(Error::NotFound("conversation"))?)))
 }
 
 fn has_same_content(earlier: &Message, delivery: &Delivery) -> bool {

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 pub use self::live::follow;
 pub use self::own::{Figures, observe, write_own};
+use crate::config::METRIC_BATCH_KIB;
+use crate::domain::metrics::NAME_MAX;
 use crate::domain::{
     MetricBucket, MetricFilter, MetricId, MetricKey, MetricName, PageArguments, PerformanceMetric, SeriesRange,
     Timestamp,
@@ -25,6 +27,8 @@ const METADATA_MAX_BYTES: usize = 2048;
 const VALUE_MAX: f64 = 1e100;
 const NAMES_MAX: usize = 100;
 const BUCKETS_MAX: i64 = 1000;
+// A unit's ° and µ have two bytes.
+const _: () = assert!(BATCH_MAX * (NAME_MAX + 2 * UNIT_MAX + METADATA_MAX_BYTES) <= METRIC_BATCH_KIB as usize * 1024);
 /// Tolerated lead of a client's clock over the server's.
 const LEEWAY: TimeDelta = TimeDelta::minutes(1);
 /// End of the year 9999. Later times no longer sort correctly as SQLite stores them.
@@ -57,8 +61,10 @@ pub async fn record(context: &RequestContext, readings: Vec<Reading>) -> Result<
         let invalid = |(field, reason)| Error::invalid(format!("input.metrics[{index}].{field}"), reason);
         check(&context.backend, reading, now).map_err(invalid)
     });
-    let metrics = metrics.collect::<Result<_, _>>()?;
+    let metrics = metrics.collect::<Result<Vec<_>, _>>()?;
+    let bytes = metrics.iter().map(size).sum();
     RateLimit::METRICS.spend(context, &user_id).await?;
+    RateLimit::METRIC_BYTES.spend_bytes(context, &user_id, bytes).await?;
     write(&context.backend, Some(context), metrics).await?;
     Ok(count)
 }
@@ -147,6 +153,12 @@ fn check(backend: &Backend, reading: Reading, now: Timestamp) -> Result<Performa
     let id = MetricId(backend.source.uuid());
     let Reading { name, value, unit, metadata, .. } = reading;
     Ok(PerformanceMetric { id, name, value, unit, metadata, created_at })
+}
+
+/// Returns the number of bytes of a metric that its client chose.
+fn size(metric: &PerformanceMetric) -> usize {
+    let metadata = metric.metadata.as_ref().map_or(0, |metadata| metadata.to_string().len());
+    metric.name.as_str().len() + metric.unit.len() + metadata
 }
 
 fn check_metadata(metadata: &Value) -> Result<(), String> {

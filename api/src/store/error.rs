@@ -2,6 +2,8 @@
 
 use sea_orm::{DbErr, RuntimeErr};
 
+use crate::domain::Quota;
+
 /// Error of an SQL statement.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -11,6 +13,9 @@ pub enum Error {
     /// A value that must be unique already exists.
     #[error("{0:?} is taken")]
     Taken(Unique),
+    /// A quota of the sender is used up.
+    #[error("the quota {0:?} is used up")]
+    QuotaExceeded(Quota),
     /// Any other error, which is a fault of the server.
     #[error("{0}")]
     Fault(DbErr),

@@ -3,10 +3,11 @@
 use qv_entity::mailbox_events::{ActiveModel, Column, Entity, Model};
 use qv_entity::mailboxes;
 use sea_orm::ActiveValue::Set;
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 
-use crate::domain::{FeedEventKind, MessageId, Timestamp, UserId};
+use crate::config::Quotas;
+use crate::domain::{FeedEventKind, MessageId, Quota, Timestamp, UserId};
 use crate::store::Error;
 
 /// A user's mailbox.
@@ -19,6 +20,8 @@ pub struct Mailbox {
     pub oldest_sequence: i64,
     /// Number of messages that the user has yet to read.
     pub unread_count: i64,
+    /// Ciphertext bytes of the messages that the user has sent and not deleted.
+    pub stored_bytes: i64,
 }
 
 /// An event to record in a mailbox.
@@ -50,6 +53,9 @@ pub async fn insert(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Er
         last_sequence: Set(0),
         oldest_sequence: Set(1),
         unread_count: Set(0),
+        stored_bytes: Set(0),
+        sent_day: Set(0),
+        sent_bytes_today: Set(0),
     };
     mailboxes::Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
@@ -72,7 +78,7 @@ pub async fn lock(db: &impl ConnectionTrait, user_ids: &[UserId]) -> Result<Vec<
     Ok(select.all(db).await?.iter().map(mailbox).collect())
 }
 
-/// Appends an event for each of these messages to a locked mailbox, and stores the mailbox's unread count.
+/// Appends an event for each of these messages to a locked mailbox, and stores the mailbox's counts.
 pub async fn append(
     db: &impl ConnectionTrait,
     mailbox: Mailbox,
@@ -88,26 +94,58 @@ pub async fn append(
     mailboxes::Entity::update_many()
         .col_expr(mailboxes::Column::LastSequence, Expr::val(mailbox.last_sequence + taken))
         .col_expr(mailboxes::Column::UnreadCount, Expr::val(mailbox.unread_count))
+        .col_expr(mailboxes::Column::StoredBytes, Expr::val(mailbox.stored_bytes))
         .filter(mailboxes::Column::UserId.eq(user_id.0))
         .exec(db)
         .await?;
     Ok(())
 }
 
-/// Assigns the next sequence number in a mailbox, and locks the mailbox until the transaction ends. Raises the unread
-/// count if `is_unread` is set.
-///
-/// The lock makes sequence numbers follow the order of commits. Transactions update several mailboxes in the order of
-/// user ids, which prevents deadlocks.
-pub async fn advance(db: &impl ConnectionTrait, user_id: UserId, is_unread: bool) -> Result<i64, Error> {
+/// Assigns the next sequence number in a recipient's mailbox, and raises the unread count. SQLite only.
+pub async fn advance_recipient(db: &impl ConnectionTrait, user_id: UserId) -> Result<i64, Error> {
     let rows = mailboxes::Entity::update_many()
         .col_expr(mailboxes::Column::LastSequence, Expr::col(mailboxes::Column::LastSequence).add(1))
-        .col_expr(mailboxes::Column::UnreadCount, Expr::col(mailboxes::Column::UnreadCount).add(i64::from(is_unread)))
+        .col_expr(mailboxes::Column::UnreadCount, Expr::col(mailboxes::Column::UnreadCount).add(1))
         .filter(mailboxes::Column::UserId.eq(user_id.0))
         .exec_with_returning(db)
         .await?;
-    let row = rows.first().ok_or_else(|| DbErr::RecordNotFound(format!("mailbox of {user_id}")))?;
-    Ok(row.last_sequence)
+    Ok(rows.first().ok_or_else(|| no_mailbox(user_id))?.last_sequence)
+}
+
+/// Assigns the next sequence number in a sender's mailbox, and counts the bytes that the sender sends on a day. SQLite
+/// only.
+///
+/// Fails with [`Error::QuotaExceeded`] and writes nothing if that would exceed a quota.
+pub async fn advance_sender(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    (bytes, day): (i64, i32),
+    quotas: &Quotas,
+) -> Result<i64, Error> {
+    use mailboxes::Column::{LastSequence, SentBytesToday, SentDay, StoredBytes, UserId};
+
+    let stored: SimpleExpr = Expr::col(StoredBytes).add(bytes);
+    // The clock may have been set back over midnight. The count of the next day then continues.
+    let sent_before: SimpleExpr =
+        Expr::case(SentDay.is_in([day, day + 1]), Expr::col(SentBytesToday)).finally(0_i64).into();
+    let sent = sent_before.add(bytes);
+    let sent_day: SimpleExpr = Expr::case(SentDay.eq(day + 1), day + 1).finally(day).into();
+    let rows = mailboxes::Entity::update_many()
+        .col_expr(LastSequence, Expr::col(LastSequence).add(1))
+        .col_expr(StoredBytes, stored.clone())
+        .col_expr(SentDay, sent_day)
+        .col_expr(SentBytesToday, sent.clone())
+        .filter(UserId.eq(user_id.0))
+        .filter(stored.clone().lte(quotas.stored_bytes_per_user))
+        .filter(sent.lte(quotas.sent_bytes_per_day))
+        .exec_with_returning(db)
+        .await?;
+    if let Some(row) = rows.first() {
+        return Ok(row.last_sequence);
+    }
+    let mailbox = find(db, user_id).await?.ok_or_else(|| no_mailbox(user_id))?;
+    let is_full = mailbox.stored_bytes + bytes > quotas.stored_bytes_per_user;
+    Err(Error::QuotaExceeded(if is_full { Quota::Stored } else { Quota::SentToday }))
 }
 
 /// Records events in one statement.
@@ -144,12 +182,17 @@ pub async fn find_after(
     rows.iter().map(stored).collect()
 }
 
+fn no_mailbox(user_id: UserId) -> DbErr {
+    DbErr::RecordNotFound(format!("mailbox of {user_id}"))
+}
+
 fn mailbox(row: &mailboxes::Model) -> Mailbox {
     Mailbox {
         user_id: UserId(row.user_id),
         last_sequence: row.last_sequence,
         oldest_sequence: row.oldest_sequence,
         unread_count: row.unread_count,
+        stored_bytes: row.stored_bytes,
     }
 }
 

@@ -27,6 +27,8 @@ pub struct MessageView {
     pub is_shown: bool,
     /// Whether this user has yet to read the message.
     pub is_unread: bool,
+    /// Ciphertext bytes that count towards this user's quota: none for a recipient, and none once deleted.
+    pub stored_bytes: i64,
 }
 
 #[derive(DerivePartialModel)]
@@ -40,6 +42,8 @@ struct ViewRow {
     read_at: Option<Timestamp>,
     deleted_by_sender: bool,
     deleted_by_recipient: bool,
+    #[sea_orm(from_expr = r#"Expr::cust("length(encrypted_content)")"#)]
+    length: i32,
 }
 
 /// The columns that [`read`] reads, in its order.
@@ -342,6 +346,7 @@ fn view(row: &ViewRow, holder: UserId) -> MessageView {
         sequence: row.sequence,
         is_shown: is_sender && !row.deleted_by_sender || is_recipient && !row.deleted_by_recipient,
         is_unread: is_recipient && !is_sender && row.read_at.is_none(),
+        stored_bytes: if is_sender && !row.deleted_by_sender { row.length.into() } else { 0 },
     }
 }
 

@@ -173,6 +173,65 @@ async fn an_update_moves_updated_at_unless_it_sets_it() {
 }
 
 #[tokio::test]
+async fn stored_bytes_are_summed_up_for_messages_that_are_there_before() {
+    let (_database, db) = migrated().await;
+    let users = [insert_user(&db, 1, "alice").await.id, insert_user(&db, 2, "bob").await.id];
+    for user_id in users {
+        let mailbox = mailboxes::ActiveModel {
+            user_id: Set(user_id),
+            last_sequence: Set(4),
+            oldest_sequence: Set(1),
+            unread_count: Set(3),
+            stored_bytes: Set(7),
+            sent_day: Set(20_000),
+            sent_bytes_today: Set(7),
+        };
+        mailboxes::Entity::insert(mailbox).exec_without_returning(&db).await.expect("a mailbox");
+    }
+    let conversation = conversations::ActiveModel {
+        id: Set(Uuid::from_u128(1)),
+        first_user_id: Set(users[0]),
+        second_user_id: Set(users[1]),
+        created_at: Set(moment(0)),
+        last_sequence: Set(4),
+    };
+    conversations::Entity::insert(conversation).exec_without_returning(&db).await.expect("a conversation");
+    for (n, recipient, bytes, by_sender, by_recipient) in [
+        (1, users[1], 5, false, false),
+        (2, users[1], 60_000, false, true),
+        (3, users[0], 3, false, false),
+        (4, users[1], 1_000, true, false),
+    ] {
+        let message = messages::ActiveModel {
+            id: Set(Uuid::from_u128(n)),
+            conversation_id: Set(Uuid::from_u128(1)),
+            sequence: Set(i64::try_from(n).unwrap()),
+            sender_id: Set(users[0]),
+            recipient_id: Set(recipient),
+            client_message_id: Set(n.to_string()),
+            encrypted_content: Set(vec![7; bytes]),
+            iv: Set(vec![7; 12]),
+            created_at: Set(moment(0)),
+            read_at: Set(None),
+            deleted_by_sender: Set(by_sender),
+            deleted_by_recipient: Set(by_recipient),
+        };
+        messages::Entity::insert(message).exec_without_returning(&db).await.expect("a message");
+    }
+    let versions = qv_migration::status(&db).await.unwrap();
+    let later = versions.iter().rev().take_while(|(name, _)| !name.ends_with("_quotas")).count();
+
+    for _ in 0..2 {
+        qv_migration::down(&db, u32::try_from(later + 1).unwrap()).await.unwrap();
+        qv_migration::up(&db).await.unwrap();
+        let rows = mailboxes::Entity::find().order_by_asc(mailboxes::Column::UserId).all(&db).await.unwrap();
+        let counts: Vec<_> = rows.iter().map(|it| (it.stored_bytes, it.sent_day, it.sent_bytes_today)).collect();
+        assert_eq!(counts, [(60_008, 0, 0), (0, 0, 0)]);
+        assert!(rows.iter().all(|it| (it.last_sequence, it.oldest_sequence, it.unread_count) == (4, 1, 3)));
+    }
+}
+
+#[tokio::test]
 async fn usernames_sort_by_their_bytes() {
     let (_database, db) = migrated().await;
     for (id, name) in [(1, "a_z"), (2, "aab"), (3, "a-z"), (4, "a9")] {

@@ -179,6 +179,33 @@ async fn recording_is_limited_by_user() {
 }
 
 #[tokio::test]
+async fn recording_is_limited_by_bytes_of_names_units_and_metadata() {
+    let (_node, alice, bob) = World::new()
+        .await
+        .pair_with(|config| {
+            config.rate_limits.enabled = true;
+            config.rate_limits.metrics_by_user.burst = 1_000;
+            config.rate_limits.metric_bytes_by_user.burst = 4;
+            // One byte an hour.
+            config.rate_limits.metric_bytes_by_user.interval_ms = 1024 * 3_600_000;
+        })
+        .await;
+    // All but one of 4096 bytes: each has a name of one byte, a unit of two, and nine beside the text.
+    let with =
+        |bytes: usize| json!([{ "name": "a", "value": 1, "unit": "ms", "metadata": { "of": "x".repeat(bytes) } }]);
+    for bytes in [2035, 2036] {
+        record(&alice, with(bytes)).await.data();
+    }
+    let answer = record(&alice, json!([{ "name": "a", "value": 1, "unit": "b" }])).await;
+    assert_eq!(answer.error().0, "RATE_LIMITED");
+    assert!((3000..=3600).contains(&answer.error().1["retryAfterSeconds"].as_i64().expect("a number")));
+    record(&bob, with(2000)).await.data();
+    // A batch that is larger than what is left uses up nothing.
+    assert_eq!(record(&bob, Value::Array(vec![with(2000)[0].clone(); 2])).await.error().0, "RATE_LIMITED");
+    record(&bob, with(2000)).await.data();
+}
+
+#[tokio::test]
 async fn pages_of_metrics_go_by_time_from_either_end() {
     let world = World::with_clock(manual_clock()).await;
     let (_, operator) = world.operated().await;

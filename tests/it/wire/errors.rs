@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc};
 
 use chrono::TimeDelta;
 use quantumvault::{config::Config, domain::ErrorCode};
-use qv_tests::client::{Client, registration};
+use qv_tests::client::{Client, draft, registration};
 use qv_tests::operation;
 use qv_tests::world::{Node, World, manual_clock};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
@@ -188,6 +188,12 @@ async fn cases(code: ErrorCode) -> Vec<Case> {
         // A feed whose cursor has expired continues with GAP, and no list drops its items by age.
         ErrorCode::CursorExpired => Vec::new(),
         ErrorCode::RateLimited => rate_limited().await,
+        ErrorCode::QuotaExceeded => {
+            let (_, node) = self::node(|config| config.quotas.stored_bytes_per_user = 1).await;
+            let alice = node.client().register("alice").await;
+            let variables = draft(&alice, "two", "1");
+            vec![Case::field(&node, alice, operation!("send_message"), &variables)]
+        }
         ErrorCode::DeadlineExceeded => vec![overdue().await],
         ErrorCode::Unavailable => unavailable().await,
         ErrorCode::InternalServerError => faulty().await,

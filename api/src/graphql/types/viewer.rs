@@ -1,11 +1,11 @@
 //! Data of the signed-in caller.
 
-use async_graphql::{Context, Enum, ID, Object};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 
-use crate::domain::{self, Account, PageArguments, Timestamp};
+use crate::domain::{self, Account, MessageCounts, PageArguments, Timestamp};
 use crate::engine::SingleField;
 use crate::graphql::error::Result;
-use crate::graphql::loaders::Own;
+use crate::graphql::loaders::{Own, OwnCounts};
 use crate::graphql::request_scope::RequestScope;
 use crate::graphql::scalars::{Base64, parse_id};
 use crate::graphql::types::connection::Connection;
@@ -29,6 +29,15 @@ pub(crate) enum Role {
     User,
     /// Can also read `admin`: accounts, the audit trail, metrics and health.
     Admin,
+}
+
+/// A quota of storage, in bytes of ciphertext. The sender of a message is charged until the sender deletes it.
+#[derive(SimpleObject)]
+pub(crate) struct StorageUsage {
+    /// Bytes of the messages that the caller has sent and not deleted. A whole number.
+    used_bytes: f64,
+    /// Maximum of `usedBytes`; beyond it, sending fails with `QUOTA_EXCEEDED`. A whole number.
+    limit_bytes: f64,
 }
 
 /// The signed-in caller, with data that only the caller can read.
@@ -141,7 +150,14 @@ impl Viewer {
 
     /// Number of messages to the caller that are not marked read, in all conversations.
     async fn unread_count(&self) -> Result<i64> {
-        Ok(Box::pin(service::conversations::count_unread(self.scope.request())).await?)
+        Ok(Box::pin(self.counts()).await?.unread)
+    }
+
+    /// Storage that messages sent by the caller take up.
+    async fn storage(&self) -> Result<StorageUsage> {
+        let used_bytes = float(Box::pin(self.counts()).await?.stored_bytes);
+        let limit_bytes = float(self.scope.request().backend.config.quotas.stored_bytes_per_user);
+        Ok(StorageUsage { used_bytes, limit_bytes })
     }
 
     /// A page of the events that the subscription `messageFeed` delivers.
@@ -166,6 +182,16 @@ impl Viewer {
     async fn account(&self) -> Result<Account> {
         Ok(self.scope.loader().load_one(Own).await?.ok_or(Error::NotFound("user"))?)
     }
+
+    /// Loaded once for all fields that need it.
+    async fn counts(&self) -> Result<MessageCounts> {
+        Ok(self.scope.loader().load_one(OwnCounts).await?.ok_or(Error::NotFound("user"))?)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "settings bound byte counts by 2^53, which a Float holds exactly")]
+const fn float(bytes: i64) -> f64 {
+    bytes as f64
 }
 
 /// Query for the signed-in caller.

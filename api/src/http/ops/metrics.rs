@@ -7,7 +7,7 @@ use poem::{Request, Response};
 use secrecy::ExposeSecret;
 
 use crate::crypto::token::digest;
-use crate::domain::ErrorCode;
+use crate::domain::{ErrorCode, Quota};
 use crate::http::ops::http_metrics::{CLASSES, KINDS, Route, kind_name};
 use crate::http::ops::process_metrics;
 use crate::http::ops::prometheus_text::{CONTENT_TYPE, Exposition};
@@ -162,6 +162,11 @@ fn write_parts(page: &mut Exposition, snapshot: &Snapshot<'_>) {
         page.counter("quantumvault_rate_limit_refusals_total", "Number of actions rejected by rate limits, by action.");
     for (action, count) in &snapshot.refusals {
         family.value(&[("action", action)], count);
+    }
+    let mut family =
+        page.counter("quantumvault_quota_refusals_total", "Number of messages rejected by a quota, by quota.");
+    for (quota, count) in with_all(&Quota::ALL.map(Quota::as_str), snapshot.quota_refusals.clone()) {
+        family.value(&[("quota", &quota)], count);
     }
     page.gauge(
         "quantumvault_database_clock_ahead_seconds",

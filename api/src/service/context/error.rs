@@ -55,6 +55,12 @@ pub enum Error {
         /// Time to wait before a retry.
         retry_after: Duration,
     },
+    /// A quota of the caller's messages is used up.
+    #[error("{}", quota_message(.retry_after.is_some()))]
+    QuotaExceeded {
+        /// Time to wait before a retry. `None` if waiting does not help.
+        retry_after: Option<Duration>,
+    },
     /// The answer is larger than an answer may be.
     #[error("The answer has more than {0} bytes: select fewer fields or smaller pages.")]
     AnswerTooLarge(usize),
@@ -91,6 +97,7 @@ impl Error {
             Self::CursorExpired => ErrorCode::CursorExpired,
             Self::AnswerTooLarge(_) => ErrorCode::TooComplex,
             Self::RateLimited { .. } => ErrorCode::RateLimited,
+            Self::QuotaExceeded { .. } => ErrorCode::QuotaExceeded,
             Self::Unavailable { .. } => ErrorCode::Unavailable,
             Self::Internal { .. } => ErrorCode::InternalServerError,
         }
@@ -103,7 +110,9 @@ impl Error {
             Self::Invalid { field, .. } => vec![("field", field.as_str().into())],
             Self::Conflict { field, .. } => vec![("field", (*field).into())],
             Self::Unauthenticated(reason) => vec![("reason", reason.as_str().into())],
-            Self::RateLimited { retry_after } => vec![("retryAfterSeconds", seconds(*retry_after).into())],
+            Self::RateLimited { retry_after } | Self::QuotaExceeded { retry_after: Some(retry_after) } => {
+                vec![("retryAfterSeconds", seconds(*retry_after).into())]
+            }
             Self::Unavailable { .. } => vec![("retryAfterSeconds", seconds(RETRY_AFTER).into())],
             _ => Vec::new(),
         }
@@ -124,6 +133,14 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
+fn quota_message(is_temporary: bool) -> &'static str {
+    if is_temporary {
+        "You have sent as many bytes today as you may: send more after midnight UTC."
+    } else {
+        "Your messages take up as much storage as they may: delete some of those that you sent."
+    }
+}
+
 fn authentication_message(reason: AuthenticationReason) -> &'static str {
     match reason {
         AuthenticationReason::Missing => "Authentication is required: send an access token.",
@@ -137,8 +154,10 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
         match error {
             store::Error::Unavailable(cause) => Self::Unavailable { cause },
-            // Callers that expect a unique violation handle it before this conversion.
-            store::Error::Taken(_) | store::Error::Fault(_) => Self::Internal { cause: error.to_string() },
+            // Callers that expect a unique violation or a used-up quota handle it before this conversion.
+            store::Error::Taken(_) | store::Error::QuotaExceeded(_) | store::Error::Fault(_) => {
+                Self::Internal { cause: error.to_string() }
+            }
         }
     }
 }
@@ -193,6 +212,12 @@ mod tests {
                 Error::RateLimited { retry_after: Duration::from_millis(1001) },
                 "RATE_LIMITED",
                 r#"[["retryAfterSeconds",2]]"#,
+            ),
+            (Error::QuotaExceeded { retry_after: None }, "QUOTA_EXCEEDED", "[]"),
+            (
+                Error::QuotaExceeded { retry_after: Some(Duration::from_mins(1)) },
+                "QUOTA_EXCEEDED",
+                r#"[["retryAfterSeconds",60]]"#,
             ),
             (Error::Unavailable { cause: cause() }, "UNAVAILABLE", r#"[["retryAfterSeconds",1]]"#),
             (Error::Internal { cause: cause() }, "INTERNAL_SERVER_ERROR", "[]"),

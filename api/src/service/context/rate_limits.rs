@@ -9,6 +9,8 @@ use crate::domain::{Client, UserId, Viewer};
 use crate::limiter::{Decision, Fallback, Limit};
 use crate::service::{Backend, Error, RequestContext};
 
+const KIB: u32 = 1024;
+
 /// A limit on how often an action may happen.
 pub(crate) struct RateLimit {
     /// Name of the action in keys and metrics.
@@ -34,6 +36,8 @@ impl RateLimit {
     /// Publications of keys, which cause work for all followers of the user.
     pub(crate) const KEYS: Self = Self::new("keys", |limits| limits.keys_by_user);
     pub(crate) const METRICS: Self = Self::new("metrics", |limits| limits.metrics_by_user);
+    /// Bytes of metrics, in a rate of KiB.
+    pub(crate) const METRIC_BYTES: Self = Self::new("metric_bytes", |limits| limits.metric_bytes_by_user);
 
     const fn new(action: &'static str, rate: fn(&RateLimits) -> Rate) -> Self {
         Self { action, rate, fallback: Fallback::Local }
@@ -45,13 +49,35 @@ impl RateLimit {
 
     /// Counts an action of a subject, such as a user. Fails if there were too many.
     pub(crate) async fn spend(&self, context: &RequestContext, subject: &impl ToString) -> Result<(), Error> {
-        let (backend, limits) = (&context.backend, &context.backend.config.rate_limits);
-        if !limits.enabled {
+        let rate = (self.rate)(&context.backend.config.rate_limits);
+        self.spend_units(context, subject, &limit(rate, self.fallback), 1).await
+    }
+
+    /// Counts bytes of a subject, by a rate in KiB. Fails if there were too many.
+    pub(crate) async fn spend_bytes(
+        &self,
+        context: &RequestContext,
+        subject: &impl ToString,
+        bytes: usize,
+    ) -> Result<(), Error> {
+        let rate = limit((self.rate)(&context.backend.config.rate_limits), self.fallback);
+        let by_byte = Limit { interval: rate.interval / KIB, burst: rate.burst.saturating_mul(KIB), ..rate };
+        self.spend_units(context, subject, &by_byte, u32::try_from(bytes).unwrap_or(u32::MAX)).await
+    }
+
+    async fn spend_units(
+        &self,
+        context: &RequestContext,
+        subject: &impl ToString,
+        limit: &Limit,
+        units: u32,
+    ) -> Result<(), Error> {
+        let backend = &context.backend;
+        if !backend.config.rate_limits.enabled {
             return Ok(());
         }
         let key = format!("{}:{}", self.action, subject.to_string());
-        let decision = backend.limiter.check(&key, &limit((self.rate)(limits), self.fallback), 1).await;
-        allow(backend, self.action, decision)
+        allow(backend, self.action, backend.limiter.check(&key, limit, units).await)
     }
 
     /// Counts an action of the client's network. Fails if there were too many.

@@ -39,8 +39,10 @@ pub async fn delete(context: &RequestContext, mut ids: Vec<MessageId>) -> Result
         remove_from_inbox(&tx, user_id, conversation, &views).await?;
     }
     let unread: i64 = views.iter().map(|view| i64::from(view.is_unread)).sum();
+    let freed: i64 = views.iter().map(|view| view.stored_bytes).sum();
     for mut mailbox in mailboxes {
         mailbox.unread_count -= unread;
+        mailbox.stored_bytes -= freed;
         let now = context.backend.source.now();
         store::mailboxes::append(tx.db(), mailbox, FeedEventKind::Deleted, &shown, now).await?;
     }

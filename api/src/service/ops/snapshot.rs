@@ -17,6 +17,8 @@ pub struct Counted {
     pub(crate) sessions: Lookups,
     /// Requests that rate limits rejected, by action.
     pub(crate) refusals: Counts,
+    /// Messages that were not sent because a quota is used up, by quota.
+    pub(crate) quota_refusals: Counts,
     /// Time from a message's creation to its event, for readers that have caught up.
     pub(crate) feed_lag: Durations,
     /// Lead of this node's clock over the database's at the latest comparison.
@@ -52,6 +54,8 @@ pub struct Snapshot<'a> {
     pub passwords: crypto::Load<'a>,
     /// Requests that rate limits rejected, by action.
     pub refusals: BTreeMap<String, u64>,
+    /// Messages that were not sent because a quota is used up, by quota.
+    pub quota_refusals: BTreeMap<String, u64>,
     /// Time from a message's creation to its event, for readers that have caught up.
     pub feed_lag: &'a Durations,
     /// Lead of this node's clock over the database's at the latest comparison, in seconds.
@@ -87,6 +91,7 @@ pub fn read(backend: &Backend) -> Snapshot<'_> {
         mails: backend.outbox.waiting(),
         passwords: backend.passwords.load(),
         refusals: counted.refusals.read(),
+        quota_refusals: counted.quota_refusals.read(),
         feed_lag: &counted.feed_lag,
         clock_ahead: counted.clock_ahead.seconds(),
         purges_refused: counted.purges_refused.read(),

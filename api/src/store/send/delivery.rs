@@ -3,6 +3,8 @@
 use crate::domain::{Conversation, ConversationId, Message, MessageId, SessionId, Timestamp, UserId};
 use crate::store::Error;
 
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
 /// A message to deliver.
 pub struct Delivery {
     /// Id of the message.
@@ -25,14 +27,15 @@ pub struct Delivery {
     pub created_at: Timestamp,
 }
 
+/// The position of a message, or `None` if it may not be sent. Fails with the quota that is used up.
 pub(super) type Answer = Result<Option<Placed>, Error>;
 
 /// The outcome of a message that was written together with others.
 pub(super) enum Outcome {
     /// The response to the sender is known.
     Settled(Answer),
-    /// Another transaction locked a mailbox of the message, or the round had a repeat of the message. The next round
-    /// may succeed.
+    /// Another transaction locked a mailbox of the message, or the round had a repeat of the message, or the round's
+    /// earlier messages used up a quota. The next round may succeed.
     Retry,
     /// The message must be written on its own.
     Single,
@@ -61,6 +64,11 @@ impl Placed {
 }
 
 impl Delivery {
+    /// Returns the day on which the message was accepted, in days since 1970 (UTC).
+    pub(super) fn day(&self) -> i32 {
+        i32::try_from(self.created_at.timestamp().div_euclid(DAY_SECONDS)).unwrap_or(i32::MAX - 1)
+    }
+
     /// Returns the message with its conversation and sequence number.
     pub(super) fn message(&self, conversation_id: ConversationId, sequence: i64) -> Message {
         Message {

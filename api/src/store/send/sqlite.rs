@@ -5,25 +5,26 @@ use std::sync::Arc;
 
 use sea_orm::ConnectionTrait;
 
+use crate::config::Quotas;
 use crate::domain::FeedEventKind;
 use crate::store::conversations::{self, Arrival};
 use crate::store::mailboxes::{self, NewEvent};
-use crate::store::send::delivery::{Delivery, Placed};
+use crate::store::send::delivery::{Answer, Delivery, Placed};
 use crate::store::{Error, Store, messages, users};
 
-pub(super) async fn write(store: &Store, deliveries: &[Arc<Delivery>]) -> Result<Vec<Option<Placed>>, Error> {
+pub(super) async fn write(store: &Store, quotas: &Quotas, deliveries: &[Arc<Delivery>]) -> Result<Vec<Answer>, Error> {
     let tx = store.begin().await?;
-    let mut placed = Vec::with_capacity(deliveries.len());
+    let mut answers = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
         let may_be_sent = may_deliver(tx.db(), delivery).await?;
-        placed.push(if may_be_sent { Some(deliver(tx.db(), delivery).await?) } else { None });
+        answers.push(if may_be_sent { deliver(tx.db(), quotas, delivery).await? } else { Ok(None) });
     }
-    if placed.iter().any(Option::is_some) {
+    if answers.iter().any(|answer| matches!(answer, Ok(Some(_)))) {
         tx.commit().await?;
     } else {
         tx.rollback().await?;
     }
-    Ok(placed)
+    Ok(answers)
 }
 
 async fn may_deliver(db: &impl ConnectionTrait, delivery: &Delivery) -> Result<bool, Error> {
@@ -34,14 +35,19 @@ async fn may_deliver(db: &impl ConnectionTrait, delivery: &Delivery) -> Result<b
     Ok(messages::find_by_client_message_id(db, delivery.sender_id, id).await?.is_none())
 }
 
-async fn deliver(db: &impl ConnectionTrait, delivery: &Delivery) -> Result<Placed, Error> {
+/// Writes a message. A used-up quota ends the delivery before its first write. Other errors end the transaction.
+async fn deliver(db: &impl ConnectionTrait, quotas: &Quotas, delivery: &Delivery) -> Result<Answer, Error> {
     let (sender, recipient) = (delivery.sender_id, delivery.recipient_id);
     let (one, other) = (sender.min(recipient), sender.max(recipient));
-    let mut arrivals = Vec::with_capacity(2);
-    for (user_id, peer_id) in [(one, other), (other, one)].into_iter().take(if one == other { 1 } else { 2 }) {
-        let is_unread = user_id != sender;
-        let event = mailboxes::advance(db, user_id, is_unread).await?;
-        arrivals.push(Arrival { user_id, peer_id, event, is_unread });
+    let bytes = i64::try_from(delivery.encrypted_content.len()).unwrap_or(i64::MAX);
+    let event = match mailboxes::advance_sender(db, sender, (bytes, delivery.day()), quotas).await {
+        Err(error @ Error::QuotaExceeded(_)) => return Ok(Err(error)),
+        event => event?,
+    };
+    let mut arrivals = vec![Arrival { user_id: sender, peer_id: recipient, event, is_unread: false }];
+    if recipient != sender {
+        let event = mailboxes::advance_recipient(db, recipient).await?;
+        arrivals.push(Arrival { user_id: recipient, peer_id: sender, event, is_unread: true });
     }
     let place = if let Some(place) = conversations::advance(db, one, other).await? {
         for arrival in &arrivals {
@@ -63,10 +69,10 @@ async fn deliver(db: &impl ConnectionTrait, delivery: &Delivery) -> Result<Place
         message_id: delivery.id,
     });
     mailboxes::record(db, events, delivery.created_at).await?;
-    Ok(Placed {
+    Ok(Ok(Some(Placed {
         conversation_id: place.id,
         sequence: place.sequence,
         last_message_id: Some(delivery.id),
         unread_count: kept.map_or(0, |conversation| conversation.unread_count),
-    })
+    })))
 }
