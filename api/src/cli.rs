@@ -1,7 +1,6 @@
-//! The command line: `serve`, and what operators need besides.
+//! The command line: `serve`, and commands for operators.
 //!
-//! Exit codes: 0 done, 1 failed with one sentence that says why, 2 the command line is not understood, 3 the disk did
-//! not keep what a server wrote.
+//! Exit codes: 0 success, 1 failure with its cause in one sentence, 2 invalid command line, 3 failed disk write.
 
 mod doctor;
 mod operator;
@@ -91,7 +90,7 @@ enum Migrate {
 /// Exit code of a server after a failed `fsync`.
 const DISK_FAILED: u8 = 3;
 
-/// What stopped a command: one sentence.
+/// Result of a command. The error is one sentence.
 type Outcome = Result<(), String>;
 
 /// Runs the command that the process was started with.
@@ -127,7 +126,7 @@ where
     F: Future<Output = Result<T, String>>,
 {
     let config = config::load(std::env::vars()).map_err(text)?;
-    // Documents are kept shallow, but the stack is a second net below them.
+    // A margin: documents are limited in depth, but recursion over them uses stack.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build();
     let runtime = runtime.map_err(text)?;
     let telemetry = telemetry::start(&config.log, &config.traces, runtime.handle()).map_err(text)?;
@@ -136,7 +135,7 @@ where
     outcome
 }
 
-/// Settings that cannot be used are a finding here, and nothing is logged beside the findings.
+/// Runs `doctor`. Invalid settings become a finding, and nothing is logged.
 fn examine(as_json: bool) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(text)?;
     runtime.block_on(doctor::run(config::load(std::env::vars()), as_json))
@@ -171,7 +170,7 @@ async fn serve(config: Config) -> Result<ExitCode, String> {
     };
     tokio::select! {
         biased;
-        // At once, as in a power cut, which loses nothing: an orderly stop would write on.
+        // Ends at once. An orderly stop would continue to write, while a power cut loses no acknowledged data.
         () = backend.disk_failed() => {
             eprintln!("quantumvault: fsync failed, so written data may be lost: check the disk, then start again");
             Ok(ExitCode::from(DISK_FAILED))
@@ -199,7 +198,7 @@ async fn migrate(config: Config, direction: Migrate) -> Outcome {
     print(lines.collect::<Vec<_>>().concat())
 }
 
-/// Prints to the standard output; a reader that has gone away is no failure.
+/// Prints to the standard output. Ignores a closed pipe.
 fn print(text: impl Display) -> Outcome {
     match write!(io::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),

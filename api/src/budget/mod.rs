@@ -19,13 +19,13 @@ use crate::domain::UserId;
 /// Bytes that every connection may use without a reservation. Most answers and messages are smaller.
 pub const FREE_BYTES: usize = 4 * 1024;
 
-/// Interval at which a part that waits looks for room.
+/// Interval at which a waiting part checks for free budget.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Number of maps that holders are spread over, so that reservations rarely wait for each other.
 const SHARDS: usize = 16;
 
-/// Whose share a reservation counts against.
+/// Owner of the share that a reservation counts against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// A client without a session, by its network: an IPv4 address or an IPv6 /64.
@@ -36,7 +36,7 @@ pub enum Holder {
     Proxy,
 }
 
-/// Why a reservation failed.
+/// Reason why a reservation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Exhausted {
     /// The holder has used up its share.
@@ -225,7 +225,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Counts more, even beyond the limits. For what exists already; later reservations fail the sooner.
+    /// Counts more, even beyond the limits. For memory that is already in use: later reservations fail sooner.
     pub fn grow_required(&mut self, amount: usize) {
         if self.budget.add(self.holder, amount, true).is_ok() {
             self.amount += amount;

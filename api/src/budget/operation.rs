@@ -6,16 +6,16 @@ use parking_lot::Mutex;
 
 use crate::budget::{Budget, Exhausted, FREE_BYTES, Holder, Reservation};
 
-/// Reservations grow by this much, so that a long answer asks the budget rarely.
+/// Bytes by which a reservation grows, so that a long answer rarely locks the budget.
 const STEP: usize = 64 * 1024;
 
-/// An answer exists twice for a moment: in the pieces that objects wrote, and as a whole.
+/// An answer exists twice for a moment: in the pieces that objects wrote, and in one text.
 const COPIES: usize = 2;
 
 /// Bytes that an operation may load for each byte that it may answer.
 const LOADED_PER_ANSWERED: usize = 2;
 
-/// Why an operation got no more memory.
+/// Reason why an operation got no more memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exceeded {
     /// The answer is over the limit, in bytes.
@@ -24,13 +24,13 @@ pub enum Exceeded {
     Budget(Exhausted),
 }
 
-/// What happens when the budget is exhausted.
+/// Behaviour of an operation when the budget is exhausted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     /// The operation fails.
     Refuse,
-    /// The operation goes on and its memory counts. For mutations, which are bounded before they run, and for streams,
-    /// which wait before they produce the next event.
+    /// The operation continues, and its memory counts. Mutations are bounded before they run, and streams wait before
+    /// they produce the next event.
     Count,
 }
 
@@ -69,13 +69,13 @@ impl OperationMemory {
         self.change(|state| state.answered += bytes)
     }
 
-    /// Takes back bytes of the answer that were not written.
+    /// Subtracts bytes of the answer that were not written.
     pub fn unwrite(&self, bytes: usize) {
         let mut state = self.state.lock();
         state.answered = state.answered.saturating_sub(bytes);
     }
 
-    /// Why the operation failed, if it asked for too much.
+    /// Returns why the operation got no more memory, if it needed too much.
     #[must_use]
     pub fn exceeded(&self) -> Option<Exceeded> {
         self.state.lock().exceeded

@@ -1,4 +1,4 @@
-//! `doctor`: what an operator must know before a node serves, each with what to do about it. Nothing is changed.
+//! `doctor`: checks everything that a node needs, and suggests remedies. It changes nothing.
 
 use std::time::{Duration, Instant};
 use std::{fs, fs::OpenOptions, io::ErrorKind, path::Path};
@@ -16,17 +16,18 @@ use crate::mail::Mailer;
 use crate::redis_client::RedisClient;
 use crate::store;
 
-/// How long a part may take; a start would not wait for longer.
+/// Maximum time of a check. A starting node does not wait longer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How soon Redis is asked again.
+/// Delay before Redis is queried again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
-/// Files that are open besides connections: databases, logs, libraries.
+/// Number of open files besides connections: databases, logs, libraries.
 const OTHER_FILES: u64 = 64;
-/// From here on a difference of clocks is worth a look, and from here on tokens of one node are not valid on another.
+/// Difference of clocks from which `doctor` warns.
 const CLOCK_WARN: TimeDelta = TimeDelta::seconds(1);
+/// Difference of clocks from which a node rejects new tokens of another.
 const CLOCK_FAIL: TimeDelta = TimeDelta::seconds(10);
 
-/// How a check came out.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 enum Verdict {
@@ -35,7 +36,7 @@ enum Verdict {
     Fail,
 }
 
-/// One thing that was looked at.
+/// A check with its result.
 #[derive(Debug, Serialize)]
 struct Finding {
     check: &'static str,
@@ -44,11 +45,11 @@ struct Finding {
     remedy: Option<String>,
 }
 
-/// Looks at everything that the settings name.
+/// Checks everything that the settings name, and prints the findings.
 pub(super) async fn run(config: Result<Config, config::ConfigError>, as_json: bool) -> Outcome {
     let findings = match config {
         Ok(config) => examine(&config).await,
-        // Nothing else is known then.
+        // Without valid settings, nothing else can be checked.
         Err(error) => {
             vec![Finding::fail(
                 "configuration",
@@ -116,7 +117,7 @@ fn signing_key(folder: &Path) -> Finding {
     }
 }
 
-/// The database, its schema and its clock.
+/// Checks the database, its schema and its clock.
 async fn database(config: &Config) -> Vec<Finding> {
     let url = config.database_url();
     let path = url.expose_secret().strip_prefix("sqlite://").map(|path| path.split('?').next().unwrap_or(path));
@@ -166,7 +167,7 @@ async fn redis(config: &Config) -> Vec<Finding> {
         return vec![Finding::ok("redis", "is not configured: this must be the only node")];
     }
     let began = Instant::now();
-    // Connecting may take longer than a command may: a node would try again as well.
+    // Connecting may exceed the time limit of a command. A node retries as well.
     loop {
         let asked = clock_now();
         let redis = match RedisClient::open(&config.redis) {
@@ -209,7 +210,7 @@ async fn mail(config: &Config) -> Finding {
     }
 }
 
-/// Each connection is a file; a start with too few would stop accepting under load.
+/// Checks the limit of open files. Each connection needs one, and without a free one the server accepts none.
 fn files(config: &Config) -> Finding {
     let check = "file descriptors";
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
@@ -231,10 +232,10 @@ fn files(config: &Config) -> Finding {
     }
 }
 
-/// What another clock says beside ours, which was read when it was asked.
+/// Compares another clock with ours, which read `asked` when the query was sent.
 fn clock(check: &'static str, asked: Timestamp, theirs: Timestamp) -> Finding {
     let answered = clock_now();
-    // Somewhere between asking and answering the other clock was read: only what is outside is a difference.
+    // The other clock was read between query and answer. Only a time outside that interval is a difference.
     let difference = if theirs < asked { asked - theirs } else { theirs - answered }.max(TimeDelta::zero());
     let message = format!("differs from this machine's clock by {} ms", difference.num_milliseconds());
     let remedy = "synchronise the clocks of all machines with NTP";

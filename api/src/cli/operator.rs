@@ -1,4 +1,4 @@
-//! What an operator does to accounts, sessions and keys; each act is in the audit trail, where its owner sees it.
+//! Operators' commands for accounts, sessions and keys. Each one is recorded in the owner's audit trail.
 
 use std::{io, sync::Arc};
 
@@ -64,7 +64,7 @@ pub(super) enum Keys {
 pub(super) async fn user(config: Config, action: User) -> Outcome {
     let context = open(config).await?;
     let done = act(&context, action).await;
-    // Also after an error, which may have come when all was done.
+    // Also after an error, because the changes may already be committed.
     close(&context).await?;
     done
 }
@@ -127,7 +127,7 @@ pub(super) async fn keys(config: Config, action: Keys) -> Outcome {
         }
     };
     let done: Result<String, String> = acting.await;
-    // Also after an error, which may have come when the key was withdrawn.
+    // Also after an error, because the key may already be withdrawn.
     close(&context).await?;
     print(done?)
 }
@@ -151,14 +151,13 @@ pub(super) async fn purge(config: Config) -> Outcome {
     })
 }
 
-/// Makes what was done hold at the servers that run beside: hints to nodes on the same Redis, a sign to the one on the
-/// same folder.
+/// Notifies running servers of the changes: nodes on the same Redis by hints, a server on the same folder by a file.
 async fn close(context: &RequestContext) -> Outcome {
     context.backend.close().await;
     data_dir::mark_changed(&context.backend.config.data_dir).map_err(text)
 }
 
-/// An operation of whoever has the command line.
+/// Opens the backend for an operation of the command line, which has no viewer.
 pub(super) async fn open(config: Config) -> Result<RequestContext, String> {
     let source = Source::default();
     data_dir::prepare(&config.data_dir).map_err(text)?;

@@ -1,4 +1,4 @@
-//! Backups, and what has to be done after one has been restored.
+//! Creates backups, and fences a restored database.
 
 use std::path::{Path, PathBuf};
 

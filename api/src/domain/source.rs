@@ -38,8 +38,7 @@ impl Source {
 
     /// Returns a new `UUIDv7` (RFC 9562, section 5.7), greater than all earlier ones from this source.
     ///
-    /// The twelve bits after the time are a counter (section 6.2, method 1), which carries into the time when it
-    /// overflows.
+    /// The twelve bits after the time are a counter (section 6.2, method 1). It carries into the time on overflow.
     #[must_use]
     pub fn uuid(&self) -> Uuid {
         let millis = u64::try_from(self.now().timestamp_millis()).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Enums with a text form, for the API and the database.
 
-/// Defines an enum from one line for each variant: its text, and its description as a doc comment of one line.
+/// Defines an enum. Each variant has its text, and its description as a doc comment of one line.
 macro_rules! text_enum {
     (
         $(#[$attribute:meta])*

@@ -7,17 +7,17 @@ use chrono::{DateTime, Datelike, Timelike, Utc};
 /// A point in time in UTC, in whole microseconds, which is the precision of both databases.
 pub type Timestamp = DateTime<Utc>;
 
-/// Text of a time in RFC 3339. A faster replacement for chrono's own formatting.
+/// Text of a time in RFC 3339, without chrono's own formatting.
 pub struct Rfc3339 {
     time: Timestamp,
-    /// Length of the text without the zone, cut from one with nine fractional digits.
+    /// Length of the text without the zone. The full text has nine fractional digits, and the rest is cut.
     end: usize,
     /// Text of the zone.
     zone: &'static str,
 }
 
 impl Rfc3339 {
-    /// Creates the text with all fractional digits that the time needs, in groups of three.
+    /// Creates the text with as many fractional digits as the time needs: 0, 3, 6 or 9.
     #[must_use]
     pub fn exact(time: Timestamp) -> Self {
         let end = match time.nanosecond() {

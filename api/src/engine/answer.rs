@@ -67,7 +67,7 @@ impl Answer {
         Self { json, codes: Vec::new(), is_executed: true, retry_after_seconds: None, event_id: None }
     }
 
-    /// Writes the error of an operation that failed as a whole.
+    /// Writes the error of an operation that returns no data.
     pub(super) fn failed(error: &FieldError, request_id: &str) -> Self {
         Self::new(Response::from_errors(vec![error.at(Vec::new())]), request_id)
     }

@@ -144,7 +144,7 @@ where
         })
     }
 
-    /// Replaces the description that the library has for every schema, under whichever key it was selected.
+    /// Replaces the library's fixed description of every schema, under each key that selects it.
     fn set_description(&self, answers: &mut Value) {
         let Value::Object(answers) = answers else { return };
         let [fixed, description] = &self.descriptions;
@@ -229,8 +229,8 @@ async fn resolve<T: ContainerType + Sync>(
     resolved.map(or_empty)
 }
 
-/// Replaces null with an empty object. async-graphql returns null for an object without fields, and loses objects that
-/// it merges with that null.
+/// Replaces null with an empty object. async-graphql returns null for an object without fields. It would lose objects
+/// that it merges with that null.
 pub(super) fn or_empty(object: Value) -> Value {
     if object == Value::Null { Value::Object(IndexMap::new()) } else { object }
 }

@@ -11,8 +11,8 @@ use crate::engine::EventSource;
 use crate::graphql::error::Result;
 use crate::service::{self, feed::Delivery};
 
-/// Position of a stream of Server-Sent Events: the last event that its client received, and the cursor of the current
-/// event. The cursor becomes the id of the event even if the client does not select it.
+/// Position of a stream of Server-Sent Events: its client's last event, and the current event's cursor. The cursor
+/// becomes the id of the event even if the client does not select it.
 pub struct StreamPosition {
     last_event_id: Option<String>,
     cursor: Mutex<Option<String>>,

@@ -218,8 +218,8 @@ pub async fn list_many(
     Ok(pages.into_iter().map(|(id, messages)| (id, sorted(messages))).collect())
 }
 
-/// Limits the ciphertext of each page of a statement. The message that exceeds the limit is read as well: its presence
-/// tells that another page exists.
+/// Limits the ciphertext of each page of a statement. The message that exceeds the limit is read as well: it
+/// shows that another page exists.
 fn within_bytes(sql: &str, order: &str, max_bytes: usize) -> String {
     format!(
         "SELECT {COLUMNS} FROM (

@@ -23,7 +23,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every setting by its dotted name, with its default as it is written.
+/// Returns every setting by its dotted name, with the text of its default.
 fn settings() -> Vec<(String, String)> {
     let (mut section, mut found) = (String::new(), Vec::new());
     for line in read("api/config.default.toml").lines().filter(|line| !line.starts_with('#')) {
@@ -36,7 +36,7 @@ fn settings() -> Vec<(String, String)> {
     found
 }
 
-/// The words that are names of metrics, whichever part of a histogram they name.
+/// Returns the names of metrics in a text. The parts of a histogram count as the histogram.
 fn metrics(text: &str) -> BTreeSet<String> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     let words = words.filter(|word| word.starts_with("quantumvault_") || word.starts_with("process_"));

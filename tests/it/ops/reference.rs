@@ -52,7 +52,7 @@ fn check_generated(name: &str, page: &str) {
     assert_eq!(read(name), page, "{name} differs from the code: run `just reference`");
 }
 
-/// The cells of each row of the tables under a heading, without the header. Code marks are removed.
+/// Returns the cells of each row of the tables under a heading, without the header and without code marks.
 fn rows(name: &str, heading: &str) -> Vec<Vec<String>> {
     let page = read(name);
     let (_, rest) = page.split_once(&format!("# {heading}\n")).unwrap_or_else(|| panic!("{name}: {heading}"));
@@ -74,7 +74,7 @@ fn check_rows<T: Ord + std::fmt::Debug>(
     assert!(missing.is_empty() && unknown.is_empty(), "{name} lacks {missing:#?} and has unknown {unknown:#?}");
 }
 
-/// The page of settings: a table for each section, a row for each setting.
+/// Returns the page of settings: a table for each section, a row for each setting.
 fn settings_page() -> String {
     let (mut comment, mut section) = (Vec::new(), String::new());
     let table = "\n| setting | default | environment | meaning |\n| --- | --- | --- | --- |\n";

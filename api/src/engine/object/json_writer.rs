@@ -11,7 +11,7 @@ use crate::engine::{Context, FieldError, object::loaded::Key, object::selected::
 /// Initial capacity for the object and for each loaded value, in bytes.
 const ROOM: usize = 512;
 
-/// Bytes by which a long object extends its part of the answer.
+/// Bytes of an object between two additions to the operation's memory.
 const GRANT: usize = 16 * 1024;
 
 /// JSON of an object, with the errors of its failed fields.
@@ -25,7 +25,7 @@ pub struct Writer<'a, C: Context> {
     /// The context that the object belongs to.
     pub context: &'a C,
     pub(super) out: Vec<u8>,
-    /// Bytes that count in the operation's memory already.
+    /// Bytes that already count in the operation's memory.
     granted: usize,
     loaded: &'a C::Loaded,
     missing: C::Missing,
@@ -52,7 +52,7 @@ impl<'a, C: Context> Writer<'a, C> {
         }
     }
 
-    /// Returns the JSON and the errors, or the keys that must be loaded first.
+    /// Returns the JSON and the errors, or the missing keys that must be loaded first.
     pub(super) fn finish(self) -> Result<Written, Box<C::Missing>> {
         let (memory, written) = (self.context.memory(), if self.is_incomplete { 0 } else { self.out.len() });
         if written > self.granted {
@@ -64,7 +64,7 @@ impl<'a, C: Context> Writer<'a, C> {
         if self.is_incomplete { Err(Box::new(self.missing)) } else { Ok((self.out, self.errors)) }
     }
 
-    /// Extends the object's part of the answer if it is used up.
+    /// Counts the object's new bytes in the operation's memory once they are many.
     pub(super) fn extend(&mut self) -> Result<(), Exceeded> {
         if self.out.len() < self.granted + GRANT {
             return Ok(());

@@ -1,9 +1,9 @@
-//! Computes the static cost of an operation: how much it may return, with full pages, before it runs.
+//! Computes the static cost of an operation before it runs: its units, and the bytes of its largest answer.
 //!
-//! A field with a selection costs 1, a large leaf costs 1, other leaves nothing, and a root field at least 1. Fields
-//! below `edges`, `nodes` or `events` count once per item of the enclosing page. The page size is `first`, `last` or the
+//! A root field, a field with a selection and a large leaf cost 1 unit each. Other leaves cost nothing. Fields below
+//! `edges`, `nodes` or `events` count once per item of the enclosing page. The page size is `first`, `last` or the
 //! default. A field with `ids` counts once per id. A page size over the maximum counts as the maximum: the resolver
-//! rejects it as bad input. Questions about the schema cost by the length of its lists.
+//! rejects it as bad input. Introspection costs by the length of the schema's lists.
 
 use std::collections::HashMap;
 
@@ -17,11 +17,11 @@ use crate::engine::prepare::{introspection::SchemaSize, limits::is_introspection
 /// Fields that hold the items of a page.
 const ITEMS: [&str; 3] = ["edges", "nodes", "events"];
 
-/// Leaves with many bytes, and the most that they have in JSON.
+/// Large leaves, and the maximum of their bytes in JSON.
 const LARGE: [(&str, usize); 3] =
     [("encryptedContent", in_base64(MESSAGE_MAX_BYTES)), ("keyVault", in_base64(KEY_VAULT_MAX_BYTES)), ("pqc", 2048)];
 
-/// Most bytes of any other leaf in JSON: the tags of a metric.
+/// Maximum bytes of any other leaf in JSON: the metadata of a metric.
 const LEAF_MAX_BYTES: usize = 2048;
 
 /// Cost of an operation.
@@ -29,7 +29,7 @@ const LEAF_MAX_BYTES: usize = 2048;
 pub(super) struct Cost {
     /// Units of `max_complexity`.
     pub units: usize,
-    /// The most bytes of the answer.
+    /// Maximum bytes of the answer.
     pub bytes: usize,
 }
 
@@ -120,7 +120,7 @@ impl<'a> Costs<'a> {
         }
     }
 
-    /// Returns the number in an argument: of requested items, or of ids.
+    /// Returns the number of requested items or of ids in an argument.
     fn length(&self, field: &Field, argument: &str) -> Option<usize> {
         let value = field.get_argument(argument)?.node.clone();
         let value = value.into_const_with(|name| self.variables.get(&name).cloned().ok_or(())).ok()?;

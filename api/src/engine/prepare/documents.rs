@@ -139,7 +139,7 @@ impl Documents {
         Ok(())
     }
 
-    /// Keeps the answer to a document that only asks about the schema.
+    /// Caches the answer to a document that contains only introspection.
     pub(in crate::engine) fn keep_introspection(&self, document: Digest, answer: &Bytes) {
         self.introspection_answers.insert(document, answer);
     }

@@ -1,6 +1,6 @@
-//! Cost of questions about the schema, and a cache of their answers.
+//! Cost of introspection, and a cache of its answers.
 //!
-//! Tools ask one long question, which takes tens of milliseconds to answer and whose answer never changes.
+//! Tools send one long query, which is slow to execute and whose answer never changes.
 
 use std::collections::HashMap;
 
@@ -11,10 +11,10 @@ use quick_cache::{Weighter, sync::Cache};
 
 use crate::engine::prepare::persisted::Digest;
 
-/// Fields of introspection in one unit of cost. The standard question costs half of `max_complexity`.
+/// Fields of introspection in one unit of cost. The standard query costs half of `max_complexity`.
 const FIELDS_PER_UNIT: usize = 64;
 
-/// Memory for answers, in bytes. The standard question has a few variants.
+/// Memory for answers, in bytes. The standard query has a few variants.
 const ANSWERS_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Number of answers that the cache expects.
@@ -31,7 +31,7 @@ pub(super) struct SchemaSize {
     directives: usize,
 }
 
-/// Answers to documents that only ask about the schema.
+/// Answers to documents that contain only introspection.
 pub(super) struct IntrospectionAnswers(Cache<Digest, Bytes, Length>);
 
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl SchemaSize {
         }
     }
 
-    /// Returns the cost of a question about the schema.
+    /// Returns the cost of a root field of introspection.
     pub(super) fn cost(&self, document: &ExecutableDocument, field: &Field) -> usize {
         let mut fragments = HashMap::new();
         self.field(document, field, &mut fragments).div_ceil(FIELDS_PER_UNIT)

@@ -31,9 +31,9 @@ pub struct PreparedOperation {
     pub field: Option<String>,
     /// The shape of the result.
     pub(crate) shape: Arc<ResultShape>,
-    /// The document's digest, if the document only asks about the schema.
+    /// The document's digest, if the document contains only introspection.
     pub(in crate::engine) introspection: Option<Digest>,
-    /// The answer to such a document, if it has been asked before.
+    /// The cached answer to such a document.
     pub(in crate::engine) known_answer: Option<Bytes>,
 }
 

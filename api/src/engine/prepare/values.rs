@@ -189,8 +189,9 @@ fn field_fits(registry: &Registry, field: &MetaInputValue, value: Option<&Value>
     }
 }
 
-/// Whether resolvers can read a value of a scalar. async-graphql accepts 64 bits for an `Int`, where GraphQL allows 32,
-/// and any text for a `DateTime`.
+/// Whether resolvers can read a value of a scalar.
+///
+/// GraphQL allows 32 bits for an `Int`, but async-graphql accepts 64. It also accepts any text for a `DateTime`.
 fn is_readable(scalar: &str, value: &Value) -> bool {
     match (scalar, value) {
         ("Int", Value::Number(number)) => number.as_i64().is_some_and(|int| i32::try_from(int).is_ok()),

@@ -42,7 +42,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 const LAST_REQUEST: Duration = Duration::from_millis(500);
 /// Time for a connection over the limit to send its request.
 const EXCESS_HEADER_TIMEOUT: Duration = Duration::from_secs(1);
-/// Connections over the limits that are served at the same time, to answer health checks and to refuse the rest.
+/// Maximum number of connections over the limits served at once. Their health checks succeed, other requests fail.
 const EXCESS_MAX: usize = 256;
 
 /// Serves until the server is stopped. Then stops accepting, lets requests finish and closes sockets. Returns when all
@@ -97,7 +97,7 @@ fn builder(settings: &Http) -> http1::Builder {
     builder
 }
 
-/// Accepts forever.
+/// Accepts connections until it is cancelled.
 async fn accept<E>(listener: &TcpListener, server: &Arc<Server<E>>, state: &AppState)
 where
     E: Endpoint<Output = Response> + 'static,
@@ -138,14 +138,14 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
 
-/// Returns whose share a connection counts against. Trusted proxies carry the connections of many clients.
+/// Returns the holder of a connection. Trusted proxies carry the connections of many clients.
 fn holder(address: IpAddr, settings: &Http) -> Holder {
     let is_trusted = settings.trusted_proxies.iter().any(|network| network.contains(address.to_canonical()));
     if is_trusted { Holder::Proxy } else { Holder::network(Some(address)) }
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Server<E> {
-    /// Serves a connection. One over the limit is served for a single request.
+    /// Serves a connection. A connection over the limit gets a single request.
     fn begin(self: &Arc<Self>, state: &AppState, stream: TcpStream, peer: SocketAddr) {
         // Responses are written in one piece. Waiting to fill a packet would only add delay.
         if stream.set_nodelay(true).and_then(|()| give_up_within(&stream, self.write_timeout)).is_err() {
@@ -166,8 +166,8 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         }
     }
 
-    /// Adds a connection over the limits. It takes the place of the oldest, which has had its time: a client with a
-    /// request sends that at once.
+    /// Adds a connection over the limits, and aborts the oldest if they are too many. A client with a request sends it
+    /// at once, so the oldest has had its time.
     fn make_room(&self, newest: AbortHandle) {
         let mut excess = self.excess.lock();
         if excess.len() == EXCESS_MAX

@@ -82,16 +82,16 @@ fn refusal(exhausted: Exhausted) -> &'static str {
     }
 }
 
-/// Sets the time after which the kernel gives up a client that acknowledges nothing (RFC 5482). Writes alone show its
-/// absence only once the kernel's buffer is full. An event stream would keep its user's slot for a quarter of an hour.
+/// Sets the time after which the kernel drops a client that acknowledges nothing (RFC 5482). Without it, writes fail
+/// only once the kernel's buffer is full. An event stream would keep its user's slot for a quarter of an hour.
 pub(super) fn give_up_within(stream: &TcpStream, patience: Duration) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     SockRef::from(stream).set_tcp_user_timeout(Some(patience))?;
     Ok(())
 }
 
-/// Connection that releases its slot when closed, fails when its client stops reading, and reserves memory for long
-/// heads.
+/// Connection with a slot, which it releases when closed. It fails when its client stops reading, and reserves memory
+/// for long heads.
 pub(super) struct Guarded {
     /// Taken on drop, together with `slot`. A connection over the limits has no slot.
     stream: Option<TcpStream>,
@@ -107,7 +107,7 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    /// Guards a connection. `head` is shared with whatever serves its requests.
+    /// Guards a connection. `head` is shared with the task that serves its requests.
     pub(super) fn new(
         stream: TcpStream,
         slot: Option<Reservation>,
@@ -141,7 +141,7 @@ impl Guarded {
 }
 
 impl Drop for Guarded {
-    /// Closes the connection: shuts down its own side, then reads for a while what the client still sends.
+    /// Closes the connection: shuts down its own side, then discards the client's remaining data for a while.
     fn drop(&mut self) {
         let (Some(mut stream), Some(slot)) = (self.stream.take(), self.slot.take()) else { return };
         let (false, Ok(runtime)) = (self.is_over, Handle::try_current()) else { return };
@@ -159,7 +159,7 @@ impl Drop for Guarded {
 }
 
 impl AsyncRead for Guarded {
-    /// Reads nothing while the client does not read: each request read would add a response to those that wait.
+    /// Reads nothing while the client does not read, because each request would add a waiting response.
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.stalled.is_some() {
             self.reader = Some(cx.waker().clone());

@@ -30,7 +30,7 @@ pub enum Work {
     Batch(Vec<Value>),
 }
 
-/// Why a body is not read.
+/// Reason why a body is not read.
 pub enum BodyError {
     /// The request is not one of GraphQL over HTTP: the status and a sentence.
     Request(StatusCode, &'static str),
@@ -44,7 +44,7 @@ impl From<Exhausted> for BodyError {
     }
 }
 
-/// Reads the operations of a request, and takes its body.
+/// Reads the operations of a request. Consumes its body.
 pub async fn read(request: &mut Request, settings: &Http, memory: &mut Reservation) -> Result<Work, BodyError> {
     let target = request.uri().path_and_query().map_or("", |target| target.as_str());
     if target.len() > TARGET_MAX_BYTES {
@@ -146,7 +146,7 @@ fn make_room(body: &mut Vec<u8>, length: usize, memory: &mut Reservation) -> Res
     Ok(())
 }
 
-/// Estimates the memory of a parsed body: each value of JSON begins after one of these signs.
+/// Estimates the memory of a parsed body: each JSON value begins after one of these characters.
 fn parsed_bytes(body: &[u8]) -> usize {
     let values = body.iter().filter(|byte| matches!(byte, b',' | b'[' | b'{' | b':')).count();
     body.len() + values * VALUE_BYTES

@@ -10,7 +10,7 @@ use crate::domain::{Timestamp, Viewer};
 use crate::http::AppState;
 use crate::service::sessions;
 
-/// Time for which a result of `still_valid` is trusted.
+/// Time for which a result of `still_valid` is reused.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// Authorization of a stream to send items to its viewer.
@@ -33,8 +33,8 @@ impl StreamAuth {
         self.viewer
     }
 
-    /// Continues with a newer token and returns its expiry. Returns `None` if user or session differ, or if the role is
-    /// lower. Operations that already run would keep the higher role.
+    /// Continues with a newer token and returns its expiry. Returns `None` if user or session differ. Also returns
+    /// `None` if the role is lower: running operations would keep the higher role.
     pub fn renew(&mut self, viewer: Viewer) -> Option<Timestamp> {
         let own = self.viewer.is_some_and(|own| {
             (own.user_id, own.session_id) == (viewer.user_id, viewer.session_id) && own.role <= viewer.role

@@ -30,7 +30,7 @@ impl RequestContext {
         Self::with_memory(backend, client, viewer, Policy::Refuse)
     }
 
-    /// Creates the context of an operation that goes on when memory is exhausted.
+    /// Creates the context of an operation that continues when memory is exhausted.
     #[must_use]
     pub fn counting(backend: Arc<Backend>, client: Arc<Client>, viewer: Option<Viewer>) -> Self {
         Self::with_memory(backend, client, viewer, Policy::Count)

@@ -88,9 +88,9 @@ struct Session {
     meter: MessageMeter,
     /// Time of the last change of an operation, from which a socket without a session is idle.
     active_at: Instant,
-    /// How long such a socket may be idle.
+    /// Maximum idle time of a socket without a session.
     idle_timeout: Duration,
-    /// How long one message may take.
+    /// Maximum time of one incoming message.
     message_timeout: Duration,
     operations: Operations,
     send_queue: SendQueue,
@@ -98,7 +98,7 @@ struct Session {
     keepalive: Keepalive,
 }
 
-/// Token check that runs while the socket goes on.
+/// Token check that runs while the socket is served.
 struct Login {
     renews: bool,
     outcome: BoxFuture<'static, Result<Viewer, service::Error>>,

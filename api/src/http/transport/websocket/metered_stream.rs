@@ -16,7 +16,7 @@ use crate::budget::{Budget, Exhausted, FREE_BYTES, Holder, Reservation};
 /// Longest frame header (RFC 6455, section 5.2): two bytes, a length of eight, a mask of four.
 const HEADER_MAX_BYTES: usize = 14;
 
-/// Why a message is not received.
+/// Reason why a message is not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MessageRefusal {
     /// The message is longer than the socket may send.
@@ -32,7 +32,7 @@ pub struct MessageMeter(Arc<Mutex<Meter>>);
 struct Meter {
     header: [u8; HEADER_MAX_BYTES],
     header_bytes: usize,
-    /// Bytes of the current frame's payload that have not come.
+    /// Bytes of the current frame's payload that have not arrived.
     missing: u64,
     /// Announced bytes of the current message.
     announced: u64,
@@ -66,7 +66,7 @@ impl MessageMeter {
         })))
     }
 
-    /// Allows messages up to `max_bytes`, at the expense of `memory`.
+    /// Allows messages up to `max_bytes`, and reserves them from `memory`.
     pub fn sign_in(&self, memory: Reservation, max_bytes: usize) {
         let mut meter = self.0.lock();
         (meter.memory, meter.max_bytes) = (memory, max_bytes);
@@ -138,7 +138,7 @@ impl Meter {
     }
 }
 
-/// Returns the length of a frame's header, as far as its first bytes tell.
+/// Returns the length of a frame's header. More bytes of the header may increase it.
 fn header_length(header: &[u8]) -> usize {
     let Some(second) = header.get(1) else { return 2 };
     let length = match second & 0x7f {
@@ -230,7 +230,7 @@ mod tests {
     fn a_long_message_is_reserved_when_its_header_comes() {
         let (budget, meter) = meter(90_000);
         let message = frame(0x81, 70_000);
-        // However the bytes are cut.
+        // In whatever pieces the bytes arrive.
         for byte in &message[..14] {
             meter.0.lock().receive(&[*byte]).unwrap();
         }

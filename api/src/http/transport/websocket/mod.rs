@@ -67,7 +67,7 @@ pub fn upgrade(state: &Arc<AppState>, request: &Request, client: Arc<Client>) ->
         let Ok(upgraded) = upgrade.await else { return };
         let stream = MeteredStream::new(upgraded, meter.clone());
         let stream = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-        // Split here: the future of the session would hold the whole stream as well as its halves. The benchmark
+        // Split here: the future of the session would hold the stream as well as its halves. The benchmark
         // `sockets` guards this.
         let (sink, source) = stream.split();
         connection::run(state, client, slot, meter, sink, source).await;

@@ -58,13 +58,13 @@ impl SendQueue {
         self.messages.push_back(message);
     }
 
-    /// Counts messages at the expense of a user from now on.
+    /// Charges waiting and later messages to the user who has signed in.
     pub fn sign_in(&mut self, mut memory: Reservation) {
         memory.grow_required(self.memory.amount());
         self.memory = memory;
     }
 
-    /// Whether there is room. Without room, nothing is taken from streams or from the client.
+    /// Whether there is room. Without room, the socket reads neither its streams nor its client.
     pub fn has_room(&self) -> bool {
         let is_within = self.messages.len() < self.max_items && self.bytes < self.max_bytes;
         is_within && (self.bytes <= FREE_BYTES || self.memory.has_room())
