@@ -151,7 +151,7 @@ pub(super) async fn purge(config: Config) -> Outcome {
     })
 }
 
-/// Notifies running servers of the changes: nodes on the same Redis by hints, a server on the same folder by a file.
+/// Notifies running servers of the changes: nodes by hints over Redis, a server on the data folder by a file.
 async fn close(context: &RequestContext) -> Outcome {
     context.backend.close().await;
     data_dir::mark_changed(&context.backend.config.data_dir).map_err(text)
