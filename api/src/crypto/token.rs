@@ -15,7 +15,7 @@ const REFRESH_SCOPE: &[u8] = b"refresh token";
 /// Creates a refresh token: `qvr_`, then the session's id and the secret under a seal.
 ///
 /// The seal binds every issued token to its session. So a spent token is recognised without a list of spent tokens.
-/// Nobody can end a session with a forged one.
+/// A forged token ends no session.
 #[must_use]
 pub fn refresh_token(seal: &Seal, session_id: SessionId, secret: [u8; 32]) -> SecretString {
     let payload = [session_id.0.as_bytes().as_slice(), &secret].concat();

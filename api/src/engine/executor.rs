@@ -245,7 +245,7 @@ fn single_field(name: &Name, value: Value) -> Value {
     }
 }
 
-/// Object that the engine resolves instead of async-graphql, since clients mostly select a single field of it.
+/// Object that the engine resolves instead of async-graphql. Clients mostly select a single field of it.
 pub struct SingleField<T>(pub T);
 
 impl<T: ObjectType> OutputType for SingleField<T> {

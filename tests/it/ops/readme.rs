@@ -1,4 +1,4 @@
-//! README's commands for a frontend: they run as printed, and their output is the printed one.
+//! Runs README's commands for a frontend as printed, and compares their output with the printed one.
 
 use std::{fs, process::Stdio};
 

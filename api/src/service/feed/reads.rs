@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::domain::UserId;
 use crate::service::{Error, context::streams::spawn_read, feed::delivery::Delivery};
 
-/// Latest read of each user, kept while it runs or a feed has yet to take its result.
+/// Latest read of each user, kept while it runs or a feed has not yet taken its result.
 #[derive(Default)]
 pub struct Reads(Mutex<HashMap<UserId, Weak<Read>>>);
 
