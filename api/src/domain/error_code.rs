@@ -12,7 +12,7 @@ text_enum! {
         GraphqlValidationFailed = "GRAPHQL_VALIDATION_FAILED",
         /// The request does not determine which operation to run.
         OperationResolutionFailure = "OPERATION_RESOLUTION_FAILURE",
-        /// The operation exceeds a limit, such as its size, depth or cost.
+        /// The operation exceeds a limit, such as its size, depth, cost or the size of its answer.
         TooComplex = "TOO_COMPLEX",
         /// The server does not know the persisted query. Retry with its text, if the server runs any document.
         PersistedQueryNotFound = "PERSISTED_QUERY_NOT_FOUND",
@@ -34,7 +34,7 @@ text_enum! {
         Conflict = "CONFLICT",
         /// The cursor is from before a restore of the database. Continue without a cursor.
         CursorExpired = "CURSOR_EXPIRED",
-        /// Too many requests of this kind. Retry after `extensions.retryAfterSeconds`.
+        /// The caller exceeds a rate limit, or its share of memory. Retry after `extensions.retryAfterSeconds`.
         RateLimited = "RATE_LIMITED",
         /// A quota of the account is used up. `extensions.retryAfterSeconds` is set if waiting helps.
         QuotaExceeded = "QUOTA_EXCEEDED",

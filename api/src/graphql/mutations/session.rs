@@ -50,8 +50,8 @@ pub struct SessionMutation;
 impl SessionMutation {
     /// Exchanges a refresh token for new tokens of the session.
     ///
-    /// Each refresh token works once. A client that lost the response may retry within 30 seconds, unless configured
-    /// otherwise, and before it uses a new token. Any other reuse of a token ends the session.
+    /// Each refresh token works once. A client that lost the response may retry before it uses a new token, within 30
+    /// seconds by default. Any other reuse of a token ends the session.
     ///
     /// Fails with:
     /// - `UNAUTHENTICATED` if the token is invalid or expired, or if the session has ended

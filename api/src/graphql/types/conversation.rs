@@ -47,7 +47,7 @@ impl JsonObject for ConversationRef {
         ),
         object::<_, Connection<domain::Message>>(
             "messages",
-            "Messages that the caller has not deleted, newest first.",
+            "Messages that the caller has not deleted, newest first. A page ends early at 1 MiB of ciphertext.",
             |it: &Self, entry, out| {
                 let arguments = entry.page().map_err(|error| out.located(error))?;
                 let page =

@@ -162,7 +162,7 @@ impl Viewer {
 
     /// A page of the events that the subscription `messageFeed` delivers.
     ///
-    /// Cursors of this field and of the subscription are interchangeable.
+    /// Cursors of this field and of the subscription are interchangeable. A page ends early at 1 MiB of ciphertext.
     ///
     /// Fails with:
     /// - `CURSOR_EXPIRED` if the cursor is from before a restore of the database

@@ -62,7 +62,7 @@ struct Exchange<'a> {
 impl Exchange<'_> {
     /// Returns the response. An error stops the request before any operation runs.
     async fn respond(&self, mut request: Request) -> Result<Response, Answer> {
-        let mut memory = self.state.deps.backend.memory.nothing(Holder::network(self.client.ip));
+        let mut memory = self.state.deps.backend.memory.nothing(self.holder());
         let work = request_body::read(&mut request, &self.state.deps.http, &mut memory).await;
         let work = work.map_err(|error| match error {
             BodyError::Request(status, message) => self.reject(status, message),
@@ -102,7 +102,8 @@ impl Exchange<'_> {
             let viewer = caller.viewer;
             let slot = viewer.map(|viewer| self.slot(&viewer)).transpose()?;
             let auth = StreamAuth::new(self.state, viewer);
-            return Ok(sse::respond(self.state, self.state.subscribe(prepared, caller), auth, slot));
+            let holder = viewer.map_or_else(|| self.holder(), |viewer| Holder::User(viewer.user_id));
+            return Ok(sse::respond(self.state, self.state.subscribe(prepared, caller), auth, holder, slot));
         }
         let answer = if prepared.kind == OperationType::Query {
             self.state.read(prepared, caller, permit).await
@@ -178,7 +179,13 @@ impl Exchange<'_> {
 
     /// Returns an event stream with one result.
     fn told(&self, answer: Answer) -> Response {
-        sse::respond(self.state, once(async { answer }).boxed(), StreamAuth::new(self.state, None), None)
+        let (answers, auth) = (once(async { answer }).boxed(), StreamAuth::new(self.state, None));
+        sse::respond(self.state, answers, auth, self.holder(), None)
+    }
+
+    /// Returns whose share the request counts against before its session is known.
+    fn holder(&self) -> Holder {
+        Holder::network(self.client.ip)
     }
 
     fn reject(&self, status: StatusCode, message: &str) -> Answer {

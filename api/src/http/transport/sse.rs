@@ -28,10 +28,10 @@ pub fn respond(
     state: &Arc<AppState>,
     answers: BoxStream<'static, Answer>,
     auth: StreamAuth,
+    holder: Holder,
     slot: Option<Reservation>,
 ) -> Response {
     let silence = Duration::from_secs(state.deps.sockets.comment_seconds);
-    let holder = auth.viewer().map_or(Holder::network(None), |viewer| Holder::User(viewer.user_id));
     let events = Events {
         answers: Some(answers),
         auth,
