@@ -32,7 +32,8 @@ pub async fn fill(user: &Client) {
 /// Returns a query of `pages` pages of the largest messages, each with `copies` of the ciphertext.
 #[must_use]
 pub fn pages(peer: &Client, pages: usize, copies: usize, first: usize) -> String {
-    let content: String = (0..copies).map(|n| format!("c{n}: encryptedContent ")).collect();
+    let content: Vec<_> = (0..copies).map(|n| format!("c{n}: encryptedContent")).collect();
+    let content = content.join(" ");
     let page = |n| {
         let messages = format!("messages(first: {first}) {{ nodes {{ {content} }} }}");
         format!("p{n}: conversation(with: \"{}\") {{ {messages} }} ", peer.id)
@@ -40,7 +41,7 @@ pub fn pages(peer: &Client, pages: usize, copies: usize, first: usize) -> String
     format!("{{ viewer {{ {} }} }}", (0..pages).map(page).collect::<String>())
 }
 
-/// Opens WebSockets without a session that announce a long message and never send it. Returns the statuses too.
+/// Opens sockets without a session that announce a long message and never send it. Returns the statuses too.
 pub async fn unfinished_messages(address: SocketAddr, count: usize) -> (Vec<Option<u16>>, Vec<TcpStream>) {
     let mut open = join_all((0..count).map(|_| write(address, UPGRADE.as_bytes()))).await;
     let statuses = join_all(open.iter_mut().map(status)).await;
@@ -58,8 +59,8 @@ pub async fn unfinished_messages(address: SocketAddr, count: usize) -> (Vec<Opti
 /// Sends requests whose bodies never end.
 pub async fn endless_bodies(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 262144\r\n\r\n";
-    let bytes = [head.as_bytes(), &[b' '; 200_000]].concat();
-    join_all((0..count).map(|_| write(address, &bytes))).await
+    let bytes = format!("{head}{}", " ".repeat(200_000));
+    join_all((0..count).map(|_| write(address, bytes.as_bytes()))).await
 }
 
 /// Sends long heads that never end.
