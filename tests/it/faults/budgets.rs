@@ -215,7 +215,8 @@ async fn introspection_costs_what_it_returns() {
     let world = World::new().await;
     let siege = Siege::begin(&world).await;
     let nested = "types { fields { type { fields { type { name } } } } }";
-    let attack: String = (0..29).map(|n| format!("a{n}: __schema {{ {nested} }} ")).collect();
+    let attack: Vec<_> = (0..29).map(|n| format!("a{n}: __schema {{ {nested} }}")).collect();
+    let attack = attack.join(" ");
     let answer = siege.mallory.run(&format!("{{ {attack} }}"), Value::Null).await;
     assert_eq!(answer.error().0, "TOO_COMPLEX");
 
