@@ -29,8 +29,8 @@ test:
 
 # Print the schema from the code into schema.graphql.
 schema:
-    cargo build --locked
-    cargo run --quiet --locked -- schema > schema.graphql
+    cargo build --workspace --all-targets --locked
+    target/debug/quantumvault schema > schema.graphql
 
 # Write the generated pages of docs/reference, and compare the others with the code.
 reference:
