@@ -61,7 +61,7 @@ pub enum Error {
         /// Time to wait before a retry. `None` if waiting does not help.
         retry_after: Option<Duration>,
     },
-    /// The answer is larger than an answer may be.
+    /// The answer exceeds `graphql.max_answer_bytes`.
     #[error("The answer has more than {0} bytes: select fewer fields or smaller pages.")]
     AnswerTooLarge(usize),
     /// A required component does not respond.
@@ -137,7 +137,7 @@ fn quota_message(is_temporary: bool) -> &'static str {
     if is_temporary {
         "You have sent as many bytes today as you may: send more after midnight UTC."
     } else {
-        "Your messages take up as much storage as they may: delete some of those that you sent."
+        "The storage quota is used up: delete messages that you sent."
     }
 }
 
