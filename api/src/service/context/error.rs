@@ -135,7 +135,7 @@ fn seconds(wait: Duration) -> u64 {
 
 fn quota_message(is_temporary: bool) -> &'static str {
     if is_temporary {
-        "You have sent as many bytes today as you may: send more after midnight UTC."
+        "The daily quota of sent bytes is used up: send more after midnight UTC."
     } else {
         "The storage quota is used up: delete messages that you sent."
     }
