@@ -1,15 +1,18 @@
 //! Attacks of one client on the memory and the connections of a node. Each leaves its connections open.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::sleep;
 
 use crate::client::{Client, base64};
 use crate::operation;
 
+/// Time for a node to accept some connections.
+const BETWEEN_PARTS: Duration = Duration::from_millis(20);
 /// Bytes of the largest message.
 const MESSAGE_BYTES: usize = 64 * 1024;
 
@@ -69,9 +72,16 @@ pub async fn endless_heads(address: SocketAddr, count: usize) -> Vec<TcpStream> 
     join_all((0..count).map(|_| write(address, head.as_bytes()))).await
 }
 
-/// Opens connections that send nothing.
+/// Opens connections that send one byte.
 pub async fn silent_connections(address: SocketAddr, count: usize) -> Vec<TcpStream> {
-    join_all((0..count).map(|_| write(address, b""))).await
+    let mut open = Vec::new();
+    // In parts: the kernel drops what its queue has no room for, and the byte makes it try again soon.
+    while open.len() < count {
+        let part = (count - open.len()).min(100);
+        open.extend(join_all((0..part).map(|_| write(address, b"G"))).await);
+        sleep(BETWEEN_PARTS).await;
+    }
+    open
 }
 
 /// Sends a query on many connections and reads no answer.
