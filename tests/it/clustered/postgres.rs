@@ -67,7 +67,7 @@ async fn one_node_purges_at_a_time() {
     let lock = "SELECT pg_advisory_xact_lock(hashtext('quantumvault.purge'))";
     other.execute_unprepared(lock).await.expect("the lock");
     assert!(retention::run(&node.server.backend).await.expect("a purge").is_none());
-    assert_eq!(said(&world, &["purge"]), "another node is purging\n");
+    assert_eq!(said(&world, &["purge"]), "another node is purging now\n");
     other.rollback().await.expect("unlocked");
     assert!(retention::run(&node.server.backend).await.expect("a purge").is_some());
 }
