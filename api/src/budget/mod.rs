@@ -5,6 +5,7 @@
 mod operation;
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -178,15 +179,16 @@ impl Budget {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn add(&self, holder: Holder, amount: usize, is_required: bool) -> Result<(), Exhausted> {
+    /// Adds an amount if `is_allowed` accepts the holder's new share and the node's new total.
+    fn add<E>(
+        &self,
+        holder: Holder,
+        amount: usize,
+        is_allowed: impl FnOnce(usize, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut held = self.holders[holder.shard()].lock();
         let share = held.get(&holder).copied().unwrap_or_default().saturating_add(amount);
-        if !is_required {
-            let used = self.used().saturating_add(amount);
-            self.check(holder, share, used).inspect_err(|_| {
-                self.refused.fetch_add(1, Ordering::Relaxed);
-            })?;
-        }
+        is_allowed(share, self.used().saturating_add(amount))?;
         held.insert(holder, share);
         self.used.fetch_add(amount, Ordering::Relaxed);
         Ok(())
@@ -220,16 +222,19 @@ impl Budget {
 impl Reservation {
     /// Reserves more.
     pub fn grow(&mut self, amount: usize) -> Result<(), Exhausted> {
-        self.budget.add(self.holder, amount, false)?;
-        self.amount += amount;
+        let (budget, holder) = (&self.budget, self.holder);
+        let added = budget.add(holder, amount, |share, used| budget.check(holder, share, used));
+        if added.is_err() {
+            budget.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        self.amount += added.map(|()| amount)?;
         Ok(())
     }
 
     /// Counts more, even beyond the limits. For memory that is already in use: later reservations fail sooner.
     pub fn grow_required(&mut self, amount: usize) {
-        if self.budget.add(self.holder, amount, true).is_ok() {
-            self.amount += amount;
-        }
+        let Ok(()) = self.budget.add(self.holder, amount, |_, _| Ok::<_, Infallible>(()));
+        self.amount += amount;
     }
 
     /// Whether a small addition would succeed.
